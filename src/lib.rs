@@ -1,0 +1,35 @@
+//! What is usual for one EC2 instance, and how far its newest CPU datapoints are from it.
+//!
+//! This crate is the domain of DeepGuard. It knows no AWS, no async and no clock: datapoints and
+//! bytes go in, scores come out, and the same input always gives the same output.
+//!
+//! # The way of a datapoint
+//!
+//! 1. [`series`]: datapoints become a [`Series`], regular at five minutes. Gaps stay gaps.
+//! 2. [`baseline`]: two weeks of a series become a [`Baseline`]: its median, its spread, its daily
+//!    and weekly profile, and the residuals that are usual for it.
+//! 3. [`window`]: series and baseline become the windows `[batch, time, features]` that the network sees.
+//! 4. [`model`]: an LSTM autoencoder, a Burn module, reconstructs the newest datapoint of each
+//!    window from the others. Its weights, its threshold and the record of its training are one
+//!    checked file, the [`Artifact`].
+//! 5. [`residual`]: how far the observed CPU is from everything that could explain it, in percentage points.
+//! 6. [`score`]: the residual against the usual residuals of that instance. A [`Score`] of exactly
+//!    1.0 is the threshold.
+//!
+//! [`detector`] walks that way: [`Detector::calibrate`] makes a baseline from history, and
+//! [`Detector::score`] scores what came after it. The Lambda function, the evaluation and the tests
+//! all call these two.
+
+pub mod baseline;
+pub mod detector;
+pub mod model;
+pub mod residual;
+pub mod score;
+pub mod series;
+pub mod window;
+
+pub use baseline::{Baseline, Phase};
+pub use detector::{CalibrateError, Detector, Scored};
+pub use model::artifact::{Artifact, ArtifactError};
+pub use score::Score;
+pub use series::{Datapoint, Series};

@@ -1,0 +1,342 @@
+//! The artifact: everything that scoring needs from training, in one checked file.
+//!
+//! It is a safetensors file. The tensors are the layers of [`Shape::layers`]; the header's metadata
+//! has one key, `deepguard`, whose value is the JSON of [`Card`]: format version, shape, scaling
+//! rule, threshold, the record of the training, and a SHA-256 over the whole file. The checksum is
+//! taken with its own 64 characters written as zeros. The same content always gives the same bytes.
+
+use std::collections::HashMap;
+
+use burn::tensor::Device;
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Autoencoder, Layer, Shape, Weights};
+use crate::baseline::level::SCALING_RULE;
+
+/// The format this build writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+/// The metadata key of the card.
+const KEY: &str = "deepguard";
+/// What stands in place of the checksum while it is taken.
+const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// Stands before the checksum in the header, where the card is JSON inside a JSON string.
+const BEFORE_CHECKSUM: &[u8] = br#"\"checksum\":\""#;
+/// No artifact is larger. A header that asks for more is damaged or hostile.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// A trained model: its network's parameters and the card that says how to use them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Artifact {
+    card: Card,
+    weights: Vec<Weights>,
+}
+
+/// What an artifact says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// SHA-256 of the file, in hexadecimal. First, so that it is found before anything a file name could hold.
+    checksum: String,
+    /// Version of this format.
+    pub format: u32,
+    /// Shape of the network.
+    pub shape: Shape,
+    /// How CPU is scaled before the network sees it.
+    pub scaling: String,
+    /// Ratio of a residual to the usual one that makes a score of 1.0.
+    pub threshold: f64,
+    /// Usual residual of an instance that is too young to have its own, in units of its scale.
+    pub borrowed_usual: f64,
+    /// How it came to be.
+    pub training: Training,
+}
+
+/// The record of a training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// The date given by whoever trained, `YYYY-MM-DD`.
+    pub date: String,
+    /// Version of the crate that trained.
+    pub crate_version: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Passes over the windows.
+    pub epochs: usize,
+    /// Windows in each pass.
+    pub windows: usize,
+    /// Mean loss of the last pass.
+    pub loss: f64,
+    /// Reconstruction error of the newest datapoint on the training windows, in percentage points.
+    pub error: ErrorQuantiles,
+    /// What it saw.
+    pub files: Vec<TrainedOn>,
+}
+
+/// A distribution of reconstruction errors.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ErrorQuantiles {
+    /// Median.
+    pub p50: f64,
+    /// 95 %.
+    pub p95: f64,
+    /// 99 %.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+/// One file of the training data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// Name, with its folder in NAB.
+    pub name: String,
+    /// SHA-256 of the whole file.
+    pub sha256: String,
+    /// Datapoints of it that were used, counted from its beginning.
+    pub datapoints: usize,
+}
+
+/// Bytes that are not an artifact this build can use.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ArtifactError {
+    /// Some other kind of file.
+    #[error("not a DeepGuard artifact ({0}): make one with `model-builder train`")]
+    Foreign(String),
+    /// The file does not end where its header says.
+    #[error("the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it again")]
+    Truncated(usize),
+    /// The content is not what was written.
+    #[error("the artifact is damaged ({0}): copy or upload it again")]
+    Damaged(String),
+    /// Written by a newer DeepGuard.
+    #[error(
+        "the artifact has format {found}, this build reads up to {FORMAT}: deploy a newer DeepGuard, or train with this one"
+    )]
+    NewerFormat {
+        /// Format of the artifact.
+        found: u32,
+    },
+    /// Another scaling rule: the weights would see numbers they do not know.
+    #[error("the artifact was trained on another scaling rule, `{0}`: train it again with this version")]
+    Scaling(String),
+    /// A tensor that the network needs is not there, or has another shape.
+    #[error("tensor `{tensor}` is {found}, the network's shape needs {needed:?}: train it again with this version")]
+    Shape {
+        /// Name in the file.
+        tensor: String,
+        /// What the file has.
+        found: String,
+        /// What is needed.
+        needed: Vec<usize>,
+    },
+    /// A number that cannot be used.
+    #[error("{0} is not a usable number: the training failed, train again")]
+    NotFinite(String),
+}
+
+impl Artifact {
+    /// Puts an artifact together and checks it as a loaded one is checked.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] where the weights do not fit the shape or a number is not finite.
+    pub fn new(
+        shape: Shape,
+        weights: impl IntoIterator<Item = Weights>,
+        threshold: f64,
+        borrowed_usual: f64,
+        training: Training,
+    ) -> Result<Self, ArtifactError> {
+        let card = Card {
+            checksum: NO_CHECKSUM.into(),
+            format: FORMAT,
+            shape,
+            scaling: SCALING_RULE.into(),
+            threshold,
+            borrowed_usual,
+            training,
+        };
+        let unsigned = Self { card, weights: weights.into_iter().collect() };
+        Self::from_bytes(&unsigned.to_bytes()?)
+    }
+
+    /// What it says of itself.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// Its name: the date of the training and the beginning of the checksum.
+    pub fn version(&self) -> String {
+        let short: String = self.card.checksum.chars().take(12).collect();
+        format!("{}-{short}", self.card.training.date)
+    }
+
+    /// SHA-256 of the file, in hexadecimal, as the file itself has it.
+    pub fn checksum(&self) -> &str {
+        &self.card.checksum
+    }
+
+    /// The network, on `device`.
+    pub fn network(&self, device: &Device) -> Autoencoder {
+        let mut weights = self.weights.iter().cloned();
+        let network = Autoencoder::new(self.card.shape, device, |layer| weights.next().ok_or(layer.name));
+        // Checked at construction: one `Weights` for each layer, each of the layer's size.
+        match network {
+            Ok(network) => network,
+            Err(layer) => unreachable!("a checked artifact has no layer `{layer}`"),
+        }
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Shape`] where the weights do not fit the shape.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ArtifactError> {
+        let layers = self.card.shape.layers();
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = layers
+            .iter()
+            .zip(&self.weights)
+            .flat_map(|(layer, weights)| {
+                let weight = Some((layer.tensor("weight"), vec![layer.inputs, layer.outputs], bytes(&weights.weight)));
+                let bias = weights.bias.as_ref().map(|bias| (layer.tensor("bias"), vec![layer.outputs], bytes(bias)));
+                weight.into_iter().chain(bias)
+            })
+            .collect();
+        let mut views = Vec::with_capacity(tensors.len());
+        for (name, shape, data) in &tensors {
+            let view = TensorView::new(Dtype::F32, shape.clone(), data).map_err(|_| ArtifactError::Shape {
+                tensor: name.clone(),
+                found: format!("{} numbers", data.len() / size_of::<f32>()),
+                needed: shape.clone(),
+            })?;
+            views.push((name, view));
+        }
+        let unsigned = Card { checksum: NO_CHECKSUM.into(), ..self.card.clone() };
+        let json = serde_json::to_string(&unsigned).map_err(|error| ArtifactError::NotFinite(error.to_string()))?;
+        // One key only: the order of several would not be fixed.
+        let metadata = HashMap::from([(KEY.to_string(), json)]);
+        let mut file =
+            safetensors::serialize(views, Some(metadata)).map_err(|error| ArtifactError::Damaged(error.to_string()))?;
+        let checksum = hex(&Sha256::digest(&file));
+        let place = checksum_place(&file).ok_or_else(|| ArtifactError::Damaged("no place for the checksum".into()))?;
+        file[place].copy_from_slice(checksum.as_bytes());
+        Ok(file)
+    }
+
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] says what is wrong with it and what to do.
+    pub fn from_bytes(file: &[u8]) -> Result<Self, ArtifactError> {
+        let (_, metadata) = SafeTensors::read_metadata(file).map_err(|error| explain(&error, file))?;
+        let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+        let json = json.ok_or_else(|| ArtifactError::Foreign(format!("safetensors without a `{KEY}` entry")))?;
+        let Format { format } =
+            serde_json::from_str(json).map_err(|error| ArtifactError::Damaged(format!("its card: {error}")))?;
+        if format > FORMAT {
+            return Err(ArtifactError::NewerFormat { found: format });
+        }
+        verify(file)?;
+        let card: Card =
+            serde_json::from_str(json).map_err(|error| ArtifactError::Damaged(format!("its card: {error}")))?;
+        let tensors = SafeTensors::deserialize(file).map_err(|error| explain(&error, file))?;
+        check(&card)?;
+        let weights = card.shape.layers().map(|layer| read_layer(&tensors, layer));
+        let weights = weights.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { card, weights })
+    }
+}
+
+/// The one field that every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Layer {
+    fn tensor(&self, part: &str) -> String {
+        format!("{}.{part}", self.name)
+    }
+}
+
+fn check(card: &Card) -> Result<(), ArtifactError> {
+    if card.scaling != SCALING_RULE {
+        return Err(ArtifactError::Scaling(card.scaling.clone()));
+    }
+    for (name, number) in [("the threshold", card.threshold), ("the borrowed usual residual", card.borrowed_usual)] {
+        if !(number.is_finite() && number > 0.0) {
+            return Err(ArtifactError::NotFinite(name.into()));
+        }
+    }
+    // A thousand is far beyond any sensible network; it keeps the sizes from overflowing.
+    let Shape { window, hidden, bottleneck } = card.shape;
+    if [window, hidden, bottleneck].iter().any(|&size| size == 0 || size > 1000) || window < 2 {
+        return Err(ArtifactError::Damaged(format!("impossible network {:?}", card.shape)));
+    }
+    Ok(())
+}
+
+fn read_layer(tensors: &SafeTensors<'_>, layer: Layer) -> Result<Weights, ArtifactError> {
+    let read = |part: &str, needed: Vec<usize>| {
+        let name = layer.tensor(part);
+        let found = match tensors.tensor(&name) {
+            Ok(view) if view.dtype() == Dtype::F32 && view.shape() == needed => {
+                let numbers: Vec<f32> =
+                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                return match numbers.iter().all(|number| number.is_finite()) {
+                    true => Ok(numbers),
+                    false => Err(ArtifactError::NotFinite(format!("a weight in `{name}`"))),
+                };
+            }
+            Ok(view) => format!("{:?} {:?}", view.dtype(), view.shape()),
+            Err(_) => "missing".into(),
+        };
+        Err(ArtifactError::Shape { tensor: name, found, needed })
+    };
+    Ok(Weights {
+        weight: read("weight", vec![layer.inputs, layer.outputs])?,
+        bias: layer.bias.then(|| read("bias", vec![layer.outputs])).transpose()?,
+    })
+}
+
+/// Where the checksum stands in the file.
+fn checksum_place(file: &[u8]) -> Option<std::ops::Range<usize>> {
+    let start =
+        file.windows(BEFORE_CHECKSUM.len()).position(|window| window == BEFORE_CHECKSUM)? + BEFORE_CHECKSUM.len();
+    let place = start..start + NO_CHECKSUM.len();
+    (place.end <= file.len()).then_some(place)
+}
+
+fn verify(file: &[u8]) -> Result<(), ArtifactError> {
+    let place = checksum_place(file).ok_or_else(|| ArtifactError::Damaged("no checksum".into()))?;
+    let mut digest = Sha256::new();
+    digest.update(&file[..place.start]);
+    digest.update(NO_CHECKSUM);
+    digest.update(&file[place.end..]);
+    if hex(&digest.finalize()).as_bytes() == &file[place] {
+        Ok(())
+    } else {
+        Err(ArtifactError::Damaged("its content does not match its SHA-256".into()))
+    }
+}
+
+/// What a file is that the safetensors reader refuses.
+fn explain(error: &SafeTensorError, file: &[u8]) -> ArtifactError {
+    let looks_right = file.get(8) == Some(&b'{') && file[..8].iter().skip(4).all(|&byte| byte == 0);
+    match error {
+        _ if !looks_right => ArtifactError::Foreign("no safetensors file".into()),
+        SafeTensorError::InvalidHeaderLength | SafeTensorError::MetadataIncompleteBuffer => {
+            ArtifactError::Truncated(file.len())
+        }
+        error => ArtifactError::Damaged(error.to_string()),
+    }
+}
+
+fn bytes(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// Lower-case hexadecimal.
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

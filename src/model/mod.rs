@@ -1,0 +1,211 @@
+//! The LSTM autoencoder: one small network for all instances.
+//!
+//! It reads a window of an instance's CPU in which the newest datapoint is hidden, squeezes it
+//! through a bottleneck, and reconstructs the window from there, newest datapoint first. Beside
+//! the CPU it sees what is usual at each datapoint's hour, so it only has to learn how CPU departs
+//! from its own habits.
+
+pub mod artifact;
+mod lstm;
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::window::Windows;
+use lstm::Lstm;
+
+/// Context features beside each value: see [`crate::window`].
+pub const CONTEXT: usize = 5;
+/// What the network says of each datapoint: an offset, the logarithm of a scale, and a gate on the profile.
+const OUTPUTS: usize = 3;
+/// Bounds of the logarithm of the scale. Wider, a perfectly reconstructed datapoint would dominate a training batch.
+const LOG_SCALE: std::ops::RangeInclusive<f32> = -6.0..=4.0;
+
+/// The backend that this build scores on: flex if it is compiled in, else ndarray.
+pub fn device() -> Device {
+    #[cfg(feature = "flex")]
+    return Device::flex();
+    #[cfg(all(feature = "ndarray", not(feature = "flex")))]
+    #[expect(deprecated, reason = "deprecated upstream, and still offered: see docs/DESIGN.md")]
+    return Device::ndarray();
+    #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+    compile_error!("deepguard needs a backend: enable the feature `flex` or `ndarray`");
+}
+
+/// The sizes that make two networks the same kind of network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Datapoints in a window.
+    pub window: usize,
+    /// Width of both LSTMs.
+    pub hidden: usize,
+    /// Width of the bottleneck.
+    pub bottleneck: usize,
+}
+
+impl Shape {
+    /// What `model-builder train` makes unless told otherwise.
+    pub const DEFAULT: Self = Self { window: 32, hidden: 24, bottleneck: 8 };
+
+    /// The layers of a network of this shape: name, inputs, outputs, and whether there is a bias.
+    pub fn layers(&self) -> [Layer; 6] {
+        let gates = lstm::GATES * self.hidden;
+        let layer = |name, inputs, outputs, bias| Layer { name, inputs, outputs, bias };
+        [
+            layer("encoder.input", 2 + CONTEXT, gates, true),
+            layer("encoder.recurrent", self.hidden, gates, false),
+            layer("bottleneck", self.hidden, self.bottleneck, true),
+            layer("decoder.input", self.bottleneck + CONTEXT, gates, true),
+            layer("decoder.recurrent", self.hidden, gates, false),
+            layer("output", self.hidden, OUTPUTS, true),
+        ]
+    }
+
+    /// Trainable parameters.
+    pub fn parameters(&self) -> usize {
+        self.layers().iter().map(|layer| (layer.inputs + usize::from(layer.bias)) * layer.outputs).sum()
+    }
+}
+
+/// The sizes of one linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layer {
+    /// Name in the artifact, before `.weight` and `.bias`.
+    pub name: &'static str,
+    /// Rows of the weight `[inputs, outputs]`.
+    pub inputs: usize,
+    /// Columns of the weight.
+    pub outputs: usize,
+    /// Whether there is a bias `[outputs]`.
+    pub bias: bool,
+}
+
+/// The parameters of one linear layer, as plain numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weights {
+    /// Row-major `[inputs, outputs]`.
+    pub weight: Vec<f32>,
+    /// `[outputs]`, where the layer has one.
+    pub bias: Option<Vec<f32>>,
+}
+
+/// The network. Its parameters are those of [`Shape::layers`].
+#[derive(Module, Debug)]
+pub struct Autoencoder {
+    encoder: Lstm,
+    bottleneck: Linear,
+    decoder: Lstm,
+    output: Linear,
+}
+
+/// A reconstruction of the newest datapoints of a batch of windows, newest first.
+#[derive(Debug, Clone)]
+pub struct Reconstruction {
+    /// Scaled values `[batch, datapoints]`.
+    pub value: Tensor<2>,
+    /// Logarithm of the expected absolute error of each, `[batch, datapoints]`.
+    pub log_scale: Tensor<2>,
+}
+
+/// A batch of windows on a device.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// What the encoder reads: value where visible, 1 where hidden, context. `[batch, time, 2 + CONTEXT]`, oldest first.
+    input: Tensor<3>,
+    /// Context alone, `[batch, time, CONTEXT]`, oldest first.
+    context: Tensor<3>,
+}
+
+impl Batch {
+    /// Puts windows onto `device`.
+    pub fn new(windows: &Windows, device: &Device) -> Self {
+        let [batch, time] = [windows.len(), windows.time()];
+        let tensor = |values: &[f32]| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [batch, time]), device);
+        let visible = tensor(windows.visible());
+        let values = tensor(windows.values()) * visible.clone();
+        let hidden = visible.neg() + 1.0;
+        let context =
+            Tensor::<3>::from_data(TensorData::new(windows.context().to_vec(), [batch, time, CONTEXT]), device);
+        let input = Tensor::cat(vec![values.unsqueeze_dim(2), hidden.unsqueeze_dim(2), context.clone()], 2);
+        Self { input, context }
+    }
+}
+
+impl Autoencoder {
+    /// A network of the given shape, whose layers are what `weights` gives for each of [`Shape::layers`].
+    ///
+    /// # Errors
+    /// The first error of `weights`.
+    pub fn new<E>(
+        shape: Shape,
+        device: &Device,
+        mut weights: impl FnMut(Layer) -> Result<Weights, E>,
+    ) -> Result<Self, E> {
+        let mut linear = |layer: Layer| {
+            let Weights { weight, bias } = weights(layer)?;
+            let weight = TensorData::new(weight, [layer.inputs, layer.outputs]);
+            let bias = bias.map(|bias| TensorData::new(bias, [layer.outputs]));
+            Ok(Linear {
+                weight: Param::from_data(weight, device),
+                bias: bias.map(|bias| Param::from_data(bias, device)),
+            })
+        };
+        let [encoder_input, encoder_recurrent, bottleneck, decoder_input, decoder_recurrent, output] = shape.layers();
+        Ok(Self {
+            encoder: Lstm::new(linear(encoder_input)?, linear(encoder_recurrent)?),
+            bottleneck: linear(bottleneck)?,
+            decoder: Lstm::new(linear(decoder_input)?, linear(decoder_recurrent)?),
+            output: linear(output)?,
+        })
+    }
+
+    /// The parameters, in the order of [`Shape::layers`].
+    pub fn weights(&self) -> [Weights; 6] {
+        let [encoder_input, encoder_recurrent] = self.encoder.layers();
+        let [decoder_input, decoder_recurrent] = self.decoder.layers();
+        [encoder_input, encoder_recurrent, &self.bottleneck, decoder_input, decoder_recurrent, &self.output].map(
+            |linear| Weights {
+                weight: numbers(linear.weight.val()),
+                bias: linear.bias.as_ref().map(|bias| numbers(bias.val())),
+            },
+        )
+    }
+
+    /// Reconstructs the newest `datapoints` of each window.
+    pub fn forward(&self, batch: &Batch, datapoints: usize) -> Reconstruction {
+        let [size, time, _] = batch.input.dims();
+        let newest = self.encoder.last(batch.input.clone());
+        let code = self.bottleneck.forward(newest).tanh();
+        let [_, width] = code.dims();
+
+        let context = batch.context.clone().narrow(1, time - datapoints, datapoints).flip([1]);
+        let code = code.unsqueeze_dim::<3>(1).expand([size, datapoints, width]);
+        let decoded = self.decoder.all(Tensor::cat(vec![code, context.clone()], 2));
+        let said = self.output.forward(decoded);
+        let column = |tensor: &Tensor<3>, index: usize| tensor.clone().narrow(2, index, 1).squeeze_dim::<2>(2);
+
+        // The first context feature is the daily profile, in the same unit as the value.
+        let profile = column(&context, 0);
+        Reconstruction {
+            value: column(&said, 0) + sigmoid(column(&said, 2)) * profile,
+            log_scale: column(&said, 1).clamp(*LOG_SCALE.start(), *LOG_SCALE.end()),
+        }
+    }
+
+    /// The scaled reconstruction of the newest datapoint of each window.
+    pub fn reconstruct_newest(&self, windows: &Windows, device: &Device) -> Vec<f32> {
+        if windows.is_empty() {
+            return Vec::new();
+        }
+        numbers(self.forward(&Batch::new(windows, device), 1).value)
+    }
+}
+
+/// The elements of a tensor, row-major.
+#[expect(clippy::expect_used, reason = "the CPU backends read back what they hold: there is no device to lose")]
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as::<f32>().expect("a CPU tensor can be read")
+}

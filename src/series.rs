@@ -1,0 +1,245 @@
+//! Datapoints become a regular series: one slot every five minutes, gaps known.
+
+use serde::{Deserialize, Serialize};
+
+/// Seconds from one slot of a [`Series`] to the next: the period of EC2's basic monitoring.
+pub const PERIOD: i64 = 300;
+/// Slots in a day.
+pub const DAY: usize = 288;
+/// Slots in a week.
+pub const WEEK: usize = 7 * DAY;
+/// Seconds in a day.
+pub const DAY_SECONDS: i64 = DAY as i64 * PERIOD;
+
+/// The longest stretch a series may span: ten years. A wrong unit in a time stamp (milliseconds
+/// for seconds) would otherwise ask for terabytes.
+const MAX_SPAN: i64 = 3653 * DAY_SECONDS;
+/// Time stamps that can be told as a date: the years 1 to 9999.
+const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// The largest magnitude taken for a measurement. Squares of it still fit a float with room to sum them.
+const MAX_MAGNITUDE: f64 = 1e15;
+
+/// One value as it was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Datapoint {
+    /// Start of the datapoint's period, in seconds since 1970-01-01 UTC.
+    pub time: i64,
+    /// CPU utilisation in percent.
+    pub value: f64,
+}
+
+/// A regular series: one slot every [`PERIOD`] seconds, aligned to it, each with a finite value or known to be missing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    start: i64,
+    /// NaN marks a gap. It never leaves this type: every way out gives an `Option`.
+    values: Vec<f64>,
+}
+
+/// What was done to datapoints on their way into a [`Series`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Cleaning {
+    /// Datapoints given.
+    pub given: usize,
+    /// Dropped because the value was NaN, infinite or larger than any measurement.
+    pub unusable: usize,
+    /// Shared their slot with an earlier datapoint; the slot has the mean.
+    pub merged: usize,
+    /// Slots between the first and the last datapoint that have no value.
+    pub missing: usize,
+}
+
+/// Datapoints that cannot become a [`Series`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SeriesError {
+    /// There is nothing to make a series of.
+    #[error("no usable datapoint among the {given} given")]
+    Empty {
+        /// Datapoints given, usable or not.
+        given: usize,
+    },
+    /// The time stamps are no dates, or lie impossibly far apart.
+    #[error(
+        "time stamps from {first} to {last} cannot be right (more than ten years, or no date at all): are they in seconds since 1970?"
+    )]
+    Times {
+        /// Earliest time stamp.
+        first: i64,
+        /// Latest time stamp.
+        last: i64,
+    },
+}
+
+/// The start of the slot that holds `time` (seconds since 1970).
+pub fn slot_start(time: i64) -> i64 {
+    time.div_euclid(PERIOD) * PERIOD
+}
+
+impl Series {
+    /// Makes a series of datapoints in any order.
+    ///
+    /// A slot that got several datapoints (one-minute monitoring, a clock set back) has their mean.
+    /// Values that cannot be measurements are dropped and counted. Slots that got nothing stay missing.
+    ///
+    /// # Errors
+    /// [`SeriesError`] when no datapoint is usable or their time stamps cannot be right.
+    pub fn from_datapoints(datapoints: impl IntoIterator<Item = Datapoint>) -> Result<(Self, Cleaning), SeriesError> {
+        let mut cleaning = Cleaning::default();
+        let mut usable: Vec<Datapoint> = Vec::new();
+        for datapoint in datapoints {
+            cleaning.given += 1;
+            if datapoint.value.abs() <= MAX_MAGNITUDE {
+                usable.push(datapoint);
+            } else {
+                cleaning.unusable += 1;
+            }
+        }
+        let times = || usable.iter().map(|datapoint| datapoint.time);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else {
+            return Err(SeriesError::Empty { given: cleaning.given });
+        };
+        if !TIMES.contains(&first) || !TIMES.contains(&last) || last - first > MAX_SPAN {
+            return Err(SeriesError::Times { first, last });
+        }
+        let start = slot_start(first);
+        let slots = ((slot_start(last) - start) / PERIOD) as usize + 1;
+        let mut sums = vec![0.0; slots];
+        let mut counts = vec![0u32; slots];
+        for datapoint in &usable {
+            let slot = ((slot_start(datapoint.time) - start) / PERIOD) as usize;
+            sums[slot] += datapoint.value;
+            counts[slot] += 1;
+        }
+        let values: Vec<f64> = sums
+            .iter()
+            .zip(&counts)
+            .map(|(sum, &count)| if count == 0 { f64::NAN } else { sum / f64::from(count) })
+            .collect();
+        cleaning.missing = counts.iter().filter(|&&count| count == 0).count();
+        cleaning.merged = usable.len() - (slots - cleaning.missing);
+        Ok((Self { start, values }, cleaning))
+    }
+
+    /// Start of the first slot, in seconds since 1970.
+    pub fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// End of the last slot (exclusive), in seconds since 1970.
+    pub fn end(&self) -> i64 {
+        self.time_of(self.values.len())
+    }
+
+    /// Number of slots, missing ones included. Never zero.
+    #[expect(clippy::len_without_is_empty, reason = "a series has at least one slot")]
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The value of slot `index`, or `None` where there is none.
+    pub fn get(&self, index: usize) -> Option<f64> {
+        self.values.get(index).copied().filter(|value| !value.is_nan())
+    }
+
+    /// The value `back` slots before slot `index`.
+    pub fn before(&self, index: usize, back: usize) -> Option<f64> {
+        index.checked_sub(back).and_then(|earlier| self.get(earlier))
+    }
+
+    /// Start of slot `index`, in seconds since 1970.
+    pub fn time_of(&self, index: usize) -> i64 {
+        self.start + index as i64 * PERIOD
+    }
+
+    /// The index of the first slot that starts at or after `time`, at most [`Self::len`].
+    pub fn index_at(&self, time: i64) -> usize {
+        let slots = (time.saturating_sub(self.start).max(0) as u64).div_ceil(PERIOD as u64);
+        slots.min(self.values.len() as u64) as usize
+    }
+
+    /// The values that exist in slots `range`.
+    pub fn present(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = f64> + '_ {
+        let end = range.end.min(self.values.len());
+        self.values[range.start.min(end)..end].iter().copied().filter(|value| !value.is_nan())
+    }
+
+    /// All values that exist, with the start of their slot.
+    pub fn datapoints(&self) -> impl Iterator<Item = Datapoint> + '_ {
+        (0..self.len()).filter_map(|index| Some(Datapoint { time: self.time_of(index), value: self.get(index)? }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(time: i64, value: f64) -> Datapoint {
+        Datapoint { time, value }
+    }
+
+    #[test]
+    fn gaps_stay_gaps_and_order_does_not_matter() {
+        let (series, cleaning) = Series::from_datapoints([at(1200, 4.0), at(0, 1.0), at(301, 2.0)]).expect("usable");
+        assert_eq!((series.start(), series.end(), series.len()), (0, 1500, 5));
+        assert_eq!((0..5).map(|i| series.get(i)).collect::<Vec<_>>(), [Some(1.0), Some(2.0), None, None, Some(4.0)]);
+        assert_eq!(cleaning, Cleaning { given: 3, unusable: 0, merged: 0, missing: 2 });
+    }
+
+    #[test]
+    fn one_minute_datapoints_become_their_mean() {
+        let (series, cleaning) = Series::from_datapoints((0..10).map(|m| at(m * 60, m as f64))).expect("usable");
+        assert_eq!(series.datapoints().collect::<Vec<_>>(), [at(0, 2.0), at(300, 7.0)]);
+        assert_eq!(cleaning.merged, 8);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_counted_and_left_out() {
+        let (series, cleaning) = Series::from_datapoints([
+            at(0, 1.0),
+            at(300, f64::NAN),
+            at(600, f64::INFINITY),
+            at(750, -1e300),
+            at(900, 1.0),
+        ])
+        .expect("usable");
+        assert_eq!(series.present(0..4).count(), 2);
+        assert_eq!((cleaning.unusable, cleaning.missing), (3, 2));
+    }
+
+    #[test]
+    fn unusable_input_is_an_error() {
+        assert_eq!(Series::from_datapoints([]).unwrap_err(), SeriesError::Empty { given: 0 });
+        assert_eq!(Series::from_datapoints([at(0, f64::NAN)]).unwrap_err(), SeriesError::Empty { given: 1 });
+        for far in [1_700_000_000_000, i64::MAX] {
+            let error = Series::from_datapoints([at(1_700_000_000, 1.0), at(far, 1.0)]).unwrap_err();
+            assert!(matches!(error, SeriesError::Times { .. }), "{error}");
+        }
+        for impossible in [i64::MIN, i64::MAX] {
+            assert!(Series::from_datapoints([at(impossible, 1.0)]).is_err());
+        }
+    }
+
+    #[test]
+    fn times_before_1970_are_ordinary() {
+        let (series, _) = Series::from_datapoints([at(-1, 1.0), at(0, 2.0)]).expect("usable");
+        assert_eq!((series.start(), series.len()), (-300, 2));
+        assert_eq!(
+            (series.index_at(-301), series.index_at(-300), series.index_at(-299), series.index_at(9999)),
+            (0, 0, 1, 2)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_slot_lies_between_the_values_it_got(points in prop::collection::vec((0i64..100_000, -1e6f64..1e6), 1..200)) {
+            let (series, cleaning) = Series::from_datapoints(points.iter().map(|&(t, v)| at(t, v))).expect("usable");
+            prop_assert_eq!(series.present(0..series.len()).count() + cleaning.missing, series.len());
+            for point in series.datapoints() {
+                let got: Vec<f64> = points.iter().filter(|(t, _)| slot_start(*t) == point.time).map(|&(_, v)| v).collect();
+                let (low, high) = got.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+                prop_assert!(point.value >= low - 1e-6 && point.value <= high + 1e-6);
+            }
+        }
+    }
+}

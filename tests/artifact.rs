@@ -1,0 +1,179 @@
+//! What an artifact withstands: every kind of wrong bytes has its own clear error.
+
+use deepguard::model::artifact::{ErrorQuantiles, FORMAT, TrainedOn, Training};
+use deepguard::model::{Shape, Weights};
+use deepguard::{Artifact, ArtifactError};
+use proptest::prelude::*;
+
+const SHAPE: Shape = Shape { window: 8, hidden: 3, bottleneck: 2 };
+
+fn training() -> Training {
+    Training {
+        date: "2026-01-31".into(),
+        crate_version: "0.0.0".into(),
+        seed: 1,
+        epochs: 2,
+        windows: 3,
+        loss: -0.5,
+        error: ErrorQuantiles { p50: 1.0, p95: 2.0, p99: 3.0, max: 4.0 },
+        // A name that tries to be mistaken for the checksum.
+        files: vec![TrainedOn { name: r#"a","checksum":"0000"#.into(), sha256: "00".into(), datapoints: 604 }],
+    }
+}
+
+fn weights(shape: Shape) -> Vec<Weights> {
+    let number = |index: usize| (index as f32 * 0.7).sin() * 0.3;
+    shape
+        .layers()
+        .iter()
+        .map(|layer| Weights {
+            weight: (0..layer.inputs * layer.outputs).map(number).collect(),
+            bias: layer.bias.then(|| (0..layer.outputs).map(number).collect()),
+        })
+        .collect()
+}
+
+fn artifact() -> Artifact {
+    Artifact::new(SHAPE, weights(SHAPE), 1.05, 12.0, training()).expect("a sound artifact")
+}
+
+/// The file with `from` replaced by `to` of the same length, and the checksum made right again if `sign`.
+fn altered(from: &str, to: &str, sign: bool) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    assert_eq!(from.len(), to.len());
+    let mut file = artifact().to_bytes().expect("bytes");
+    let place = file.windows(from.len()).position(|window| window == from.as_bytes()).expect("there");
+    file[place..place + to.len()].copy_from_slice(to.as_bytes());
+    if sign {
+        let before = br#"\"checksum\":\""#;
+        let start = file.windows(before.len()).position(|window| window == before).expect("there") + before.len();
+        file[start..start + 64].fill(b'0');
+        let digest: String = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+        file[start..start + 64].copy_from_slice(digest.as_bytes());
+    }
+    file
+}
+
+#[test]
+fn there_and_back() {
+    let bytes = artifact().to_bytes().expect("bytes");
+    let read = Artifact::from_bytes(&bytes).expect("sound");
+    assert_eq!(read, artifact());
+    assert_eq!(read.to_bytes().expect("bytes"), bytes, "the same content is the same bytes");
+    assert_eq!(read.version(), format!("2026-01-31-{}", &read.checksum()[..12]));
+    assert_eq!(read.checksum().len(), 64);
+    let network = read.network(&deepguard::model::device());
+    assert_eq!(network.weights().to_vec(), weights(SHAPE));
+}
+
+#[test]
+fn the_committed_artifact_is_sound() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.safetensors");
+    let artifact = Artifact::from_bytes(&std::fs::read(path).expect("committed")).expect("sound");
+    assert_eq!(artifact.card().shape, Shape::DEFAULT);
+    assert_eq!(artifact.card().format, FORMAT);
+}
+
+#[test]
+fn wrong_bytes_are_told_apart() {
+    let sound = artifact().to_bytes().expect("bytes");
+    let length = sound.len();
+    type Check = fn(&ArtifactError) -> bool;
+    let foreign: Check = |error| matches!(error, ArtifactError::Foreign(_));
+    let truncated: Check = |error| matches!(error, ArtifactError::Truncated(_));
+    let damaged: Check = |error| matches!(error, ArtifactError::Damaged(_));
+    let cases: Vec<(&str, Vec<u8>, Check)> = vec![
+        ("empty", vec![], foreign),
+        ("a word", b"PK\x03\x04 is a zip file".to_vec(), foreign),
+        ("pickle", [b"\x80\x02}q\x00".as_slice(), &[0; 64]].concat(), foreign),
+        ("another program's safetensors", foreign_safetensors(), foreign),
+        ("cut in the header", sound[..100].to_vec(), truncated),
+        ("cut in the weights", sound[..length - 5].to_vec(), truncated),
+        ("longer than it says", [sound.as_slice(), &[0]].concat(), truncated),
+        (
+            "a weight changed",
+            {
+                let mut file = sound.clone();
+                file[length - 2] ^= 1;
+                file
+            },
+            damaged,
+        ),
+        ("the date changed", altered("2026-01-31", "2026-01-30", false), damaged),
+        ("a newer format", altered(r#"\"format\":1"#, r#"\"format\":7"#, true), |error| {
+            matches!(error, ArtifactError::NewerFormat { found: 7 })
+        }),
+        ("a newer format, checksum or not", altered(r#"\"format\":1"#, r#"\"format\":7"#, false), |error| {
+            matches!(error, ArtifactError::NewerFormat { found: 7 })
+        }),
+        ("another shape", altered(r#"\"hidden\":3"#, r#"\"hidden\":4"#, true), |error| {
+            matches!(error, ArtifactError::Shape { .. })
+        }),
+        (
+            "a missing tensor",
+            altered("\"bottleneck.bias\"", "\"bottleneck.bIas\"", true),
+            |error| matches!(error, ArtifactError::Shape { found, .. } if found == "missing"),
+        ),
+        ("an impossible shape", altered(r#"\"window\":8"#, r#"\"window\":0"#, true), damaged),
+        ("another scaling rule", altered("asinh((x", "asinh((y", true), |error| {
+            matches!(error, ArtifactError::Scaling(_))
+        }),
+        ("a threshold of nothing", altered(r#"\"threshold\":1.05"#, r#"\"threshold\":0.00"#, true), |error| {
+            matches!(error, ArtifactError::NotFinite(_))
+        }),
+    ];
+    for (what, file, expected) in cases {
+        let error = Artifact::from_bytes(&file).expect_err(what);
+        assert!(expected(&error), "{what}: {error:?}");
+        assert!(error.to_string().contains(':'), "{what}: `{error}` does not say what to do");
+    }
+}
+
+#[test]
+fn weights_that_are_not_numbers_are_refused() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut weights = weights(SHAPE);
+        weights[2].weight[1] = bad;
+        let error = Artifact::new(SHAPE, weights, 1.05, 12.0, training()).expect_err("not finite");
+        assert!(matches!(&error, ArtifactError::NotFinite(what) if what.contains("bottleneck.weight")), "{error}");
+    }
+    for threshold in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
+        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, 12.0, training()).is_err(), "{threshold}");
+    }
+}
+
+#[test]
+fn weights_of_another_shape_are_refused() {
+    let other = Shape { hidden: 4, ..SHAPE };
+    assert!(Artifact::new(SHAPE, weights(other), 1.05, 12.0, training()).is_err());
+    assert!(Artifact::new(SHAPE, weights(SHAPE).into_iter().take(3), 1.05, 12.0, training()).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_damaged_byte_is_noticed(at in any::<prop::sample::Index>(), flip in 1u8..) {
+        let mut file = artifact().to_bytes().expect("bytes");
+        let at = at.index(file.len());
+        file[at] ^= flip;
+        prop_assert!(Artifact::from_bytes(&file).is_err(), "byte {at} changed by {flip}");
+    }
+
+    #[test]
+    fn any_cut_is_noticed(at in any::<prop::sample::Index>()) {
+        let file = artifact().to_bytes().expect("bytes");
+        prop_assert!(Artifact::from_bytes(&file[..at.index(file.len())]).is_err());
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Artifact::from_bytes(&bytes).is_err());
+    }
+}
+
+/// A sound safetensors file that has nothing to do with DeepGuard.
+fn foreign_safetensors() -> Vec<u8> {
+    let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    [(header.len() as u64).to_le_bytes().as_slice(), header, &[0; 4]].concat()
+}

@@ -1,0 +1,112 @@
+//! Datapoints to scores with the committed artifact: what the pipeline promises to its callers.
+
+use deepguard::detector::Baselines;
+use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
+use deepguard::{Artifact, Datapoint, Detector, Phase, Scored, Series};
+
+const DAYS: i64 = 10;
+
+fn detector() -> Detector {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.safetensors");
+    let artifact = Artifact::from_bytes(&std::fs::read(path).expect("committed")).expect("sound");
+    Detector::new(artifact, deepguard::model::device())
+}
+
+/// A machine with a daily cycle between 10 % and 50 %, a little noise, and `altered` on top.
+fn machine(days: i64, altered: impl Fn(i64, f64) -> f64) -> Vec<Datapoint> {
+    let slots = 0..days * DAY as i64;
+    slots
+        .map(|slot| {
+            let jitter = ((slot as u64).wrapping_mul(6_364_136_223_846_793_005) >> 40) as f64 / 16_777_216.0 - 0.5;
+            let daily = 30.0 + 20.0 * (slot as f64 / DAY as f64 * std::f64::consts::TAU).sin();
+            Datapoint { time: slot * PERIOD, value: altered(slot, daily + 3.0 * jitter) }
+        })
+        .collect()
+}
+
+fn last_day(detector: &Detector, datapoints: &[Datapoint]) -> Vec<Scored> {
+    let (series, _) = Series::from_datapoints(datapoints.iter().copied()).expect("usable");
+    detector.follow(&series, series.end() - DAY_SECONDS..series.end(), &mut Baselines::new())
+}
+
+#[test]
+fn a_fault_at_low_load_is_seen_and_the_daily_peak_is_not() {
+    let trough = (DAYS - 1) * DAY as i64 + 216;
+    let faulty = machine(DAYS, |slot, cpu| if slot >= trough && slot < trough + 6 { cpu + 15.0 } else { cpu });
+    let scored = last_day(&detector(), &faulty);
+    assert_eq!(scored.len(), DAY);
+    let anomalous: Vec<_> = scored.iter().filter(|scored| scored.score.is_anomalous()).collect();
+    assert_eq!(anomalous.first().map(|first| first.time), Some(trough * PERIOD), "{anomalous:?}");
+    assert!(anomalous[0].observed < 30.0, "no static threshold would see it");
+    assert!(anomalous.iter().all(|scored| (trough..trough + 6).contains(&(scored.time / PERIOD))));
+    assert!(last_day(&detector(), &machine(DAYS, |_, cpu| cpu)).iter().all(|scored| !scored.score.is_anomalous()));
+}
+
+#[test]
+fn the_band_ends_where_the_score_is_one() {
+    let scored = last_day(&detector(), &machine(DAYS, |slot, cpu| if slot % 50 == 0 { cpu + 9.0 } else { cpu }));
+    for scored in scored {
+        let outside = (scored.observed - scored.expected).abs() > scored.tolerance;
+        assert_eq!(outside, scored.score.value() > 1.0, "{scored:?}");
+    }
+}
+
+#[test]
+fn a_datapoint_has_one_score_whatever_was_asked() {
+    let detector = detector();
+    let (series, _) = Series::from_datapoints(machine(DAYS, |_, cpu| cpu)).expect("usable");
+    let whole = detector.follow(&series, 2 * DAY_SECONDS..series.end(), &mut Baselines::new());
+    let mut kept = Baselines::new();
+    let piecewise: Vec<Scored> = (2 * DAY as i64..DAYS * DAY as i64)
+        .step_by(50)
+        .flat_map(|slot| {
+            let times = slot * PERIOD..(slot + 50).min(DAYS * DAY as i64) * PERIOD;
+            detector.follow(&series, times, &mut kept)
+        })
+        .collect();
+    assert_eq!(whole, piecewise);
+    let reversed: Vec<Datapoint> = series.datapoints().collect::<Vec<_>>().into_iter().rev().collect();
+    let (again, _) = Series::from_datapoints(reversed).expect("usable");
+    assert_eq!(whole, detector.follow(&again, 2 * DAY_SECONDS..series.end(), &mut Baselines::new()));
+}
+
+#[test]
+fn a_young_machine_is_judged_by_a_borrowed_measure() {
+    let detector = detector();
+    let (series, _) = Series::from_datapoints(machine(5, |_, cpu| cpu)).expect("usable");
+    let scored = detector.follow(&series, series.start()..series.end(), &mut Baselines::new());
+    assert_eq!(scored[0].time, DAY_SECONDS, "the first day has no history");
+    let phase = |day: i64| scored.iter().find(|scored| scored.time == day * DAY_SECONDS).map(|scored| scored.phase);
+    assert_eq!([phase(1), phase(2), phase(3)], [Some(Phase::Borrowed), Some(Phase::Borrowed), Some(Phase::Own)]);
+}
+
+#[test]
+fn gaps_are_not_scored_and_nothing_is_made_up_for_them() {
+    let gap = (DAYS - 1) * DAY as i64 + 100;
+    let mut datapoints = machine(DAYS, |_, cpu| cpu);
+    datapoints.retain(|point| !(gap..gap + 40).contains(&(point.time / PERIOD)));
+    let scored = last_day(&detector(), &datapoints);
+    assert_eq!(scored.len(), DAY - 40);
+    let after = scored.iter().find(|scored| scored.time == (gap + 40) * PERIOD).expect("scored");
+    assert_eq!(after.reconstruction, None, "the window of the first datapoint after a long gap is empty");
+    assert!(scored.iter().all(|scored| !scored.score.is_anomalous()));
+}
+
+#[test]
+fn extreme_values_give_finite_scores() {
+    let cases: [fn(i64, f64) -> f64; 5] = [
+        |_, _| 0.0,
+        |_, _| 1e12,
+        |slot, _| if slot % 2 == 0 { 0.0 } else { 1e14 },
+        |slot, cpu| if slot == 2700 { 1e15 } else { cpu },
+        |slot, cpu| if slot % 3 == 0 { f64::NAN } else { cpu },
+    ];
+    for (index, altered) in cases.into_iter().enumerate() {
+        let scored = last_day(&detector(), &machine(DAYS, altered));
+        assert!(!scored.is_empty(), "case {index}");
+        for scored in scored {
+            assert!(scored.score.value().is_finite() && scored.score.value() >= 0.0, "case {index}: {scored:?}");
+            assert!(scored.expected.is_finite() && scored.tolerance.is_finite(), "case {index}: {scored:?}");
+        }
+    }
+}
