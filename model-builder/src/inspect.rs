@@ -1,0 +1,72 @@
+//! What an artifact holds, for a person or as JSON.
+
+use anyhow::Result;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use deepguard::Artifact;
+
+/// Prints it.
+pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
+    let card = artifact.card();
+    if json {
+        println!("{}", serde_json::to_string_pretty(card)?);
+        return Ok(());
+    }
+    let training = &card.training;
+    let error = &training.error;
+    let shape = &card.shape;
+    let rows = [
+        ("version", artifact.version()),
+        ("SHA-256", artifact.checksum().into()),
+        ("format", card.format.to_string()),
+        (
+            "network",
+            format!(
+                "window {}, LSTM {}, bottleneck {}: {} parameters",
+                shape.window,
+                shape.hidden,
+                shape.bottleneck,
+                shape.parameters()
+            ),
+        ),
+        ("scaling", card.scaling.clone()),
+        ("threshold", format!("{} times the usual residual is a score of 1.0", card.threshold)),
+        (
+            "borrowed usual",
+            format!("{:.2} times the scale, for instances too young to have their own", card.borrowed_usual),
+        ),
+        (
+            "trained",
+            format!(
+                "{}, version {}, seed {}, {} epochs over {} windows, last loss {:.4}",
+                training.date, training.crate_version, training.seed, training.epochs, training.windows, training.loss
+            ),
+        ),
+        (
+            "error",
+            format!(
+                "on the training windows, percentage points: median {:.3}, 95 % {:.3}, 99 % {:.3}, largest {:.3}",
+                error.p50, error.p95, error.p99, error.max
+            ),
+        ),
+    ];
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    for (name, value) in rows {
+        table.add_row([name, &value]);
+    }
+    for (index, file) in training.files.iter().enumerate() {
+        let name = if index == 0 { "trained on" } else { "" };
+        table.add_row([
+            name,
+            &format!(
+                "{} ({} datapoints, SHA-256 {}...)",
+                file.name,
+                file.datapoints,
+                &file.sha256[..12.min(file.sha256.len())]
+            ),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! The command line of DeepGuard: train a model, look at it, publish it, and see what it does.
+
+mod evaluate;
+mod explain;
+mod files;
+mod inspect;
+mod nab;
+mod picture;
+mod publish;
+mod replay;
+mod simulate;
+mod train;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use deepguard::model::Shape;
+use deepguard::{Artifact, Detector};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use nab::Nab;
+
+/// Trains, evaluates, inspects and publishes the models that DeepGuard scores EC2 CPU with.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a model on NAB's EC2 CPU files and write its artifact.
+    Train(TrainArgs),
+    /// Score NAB's EC2 CPU files with a model: errors and detections against the labels.
+    Evaluate {
+        #[command(flatten)]
+        model: ModelArgs,
+        #[command(flatten)]
+        nab: NabArgs,
+        /// The picture to write.
+        #[arg(long, value_name = "PNG", default_value = "evaluation.png")]
+        out: PathBuf,
+    },
+    /// Show what an artifact holds.
+    Inspect {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Print the card as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check an artifact and put it into S3, then move the pointer `current` to it.
+    Publish {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Where to: `s3://bucket/prefix`.
+        #[arg(long, value_name = "URI")]
+        to: publish::Destination,
+    },
+    /// Write a fleet's CPU history as CSV files that end now: NAB's EC2 files, or a generated fleet.
+    Replay {
+        #[command(flatten)]
+        nab: NabArgs,
+        /// Generate a fleet even if NAB is here.
+        #[arg(long, conflicts_with = "nab")]
+        generated: bool,
+        /// Seed of the generated fleet.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// The time that becomes the end of every history.
+        #[arg(long, value_name = "RFC 3339")]
+        now: Timestamp,
+        /// The folder to write to.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Draw instances from their history: CPU, what was expected, and the score.
+    Explain {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// A folder of `<instance>.csv` files with `time,value` rows.
+        #[arg(long, value_name = "DIR")]
+        history: PathBuf,
+        /// Draw this instance alone; may be given several times.
+        #[arg(long = "instance", value_name = "ID")]
+        instances: Vec<String>,
+        /// Published metrics to draw beside: rows `instance,time,metric,value`.
+        #[arg(long, value_name = "CSV")]
+        published: Option<PathBuf>,
+        /// Hours to draw, counted back from the end.
+        #[arg(long, default_value_t = 48)]
+        hours: u32,
+        /// The picture to write.
+        #[arg(long, value_name = "PNG")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct NabArgs {
+    /// The folder that holds NAB's `data` and `labels`; else `../shared/nab`, else a download.
+    #[arg(long = "nab", env = "NAB_DIR", value_name = "DIR", id = "nab")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ModelArgs {
+    /// The artifact.
+    #[arg(long, value_name = "FILE", default_value = "models/default.safetensors")]
+    artifact: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct TrainArgs {
+    #[command(flatten)]
+    nab: NabArgs,
+    /// The artifact to write.
+    #[arg(long, value_name = "FILE", default_value = "model.safetensors")]
+    out: PathBuf,
+    /// The date to write into the artifact; today unless given.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<Date>,
+    /// Seed of the first weights, the order of the windows and the noise.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Passes over the windows.
+    #[arg(long, default_value_t = 30)]
+    epochs: usize,
+    /// Windows in a batch.
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    /// Highest learning rate of the cycle.
+    #[arg(long, default_value_t = 5e-3)]
+    learning_rate: f32,
+    /// Ratio of a residual to the usual one that makes a score of 1.0.
+    #[arg(long, default_value_t = 1.05)]
+    threshold: f64,
+    /// Datapoints in a window.
+    #[arg(long, default_value_t = Shape::DEFAULT.window)]
+    window: usize,
+    /// Width of the LSTMs.
+    #[arg(long, default_value_t = Shape::DEFAULT.hidden)]
+    hidden: usize,
+    /// Width of the bottleneck.
+    #[arg(long, default_value_t = Shape::DEFAULT.bottleneck)]
+    bottleneck: usize,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Train(args) => train(args),
+        Command::Evaluate { model, nab, out } => evaluate::evaluate(&model.detector()?, &nab.locate()?, &out),
+        Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),
+        Command::Publish { model, to } => publish::publish(&model.read()?, &to),
+        Command::Replay { nab, generated, seed, now, out } => {
+            replay::replay(nab.for_replay(generated)?.as_ref(), seed, now, &out)
+        }
+        Command::Explain { model, history, instances, published, hours, out } => {
+            let histories = explain::read_history(&history, &instances)?;
+            explain::explain(&model.detector()?, &histories, published.as_deref(), hours, &out)
+        }
+    }
+}
+
+impl NabArgs {
+    fn locate(&self) -> Result<Nab> {
+        Nab::locate(self.dir.as_deref())
+    }
+
+    /// NAB, or `None` where a generated fleet was asked for or NAB cannot be had. A folder that was
+    /// named and is no NAB is an error all the same.
+    fn for_replay(&self, generated: bool) -> Result<Option<Nab>> {
+        if generated {
+            return Ok(None);
+        }
+        match self.locate() {
+            Err(error) if self.dir.is_none() => {
+                eprintln!("NAB cannot be had, the fleet is generated instead: {error:#}");
+                Ok(None)
+            }
+            located => located.map(Some),
+        }
+    }
+}
+
+impl ModelArgs {
+    fn read(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.artifact).with_context(|| format!("cannot read {}", self.artifact.display()))
+    }
+
+    fn load(&self) -> Result<Artifact> {
+        Artifact::from_bytes(&self.read()?).with_context(|| format!("in {}", self.artifact.display()))
+    }
+
+    fn detector(&self) -> Result<Detector> {
+        Ok(Detector::new(self.load()?, deepguard::model::device()))
+    }
+}
+
+fn train(args: TrainArgs) -> Result<()> {
+    let files = args.nab.locate()?.ec2_cpu()?;
+    let options = train::Options {
+        seed: args.seed,
+        epochs: args.epochs,
+        batch: args.batch,
+        learning_rate: args.learning_rate,
+        threshold: args.threshold,
+        shape: Shape { window: args.window, hidden: args.hidden, bottleneck: args.bottleneck },
+        date: args.date.unwrap_or_else(|| Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).to_string(),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
+
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{elapsed_precise} {wide_bar} {pos}/{len} batches, {msg}, {eta} left",
+    )?);
+    let artifact = train::train(&files, &options, &stop, |progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+        bar.set_message(format!("loss {:.4}", progress.loss));
+    })?;
+    bar.finish();
+    files::write_whole(&args.out, &artifact.to_bytes()?)?;
+    println!(
+        "{}: {} ({} windows, loss {:.4})",
+        args.out.display(),
+        artifact.version(),
+        artifact.card().training.windows,
+        artifact.card().training.loss
+    );
+    Ok(())
+}

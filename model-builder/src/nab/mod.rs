@@ -1,0 +1,247 @@
+//! The Numenta Anomaly Benchmark: its files, with all their quirks, and its labels.
+
+pub(crate) mod download;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use deepguard::series::{Cleaning, PERIOD};
+use deepguard::{Datapoint, Series};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+
+/// The part of each file that NAB leaves free of anomalies, for a detector to learn on.
+const PROBATION: f64 = 0.15;
+/// ... and at most this many of its first datapoints, where a file is long.
+const PROBATION_OF: usize = 5000;
+/// NAB beside this checkout.
+const BESIDE: &str = "../shared/nab";
+
+/// A folder laid out like the benchmark: `data/<folder>/<file>.csv` and `labels/`.
+#[derive(Debug, Clone)]
+pub(crate) struct Nab {
+    root: PathBuf,
+}
+
+/// One file of the benchmark.
+#[derive(Debug)]
+pub(crate) struct NabFile {
+    /// Name with its folder, as the labels have it.
+    pub(crate) name: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub(crate) sha256: String,
+    /// Its rows in the file's order. A row without a value is not among them.
+    pub(crate) datapoints: Vec<Datapoint>,
+    /// Rows, with and without value.
+    pub(crate) rows: usize,
+}
+
+/// What NAB says of one file, in seconds since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Labels {
+    /// Datapoints at which an anomaly was labelled.
+    pub(crate) starts: Vec<i64>,
+    /// Windows in which its detection counts; the last slot is part of the window.
+    pub(crate) windows: Vec<Range<i64>>,
+}
+
+impl Nab {
+    /// The benchmark in `given`, else in `NAB_DIR`, else beside this checkout, else downloaded.
+    pub(crate) fn locate(given: Option<&Path>) -> Result<Self> {
+        if let Some(root) = given {
+            return Self::at(root);
+        }
+        if Path::new(BESIDE).join("data").is_dir() {
+            return Self::at(Path::new(BESIDE));
+        }
+        let cache = cache_dir()?;
+        download::fetch(&cache, download::SOURCE, &download::manifest())
+            .context("NAB is not here: give its folder with `--nab DIR` or NAB_DIR, or let it be downloaded")?;
+        Self::at(&cache)
+    }
+
+    fn at(root: &Path) -> Result<Self> {
+        if !root.join("data").is_dir() {
+            bail!("{} has no folder `data`: name the folder that holds NAB's `data` and `labels`", root.display());
+        }
+        Ok(Self { root: root.to_path_buf() })
+    }
+
+    /// NAB's EC2 CPU files, in the order of their names.
+    pub(crate) fn ec2_cpu(&self) -> Result<Vec<NabFile>> {
+        download::EC2_CPU.iter().map(|(name, _)| self.read(name)).collect()
+    }
+
+    /// The file of that name (`folder/file.csv`).
+    pub(crate) fn read(&self, name: &str) -> Result<NabFile> {
+        let path = self.root.join("data").join(name);
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (datapoints, rows) = parse(&bytes).with_context(|| format!("in {}", path.display()))?;
+        Ok(NabFile { name: name.into(), sha256: hex_sha256(&bytes), datapoints, rows })
+    }
+
+    /// The labels of all files that have an entry.
+    pub(crate) fn labels(&self) -> Result<BTreeMap<String, Labels>> {
+        let read = |name: &str| {
+            let path = self.root.join("labels").join(name);
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        parse_labels(&read("combined_labels.json")?, &read("combined_windows.json")?).context("in NAB's labels")
+    }
+}
+
+impl NabFile {
+    /// The file as a regular series.
+    pub(crate) fn series(&self) -> Result<(Series, Cleaning)> {
+        Series::from_datapoints(self.datapoints.iter().copied()).with_context(|| format!("in {}", self.name))
+    }
+
+    /// How many of its first rows NAB leaves free of anomalies.
+    pub(crate) fn probation(&self) -> usize {
+        (PROBATION * self.rows.min(PROBATION_OF) as f64) as usize
+    }
+
+    /// The file's name alone: `ec2_cpu_utilization_5f5533`.
+    pub(crate) fn stem(&self) -> &str {
+        let file = self.name.rsplit('/').next().unwrap_or(&self.name);
+        file.strip_suffix(".csv").unwrap_or(file)
+    }
+}
+
+/// Where a download is kept.
+fn cache_dir() -> Result<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home);
+    Ok(cache
+        .context("neither XDG_CACHE_HOME nor HOME is set: give NAB's folder with `--nab DIR`")?
+        .join("deepguard/nab"))
+}
+
+/// Rows `timestamp,value` after a header. An empty value is a missing datapoint, as is `NaN`.
+fn parse(bytes: &[u8]) -> Result<(Vec<Datapoint>, usize)> {
+    let text = std::str::from_utf8(bytes).context("not a text file")?;
+    let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    let header = lines.next().map(|(_, line)| line.trim()).unwrap_or_default();
+    if header != "timestamp,value" {
+        bail!("line 1 is `{}`, a NAB file begins with `timestamp,value`", header.chars().take(60).collect::<String>());
+    }
+    let (mut datapoints, mut rows) = (Vec::new(), 0);
+    for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        rows += 1;
+        let (time, value) =
+            line.split_once(',').with_context(|| format!("line {}: no comma in `{}`", index + 1, line.trim()))?;
+        let time = parse_time(time.trim()).with_context(|| format!("line {}", index + 1))?;
+        let value = value.trim();
+        if value.is_empty() {
+            continue;
+        }
+        let value: f64 = value.parse().with_context(|| format!("line {}: `{value}` is no number", index + 1))?;
+        if value.is_finite() {
+            datapoints.push(Datapoint { time, value });
+        }
+    }
+    if datapoints.is_empty() {
+        bail!("no datapoints");
+    }
+    Ok((datapoints, rows))
+}
+
+/// A time stamp with a zone (`Z`, `+02:00`) is taken at its word; NAB's own have none and are taken as UTC.
+pub(crate) fn parse_time(text: &str) -> Result<i64> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(time.as_second());
+    }
+    let civil: DateTime = text.parse().with_context(|| format!("`{text}` is no time stamp"))?;
+    Ok(TimeZone::UTC.to_timestamp(civil)?.as_second())
+}
+
+fn parse_labels(labels: &str, windows: &str) -> Result<BTreeMap<String, Labels>> {
+    let labels: BTreeMap<String, Vec<String>> = serde_json::from_str(labels).context("combined_labels.json")?;
+    let mut windows: BTreeMap<String, Vec<[String; 2]>> =
+        serde_json::from_str(windows).context("combined_windows.json")?;
+    let times = |(name, starts): (String, Vec<String>)| {
+        let starts = starts.iter().map(|start| parse_time(start)).collect::<Result<_>>()?;
+        let windows = windows.remove(&name).with_context(|| format!("no windows for {name}"))?;
+        let window = |[from, to]: &[String; 2]| Ok(parse_time(from)?..parse_time(to)? + PERIOD);
+        Ok((name, Labels { starts, windows: windows.iter().map(window).collect::<Result<_>>()? }))
+    };
+    labels.into_iter().map(times).collect()
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quirks_of_the_files_are_understood() {
+        let cases: [(&str, &str, &[(i64, f64)], usize); 6] = [
+            ("plain", "timestamp,value\n1970-01-01 00:05:00,1.5\n", &[(300, 1.5)], 1),
+            (
+                "carriage returns, byte order mark",
+                "\u{feff}timestamp,value\r\n1970-01-01 00:00:00,1\r\n",
+                &[(0, 1.0)],
+                1,
+            ),
+            ("fractions of a second", "timestamp,value\n1970-01-01 00:00:01.000000,1e1\n", &[(1, 10.0)], 1),
+            (
+                "zones",
+                "timestamp,value\n1970-01-01T00:00:00Z,1\n1970-01-01 02:00:00+02:00,2\n",
+                &[(0, 1.0), (0, 2.0)],
+                2,
+            ),
+            (
+                "empty values, NaN",
+                "timestamp,value\n1970-01-01 00:00:00,\n1970-01-01 00:05:00,NaN\n1970-01-01 00:10:00,3\n",
+                &[(600, 3.0)],
+                3,
+            ),
+            (
+                "doubles, any order",
+                "timestamp,value\n1970-01-01 00:05:00,1\n1970-01-01 00:05:00,2\n1970-01-01 00:00:00,3\n\n",
+                &[(300, 1.0), (300, 2.0), (0, 3.0)],
+                3,
+            ),
+        ];
+        for (what, text, expected, rows) in cases {
+            let (points, found) = parse(text.as_bytes()).expect(what);
+            assert_eq!(points.iter().map(|p| (p.time, p.value)).collect::<Vec<_>>(), expected, "{what}");
+            assert_eq!(found, rows, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_nab_file_is_told_with_its_line() {
+        let cases: [(&[u8], &str); 7] = [
+            (b"", "timestamp,value"),
+            (b"time;value\n", "timestamp,value"),
+            (b"timestamp,value\n", "no datapoints"),
+            (b"timestamp,value\n1970-01-01 00:00:00 1\n", "line 2: no comma"),
+            (b"timestamp,value\n1970-01-01 00:00:00,1\nyesterday,1\n", "line 3"),
+            (b"timestamp,value\n1970-01-01 00:00:00,many\n", "line 2: `many` is no number"),
+            (b"\xff\xfe", "not a text file"),
+        ];
+        for (bytes, told) in cases {
+            let error = format!("{:#}", parse(bytes).unwrap_err());
+            assert!(error.contains(told), "{error:?} does not say {told:?}");
+        }
+    }
+
+    #[test]
+    fn labels_come_with_their_windows() {
+        let labels = r#"{"a/b.csv": ["1970-01-01 00:10:00"], "a/c.csv": []}"#;
+        let windows = r#"{"a/b.csv": [["1970-01-01 00:05:00.000000", "1970-01-01 00:20:00.000000"]], "a/c.csv": []}"#;
+        let found = parse_labels(labels, windows).expect("labels");
+        let expected = Labels { starts: vec![600], windows: vec![Range { start: 300, end: 1500 }] };
+        assert_eq!((&found["a/b.csv"], &found["a/c.csv"]), (&expected, &Labels::default()));
+        assert!(parse_labels(labels, "{}").is_err());
+        assert!(parse_labels("[", windows).is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! Pictures: an instance's CPU with what was expected, its score below, and error distributions.
+
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use deepguard::Scored;
+use deepguard::series::PERIOD;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+/// Pixels from left to right.
+pub(crate) const WIDTH: u32 = 1600;
+/// Pixels of one instance, CPU and score together.
+pub(crate) const PANEL: u32 = 270;
+/// The score axis ends here at the latest: how far above the threshold hardly matters.
+const MAX_SCORE: f64 = 4.0;
+
+const INK: RGBColor = RGBColor(38, 50, 66);
+const FAINT: RGBColor = RGBColor(214, 219, 226);
+const BAND: RGBColor = RGBColor(206, 226, 243);
+const EXPECTED: RGBColor = RGBColor(74, 134, 190);
+const SCORE: RGBColor = RGBColor(120, 94, 168);
+const ALARM: RGBColor = RGBColor(214, 40, 40);
+const WINDOW: RGBColor = RGBColor(253, 236, 200);
+const PUBLISHED: RGBColor = RGBColor(20, 140, 90);
+
+pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+
+/// One instance to draw.
+#[derive(Debug)]
+pub(crate) struct Panel<'a> {
+    pub(crate) title: String,
+    pub(crate) scored: &'a [Scored],
+    /// Labelled anomalies, in seconds since 1970.
+    pub(crate) windows: &'a [Range<i64>],
+    /// Scores that were published: time and value.
+    pub(crate) published: &'a [(i64, f64)],
+}
+
+/// A PNG of the given height, white, to draw on; `draw` must not fail silently.
+pub(crate) fn png(path: &Path, height: u32, draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+    // A font of our own: the machine may have none. Registering it twice is harmless.
+    register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
+        .map_err(|_| anyhow!("the built-in font cannot be read"))?;
+    let area = BitMapBackend::new(path, (WIDTH, height)).into_drawing_area();
+    area.fill(&WHITE)?;
+    draw(&area)?;
+    area.present().map_err(|error| anyhow!("cannot write {}: {error}", path.display()))?;
+    Ok(())
+}
+
+/// One line that says what the colours mean.
+pub(crate) fn legend(area: &Area<'_>, title: &str) -> Result<()> {
+    area.draw(&Text::new(title.to_string(), (20, 12), ("sans-serif", 26).into_font().color(&INK)))?;
+    let entries = [
+        ("observed CPU", INK),
+        ("expected", EXPECTED),
+        ("expected band", BAND),
+        ("score", SCORE),
+        ("published score", PUBLISHED),
+        ("anomalous", ALARM),
+        ("labelled window", WINDOW),
+    ];
+    let mut x = 20;
+    for (name, colour) in entries {
+        area.draw(&Rectangle::new([(x, 50), (x + 22, 62)], colour.filled()))?;
+        area.draw(&Text::new(name, (x + 30, 47), ("sans-serif", 18).into_font().color(&INK)))?;
+        x += 60 + 9 * name.len() as i32;
+    }
+    Ok(())
+}
+
+impl Panel<'_> {
+    /// Draws CPU with its band above, the score below.
+    pub(crate) fn draw(&self, area: &Area<'_>) -> Result<()> {
+        let (Some(first), Some(last)) = (self.scored.first(), self.scored.last()) else {
+            area.draw(&Text::new(
+                format!("{}: nothing was scored", self.title),
+                (20, 20),
+                ("sans-serif", 20).into_font().color(&INK),
+            ))?;
+            return Ok(());
+        };
+        let times = first.time..last.time + PERIOD;
+        let (above, below) = area.split_vertically(PANEL * 62 / 100);
+        self.draw_cpu(&above, times.clone())?;
+        self.draw_score(&below, times)
+    }
+
+    fn draw_cpu(&self, area: &Area<'_>, times: Range<i64>) -> Result<()> {
+        let values = self.scored.iter().flat_map(|scored| [scored.observed, scored.expected]);
+        let top = values.fold(0.0, f64::max).max(1e-3) * 1.12;
+        let mut chart = ChartBuilder::on(area)
+            .caption(&self.title, ("sans-serif", 20).into_font().color(&INK))
+            .margin_left(10)
+            .margin_right(20)
+            .x_label_area_size(4)
+            .y_label_area_size(70)
+            .build_cartesian_2d(times, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_labels(0)
+            .y_labels(4)
+            .y_desc("CPU %")
+            .bold_line_style(FAINT)
+            .light_line_style(TRANSPARENT)
+            .axis_style(FAINT)
+            .label_style(("sans-serif", 15).into_font().color(&INK))
+            .draw()?;
+        let windows =
+            self.windows.iter().map(|window| Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled()));
+        chart.draw_series(windows)?;
+        for run in self.runs() {
+            let edge = |sign: f64| {
+                move |scored: &Scored| (scored.time, (scored.expected + sign * scored.tolerance).clamp(0.0, top))
+            };
+            let outline = run.iter().map(edge(1.0)).chain(run.iter().rev().map(edge(-1.0)));
+            chart.draw_series([Polygon::new(outline.collect::<Vec<_>>(), BAND.filled())])?;
+            chart.draw_series(LineSeries::new(run.iter().map(|scored| (scored.time, scored.expected)), EXPECTED))?;
+            let observed = run.iter().map(|scored| (scored.time, scored.observed));
+            chart.draw_series(LineSeries::new(observed, INK))?;
+        }
+        let anomalous = self.scored.iter().filter(|scored| scored.score.is_anomalous());
+        chart.draw_series(anomalous.map(|scored| Circle::new((scored.time, scored.observed), 5, ALARM.filled())))?;
+        Ok(())
+    }
+
+    fn draw_score(&self, area: &Area<'_>, times: Range<i64>) -> Result<()> {
+        let scores =
+            self.scored.iter().map(|scored| scored.score.value()).chain(self.published.iter().map(|&(_, score)| score));
+        let top = scores.fold(1.3, f64::max).min(MAX_SCORE) * 1.06;
+        let mut chart = ChartBuilder::on(area)
+            .margin_left(10)
+            .margin_right(20)
+            .x_label_area_size(26)
+            .y_label_area_size(70)
+            .build_cartesian_2d(times.clone(), 0.0..top)?;
+        chart
+            .configure_mesh()
+            .disable_mesh()
+            .x_labels(9)
+            .x_label_formatter(&|time| clock(*time))
+            .y_labels(3)
+            .y_desc("score")
+            .axis_style(FAINT)
+            .label_style(("sans-serif", 15).into_font().color(&INK))
+            .draw()?;
+        let windows =
+            self.windows.iter().map(|window| Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled()));
+        chart.draw_series(windows)?;
+        chart.draw_series([PathElement::new([(times.start, 1.0), (times.end, 1.0)], ALARM.mix(0.6))])?;
+        for run in self.runs() {
+            let score = run.iter().map(|scored| (scored.time, scored.score.value().min(top)));
+            chart.draw_series(LineSeries::new(score, SCORE))?;
+        }
+        let inside = self.published.iter().filter(|(time, _)| times.contains(time));
+        chart.draw_series(inside.map(|&(time, score)| Circle::new((time, score.min(top)), 4, PUBLISHED.filled())))?;
+        let anomalous = self.scored.iter().filter(|scored| scored.score.is_anomalous());
+        chart.draw_series(
+            anomalous.map(|scored| Circle::new((scored.time, scored.score.value().min(top)), 4, ALARM.filled())),
+        )?;
+        Ok(())
+    }
+
+    /// The scored datapoints in runs without a gap.
+    fn runs(&self) -> impl Iterator<Item = &[Scored]> {
+        self.scored.chunk_by(|earlier, later| later.time - earlier.time <= PERIOD)
+    }
+}
+
+/// Two distributions over the same logarithmic bins, each as a fraction of its own count.
+pub(crate) fn distribution(area: &Area<'_>, title: &str, [normal, labelled]: [&[f64]; 2]) -> Result<()> {
+    const BINS: usize = 60;
+    let (low, high) = (-3.0, 2.0);
+    let fractions = |errors: &[f64]| {
+        let mut bins = [0.0; BINS];
+        for error in errors {
+            let place = (error.max(1e-12).log10() - low) / (high - low) * BINS as f64;
+            bins[(place.max(0.0) as usize).min(BINS - 1)] += 1.0 / errors.len() as f64;
+        }
+        bins
+    };
+    let (normal, labelled) = (fractions(normal), fractions(labelled));
+    let top = normal.iter().chain(&labelled).copied().fold(0.01, f64::max) * 1.15;
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 20).into_font().color(&INK))
+        .margin_left(10)
+        .margin_right(20)
+        .x_label_area_size(44)
+        .y_label_area_size(70)
+        .build_cartesian_2d(low..high, 0.0..top)?;
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .x_labels(6)
+        .x_label_formatter(&|exponent| format!("{}", 10f64.powf(*exponent)))
+        .y_labels(4)
+        .y_label_formatter(&|fraction| format!("{:.0} %", fraction * 100.0))
+        .x_desc("|observed - reconstruction|, percentage points")
+        .axis_style(FAINT)
+        .label_style(("sans-serif", 15).into_font().color(&INK))
+        .draw()?;
+    let width = (high - low) / BINS as f64;
+    for (bins, colour, name) in [(normal, EXPECTED, "outside labelled windows"), (labelled, ALARM, "inside")] {
+        let bars = (0..BINS).map(|bin| {
+            let left = low + bin as f64 * width;
+            Rectangle::new([(left, 0.0), (left + width, bins[bin])], colour.mix(0.45).filled())
+        });
+        chart
+            .draw_series(bars)?
+            .label(name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 16, y + 5)], colour.mix(0.45).filled()));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .border_style(FAINT)
+        .background_style(WHITE.filled())
+        .label_font(("sans-serif", 16).into_font().color(&INK))
+        .draw()?;
+    Ok(())
+}
+
+/// Seconds since 1970 as day and time, UTC.
+pub(crate) fn clock(time: i64) -> String {
+    jiff::Timestamp::from_second(time)
+        .map_or_else(|_| time.to_string(), |time| time.strftime("%b %d %H:%M").to_string())
+}
