@@ -1,0 +1,297 @@
+use std::rc::Rc;
+
+use deepguard::Datapoint;
+use deepguard::series::{DAY_SECONDS, PERIOD};
+use serde_json::json;
+
+use super::*;
+use crate::metric::{Datum, Metric};
+use crate::model::ModelSource;
+use crate::testing::memory::{Bucket, Metrics};
+use crate::testing::{artifact, artifact_with_threshold, instance, pointer};
+
+const CURRENT: &str = "s3://my-models/models/current";
+/// The time of most runs: an afternoon, two minutes into a slot.
+const NOW: &str = "2026-01-15T15:02:00Z";
+/// The instance that misbehaves, and when it begins to.
+const FAULTY: usize = 2;
+const FAULT: &str = "2026-01-15T14:50:00Z";
+
+fn at(time: &str) -> Timestamp {
+    time.parse().unwrap()
+}
+
+fn settings(model: ModelSource) -> Settings {
+    Settings { model, namespace: "DeepGuard".into(), lookback_minutes: 30, log_level: tracing::Level::INFO }
+}
+
+/// CPU that is the same on every day, so that nothing about it is unusual but a fault.
+fn cpu(number: usize, days: i64) -> Vec<Datapoint> {
+    let (end, fault) = (at(NOW).as_second() + DAY_SECONDS, at(FAULT).as_second());
+    (end - days * DAY_SECONDS..end)
+        .step_by(PERIOD as usize)
+        .map(|time| {
+            let slot = time.rem_euclid(DAY_SECONDS) / PERIOD + 17 * number as i64;
+            let cycle = 8.0 * (slot as f64 * std::f64::consts::TAU / 288.0).sin();
+            let noise = (slot * 7919 % 101) as f64 / 40.0;
+            let value = if number == FAULTY && time >= fault { 97.0 } else { 20.0 + cycle + noise };
+            Datapoint { time: time - time.rem_euclid(PERIOD), value }
+        })
+        .collect()
+}
+
+/// Five instances with twenty days of history.
+fn fleet() -> Rc<Metrics> {
+    let metrics = Metrics::default();
+    metrics.cpu.borrow_mut().extend((0..5).map(|number| (instance(number), cpu(number, 20))));
+    Rc::new(metrics)
+}
+
+fn detection(metrics: &Rc<Metrics>) -> Detection<Rc<Metrics>, Rc<Bucket>> {
+    Detection::new(settings(ModelSource::Builtin), Rc::clone(metrics), Rc::new(Bucket::default()))
+}
+
+/// How many days back each read goes, and how many instances are in it.
+fn reads(metrics: &Metrics) -> Vec<(i64, usize)> {
+    let reads = metrics.reads.take();
+    let days = |batch: &plan::Batch| (batch.times.end - batch.times.start) / DAY_SECONDS;
+    reads.iter().map(|batch| (days(batch), batch.instances.len())).collect()
+}
+
+fn of_fleet(datums: &[Datum], metric: Metric) -> Vec<(i64, f64)> {
+    datums.iter().filter(|datum| datum.metric == metric).map(|datum| (datum.time, datum.value)).collect()
+}
+
+#[tokio::test]
+async fn the_faulty_instance_is_found_and_told_of() {
+    let metrics = fleet();
+    let summary = detection(&metrics).run(&json!({}), at(NOW)).await.unwrap();
+
+    let noon = at("2026-01-15T15:00:00Z").as_second();
+    let found: Vec<&InstanceId> = summary.instances.anomalous.iter().map(|anomaly| &anomaly.instance).collect();
+    assert_eq!(found, [&instance(FAULTY)], "{summary:?}");
+    let anomaly = &summary.instances.anomalous[0];
+    assert_eq!((anomaly.time, anomaly.observed), (at(FAULT).as_second(), 97.0));
+    assert!(anomaly.score > 1.5 && (anomaly.observed - anomaly.expected).abs() > anomaly.tolerance, "{anomaly:?}");
+    assert_eq!((summary.instances.seen, summary.instances.scored), (5, 5));
+    assert_eq!((summary.time, summary.newest_datapoint), (noon, Some(noon - PERIOD)));
+
+    let datums = metrics.published.take();
+    assert_eq!((summary.datums_published, summary.datums_failed), (datums.len(), 0));
+    let slots =
+        |values: [f64; 6]| -> Vec<(i64, f64)> { (0..6).map(|slot| noon - 1800 + slot * PERIOD).zip(values).collect() };
+    assert_eq!(of_fleet(&datums, Metric::InstancesScored), slots([5.0; 6]));
+    assert_eq!(of_fleet(&datums, Metric::AnomalousInstances)[..4], slots([0.0; 6])[..4]);
+    assert_eq!(of_fleet(&datums, Metric::AnomalousInstances)[4], (at(FAULT).as_second(), 1.0));
+    assert_eq!(of_fleet(&datums, Metric::MaxAnomalyScore)[4], (at(FAULT).as_second(), anomaly.score));
+    assert_eq!(of_fleet(&datums, Metric::InstancesSkipped), [(noon - PERIOD, 0.0)]);
+    assert_eq!(of_fleet(&datums, Metric::AnomalyScore).len(), 5 * 6);
+    assert_eq!(of_fleet(&datums, Metric::ReconstructionError).len(), 5 * 6);
+}
+
+#[tokio::test]
+async fn the_summary_is_the_json_that_was_promised() {
+    let metrics = fleet();
+    metrics.cpu.borrow_mut().insert(instance(9), vec![]);
+    let mut detection = detection(&metrics);
+    detection.prepare(Instant::now()).await;
+    let summary = serde_json::to_value(detection.run(&json!({}), at(NOW)).await.unwrap()).unwrap();
+    let expected = json!({
+        "time": "2026-01-15T15:00:00Z",
+        "dry_run": false,
+        "model": { "version": artifact().version(), "source": "builtin" },
+        "newest_datapoint": "2026-01-15T14:55:00Z",
+        "instances": {
+            "seen": 6, "scored": 5, "skipped": { "no_datapoints": 1 },
+            "anomalous": [{ "instance": instance(FAULTY).as_str(), "time": "2026-01-15T14:50:00Z",
+                "score": summary["instances"]["anomalous"][0]["score"].as_f64().unwrap(),
+                "observed": 97.0,
+                "expected": summary["instances"]["anomalous"][0]["expected"].as_f64().unwrap(),
+                "tolerance": summary["instances"]["anomalous"][0]["tolerance"].as_f64().unwrap(),
+                "phase": "own" }],
+        },
+        "datums_published": 5 * 6 * 2 + 6 * 3 + 1,
+        "datums_failed": 0,
+        "duration_ms": summary["duration_ms"].as_u64().unwrap(),
+        "cold_start": true,
+        "init_ms": summary["init_ms"].as_u64().unwrap(),
+    });
+    assert_eq!(summary, expected);
+
+    let second = serde_json::to_value(detection.run(&json!({}), at(NOW)).await.unwrap()).unwrap();
+    assert_eq!((second["cold_start"].as_bool(), second.get("init_ms")), (Some(false), None));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_same_and_publishes_nothing() {
+    let metrics = fleet();
+    let mut detection = detection(&metrics);
+    let dry = detection.run(&json!({ "dry_run": true }), at(NOW)).await.unwrap();
+    assert_eq!(metrics.published.take(), []);
+    assert_eq!((dry.dry_run, dry.datums_published), (true, 0));
+    let wet = detection.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!((dry.instances, dry.newest_datapoint), (wet.instances, wet.newest_datapoint));
+}
+
+#[tokio::test]
+async fn a_run_that_is_repeated_publishes_the_same() {
+    let metrics = fleet();
+    let event = json!({ "time": NOW });
+    let mut warm = detection(&metrics);
+    let mut published = Vec::new();
+    for _ in 0..2 {
+        warm.run(&event, at(NOW)).await.unwrap();
+        published.push(metrics.published.take());
+    }
+    // A process that starts later, and one that has seen another time first.
+    detection(&metrics).run(&event, at("2026-01-15T17:00:00Z")).await.unwrap();
+    published.push(metrics.published.take());
+    let mut other = detection(&metrics);
+    other.run(&json!({}), at("2026-01-15T14:00:00Z")).await.unwrap();
+    metrics.published.take();
+    other.run(&event, at(NOW)).await.unwrap();
+    published.push(metrics.published.take());
+    assert!(!published[0].is_empty());
+    published[1..].iter().for_each(|again| assert_eq!(*again, published[0]));
+}
+
+#[tokio::test]
+async fn history_is_read_once_a_day() {
+    let metrics = fleet();
+    let mut detection = detection(&metrics);
+    detection.run(&json!({}), at("2026-01-14T23:00:00Z")).await.unwrap();
+    assert_eq!(reads(&metrics), [(15, 5)]);
+    detection.run(&json!({}), at("2026-01-14T23:55:00Z")).await.unwrap();
+    assert_eq!(reads(&metrics), [(1, 5)]);
+    detection.run(&json!({}), at("2026-01-15T00:10:00Z")).await.unwrap();
+    assert_eq!(reads(&metrics), [(14, 5)], "a new day has begun");
+    detection.run(&json!({}), at("2026-01-15T00:15:00Z")).await.unwrap();
+    assert_eq!(reads(&metrics), [(1, 5)], "yesterday and today are both known");
+    detection.run(&json!({}), at("2026-01-15T01:00:00Z")).await.unwrap();
+    assert_eq!(reads(&metrics), [(0, 5)]);
+    assert!(detection.known.baselines.values().all(|baselines| baselines.len() == 1), "yesterday is forgotten");
+
+    metrics.cpu.borrow_mut().insert(instance(7), cpu(7, 20));
+    metrics.cpu.borrow_mut().remove(&instance(0));
+    detection.run(&json!({}), at("2026-01-15T01:05:00Z")).await.unwrap();
+    assert_eq!(reads(&metrics), [(0, 4), (14, 1)], "only the new instance is read from further back");
+    assert!(!detection.known.baselines.contains_key(&instance(0)), "what is gone is forgotten");
+}
+
+#[tokio::test]
+async fn too_little_history_is_not_read_again() {
+    let metrics = fleet();
+    let young = cpu(7, 20).into_iter().filter(|point| point.time >= at("2026-01-15T09:00:00Z").as_second());
+    metrics.cpu.borrow_mut().insert(instance(7), young.collect());
+    let mut detection = detection(&metrics);
+    for expected in [vec![(14, 6)], vec![(0, 6)]] {
+        let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
+        assert_eq!(reads(&metrics), expected);
+        assert_eq!(summary.instances.skipped, [("too_little_history", 1)].into());
+    }
+}
+
+#[tokio::test]
+async fn the_event_may_name_the_instances() {
+    let metrics = fleet();
+    metrics.list_fails.set(true);
+    let mut detection = detection(&metrics);
+    let event = json!({ "instances": [instance(FAULTY).as_str(), instance(99).as_str()] });
+    let summary = detection.run(&event, at(NOW)).await.unwrap();
+    assert_eq!((summary.instances.seen, summary.instances.scored), (2, 1));
+    assert_eq!(summary.instances.skipped, [("no_datapoints", 1)].into());
+    assert_eq!(summary.instances.anomalous.len(), 1);
+}
+
+#[tokio::test]
+async fn what_fails_for_some_does_not_keep_the_others() {
+    let metrics = fleet();
+    metrics.broken.borrow_mut().insert(instance(0));
+    metrics.cpu.borrow_mut().get_mut(&instance(1)).unwrap().iter_mut().for_each(|point| point.value = f64::NAN);
+    metrics.cpu.borrow_mut().get_mut(&instance(3)).unwrap().retain(|point| point.time < at(FAULT).as_second() - 3600);
+    metrics.takes.set(Some(10));
+    let summary = detection(&metrics).run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!((summary.instances.seen, summary.instances.scored), (5, 2));
+    assert_eq!(summary.instances.skipped, [("no_datapoints", 1), ("read_failed", 1), ("unusable", 1)].into());
+    assert_eq!(summary.instances.anomalous[0].instance, instance(FAULTY));
+    assert_eq!((summary.datums_published, summary.datums_failed), (10, 2 * 6 * 2 + 6 * 3 + 1 - 10));
+}
+
+#[tokio::test]
+async fn an_empty_fleet_is_told_of() {
+    let metrics = Rc::new(Metrics::default());
+    let summary = detection(&metrics).run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!((summary.instances.seen, summary.newest_datapoint, summary.datums_published), (0, None, 2));
+    let published = metrics.published.take();
+    let newest = at("2026-01-15T14:55:00Z").as_second();
+    assert_eq!(of_fleet(&published, Metric::InstancesScored), [(newest, 0.0)]);
+    assert_eq!(of_fleet(&published, Metric::InstancesSkipped), [(newest, 0.0)]);
+}
+
+#[tokio::test]
+async fn a_run_that_can_do_nothing_fails_with_a_type() {
+    let error_type = |error: RunError| Diagnostic::from(error).error_type;
+
+    let metrics = fleet();
+    let error = detection(&metrics).run(&json!({ "dry_run": 1 }), at(NOW)).await.unwrap_err();
+    assert_eq!(error_type(error), "EventError");
+
+    metrics.list_fails.set(true);
+    let error = detection(&metrics).run(&json!({}), at(NOW)).await.unwrap_err();
+    assert!(error.to_string().contains("ListMetrics failed: said the script"), "{error}");
+    assert_eq!(error_type(error), "ListError");
+
+    let metrics = fleet();
+    metrics.broken.borrow_mut().extend((0..5).map(instance));
+    let error = detection(&metrics).run(&json!({}), at(NOW)).await.unwrap_err();
+    assert!(error.to_string().contains("none of 5 instances could be read"), "{error}");
+    assert_eq!(error_type(error), "NothingRead");
+    assert_eq!(metrics.published.take(), []);
+
+    let metrics = fleet();
+    metrics.takes.set(Some(0));
+    let error = detection(&metrics).run(&json!({}), at(NOW)).await.unwrap_err();
+    assert!(error.to_string().contains("none of 79 datums could be published"), "{error}");
+    assert_eq!(error_type(error), "NothingPublished");
+
+    let error = Settings::from_variables(|_| Some("?".into())).unwrap_err();
+    assert_eq!(error_type(error.into()), "SettingsError");
+}
+
+#[tokio::test]
+async fn a_missing_model_fails_each_run_until_it_is_there() {
+    let (metrics, bucket) = (fleet(), Rc::new(Bucket::default()));
+    let source = ModelSource::Object(CURRENT.parse().unwrap());
+    let mut detection = Detection::new(settings(source), Rc::clone(&metrics), Rc::clone(&bucket));
+    detection.prepare(Instant::now()).await;
+    for _ in 0..2 {
+        let error = detection.run(&json!({}), at(NOW)).await.unwrap_err();
+        assert!(error.to_string().contains("s3://my-models/models/current does not exist"), "{error}");
+        assert_eq!(Diagnostic::from(error).error_type, "ModelError");
+    }
+    assert_eq!((metrics.reads.take(), metrics.published.take()), (vec![], vec![]));
+
+    bucket.put("s3://my-models/models/one.safetensors", artifact().to_bytes().unwrap());
+    bucket.put(CURRENT, pointer("models/one.safetensors", &artifact()));
+    let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!((summary.model.version, summary.model.source.as_str()), (artifact().version(), CURRENT));
+}
+
+#[tokio::test]
+async fn another_model_makes_its_own_baselines() {
+    let (metrics, bucket) = (fleet(), Rc::new(Bucket::default()));
+    let uri = "s3://my-models/models/one.safetensors";
+    let source = ModelSource::Object(uri.parse().unwrap());
+    let mut detection = Detection::new(settings(source), Rc::clone(&metrics), Rc::clone(&bucket));
+    bucket.put(uri, artifact().to_bytes().unwrap());
+    detection.run(&json!({}), at(NOW)).await.unwrap();
+    detection.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!(reads(&metrics), [(14, 5), (0, 5)]);
+
+    let other = artifact_with_threshold(1000.0);
+    bucket.put(uri, other.to_bytes().unwrap());
+    let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!(reads(&metrics), [(14, 5)]);
+    assert_eq!(summary.model.version, other.version());
+    assert_eq!(summary.instances.anomalous, [], "the threshold is the artifact's");
+}

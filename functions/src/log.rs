@@ -1,0 +1,68 @@
+//! The log: one JSON object a line, on standard output, where Lambda collects it.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::{Level, enabled, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::fleet::Fleet;
+use crate::summary::{Summary, rfc3339};
+
+/// Of skipped instances, no more are named in the log of a run; the rest is counted.
+const MOST_NAMED: usize = 50;
+
+/// Starts logging at `level`. Of the libraries only warnings are logged, and from `lambda_runtime` the span with the request id.
+pub fn start(level: Level) {
+    let filter = format!("warn,lambda_runtime=info,functions={level},detector={level}");
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(EnvFilter::new(filter))
+        .init();
+}
+
+/// Logs each anomalous and each skipped instance.
+pub fn instances(fleet: &Fleet) {
+    for (instance, scored) in fleet.anomalous() {
+        info!(
+            %instance,
+            time = rfc3339(scored.time),
+            score = scored.score.value(),
+            observed = scored.observed,
+            expected = scored.expected,
+            tolerance = scored.tolerance,
+            "the instance is anomalous"
+        );
+    }
+    for (instance, skipped) in fleet.skipped.iter().take(MOST_NAMED) {
+        warn!(%instance, reason = skipped.reason.name(), why = skipped.why, "the instance is skipped");
+    }
+    if let unnamed @ 1.. = fleet.skipped.len().saturating_sub(MOST_NAMED) {
+        warn!(instances = unnamed, "more are skipped: the summary counts them by reason");
+    }
+}
+
+/// Logs the summary of a run as one object.
+///
+/// Not through `tracing`: its fields hold no nested values, so the summary would be a text inside JSON,
+/// which CloudWatch Logs Insights cannot look into.
+pub fn summary(summary: &Summary, request_id: &str, now: Timestamp) {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Line<'a> {
+        timestamp: Timestamp,
+        level: &'a str,
+        message: &'a str,
+        request_id: &'a str,
+        summary: &'a Summary,
+    }
+    if enabled!(Level::INFO) {
+        let line = Line { timestamp: now, level: "INFO", message: "the run is over", request_id, summary };
+        match serde_json::to_string(&line) {
+            Ok(line) => println!("{line}"),
+            Err(error) => warn!(%error, "the summary cannot be logged"),
+        }
+    }
+}

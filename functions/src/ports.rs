@@ -1,0 +1,109 @@
+//! What a run needs from outside.
+//!
+//! [`crate::cloudwatch`] and [`crate::s3`] are these for AWS; the tests of [`crate::detect`] have them in memory.
+
+#![expect(
+    async_fn_in_trait,
+    reason = "they are used in this crate, on one thread: nobody needs to know whether the futures are Send"
+)]
+
+use std::collections::BTreeSet;
+
+use deepguard::Datapoint;
+
+use crate::cloudwatch::plan::Batch;
+use crate::metric::Datum;
+use crate::names::{InstanceId, ObjectUri};
+
+/// A call to AWS that failed after the SDK had tried it as often as it does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{operation} failed: {why}")]
+pub struct CallError {
+    /// The operation, such as `GetMetricData`.
+    pub operation: &'static str,
+    /// What AWS, or the way to it, said, and what to do about it.
+    pub why: String,
+}
+
+/// The CPU of the fleet.
+pub trait Cpu {
+    /// Every instance that had a datapoint in the last three hours.
+    ///
+    /// # Errors
+    /// [`CallError`] where the list cannot be had whole.
+    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError>;
+
+    /// The datapoints of each instance of `batch`, in any order; an empty list where there are none.
+    ///
+    /// There is one answer for each, in the order of the batch: one that failed does not keep the others.
+    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Vec<Datapoint>, CallError>)>;
+}
+
+/// Where scores go.
+pub trait Scores {
+    /// Publishes as much as can be published.
+    async fn publish(&self, datums: &[Datum]) -> Published;
+}
+
+/// What became of datums.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// How many were taken.
+    pub published: usize,
+    /// How many were not.
+    pub failed: usize,
+    /// Why: the last failure.
+    pub error: Option<CallError>,
+}
+
+/// Where artifacts are.
+pub trait Objects {
+    /// The object at `uri`, unless it still is the version that `known` (an ETag) names.
+    ///
+    /// # Errors
+    /// [`ObjectError`]; [`ObjectError::TooLarge`] before more than `most` bytes are held in memory.
+    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError>;
+}
+
+/// The answer to a conditional request for an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// It is the version that is known.
+    Unchanged,
+    /// It is another one.
+    Object {
+        /// Its content.
+        bytes: Vec<u8>,
+        /// The name of this version, to ask again with.
+        etag: Option<String>,
+    },
+}
+
+/// An object that could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// There is none.
+    #[error("{uri} does not exist: publish a model with `model-builder publish`, or set MODEL_URI to one that exists")]
+    Missing {
+        /// Its address.
+        uri: ObjectUri,
+    },
+    /// Larger than anything that belongs there.
+    #[error("{uri} has {bytes} bytes, more than the {most} allowed: it is no model of DeepGuard")]
+    TooLarge {
+        /// Its address.
+        uri: ObjectUri,
+        /// Its size, as far as it was looked at.
+        bytes: u64,
+        /// The bound.
+        most: usize,
+    },
+    /// The call failed.
+    #[error("{uri}: {error}")]
+    Call {
+        /// Its address.
+        uri: ObjectUri,
+        /// What happened.
+        error: CallError,
+    },
+}

@@ -1,0 +1,53 @@
+//! What several tests need.
+
+use deepguard::detector::Scored;
+use deepguard::model::device;
+use deepguard::{Artifact, Detector};
+
+use crate::names::InstanceId;
+
+pub(crate) mod cbor;
+pub(crate) mod memory;
+pub(crate) mod scripted;
+
+/// The instance with this number.
+pub(crate) fn instance(number: usize) -> InstanceId {
+    format!("i-{number:017x}").parse().unwrap()
+}
+
+/// A detector with the artifact that is compiled in.
+pub(crate) fn builtin() -> Detector {
+    Detector::new(artifact(), device())
+}
+
+/// The artifact that is compiled in.
+pub(crate) fn artifact() -> Artifact {
+    Artifact::from_bytes(crate::model::BUILTIN).unwrap()
+}
+
+/// The same network with another threshold: another artifact.
+pub(crate) fn artifact_with_threshold(threshold: f64) -> Artifact {
+    let artifact = artifact();
+    let card = artifact.card().clone();
+    let weights = artifact.network(&device()).weights();
+    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.training).unwrap()
+}
+
+/// A pointer to `artifact` at `key`.
+pub(crate) fn pointer(key: &str, artifact: &Artifact) -> String {
+    serde_json::json!({ "key": key, "sha256": artifact.checksum(), "published": "2026-01-15" }).to_string()
+}
+
+/// A datapoint at `time` with this score.
+pub(crate) fn scored(time: i64, score: f64) -> Scored {
+    Scored {
+        time,
+        observed: 90.0,
+        reconstruction: Some(12.0),
+        expected: 10.0,
+        explanation: deepguard::residual::Explanation::Median,
+        tolerance: 5.0,
+        score: serde_json::from_value(score.into()).unwrap(),
+        phase: deepguard::Phase::Own,
+    }
+}
