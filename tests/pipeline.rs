@@ -71,6 +71,24 @@ fn a_datapoint_has_one_score_whatever_was_asked() {
 }
 
 #[test]
+fn more_history_than_is_needed_changes_nothing() {
+    let detector = detector();
+    let (series, _) = Series::from_datapoints(machine(40, |slot, cpu| if slot % 700 == 0 { cpu + 30.0 } else { cpu }))
+        .expect("usable");
+    // Over midnight, so that two baselines are needed, the second of which finds a day more than it needs.
+    let times = 35 * DAY_SECONDS - 3600..35 * DAY_SECONDS + 3600;
+    let from = detector.needs_from(times.clone(), &Baselines::new());
+    let (needed, _) = Series::from_datapoints(series.datapoints().filter(|point| point.time >= from)).expect("usable");
+    let follow = |series: &Series| detector.follow(series, times.clone(), &mut Baselines::new());
+    assert_eq!(follow(&series).len(), 24);
+    assert_eq!(follow(&series), follow(&needed));
+    let second = 35 * DAY_SECONDS..times.end;
+    let from = detector.needs_from(second.clone(), &Baselines::new());
+    let (needed, _) = Series::from_datapoints(series.datapoints().filter(|point| point.time >= from)).expect("usable");
+    assert_eq!(follow(&series)[12..], detector.follow(&needed, second, &mut Baselines::new()));
+}
+
+#[test]
 fn a_young_machine_is_judged_by_a_borrowed_measure() {
     let detector = detector();
     let (series, _) = Series::from_datapoints(machine(5, |_, cpu| cpu)).expect("usable");

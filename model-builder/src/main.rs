@@ -66,8 +66,8 @@ enum Command {
     Replay {
         #[command(flatten)]
         nab: NabArgs,
-        /// Generate a fleet even if NAB is here.
-        #[arg(long, conflicts_with = "nab")]
+        /// Generate a fleet, even if NAB is here or named.
+        #[arg(long)]
         generated: bool,
         /// Seed of the generated fleet.
         #[arg(long, default_value_t = 7)]

@@ -7,7 +7,7 @@ use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_s3::primitives::ByteStream;
-use deepguard::{Artifact, Datapoint, Detector, Series};
+use deepguard::{Artifact, Detector, Series};
 use serde::Serialize;
 
 /// The name of the pointer below the prefix.
@@ -99,7 +99,7 @@ async fn put(client: &Client, file: &[u8], version: &str, checksum: &str, to: &D
 /// Lets the artifact score a made-up day: what cannot do that must not be published.
 fn check_scores(artifact: Artifact) -> Result<()> {
     let machine = &crate::simulate::fleet(0, 0)[0];
-    let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied().collect::<Vec<Datapoint>>())?;
+    let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied())?;
     let detector = Detector::new(artifact, deepguard::model::device());
     let last_day = series.end() - deepguard::series::DAY_SECONDS..series.end();
     let scored = detector.follow(&series, last_day, &mut Default::default());

@@ -155,12 +155,15 @@ mod tests {
     #[test]
     fn quiet_is_the_middle_of_the_longest_stretch() {
         let day = DAY_SECONDS;
-        let windows = |windows: &[std::ops::Range<i64>]| Labels { starts: vec![], windows: windows.to_vec() };
+        let windows = |days: &[(i64, i64)]| {
+            let windows = days.iter().map(|(from, to)| from * day..to * day).collect();
+            Labels { starts: vec![], windows }
+        };
         let cases = [
             (windows(&[]), 4 * day + (10 * day - PERIOD) / 2),
-            (windows(&[5 * day..6 * day]), 6 * day + (8 * day - PERIOD) / 2),
-            (windows(&[12 * day..13 * day]), 8 * day),
-            (windows(&[day..2 * day, 12 * day..13 * day]), 8 * day),
+            (windows(&[(5, 6)]), 6 * day + (8 * day - PERIOD) / 2),
+            (windows(&[(12, 13)]), 8 * day),
+            (windows(&[(1, 2), (12, 13)]), 8 * day),
         ];
         for (labels, middle) in cases {
             assert_eq!(quiet(&file(14), &labels).unwrap(), slot_start(middle), "{labels:?}");

@@ -9,15 +9,14 @@ pub mod usual;
 
 use serde::{Deserialize, Serialize};
 
-use crate::series::{DAY, DAY_SECONDS, Series, WEEK};
+use crate::series::{DAY, DAY_SECONDS, Series};
 use level::Level;
 use profile::Profile;
 use usual::Usual;
 
-/// Slots of history that a baseline is made of: 14 days.
+/// Slots of history that a baseline is made of: 14 days. What is older changes nothing, so a datapoint has
+/// the same score however much history was read.
 pub const HISTORY: usize = 14 * DAY;
-/// Slots of history that the weekly profile looks back: 8 weeks.
-pub const WEEKLY_HISTORY: usize = 8 * WEEK;
 /// Datapoints without which there is no baseline: one day's worth.
 pub const MIN_DATAPOINTS: usize = DAY;
 /// Days of history from which an instance is judged by its own residuals alone.
@@ -45,7 +44,7 @@ pub struct Expectation {
     pub level: Level,
     /// Centre and spread by time of day.
     pub daily: Profile,
-    /// Centre and spread by time of the week; only with at least two weeks of history.
+    /// Centre and spread by time of the week; only with two weeks of history.
     pub weekly: Option<Profile>,
 }
 

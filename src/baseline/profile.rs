@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::HISTORY;
 use super::level::{Level, quantile};
-use super::{HISTORY, WEEKLY_HISTORY};
 use crate::series::{DAY, PERIOD, Series, WEEK};
 
 /// Neighbouring slots on each side that count as the same time: jobs do not start on the second.
@@ -32,20 +32,22 @@ impl Profile {
     /// The profile by time of day, over the last 14 days before slot `end`.
     /// Under two days it is flat, with no confidence.
     pub fn daily(history: &Series, end: usize, level: &Level) -> Self {
-        Self::of(history, end, level, DAY, HISTORY / DAY, 7).unwrap_or_else(|| Self {
+        Self::of(history, end, level, DAY, 7).unwrap_or_else(|| Self {
             slots: vec![Slot { centre: level.median, spread: level.scale }; DAY],
             confidence: 0.0,
         })
     }
 
-    /// The profile by time of the week, over the last 8 weeks before slot `end`; `None` under two weeks.
+    /// The profile by time of the week, over the two weeks before slot `end`; `None` under that.
     pub fn weekly(history: &Series, end: usize, level: &Level) -> Option<Self> {
-        Self::of(history, end, level, WEEK, WEEKLY_HISTORY / WEEK, 4)
+        Self::of(history, end, level, WEEK, 4)
     }
 
     /// `trusted`: the number of cycles that give full confidence.
-    fn of(history: &Series, end: usize, level: &Level, cycle: usize, most: usize, trusted: usize) -> Option<Self> {
-        let cycles = (history.present(end.saturating_sub(most * cycle)..end).count() / cycle).min(most);
+    fn of(history: &Series, end: usize, level: &Level, cycle: usize, trusted: usize) -> Option<Self> {
+        let most = HISTORY / cycle;
+        // A cycle of which a tenth is missing is still a cycle.
+        let cycles = (history.present(end.saturating_sub(HISTORY)..end).count() + cycle / 10) / cycle;
         if cycles < MIN_CYCLES {
             return None;
         }
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn is_flat_under_two_days() {
-        let (series, level) = cyclic(0, 2 * DAY - 1, DAY);
+        let (series, level) = cyclic(0, 2 * DAY - DAY / 9, DAY);
         let profile = Profile::daily(&series, series.len(), &level);
         assert_eq!(profile.confidence, 0.0);
         assert_eq!(profile.at(12345), Slot { centre: level.median, spread: level.scale });
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn knows_the_weekday_from_two_weeks_on() {
-        let (series, level) = cyclic(3 * DAY_SECONDS, 2 * WEEK - 1, WEEK);
+        let (series, level) = cyclic(3 * DAY_SECONDS, 2 * WEEK - WEEK / 9, WEEK);
         assert_eq!(Profile::weekly(&series, series.len(), &level), None);
         let (series, level) = cyclic(3 * DAY_SECONDS, 2 * WEEK, WEEK);
         let profile = Profile::weekly(&series, series.len(), &level).expect("two weeks");

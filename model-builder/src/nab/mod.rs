@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn quirks_of_the_files_are_understood() {
-        let cases: [(&str, &str, &[(i64, f64)], usize); 6] = [
+        type Case<'a> = (&'a str, &'a str, &'a [(i64, f64)], usize);
+        let cases: [Case<'_>; 6] = [
             ("plain", "timestamp,value\n1970-01-01 00:05:00,1.5\n", &[(300, 1.5)], 1),
             (
                 "carriage returns, byte order mark",
