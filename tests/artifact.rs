@@ -1,4 +1,5 @@
 //! What an artifact withstands: every kind of wrong bytes has its own clear error.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
 use deepguard::model::artifact::{ErrorQuantiles, FORMAT, TrainedOn, Training};
 use deepguard::model::{Shape, Weights};

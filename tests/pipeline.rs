@@ -1,4 +1,5 @@
 //! Datapoints to scores with the committed artifact: what the pipeline promises to its callers.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
 use deepguard::detector::Baselines;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};

@@ -241,6 +241,21 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_events_are_understood_unless_they_are_meant_not_to_be() {
+        let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
+        let mut refused = Vec::new();
+        for entry in std::fs::read_dir(samples).unwrap() {
+            let path = entry.unwrap().path();
+            let event = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            if Trigger::from_event(&event).is_err() {
+                refused.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            }
+        }
+        refused.sort();
+        assert_eq!(refused, ["foreign.json", "malformed.json"]);
+    }
+
+    #[test]
     fn a_run_scores_whole_slots_before_its_time() {
         let now = at("2026-01-15T12:03:20Z");
         let noon = at("2026-01-15T12:00:00Z").as_second();

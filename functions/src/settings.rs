@@ -14,29 +14,35 @@ pub struct Variable {
     pub name: &'static str,
     /// What holds where it is unset or empty.
     pub default: &'static str,
-    /// What it says, and which values it may have.
+    /// What it says.
     pub meaning: &'static str,
+    /// Which values it may have, in the words that follow "must be".
+    pub values: &'static str,
 }
 
 const MODEL_URI: Variable = Variable {
     name: "MODEL_URI",
     default: "",
-    meaning: "s3://bucket/key of the model: a pointer such as models/current, or one .safetensors artifact. Empty: the model compiled into the function",
+    meaning: "the model in S3; empty: the one compiled into the function",
+    values: "empty, or s3://bucket/key of a pointer (such as models/current) or of a .safetensors artifact",
 };
 const NAMESPACE: Variable = Variable {
     name: "NAMESPACE",
     default: "DeepGuard",
-    meaning: "CloudWatch namespace of the metrics: 1 to 255 letters, digits or . _ / # : - and not beginning with AWS/",
+    meaning: "the CloudWatch namespace of the metrics",
+    values: "1 to 255 letters, digits or . _ / # : - and not begin with AWS/ or a colon",
 };
 const LOOKBACK_MINUTES: Variable = Variable {
     name: "LOOKBACK_MINUTES",
     default: "30",
-    meaning: "each run scores the datapoints of this last stretch: 5 to 180, a multiple of 5",
+    meaning: "each run scores the datapoints of this last stretch",
+    values: "5 to 180, in steps of 5",
 };
 const LOG_LEVEL: Variable = Variable {
     name: "LOG_LEVEL",
     default: "info",
-    meaning: "the least severe level that is logged: error, warn, info, debug or trace",
+    meaning: "the least severe level that is logged",
+    values: "error, warn, info, debug or trace",
 };
 
 /// Every variable there is.
@@ -80,9 +86,9 @@ impl fmt::Display for SettingsError {
         formatter.write_str("the function's environment cannot be used")?;
         for WrongValue { variable, value } in &self.0 {
             let shown: String = value.chars().take(100).collect();
-            write!(formatter, "; {} is {shown:?}, but it is {}", variable.name, variable.meaning)?;
+            write!(formatter, "; {} is {shown:?}, it must be {}", variable.name, variable.values)?;
         }
-        formatter.write_str(". Set it right and deploy again")
+        formatter.write_str(". Correct it and deploy again")
     }
 }
 

@@ -8,7 +8,7 @@ use functions::s3::S3;
 use functions::settings::Settings;
 use functions::{aws, log};
 use jiff::Timestamp;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tracing::{Level, error};
@@ -22,7 +22,9 @@ async fn main() -> Result<(), Error> {
             log::start(Level::INFO);
             error!(%error, "the function cannot work");
             // Answers every event with the error instead of ending: an exit would tell the caller nothing but its code.
-            let refuse = |_: LambdaEvent<Value>| std::future::ready(Err::<Value, _>(RunError::from(error.clone())));
+            let refuse = |_: LambdaEvent<Value>| {
+                std::future::ready(Err::<Value, Diagnostic>(RunError::from(error.clone()).into()))
+            };
             return lambda_runtime::run(service_fn(refuse)).await;
         }
     };
@@ -37,7 +39,7 @@ async fn main() -> Result<(), Error> {
     let run = |event: LambdaEvent<Value>| async move {
         let summary = detection.lock().await.run(&event.payload, Timestamp::now()).await?;
         log::summary(&summary, &event.context.request_id, Timestamp::now());
-        Ok::<_, RunError>(summary)
+        Ok::<_, Diagnostic>(summary)
     };
     lambda_runtime::run(service_fn(run)).await
 }

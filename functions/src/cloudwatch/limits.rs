@@ -8,7 +8,7 @@ pub const QUERIES_PER_READ: usize = 500;
 pub const DATAPOINTS_PER_READ: usize = 100_800;
 /// Datums in one PutMetricData call. (PutMetricData, `MetricData`)
 ///
-/// The other limit of that call, 1 MB, is never met first: a test of [`super::publish`] holds a full call of
+/// The other limit of that call, 1 MB, is never met first: a test of `publish` holds a full call of
 /// the largest datums to under half of it, uncompressed. (The SDK compresses what is over 10 KB.)
 pub const DATUMS_PER_PUT: usize = 1000;
 /// The largest magnitude of a value, 2^360; NaN and infinities are refused too. (MetricDatum, `Value`)

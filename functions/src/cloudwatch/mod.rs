@@ -1,6 +1,6 @@
 //! CloudWatch: where CPU comes from and where scores go.
 //!
-//! [`limits`] is what it allows, [`plan`] which calls to make within that, [`read`] and [`publish`] make them.
+//! [`limits`] is what it allows, [`plan`] which calls to make within that, `read` and `publish` make them.
 
 pub mod limits;
 pub mod plan;

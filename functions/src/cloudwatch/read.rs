@@ -143,9 +143,12 @@ impl Answer {
                 Err(CallError { operation: GET, why })
             }
             status => {
+                if !self.messages.is_empty() {
+                    warn!(messages = self.messages.join("; "), "a result came with messages");
+                }
                 // What is missing is a gap in the series, and read again by the next run.
-                if *status == Some(StatusCode::PartialData) || !self.messages.is_empty() {
-                    debug!(?status, messages = self.messages.join("; "), "a result is not complete");
+                if *status == Some(StatusCode::PartialData) {
+                    debug!("a result is not complete");
                 }
                 Ok(self.datapoints.clone())
             }

@@ -30,6 +30,19 @@ pub(crate) fn cloudwatch(status: u16, body: &[u8]) -> ResponseTemplate {
     answer.set_body_raw(body, "application/cbor")
 }
 
+/// CloudWatch at an endpoint, with a shorter wait between tries.
+pub(crate) fn cloudwatch_at(endpoint: impl Into<String>, compress: bool) -> CloudWatch {
+    let config = aws_sdk_cloudwatch::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
+        .disable_request_compression(!compress)
+        .endpoint_url(endpoint)
+        .build();
+    CloudWatch::new(aws_sdk_cloudwatch::Client::from_conf(config), "DeepGuard")
+}
+
 /// A scripted AWS.
 pub(crate) struct Scripted {
     server: MockServer,
@@ -57,7 +70,8 @@ impl Respond for Script {
 impl Scripted {
     /// Answers each operation with its list, one after another.
     pub(crate) async fn new<const N: usize>(script: [(&'static str, Vec<ResponseTemplate>); N]) -> Self {
-        let server = MockServer::start().await;
+        // One of its own: `MockServer::start` hands out servers that other tests may still be calling.
+        let server = MockServer::builder().start().await;
         let script = script.into_iter().map(|(operation, answers)| (operation, answers.into())).collect();
         Mock::given(any()).respond_with(Script(Mutex::new(script))).mount(&server).await;
         Self { server }
@@ -65,15 +79,7 @@ impl Scripted {
 
     /// CloudWatch as the detector meets it, with a shorter wait between tries.
     pub(crate) fn cloudwatch(&self, compress: bool) -> CloudWatch {
-        let config = aws_sdk_cloudwatch::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
-            .disable_request_compression(!compress)
-            .endpoint_url(self.server.uri())
-            .build();
-        CloudWatch::new(aws_sdk_cloudwatch::Client::from_conf(config), "DeepGuard")
+        cloudwatch_at(self.server.uri(), compress)
     }
 
     /// S3 as the detector meets it, with a shorter wait between tries.

@@ -1,0 +1,76 @@
+# Everything that is done with DeepGuard, by name. `make` lists it.
+
+PYTHON ?= python3
+# Instruction set of the function: x86_64 or arm64.
+ARCH ?= x86_64
+# More parameters of template.yaml for `make deploy`, such as NotificationEmail=me@example.com
+PARAMETERS ?=
+# Options of `model-builder replay` for `make run`, such as --generated
+REPLAY ?=
+
+export CARGO_TARGET_DIR ?= target
+
+# What every host build names, so that no dependency is compiled a second time: both backends, and with the tests also the
+# features that only the tests' dependencies ask for. The dev profile is optimised enough for training and replay.
+FEATURES = --workspace --features ndarray,functions/ndarray,model-builder/ndarray
+HOST = $(FEATURES) --bins --tests
+
+# cargo-lambda, zig, the SAM CLI and cfn-lint, pinned, in an environment of their own that is made when first needed.
+WITH_TOOLS = tools="$$($(PYTHON) tests/local_aws/environment.py tools)" && PATH="$$tools:$$PATH"
+BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/detector/bootstrap
+
+export SAM_CLI_TELEMETRY = 0
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: help run test build build-host model lint fmt clippy backend template repository deploy clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: build build-host ## Deploy to a local AWS, replay a fleet, and watch the alarm ring
+	@$(PYTHON) tests/local_aws/journey.py -- $(REPLAY)
+
+test: build ## All tests, the end-to-end ones on the local AWS included
+	cargo test $(FEATURES)
+	cargo build $(HOST)
+	$(PYTHON) tests/local_aws/test_journey.py
+	$(PYTHON) tests/local_aws/test_emulator.py
+
+build: ## The function's bootstrap for Lambda, into build/detector
+	$(WITH_TOOLS) cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) \
+		-p functions --bin detector --lambda-dir $(CARGO_TARGET_DIR)/lambda
+	@mkdir -p build/detector
+	@# Replaced at once and only if it changed: another run may be packing it.
+	@cmp -s $(BOOTSTRAP) build/detector/bootstrap || \
+		{ copy="build/bootstrap.$$$$" && cp $(BOOTSTRAP) $$copy && mv $$copy build/detector/bootstrap; }
+
+build-host: ## model-builder, for this machine
+	cargo build $(HOST)
+
+model: ## Train the default model again, bit for bit
+	cargo run $(FEATURES) --bin model-builder -- train --out models/default.safetensors --date 2026-11-22
+
+lint: fmt clippy backend template repository ## All checks that need no test run
+
+fmt: ## Is the code formatted?
+	cargo fmt --all --check
+
+clippy: ## Lints of the Rust code, warnings are errors
+	cargo clippy $(FEATURES) --all-targets -- -D warnings
+
+backend: ## Does the domain build with the other backend alone?
+	cargo check -p deepguard --no-default-features --features ndarray
+
+template: ## Lints of template.yaml
+	$(WITH_TOOLS) sam validate --lint --template-file template.yaml --region us-east-1
+	$(WITH_TOOLS) cfn-lint template.yaml
+
+repository: ## Does README.md name only what exists, and are no data committed?
+	$(PYTHON) tests/check_repository.py
+
+deploy: build ## Deploy to the AWS account that your credentials are for
+	$(WITH_TOOLS) sam deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+
+clean: ## Remove everything that was built or set up
+	cargo clean
+	rm -rf build .local
