@@ -1,0 +1,123 @@
+"""Checks that the README names only commands that exist, and that no data of NAB are committed.
+
+Every line of a ```sh block in README.md has to be one of: a make target of the Makefile, a script of this repository, a
+subcommand of model-builder, something under build/ or target/, or a program that the reader has anyway (OTHERS).
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
+# How a NAB data file looks, whatever it is called.
+NAB_HEADER = b"timestamp,value"
+
+
+def commands(markdown):
+    """(line number, words) of each command in the sh blocks; a backslash at the end of a line joins it with the next."""
+    block, pending, found = False, "", []
+    for number, line in enumerate(markdown.splitlines(), 1):
+        if line.strip().startswith("```"):
+            block = not block and line.strip() in ("```sh", "```bash", "```shell")
+            continue
+        if not block:
+            continue
+        line = pending + line.strip().removeprefix("$ ")
+        pending = ""
+        if line.endswith("\\"):
+            pending = line[:-1] + " "
+            continue
+        words = shlex.split(line, comments=True)
+        while words and re.fullmatch(r"[A-Z_][A-Z0-9_]*=.*", words[0]):
+            words.pop(0)  # a variable for this one command
+        for part in split(words, {"&&", "|", ";"}):
+            found.append((number, part))
+    return found
+
+
+def split(words, separators):
+    part = []
+    for word in words:
+        if word in separators:
+            if part:
+                yield part
+            part = []
+        else:
+            part.append(word)
+    if part:
+        yield part
+
+
+def make_targets():
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def model_builder_commands():
+    """Subcommands of model-builder: the variants of the enum that derives clap's Subcommand, as clap spells them."""
+    names = set()
+    for source in (ROOT / "model-builder" / "src").rglob("*.rs"):
+        for body in re.findall(r"derive\([^)]*Subcommand[^)]*\)\][^{]*?enum \w+ \{(.*?)\n\}", source.read_text(), re.DOTALL):
+            names |= {re.sub(r"(?<!^)([A-Z])", r"-\1", name).lower()
+                      for name in re.findall(r"^    ([A-Z]\w*)\s*[({,]", body, re.MULTILINE)}
+    return names
+
+
+def problem_with(words, targets, subcommands):
+    """What is wrong with a command, or None."""
+    program = words[0]
+    if program == "make":
+        named = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+        unknown = [word for word in named if word not in targets]
+        return f"no make target {', '.join(unknown)}" if unknown else None
+    if "model-builder" in words or program.endswith("/model-builder"):
+        at = words.index("--") + 1 if "--" in words else 1
+        subcommand = words[at] if at < len(words) else None
+        if subcommand is None or subcommand.startswith("-") or subcommand in subcommands:
+            return None
+        return f"model-builder has no subcommand {subcommand}; it has {', '.join(sorted(subcommands))}"
+    if program == "cargo" and words[1:2] == ["lambda"]:
+        files = [ROOT / word for word in words if word.startswith("events/")]
+        return next((f"there is no {file.relative_to(ROOT)}" for file in files if not file.exists()), None)
+    script = next((word for word in words if word.endswith((".py", ".sh")) or word.startswith((".ci/", "./"))), None)
+    if script and program not in OTHERS:
+        return None if (ROOT / script).exists() else f"there is no {script}"
+    if program in OTHERS or program.startswith(("build/", "target/")):
+        return None
+    return f"{program} is neither a script of the repository nor a program that the reader has"
+
+
+def readme_problems():
+    readme = ROOT / "README.md"
+    if not readme.exists():
+        return ["README.md is missing"]
+    targets, subcommands = make_targets(), model_builder_commands()
+    found = commands(readme.read_text())
+    if not found:
+        return ["README.md shows no command in a ```sh block"]
+    return [f"README.md:{number}: `{' '.join(words)}`: {problem}"
+            for number, words in found if (problem := problem_with(words, targets, subcommands))]
+
+
+def data_problems():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    problems = []
+    for name in filter(None, tracked.decode().split("\0")):
+        path = ROOT / name
+        if path.suffix == ".csv" and path.is_file() and path.read_bytes().lstrip(b"\xef\xbb\xbf").startswith(NAB_HEADER):
+            problems.append(f"{name}: looks like data of NAB, which are not to be committed")
+    return problems
+
+
+def main():
+    problems = readme_problems() + data_problems()
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problems" if problems else "README.md and the tracked files are fine")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Where things are, and the two Python environments that the local AWS needs.
+
+Only the standard library is used here, because this runs before there is anything else. On the command line it prints the
+folder of an environment's programs, after setting it up if need be:
+
+    $ python3 tests/local_aws/environment.py tools
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+# The folder for everything that is made here; CI keeps it outside the checkout.
+LOCAL = Path(os.environ.get("DEEPGUARD_LOCAL") or ROOT / ".local").resolve()
+TARGET = Path(ROOT, os.environ.get("CARGO_TARGET_DIR") or "target")
+
+OLDEST_PYTHON = (3, 10)  # MiniStack and the SAM CLI need it
+
+
+class SetupError(Exception):
+    """Something is missing that only the reader can supply; the message says what."""
+
+
+def programs(name):
+    """The `bin` folder of the environment `name` ("aws" or "tools"), set up with pinned versions if it is not there."""
+    requirements = HERE / f"requirements-{name}.txt"
+    version = ".".join(map(str, sys.version_info[:2]))
+    # New requirements get a new folder: an environment in use by another run is never changed.
+    key = hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()[:12]
+    folder = LOCAL / f"python-{name}-{key}"
+    if not (folder / "complete").exists():
+        if sys.version_info < OLDEST_PYTHON:
+            needed = ".".join(map(str, OLDEST_PYTHON))
+            raise SetupError(f"Python {needed} or newer is needed, this is {version}. Try: make PYTHON=python3.12 ...")
+        LOCAL.mkdir(parents=True, exist_ok=True)
+        with open(LOCAL / f"python-{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a second one that starts now waits here, then finds it complete
+            if not (folder / "complete").exists():
+                install(folder, requirements)
+    return folder / "bin"
+
+
+def install(folder, requirements):
+    print(f"Setting up {requirements.name} in {folder} (once) ...", file=sys.stderr, flush=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted set-up left
+    run([sys.executable, "-m", "venv", str(folder)],
+        "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv")
+    run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--requirement", str(requirements)],
+        "pip could not install the pinned versions; its message is above. Check the network and run the command again.")
+    (folder / "complete").touch()
+
+
+def run(command, advice):
+    # To stderr: what this program prints is a path for the caller.
+    if subprocess.run(command, stdout=sys.stderr).returncode != 0:
+        raise SetupError(advice)
+
+
+def continue_in(name):
+    """Runs this same command again with the Python of the environment `name`, unless that is the one running already."""
+    python = programs(name) / "python"
+    if Path(sys.prefix) != python.parent.parent:
+        os.execv(python, [str(python), *sys.argv])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in ("aws", "tools"):
+        sys.exit("usage: environment.py aws|tools")
+    try:
+        print(programs(sys.argv[1]))
+    except SetupError as error:
+        sys.exit(f"error: {error}")

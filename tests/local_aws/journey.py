@@ -1,0 +1,262 @@
+"""The whole path on a local AWS: deploy, schedule, scores, alarm, notification. `make run` runs this.
+
+Nothing of AWS is simulated by this program. The real template is deployed with `sam deploy` to MiniStack, the real
+bootstrap is started by the schedule, and what is here only prepares (history, model, a queue on the topic), waits and
+looks. It exits 0 if all of it held. The files of a run stay in `.local/runs/`; --result writes what happened as JSON,
+which the end-to-end test reads.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import environment
+from environment import LOCAL, ROOT, TARGET
+
+if __name__ == "__main__":
+    try:
+        environment.continue_in("aws")
+    except environment.SetupError as setup_error:
+        sys.exit(f"error: {setup_error}")
+
+import fleet
+import measure
+import report
+from local_aws import Failure, LocalAws, Processes, ignore_signals, interrupt_on_termination, wait_for
+
+STACK = "deepguard"  # as samconfig.toml names it
+NAMESPACE = "DeepGuard"  # the template's default
+PACKAGE_BUCKET = "deepguard-packages"  # samconfig.toml, environment `local`
+BOOTSTRAP = ROOT / "build" / "detector" / "bootstrap"  # the template's CodeUri
+KEPT_RUNS = 5
+
+
+class Journey:
+    def __init__(self, options):
+        self.options = options
+        self.began = time.monotonic()
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        self.folder = LOCAL / "runs" / f"{stamp}-{os.getpid()}"
+        self.folder.mkdir(parents=True)
+        self.processes = Processes()
+        self.aws = LocalAws(self.processes, environment.programs("aws"), self.folder / "scratch",
+                            self.folder / "ministack.log")
+        self.result = {"held": False, "folder": str(self.folder), "steps": {}}
+
+    def say(self, text):
+        print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
+
+    def step(self, name, since):
+        self.result["steps"][name] = round(time.monotonic() - since, 1)
+
+    def run(self):
+        self.prepare()
+        outputs = self.deploy()
+        queue = self.listen(outputs["AlarmTopicArn"])
+        self.wait_for_alarm(outputs, queue)
+        self.collect(outputs)
+        self.explain()
+        self.measure(outputs)
+        self.result["held"] = True
+
+    def prepare(self):
+        """The local AWS up, and the replayed fleet on disk."""
+        started = time.monotonic()
+        if not BOOTSTRAP.exists():
+            raise Failure(f"{BOOTSTRAP} is not there; run `make build`.")
+        replay = [self.model_builder(), "replay", "--out", str(self.folder / "replay"),
+                  "--now", fleet.format_time(datetime.now(timezone.utc)), *self.options.replay]
+        self.command(replay, "replay", os.environ, "make build-host")
+        self.source, self.instances = fleet.read_fleet(self.folder / "replay")
+        expected = sum(instance.anomalous for instance in self.instances)
+        self.say(f"fleet: {len(self.instances)} instances from {self.source} data, {expected} with an anomaly now")
+        self.aws.start()
+        self.result.update(endpoint=self.aws.endpoint, source=self.source)
+        self.say(f"local AWS: MiniStack answers on {self.aws.endpoint}")
+        self.step("prepare", started)
+
+    def deploy(self):
+        """The real template, with `sam deploy`; the CPU history goes in meanwhile. Returns the stack's outputs."""
+        started = time.monotonic()
+        self.aws.client("s3").create_bucket(Bucket=PACKAGE_BUCKET)
+        self.say("deploy: sam deploy --config-env local")
+        log = self.folder / "sam-deploy.log"
+        deploy = self.processes.start(
+            [str(environment.programs("tools") / "sam"), "deploy", "--config-env", "local"], log, cwd=ROOT,
+            # The poll delay is for the quotas of a real account.
+            env={**self.aws.environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"})
+        points = fleet.put_history(self.aws.client("cloudwatch"), self.instances)
+        self.step("history", started)
+        self.say(f"history: {points:,} datapoints of CPUUtilization are in CloudWatch")
+        wait_for("sam deploy to end", lambda: deploy.poll() is not None, 180)
+        if deploy.returncode != 0:
+            raise Failure(f"sam deploy failed; its output:\n{report.tail(log, 40)}")
+        self.step("deploy", started)
+        stack = self.aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        self.say(f"deployed: {stack['StackStatus']}, function {outputs['FunctionName']}")
+        self.command([self.model_builder(), "publish", "--artifact", str(ROOT / "models" / "default.safetensors"),
+                      "--to", f"s3://{outputs['ModelBucketName']}/models"],
+                     "publish", self.aws.environment, "make model")
+        self.say(f"model: published, {outputs['ModelPointerUri']} points to it")
+        return outputs
+
+    def listen(self, topic):
+        """A queue that gets what the topic says, as a pager or a chat would."""
+        sqs = self.aws.client("sqs")
+        url = sqs.create_queue(QueueName="deepguard-notifications")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        return url
+
+    def wait_for_alarm(self, outputs, queue):
+        """The schedule fires by itself; nothing is invoked by hand before the alarm has rung."""
+        started = time.monotonic()
+        cloudwatch = self.aws.client("cloudwatch")
+        self.say("waiting for the schedule, which fires by itself 60 to 70 s after it was deployed")
+        reminder = started + 15
+        names = [outputs["AnomalyAlarmName"], outputs["SilenceAlarmName"], outputs["ErrorAlarmName"]]
+
+        def alarms():
+            return {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
+
+        def rung():
+            nonlocal reminder
+            if time.monotonic() > reminder:
+                reminder += 15
+                self.say("  still waiting")
+            self.runs = measure.scheduled_runs(self.aws, outputs["LogGroupName"])
+            failed = [run for run in self.runs if run.error]
+            if failed:
+                raise Failure(f"The scheduled run failed: {failed[0].error}")
+            return alarms()[outputs["AnomalyAlarmName"]]["StateValue"] == "ALARM" and self.runs
+
+        wait_for("the schedule to fire and the anomaly alarm to ring", rung, 150, every=0.5)
+        self.alarms = alarms()
+        self.alarm = self.alarms[outputs["AnomalyAlarmName"]]
+        self.step("schedule_and_alarm", started)
+        self.say(f"alarm: {self.alarm['AlarmName']} is in ALARM")
+        sqs = self.aws.client("sqs")
+
+        def notified():
+            received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            for message in received.get("Messages", []):
+                told = json.loads(json.loads(message["Body"])["Message"])
+                if told["AlarmName"] == self.alarm["AlarmName"] and told["NewStateValue"] == "ALARM":
+                    return told
+            return None
+
+        self.notification = wait_for("the alarm's notification in the queue", notified, 30)
+        self.say("notification: it is in the queue")
+        self.result.update(
+            alarm={"name": self.alarm["AlarmName"], "state": self.alarm["StateValue"],
+                   "reason": self.alarm["StateReason"]},
+            other_alarms={name: alarm["StateValue"] for name, alarm in self.alarms.items()
+                          if name != self.alarm["AlarmName"]},
+            notification=self.notification)
+
+    def collect(self, outputs):
+        """What the detector published and what it said about its first run."""
+        self.first = self.runs[0]
+        newest = max(instance.datapoints[-1][0] for instance in self.instances)
+        rows = fleet.read_published(self.aws.client("cloudwatch"), NAMESPACE, self.instances,
+                                    newest - timedelta(hours=3), newest)
+        fleet.write_published(self.folder / "published.csv", rows)
+        self.verdicts = fleet.verdicts(self.instances, rows)
+        self.result.update(invoked_by_schedule=len(self.runs), summary=self.first.summary, verdicts=self.verdicts)
+        unscored = [verdict["instance"] for verdict in self.verdicts if verdict["verdict"] == "not scored"]
+        if unscored:
+            raise Failure(f"No score was published for {', '.join(unscored)}; the run said {self.first.summary}")
+        if not any(verdict["verdict"] == "found" for verdict in self.verdicts):
+            raise Failure("The alarm rang, but for none of the instances that have an anomaly.")
+
+    def explain(self):
+        picture = self.folder / "explained.png"
+        self.command([self.model_builder(), "explain", "--history", str(self.folder / "replay"),
+                      "--published", str(self.folder / "published.csv"), "--out", str(picture)],
+                     "explain", os.environ, "make build-host")
+        if not picture.is_file():
+            raise Failure(f"model-builder explain wrote no {picture}")
+        self.result["picture"] = str(picture)
+        self.say("picture: drawn")
+
+    def measure(self, outputs):
+        self.result["measured"] = measure.speed_and_memory(self.aws, outputs["FunctionName"], self.first)
+        self.result["events"] = measure.each_event(self.aws, outputs["FunctionName"], self.instances)
+        wrong = [event for event in self.result["events"] if not event["as_expected"]]
+        if wrong:
+            raise Failure("These events were not answered as they should be:\n" + json.dumps(wrong, indent=2))
+        self.say(f"events: every file of events/ was answered as it should be ({len(self.result['events'])})")
+
+    def model_builder(self):
+        return str(TARGET / "debug" / "model-builder")
+
+    def command(self, command, name, env, advice):
+        log = self.folder / f"{name}.log"
+        try:
+            process = self.processes.start(command, log, cwd=ROOT, env=env)
+        except FileNotFoundError:
+            raise Failure(f"{command[0]} is not there; run `{advice}`.") from None
+        wait_for(f"model-builder {name} to end", lambda: process.poll() is not None, 120, every=0.05)
+        if process.returncode != 0:
+            raise Failure(f"model-builder {name} failed (`{advice}` may be what is missing):\n{report.tail(log, 20)}")
+
+    def end(self):
+        """Ends everything that was started, and removes what the local AWS kept on disk; logs and pictures stay."""
+        ignore_signals()
+        self.processes.end_all()
+        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+        self.result["seconds"] = round(time.monotonic() - self.began, 1)
+
+
+def forget_old_runs():
+    """Keeps the newest runs only. A run that is still going has its scratch folder, and is left alone."""
+    runs = sorted((LOCAL / "runs").glob("*Z-*"))
+    for folder in runs[:-KEPT_RUNS]:
+        if not (folder / "scratch").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--result", type=Path, help="write what happened to this file, as JSON")
+    parser.add_argument("replay", nargs="*", help="options for `model-builder replay`, after `--`: -- --generated")
+    options = parser.parse_args()
+    interrupt_on_termination()
+    journey = Journey(options)
+    code = 1
+    try:
+        with ExitStack() as stack:
+            stack.callback(journey.end)
+            try:
+                journey.run()
+                code = 0
+            except Failure as failure:
+                journey.result["failure"] = str(failure)
+                report.print_failure(journey, failure)
+            except KeyboardInterrupt:
+                journey.result["failure"] = "interrupted"
+                print("\ninterrupted; ending what was started", flush=True)
+                code = 130
+            except Exception as error:  # such as MiniStack gone in the middle
+                (journey.folder / "traceback.txt").write_text(traceback.format_exc())
+                journey.result["failure"] = f"{type(error).__name__}: {error} (more in traceback.txt)"
+                report.print_failure(journey, journey.result["failure"])
+    finally:
+        if options.result:
+            options.result.write_text(json.dumps(journey.result, indent=2, default=str))
+        forget_old_runs()
+    if code == 0:
+        report.print_result(journey)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
