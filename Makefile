@@ -22,7 +22,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/detector/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model lint fmt clippy backend template repository deploy clean
+.PHONY: help run test build build-host model lint fmt clippy doc backend template repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,16 +47,19 @@ build: ## The function's bootstrap for Lambda, into build/detector
 build-host: ## model-builder, for this machine
 	cargo build $(HOST)
 
-model: ## Train the default model again, bit for bit
-	cargo run $(FEATURES) --bin model-builder -- train --out models/default.safetensors --date 2026-11-22
+model: build-host ## Train the default model again, bit for bit
+	$(CARGO_TARGET_DIR)/debug/model-builder train --out models/default.safetensors --date 2026-11-22
 
-lint: fmt clippy backend template repository ## All checks that need no test run
+lint: fmt clippy doc backend template repository ## All checks that need no test run
 
 fmt: ## Is the code formatted?
 	cargo fmt --all --check
 
 clippy: ## Lints of the Rust code, warnings are errors
 	cargo clippy $(FEATURES) --all-targets -- -D warnings
+
+doc: ## The documentation of the Rust code, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --document-private-items
 
 backend: ## Does the domain build with the other backend alone?
 	cargo check -p deepguard --no-default-features --features ndarray

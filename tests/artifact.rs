@@ -162,6 +162,18 @@ proptest! {
     }
 
     #[test]
+    fn every_number_comes_back_as_it_was(loss in any::<f64>(), threshold in 1e-3f64..1e3) {
+        prop_assume!(loss.is_finite());
+        let training = Training { loss, ..training() };
+        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, 12.0, training).expect("sound");
+        prop_assert_eq!(made.card().training.loss, loss);
+        let bytes = made.to_bytes().expect("bytes");
+        let read = Artifact::from_bytes(&bytes).expect("sound");
+        prop_assert_eq!(read.checksum(), made.checksum());
+        prop_assert_eq!(read.to_bytes().expect("bytes"), bytes);
+    }
+
+    #[test]
     fn any_cut_is_noticed(at in any::<prop::sample::Index>()) {
         let file = artifact().to_bytes().expect("bytes");
         prop_assert!(Artifact::from_bytes(&file[..at.index(file.len())]).is_err());

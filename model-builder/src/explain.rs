@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use comfy_table::Table;
 use deepguard::detector::Baselines;
-use deepguard::{Datapoint, Detector, Series};
+use deepguard::{Datapoint, Detector, Scored, Series};
 use indicatif::ProgressIterator;
 
 use crate::nab::parse_time;
@@ -60,8 +61,31 @@ pub(crate) fn explain(
         }
         Ok(())
     })?;
+    println!("{}", table(&scored));
     println!("picture: {}", out.display());
     Ok(())
+}
+
+/// The newest datapoint of each instance, and the highest score of those that were drawn.
+fn table(scored: &[(&String, Vec<Scored>)]) -> Table {
+    let mut table = Table::new();
+    table.set_header(["instance", "newest", "CPU %", "expected %", "score", "highest score", "at"]);
+    for (instance, scored) in scored {
+        let highest = scored.iter().max_by(|a, b| a.score.value().total_cmp(&b.score.value()));
+        match (scored.last(), highest) {
+            (Some(newest), Some(highest)) => table.add_row([
+                instance.to_string(),
+                clock(newest.time),
+                format!("{:.2}", newest.observed),
+                format!("{:.2} ± {:.2}", newest.expected, newest.tolerance),
+                format!("{:.2}", newest.score.value()),
+                format!("{:.2}", highest.score.value()),
+                clock(highest.time),
+            ]),
+            _ => table.add_row([instance, "nothing was scored"]),
+        };
+    }
+    table
 }
 
 /// The history of every `<instance>.csv` in `folder`, or of those in `wanted` if any is named.

@@ -16,6 +16,8 @@ pub(crate) const WIDTH: u32 = 1600;
 pub(crate) const PANEL: u32 = 270;
 /// The score axis ends here at the latest: how far above the threshold hardly matters.
 const MAX_SCORE: f64 = 4.0;
+/// Times below a panel.
+const MAX_TICKS: usize = 12;
 
 const INK: RGBColor = RGBColor(38, 50, 66);
 const FAINT: RGBColor = RGBColor(214, 219, 226);
@@ -137,11 +139,11 @@ impl Panel<'_> {
             .margin_right(20)
             .x_label_area_size(26)
             .y_label_area_size(70)
-            .build_cartesian_2d(times.clone(), 0.0..top)?;
+            .build_cartesian_2d(times.clone().with_key_points(ticks(&times)), 0.0..top)?;
         chart
             .configure_mesh()
             .disable_mesh()
-            .x_labels(9)
+            .x_labels(MAX_TICKS)
             .x_label_formatter(&|time| clock(*time))
             .y_labels(3)
             .y_desc("score")
@@ -169,6 +171,15 @@ impl Panel<'_> {
     fn runs(&self) -> impl Iterator<Item = &[Scored]> {
         self.scored.chunk_by(|earlier, later| later.time - earlier.time <= PERIOD)
     }
+}
+
+/// Round times, at most [`MAX_TICKS`] of them.
+fn ticks(times: &Range<i64>) -> Vec<i64> {
+    let wanted = (times.end - times.start) / MAX_TICKS as i64;
+    let step = [1, 2, 3, 6, 12, 24, 48, 96].map(|hours| hours * 3600).into_iter().find(|&step| step >= wanted);
+    let step = step.unwrap_or(wanted);
+    let first = times.start.div_euclid(step) * step + step;
+    (first..times.end).step_by(step as usize).collect()
 }
 
 /// Two distributions over the same logarithmic bins, each as a fraction of its own count.

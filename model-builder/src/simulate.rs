@@ -141,4 +141,19 @@ mod tests {
             broken.datapoints[..HISTORY - FAULT_SLOTS].iter().map(|point| point.value).fold(0.0, f64::max);
         assert!(broken.datapoints[HISTORY - 1].value < highest_before, "a static threshold must not see it");
     }
+
+    #[test]
+    fn the_fault_is_found_at_any_hour() {
+        let artifact = include_bytes!("../../models/default.safetensors");
+        let artifact = deepguard::Artifact::from_bytes(artifact).unwrap();
+        let detector = deepguard::Detector::new(artifact, deepguard::model::device());
+        for hour in [0, 1, 7, 12, 18, 23] {
+            let now = 1_700_006_400 + hour * 3600 + 600;
+            let broken = &fleet(7, now)[0];
+            let (series, _) = deepguard::Series::from_datapoints(broken.datapoints.iter().copied()).unwrap();
+            let last = detector.follow(&series, now - 1800..now, &mut Default::default());
+            let found = last.iter().find(|scored| scored.score.is_anomalous()).map(|scored| scored.time);
+            assert_eq!(found, broken.fault, "at {hour} o'clock");
+        }
+    }
 }

@@ -241,7 +241,9 @@ fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
                 context.copy_from_slice(&[0.0, 1.05f32.ln(), 0.0, 0.0, 0.0]);
             } else {
                 context[2] = f32::from(days) / 7.0;
-                context[3] = if weeks < 2 { 0.0 } else { context[0] };
+                // Of a few weeks, the profile of a week is the profile of a day seen through noise.
+                let spread = context[1].exp() - 0.05;
+                context[3] = if weeks < 2 { 0.0 } else { context[0] + 0.5 * spread * normal(random) };
                 context[4] = if weeks < 2 { 0.0 } else { f32::from(weeks) / 4.0 };
             }
         }
