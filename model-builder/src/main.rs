@@ -225,7 +225,7 @@ fn train(args: TrainArgs) -> Result<()> {
         bar.set_position(progress.done as u64);
         bar.set_message(format!("loss {:.4}", progress.loss));
     })?;
-    bar.finish();
+    bar.finish_and_clear();
     files::write_whole(&args.out, &artifact.to_bytes()?)?;
     println!(
         "{}: {} ({} windows, loss {:.4})",

@@ -179,7 +179,9 @@ fn ticks(times: &Range<i64>) -> Vec<i64> {
     let step = [1, 2, 3, 6, 12, 24, 48, 96].map(|hours| hours * 3600).into_iter().find(|&step| step >= wanted);
     let step = step.unwrap_or(wanted);
     let first = times.start.div_euclid(step) * step + step;
-    (first..times.end).step_by(step as usize).collect()
+    // A label at the very end would be cut off.
+    let last = times.end - (times.end - times.start) / 40;
+    (first..last).step_by(step as usize).collect()
 }
 
 /// Two distributions over the same logarithmic bins, each as a fraction of its own count.

@@ -113,6 +113,9 @@ fn check_scores(artifact: Artifact) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use wiremock::matchers::{method, path};
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
     use super::*;
 
     #[test]
@@ -124,5 +127,94 @@ mod tests {
         for wrong in ["", "b/models", "s3://", "s3://b", "s3:///models", "https://b/models"] {
             assert!(parsed(wrong).is_err(), "{wrong}");
         }
+    }
+
+    const KEY: &str = "/b/models/v1.safetensors";
+    const CURRENT: &str = "/b/models/current";
+    const FILE: &[u8] = b"an artifact";
+
+    /// Publishes [`FILE`] to a store that answers as told: gives the outcome, and the requests for artifact and pointer.
+    async fn published(answers: &[(&str, &str, ResponseTemplate)]) -> (Result<()>, Vec<Request>) {
+        let server = MockServer::builder().start().await;
+        for (verb, key, answer) in answers {
+            Mock::given(method(*verb)).and(path(*key)).respond_with(answer.clone()).mount(&server).await;
+        }
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(aws_sdk_s3::config::Region::new("us-east-1"))
+            .credentials_provider(aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test"))
+            .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
+            .force_path_style(true)
+            .endpoint_url(server.uri())
+            .build();
+        let to = Destination { bucket: "b".into(), prefix: "models".into() };
+        let outcome = put(&Client::from_conf(config), FILE, "v1", "c0ffee", &to).await;
+        (outcome, server.received_requests().await.unwrap())
+    }
+
+    fn refused(status: u16, code: &str) -> ResponseTemplate {
+        ResponseTemplate::new(status)
+            .set_body_string(format!("<Error><Code>{code}</Code><Message>no</Message></Error>"))
+    }
+
+    fn pointers(requests: &[Request]) -> Vec<&Request> {
+        requests.iter().filter(|request| request.url.path() == CURRENT).collect()
+    }
+
+    #[tokio::test]
+    async fn the_artifact_comes_first_and_the_pointer_last() {
+        let ok = || ResponseTemplate::new(200);
+        let (outcome, requests) = published(&[("PUT", KEY, ok()), ("PUT", CURRENT, ok())]).await;
+        outcome.unwrap();
+        assert_eq!(requests.iter().map(|request| request.url.path()).collect::<Vec<_>>(), [KEY, CURRENT]);
+        assert_eq!(requests[0].headers["if-none-match"], "*", "an artifact is never overwritten");
+        let pointer = String::from_utf8_lossy(&requests[1].body);
+        assert!(pointer.contains(r#"{"key":"models/v1.safetensors","sha256":"c0ffee"}"#), "{pointer}");
+    }
+
+    #[tokio::test]
+    async fn publishing_again_moves_the_pointer_alone() {
+        let there = ResponseTemplate::new(200).set_body_bytes(FILE);
+        let answers = [
+            ("PUT", KEY, refused(412, "PreconditionFailed")),
+            ("GET", KEY, there),
+            ("PUT", CURRENT, ResponseTemplate::new(200)),
+        ];
+        let (outcome, requests) = published(&answers).await;
+        outcome.unwrap();
+        assert_eq!(pointers(&requests).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_pointer_stays_where_the_artifact_is_not_stored() {
+        let conflict = refused(412, "PreconditionFailed");
+        let other = ResponseTemplate::new(200).set_body_bytes(b"another");
+        let cases: [(Vec<_>, &str); 3] = [
+            (vec![("PUT", KEY, refused(403, "AccessDenied"))], "cannot store s3://b/models/v1.safetensors"),
+            (vec![("PUT", KEY, conflict.clone()), ("GET", KEY, other)], "exists and is another file"),
+            (vec![("PUT", KEY, conflict), ("GET", KEY, refused(403, "AccessDenied"))], "cannot read s3://b/models/v1"),
+        ];
+        for (answers, told) in cases {
+            let (outcome, requests) = published(&answers).await;
+            let error = format!("{:#}", outcome.unwrap_err());
+            assert!(error.contains(told), "{error}");
+            assert_eq!(pointers(&requests).len(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pointer_that_cannot_be_moved_is_told() {
+        let answers = [("PUT", KEY, ResponseTemplate::new(200)), ("PUT", CURRENT, refused(403, "AccessDenied"))];
+        let error = format!("{:#}", published(&answers).await.0.unwrap_err());
+        assert!(
+            error.contains("the artifact is stored, but the pointer s3://b/models/current is not moved"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_is_not_published() {
+        let to = "s3://b/models".parse().unwrap();
+        assert!(publish(b"no artifact", &to).unwrap_err().to_string().contains("not a DeepGuard artifact"));
     }
 }
