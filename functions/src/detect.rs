@@ -19,7 +19,7 @@ use crate::log;
 use crate::metric;
 use crate::model::{ModelError, Models};
 use crate::names::InstanceId;
-use crate::ports::{CallError, Cpu, Objects, Published, Scores};
+use crate::ports::{CallError, Cpu, Objects, Published, Read, Scores};
 use crate::settings::{Settings, SettingsError};
 use crate::summary::{Instances, Model, Summary};
 
@@ -156,9 +156,13 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
             for (instance, read) in self.cloudwatch.read(&batch).await {
                 match read {
                     // Here and not on another thread: nothing else is under way that could go on meanwhile.
-                    Ok(datapoints) => {
+                    Ok(Read { datapoints, whole }) => {
                         let baselines = self.known.baselines.entry(instance.clone()).or_default();
-                        fleet.score(detector, instance, datapoints, baselines);
+                        fleet.score(detector, instance.clone(), datapoints, baselines);
+                        if !whole {
+                            // Made of history with holes in it, they would be wrong all day. The next run makes them again.
+                            self.known.baselines.remove(&instance);
+                        }
                     }
                     Err(error) => fleet.skip(instance, Skip::ReadFailed, error),
                 }

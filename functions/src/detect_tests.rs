@@ -192,6 +192,23 @@ async fn too_little_history_is_not_read_again() {
 }
 
 #[tokio::test]
+async fn baselines_are_not_made_for_the_day_of_history_with_holes() {
+    let metrics = fleet();
+    let whole = detection(&metrics).run(&json!({}), at(NOW)).await.map(|_| metrics.published.take()).unwrap();
+    reads(&metrics);
+    let mut detection = detection(&metrics);
+    metrics.partial.borrow_mut().insert(instance(1));
+    let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!((summary.instances.scored, reads(&metrics)), (5, vec![(14, 5)]), "what is there is scored");
+    assert_ne!(metrics.published.take(), whole);
+
+    metrics.partial.borrow_mut().clear();
+    detection.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!(reads(&metrics), [(0, 4), (14, 1)], "its two weeks are read again");
+    assert_eq!(metrics.published.take(), whole, "and it has the scores that it always should have had");
+}
+
+#[tokio::test]
 async fn the_event_may_name_the_instances() {
     let metrics = fleet();
     metrics.list_fails.set(true);

@@ -25,6 +25,15 @@ pub struct CallError {
     pub why: String,
 }
 
+/// The CPU of one instance over the stretch that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// In any order; empty where there are none.
+    pub datapoints: Vec<Datapoint>,
+    /// Whether these are all there are. Otherwise some of what was measured is missing this time.
+    pub whole: bool,
+}
+
 /// The CPU of the fleet.
 pub trait Cpu {
     /// Every instance that had a datapoint in the last three hours.
@@ -33,10 +42,10 @@ pub trait Cpu {
     /// [`CallError`] where the list cannot be had whole.
     async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError>;
 
-    /// The datapoints of each instance of `batch`, in any order; an empty list where there are none.
+    /// The datapoints of each instance of `batch`.
     ///
     /// There is one answer for each, in the order of the batch: one that failed does not keep the others.
-    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Vec<Datapoint>, CallError>)>;
+    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)>;
 }
 
 /// Where scores go.

@@ -17,7 +17,7 @@ use super::plan::Batch;
 use crate::aws::failed;
 use crate::metric::DIMENSION;
 use crate::names::InstanceId;
-use crate::ports::{CallError, Cpu};
+use crate::ports::{CallError, Cpu, Read};
 
 const LIST: &str = "ListMetrics";
 const GET: &str = "GetMetricData";
@@ -47,13 +47,13 @@ impl Cpu for CloudWatch {
         }
     }
 
-    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Vec<Datapoint>, CallError>)> {
+    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
         let answers = self.read_pages(batch).await;
         let answer = |(index, instance): (usize, &InstanceId)| {
             let datapoints = match &answers {
                 Ok(answers) => answers.get(&id(index)).map_or_else(
                     || Err(CallError { operation: GET, why: "the answer left this instance out".into() }),
-                    Answer::datapoints,
+                    Answer::read,
                 ),
                 Err(error) => Err(error.clone()),
             };
@@ -136,21 +136,21 @@ impl Answer {
         }
     }
 
-    fn datapoints(&self) -> Result<Vec<Datapoint>, CallError> {
+    fn read(&self) -> Result<Read, CallError> {
         match &self.status {
             Some(status @ (StatusCode::Forbidden | StatusCode::InternalError)) => {
                 let why = format!("its result is {status}: {}", self.messages.join("; "));
                 Err(CallError { operation: GET, why })
             }
             status => {
+                let whole = *status != Some(StatusCode::PartialData);
                 if !self.messages.is_empty() {
                     warn!(messages = self.messages.join("; "), "a result came with messages");
                 }
-                // What is missing is a gap in the series, and read again by the next run.
-                if *status == Some(StatusCode::PartialData) {
+                if !whole {
                     debug!("a result is not complete");
                 }
-                Ok(self.datapoints.clone())
+                Ok(Read { datapoints: self.datapoints.clone(), whole })
             }
         }
     }

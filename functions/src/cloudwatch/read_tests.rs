@@ -38,8 +38,8 @@ fn batch(instances: usize) -> Batch {
     Batch { times: 3000..6000, instances: (0..instances).map(instance).collect() }
 }
 
-fn points(points: &[(i64, f64)]) -> Vec<Datapoint> {
-    points.iter().map(|&(time, value)| Datapoint { time, value }).collect()
+fn whole(points: &[(i64, f64)]) -> Read {
+    Read { datapoints: points.iter().map(|&(time, value)| Datapoint { time, value }).collect(), whole: true }
 }
 
 #[tokio::test]
@@ -101,21 +101,21 @@ async fn throttled_calls_are_tried_again() {
         ])
         .await;
         assert_eq!(aws.cloudwatch(true).instances().await.map(|instances| instances.len()), Ok(1), "{code}");
-        assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(vec![]))], "{code}");
+        assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(whole(&[])))], "{code}");
     }
 }
 
 #[tokio::test]
 async fn what_answers_become() {
     let pair = [(3000, 1.0), (3300, 2.0)];
-    let whole = |points: &[(i64, f64)]| vec![results(&[result("m0", "Complete", points)], None)];
+    let one_page = |points: &[(i64, f64)]| vec![results(&[result("m0", "Complete", points)], None)];
     type Points = Vec<(i64, f64)>;
     let cases: [(&str, Vec<Value>, Points); 7] = [
-        ("empty", whole(&[]), vec![]),
-        ("one page", whole(&pair), pair.to_vec()),
-        ("out of order", whole(&[(3300, 2.0), (3000, 1.0)]), vec![(3300, 2.0), (3000, 1.0)]),
-        ("duplicates", whole(&[(3000, 1.0), (3000, 1.0)]), vec![(3000, 1.0), (3000, 1.0)]),
-        ("no number", whole(&[(3000, f64::INFINITY), (3300, 2.0)]), vec![(3000, f64::INFINITY), (3300, 2.0)]),
+        ("empty", one_page(&[]), vec![]),
+        ("one page", one_page(&pair), pair.to_vec()),
+        ("out of order", one_page(&[(3300, 2.0), (3000, 1.0)]), vec![(3300, 2.0), (3000, 1.0)]),
+        ("duplicates", one_page(&[(3000, 1.0), (3000, 1.0)]), vec![(3000, 1.0), (3000, 1.0)]),
+        ("no number", one_page(&[(3000, f64::INFINITY), (3300, 2.0)]), vec![(3000, f64::INFINITY), (3300, 2.0)]),
         (
             "two pages",
             vec![
@@ -128,7 +128,8 @@ async fn what_answers_become() {
     ];
     for (name, pages, expected) in cases {
         let aws = Scripted::new([(GET, pages.into_iter().map(answer).collect())]).await;
-        assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(points(&expected)))], "{name}");
+        let expected = Read { whole: name != "never whole", ..whole(&expected) };
+        assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(expected))], "{name}");
     }
 }
 
@@ -136,7 +137,9 @@ async fn what_answers_become() {
 async fn not_a_number_reaches_the_series_as_a_gap() {
     let mixed = result("m0", "Complete", &[(3000, 1.0), (3300, f64::NAN), (3600, 3.0)]);
     let aws = Scripted::new([(GET, vec![answer(results(&[mixed], None))])]).await;
-    let [(_, Ok(datapoints))] = &aws.cloudwatch(true).read(&batch(1)).await[..] else { panic!("no answer") };
+    let [(_, Ok(Read { datapoints, whole: true }))] = &aws.cloudwatch(true).read(&batch(1)).await[..] else {
+        panic!("no answer")
+    };
     let (series, cleaning) = Series::from_datapoints(datapoints.iter().copied()).unwrap();
     assert_eq!((series.get(0), series.get(1), series.get(2), cleaning.unusable), (Some(1.0), None, Some(3.0), 1));
 }
@@ -162,8 +165,8 @@ async fn one_result_that_failed_does_not_keep_the_others() {
             [vec![result("m0", "Complete", &[(3000, 1.0)])], second, vec![result("m2", "Complete", &[(3000, 3.0)])]];
         let aws = Scripted::new([(GET, vec![answer(results(&all.concat(), None))])]).await;
         let read = aws.cloudwatch(true).read(&batch(3)).await;
-        assert_eq!(read[0], (instance(0), Ok(points(&[(3000, 1.0)]))));
-        assert_eq!(read[2], (instance(2), Ok(points(&[(3000, 3.0)]))));
+        assert_eq!(read[0], (instance(0), Ok(whole(&[(3000, 1.0)]))));
+        assert_eq!(read[2], (instance(2), Ok(whole(&[(3000, 3.0)]))));
         let error = read[1].1.as_ref().expect_err(why).to_string();
         assert!(error.contains(why), "{why}: {error}");
     }
@@ -176,7 +179,7 @@ async fn a_later_page_may_mend_a_result() {
         results(&[result("m0", "Complete", &[(3000, 1.0)])], None),
     ];
     let aws = Scripted::new([(GET, pages.map(answer).to_vec())]).await;
-    assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(points(&[(3000, 1.0)])))]);
+    assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(whole(&[(3000, 1.0)])))]);
 }
 
 #[tokio::test]

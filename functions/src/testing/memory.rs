@@ -9,7 +9,7 @@ use deepguard::Datapoint;
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::{InstanceId, ObjectUri};
-use crate::ports::{CallError, Cpu, Fetched, ObjectError, Objects, Published, Scores};
+use crate::ports::{CallError, Cpu, Fetched, ObjectError, Objects, Published, Read, Scores};
 
 fn error(operation: &'static str) -> CallError {
     CallError { operation, why: "said the script".into() }
@@ -21,6 +21,8 @@ pub(crate) struct Metrics {
     pub(crate) cpu: RefCell<BTreeMap<InstanceId, Vec<Datapoint>>>,
     /// Instances that cannot be read.
     pub(crate) broken: RefCell<BTreeSet<InstanceId>>,
+    /// Instances of which every other datapoint is missing when they are read.
+    pub(crate) partial: RefCell<BTreeSet<InstanceId>>,
     pub(crate) list_fails: Cell<bool>,
     /// How many datums are taken before all others fail.
     pub(crate) takes: Cell<Option<usize>>,
@@ -38,14 +40,17 @@ impl Cpu for Rc<Metrics> {
         }
     }
 
-    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Vec<Datapoint>, CallError>)> {
+    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
         self.reads.borrow_mut().push(batch.clone());
         let read = |instance: &InstanceId| {
             if self.broken.borrow().contains(instance) {
                 return Err(error("GetMetricData"));
             }
             let within = |datapoint: &&Datapoint| batch.times.contains(&datapoint.time);
-            Ok(self.cpu.borrow().get(instance).into_iter().flatten().filter(within).copied().collect())
+            let whole = !self.partial.borrow().contains(instance);
+            let cpu = self.cpu.borrow();
+            let datapoints = cpu.get(instance).into_iter().flatten().filter(within).copied();
+            Ok(Read { datapoints: datapoints.step_by(if whole { 1 } else { 2 }).collect(), whole })
         };
         batch.instances.iter().map(|instance| (instance.clone(), read(instance))).collect()
     }

@@ -200,6 +200,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_transfer_that_breaks_off_is_not_kept() {
+        use std::io::{BufRead, BufReader, Write};
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let source = format!("http://{}", server.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let request = BufReader::new(stream.try_clone().unwrap()).lines();
+            request.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", ROWS.len()).unwrap();
+            stream.write_all(&ROWS[..9]).unwrap();
+        });
+        let cache = tempfile::tempdir().unwrap();
+        let error = format!("{:#}", fetch(cache.path(), &source, &pinned()).unwrap_err());
+        answering.join().unwrap();
+        assert!(error.contains("broke off") && error.contains(DATA), "{error}");
+        assert!(!cache.path().join(DATA).exists());
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn labels_of_other_files_may_change() {
         let cache = tempfile::tempdir().unwrap();
