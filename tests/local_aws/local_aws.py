@@ -176,11 +176,14 @@ def peak_memory_mb(pid):
 
 
 def interrupt_on_termination():
-    """Makes an ordinary kill, or a closed terminal, end the run through its clean-up, as Ctrl-C does."""
+    """Makes Ctrl-C, an ordinary kill and a closed terminal all end the run through its clean-up.
+
+    Ctrl-C too: a shell that starts a command in the background has it ignored, and Python would leave it so.
+    """
     def stop(_signal, _frame):
         raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGHUP, stop)
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, stop)
 
 
 def ignore_signals():
