@@ -7,6 +7,7 @@ use deepguard::baseline::HISTORY;
 use deepguard::series::{DAY_SECONDS, PERIOD, slot_start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 
 /// Slots from the beginning of the fault to the end of the history.
 const FAULT_SLOTS: usize = 3;
@@ -84,7 +85,7 @@ pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
                 let time = start + slot as i64 * PERIOD;
                 let hour = (time.rem_euclid(DAY_SECONDS) as f64 / 3600.0 + shift).rem_euclid(24.0);
                 let (cpu, noise) = habit.cpu(hour, height);
-                drift = 0.9 * drift + noise * normal(&mut random) * 0.44;
+                drift = 0.9 * drift + noise * 0.44 * random.sample::<f64, _>(StandardNormal);
                 let fault = if index == 0 && slot + FAULT_SLOTS >= HISTORY { 26.0 } else { 0.0 };
                 Datapoint { time, value: (cpu + drift + fault).clamp(0.0, 100.0) }
             };
@@ -100,12 +101,6 @@ pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
 /// The shift, in hours, that makes it 14:00 for a web server at `end`: its load is lowest then.
 fn quiet_now(end: i64) -> f64 {
     14.0 - end.rem_euclid(DAY_SECONDS) as f64 / 3600.0
-}
-
-/// A normally distributed number (Box and Muller 1958).
-fn normal(random: &mut ChaCha8Rng) -> f64 {
-    let (radius, angle): (f64, f64) = (random.random(), random.random());
-    (-2.0 * (1.0 - radius).ln()).sqrt() * (TAU * angle).cos()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use deepguard::{Detector, Series};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 
 use crate::nab::NabFile;
 
@@ -224,7 +225,7 @@ fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
     let mut seen = clean.clone();
     for [values, visible, context] in seen.iter_mut() {
         for value in values.iter_mut() {
-            *value += NOISE * normal(random);
+            *value += NOISE * random.sample::<f32, _>(StandardNormal);
         }
         let newest = values.len() - random.random_range(0..=NEWEST.min(values.len()));
         for (index, visible) in visible.iter_mut().enumerate() {
@@ -243,18 +244,13 @@ fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
                 context[2] = f32::from(days) / 7.0;
                 // Of a few weeks, the profile of a week is the profile of a day seen through noise.
                 let spread = context[1].exp() - 0.05;
-                context[3] = if weeks < 2 { 0.0 } else { context[0] + 0.5 * spread * normal(random) };
+                context[3] =
+                    if weeks < 2 { 0.0 } else { context[0] + 0.5 * spread * random.sample::<f32, _>(StandardNormal) };
                 context[4] = if weeks < 2 { 0.0 } else { f32::from(weeks) / 4.0 };
             }
         }
     }
     seen
-}
-
-/// A normally distributed number (Box and Muller 1958).
-fn normal(random: &mut ChaCha8Rng) -> f32 {
-    let (radius, angle): (f32, f32) = (random.random(), random.random());
-    (-2.0 * (1.0 - radius).ln()).sqrt() * (2.0 * PI * angle).cos()
 }
 
 /// The learning rate of batch `done`: up to `peak` along a cosine, and down again (Smith 2018).
