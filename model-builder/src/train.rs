@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepguard::baseline::level::quantile;
 use deepguard::baseline::{Expectation, OWN_DAYS};
 use deepguard::model::artifact::{Artifact, ErrorQuantiles, TrainedOn, Training};
-use deepguard::model::{Autoencoder, Batch, CONTEXT, Layer, Shape, Weights};
+use deepguard::model::{Autoencoder, Batch, CONTEXT, LAYERS, Shape, Weights};
 use deepguard::series::DAY;
 use deepguard::window::Windows;
 use deepguard::{Detector, Series};
@@ -74,6 +74,13 @@ pub(crate) fn train(
     mut progress: impl FnMut(Progress),
 ) -> Result<Artifact> {
     ensure!(options.epochs > 0 && options.batch > 0, "epochs and batch must be at least 1");
+    ensure!(
+        options.shape.is_possible(),
+        "there is no network of {:?}: 1 to 1000, a window of at least 2",
+        options.shape
+    );
+    let threshold = options.threshold;
+    ensure!(threshold.is_finite() && threshold > 0.0, "the threshold is {threshold}, it must be greater than 0");
     let mut parts = Vec::with_capacity(files.len());
     let mut trained_on = Vec::with_capacity(files.len());
     for file in files {
@@ -127,11 +134,11 @@ pub(crate) fn train(
         error: ErrorQuantiles { p50: 0.0, p95: 0.0, p99: 0.0, max: 0.0 },
         files: trained_on,
     };
-    measured(&parts, network.weights().to_vec(), training, options)
+    measured(&parts, network.weights(), training, options)
 }
 
 /// The artifact, with the errors and the usual residual that the trained network has on its own training data.
-fn measured(parts: &[Part], weights: Vec<Weights>, mut training: Training, options: &Options) -> Result<Artifact> {
+fn measured(parts: &[Part], weights: [Weights; LAYERS], mut training: Training, options: &Options) -> Result<Artifact> {
     // Any borrowed residual does for this first look: it is what the look is for.
     let first = Artifact::new(options.shape, weights.clone(), options.threshold, 1.0, training.clone())?;
     let detector = Detector::new(first, deepguard::model::device());
@@ -176,15 +183,12 @@ fn windows(parts: &[Part], time: usize) -> Windows {
 fn initial(shape: Shape, device: &Device, random: &mut ChaCha8Rng) -> Autoencoder {
     let mut draw =
         |count: usize, bound: f32| (0..count).map(|_| random.random_range(-bound..bound)).collect::<Vec<f32>>();
-    let made = Autoencoder::new(shape, device, |Layer { inputs, outputs, bias, .. }| {
-        let bound = 1.0 / (shape.hidden as f32).sqrt();
-        let weight = draw(inputs * outputs, bound);
-        Ok::<_, std::convert::Infallible>(Weights { weight, bias: bias.then(|| draw(outputs, bound)) })
+    let bound = 1.0 / (shape.hidden as f32).sqrt();
+    let weights = shape.layers().map(|layer| Weights {
+        weight: draw(layer.inputs * layer.outputs, bound),
+        bias: layer.bias.then(|| draw(layer.outputs, bound)),
     });
-    match made {
-        Ok(network) => network,
-        Err(never) => match never {},
-    }
+    Autoencoder::new(shape, &weights, device)
 }
 
 /// `|u - mu| / scale + ln scale`, mean over the window plus mean over its newest datapoints; the
@@ -318,6 +322,26 @@ mod tests {
     fn a_file_with_too_little_to_learn_from_is_named() {
         let error = train(&files(900), &options(1, 1), &AtomicBool::new(false), |_| ()).unwrap_err();
         assert!(format!("{error:#}").contains("in web-1"), "{error:#}");
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_told_before_training() {
+        let wrong: [fn(&mut Options); 7] = [
+            |options| options.epochs = 0,
+            |options| options.batch = 0,
+            |options| options.shape.window = 1,
+            |options| options.shape.hidden = 0,
+            |options| options.shape.bottleneck = 1001,
+            |options| options.threshold = f64::NAN,
+            |options| options.threshold = 0.0,
+        ];
+        for (index, spoil) in wrong.into_iter().enumerate() {
+            let mut options = options(1, 1);
+            spoil(&mut options);
+            let mut batches = 0;
+            let trained = train(&files(4000), &options, &AtomicBool::new(false), |_| batches += 1);
+            assert!(trained.is_err() && batches == 0, "case {index}: {batches} batches");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Autoencoder, Layer, Shape, Weights};
+use super::{Autoencoder, LAYERS, Layer, Shape, Weights};
 use crate::baseline::level::SCALING_RULE;
 
 /// The format this build writes, and the newest it reads.
@@ -30,7 +30,7 @@ pub const MAX_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Artifact {
     card: Card,
-    weights: Vec<Weights>,
+    weights: [Weights; LAYERS],
 }
 
 /// What an artifact says of itself.
@@ -142,7 +142,7 @@ impl Artifact {
     /// [`ArtifactError`] where the weights do not fit the shape or a number is not finite.
     pub fn new(
         shape: Shape,
-        weights: impl IntoIterator<Item = Weights>,
+        weights: [Weights; LAYERS],
         threshold: f64,
         borrowed_usual: f64,
         training: Training,
@@ -156,7 +156,7 @@ impl Artifact {
             borrowed_usual,
             training,
         };
-        let unsigned = Self { card, weights: weights.into_iter().collect() };
+        let unsigned = Self { card, weights };
         Self::from_bytes(&unsigned.to_bytes()?)
     }
 
@@ -178,13 +178,7 @@ impl Artifact {
 
     /// The network, on `device`.
     pub fn network(&self, device: &Device) -> Autoencoder {
-        let mut weights = self.weights.iter().cloned();
-        let network = Autoencoder::new(self.card.shape, device, |layer| weights.next().ok_or(layer.name));
-        // Checked at construction: one `Weights` for each layer, each of the layer's size.
-        match network {
-            Ok(network) => network,
-            Err(layer) => unreachable!("a checked artifact has no layer `{layer}`"),
-        }
+        Autoencoder::new(self.card.shape, &self.weights, device)
     }
 
     /// The file.
@@ -241,8 +235,8 @@ impl Artifact {
             serde_json::from_str(json).map_err(|error| ArtifactError::Damaged(format!("its card: {error}")))?;
         let tensors = SafeTensors::deserialize(file).map_err(|error| explain(&error, file))?;
         check(&card)?;
-        let weights = card.shape.layers().map(|layer| read_layer(&tensors, layer));
-        let weights = weights.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let [a, b, c, d, e, f] = card.shape.layers().map(|layer| read_layer(&tensors, layer));
+        let weights = [a?, b?, c?, d?, e?, f?];
         Ok(Self { card, weights })
     }
 }
@@ -268,9 +262,7 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
             return Err(ArtifactError::NotFinite(name.into()));
         }
     }
-    // A thousand is far beyond any sensible network; it keeps the sizes from overflowing.
-    let Shape { window, hidden, bottleneck } = card.shape;
-    if [window, hidden, bottleneck].iter().any(|&size| size == 0 || size > 1000) || window < 2 {
+    if !card.shape.is_possible() {
         return Err(ArtifactError::Damaged(format!("impossible network {:?}", card.shape)));
     }
     Ok(())

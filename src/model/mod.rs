@@ -46,12 +46,15 @@ pub struct Shape {
     pub bottleneck: usize,
 }
 
+/// Linear layers of a network, whatever its shape.
+pub const LAYERS: usize = 6;
+
 impl Shape {
     /// What `model-builder train` makes unless told otherwise.
     pub const DEFAULT: Self = Self { window: 32, hidden: 24, bottleneck: 8 };
 
     /// The layers of a network of this shape: name, inputs, outputs, and whether there is a bias.
-    pub fn layers(&self) -> [Layer; 6] {
+    pub fn layers(&self) -> [Layer; LAYERS] {
         let gates = lstm::GATES * self.hidden;
         let layer = |name, inputs, outputs, bias| Layer { name, inputs, outputs, bias };
         [
@@ -62,6 +65,13 @@ impl Shape {
             layer("decoder.recurrent", self.hidden, gates, false),
             layer("output", self.hidden, OUTPUTS, true),
         ]
+    }
+
+    /// Whether there can be a network of this shape. A thousand is far beyond any sensible one; it keeps the sizes
+    /// from overflowing.
+    pub fn is_possible(&self) -> bool {
+        let Self { window, hidden, bottleneck } = *self;
+        (2..=1000).contains(&window) && (1..=1000).contains(&hidden) && (1..=1000).contains(&bottleneck)
     }
 
     /// Trainable parameters.
@@ -135,35 +145,24 @@ impl Batch {
 }
 
 impl Autoencoder {
-    /// A network of the given shape, whose layers are what `weights` gives for each of [`Shape::layers`].
+    /// A network of the given shape with `weights` in the order of [`Shape::layers`].
     ///
-    /// # Errors
-    /// The first error of `weights`.
-    pub fn new<E>(
-        shape: Shape,
-        device: &Device,
-        mut weights: impl FnMut(Layer) -> Result<Weights, E>,
-    ) -> Result<Self, E> {
-        let mut linear = |layer: Layer| {
-            let Weights { weight, bias } = weights(layer)?;
-            let weight = TensorData::new(weight, [layer.inputs, layer.outputs]);
-            let bias = bias.map(|bias| TensorData::new(bias, [layer.outputs]));
-            Ok(Linear {
-                weight: Param::from_data(weight, device),
-                bias: bias.map(|bias| Param::from_data(bias, device)),
-            })
-        };
-        let [encoder_input, encoder_recurrent, bottleneck, decoder_input, decoder_recurrent, output] = shape.layers();
-        Ok(Self {
-            encoder: Lstm::new(linear(encoder_input)?, linear(encoder_recurrent)?),
-            bottleneck: linear(bottleneck)?,
-            decoder: Lstm::new(linear(decoder_input)?, linear(decoder_recurrent)?),
-            output: linear(output)?,
-        })
+    /// # Panics
+    /// Where there are not as many numbers as the shape has. Those of an [`artifact::Artifact`] have been counted.
+    pub fn new(shape: Shape, weights: &[Weights; LAYERS], device: &Device) -> Self {
+        let layers = shape.layers();
+        let [encoder_input, encoder_recurrent, bottleneck, decoder_input, decoder_recurrent, output] =
+            std::array::from_fn(|index| linear(layers[index], &weights[index], device));
+        Self {
+            encoder: Lstm::new(encoder_input, encoder_recurrent),
+            bottleneck,
+            decoder: Lstm::new(decoder_input, decoder_recurrent),
+            output,
+        }
     }
 
     /// The parameters, in the order of [`Shape::layers`].
-    pub fn weights(&self) -> [Weights; 6] {
+    pub fn weights(&self) -> [Weights; LAYERS] {
         let [encoder_input, encoder_recurrent] = self.encoder.layers();
         let [decoder_input, decoder_recurrent] = self.decoder.layers();
         [encoder_input, encoder_recurrent, &self.bottleneck, decoder_input, decoder_recurrent, &self.output].map(
@@ -202,6 +201,12 @@ impl Autoencoder {
         }
         numbers(self.forward(&Batch::new(windows, device), 1).value)
     }
+}
+
+fn linear(layer: Layer, weights: &Weights, device: &Device) -> Linear {
+    let weight = TensorData::new(weights.weight.clone(), [layer.inputs, layer.outputs]);
+    let bias = weights.bias.as_ref().map(|bias| TensorData::new(bias.clone(), [layer.outputs]));
+    Linear { weight: Param::from_data(weight, device), bias: bias.map(|bias| Param::from_data(bias, device)) }
 }
 
 /// The elements of a tensor, row-major.
