@@ -55,6 +55,28 @@ fn the_band_ends_where_the_score_is_one() {
 }
 
 #[test]
+fn a_datapoint_does_not_explain_itself() {
+    let last = DAYS * DAY as i64 - 1;
+    let reconstructed = |shift: f64| {
+        let scored = last_day(&detector(), &machine(DAYS, |slot, cpu| if slot == last { cpu + shift } else { cpu }));
+        scored[DAY - 1].reconstruction.expect("a whole window")
+    };
+    assert_eq!(reconstructed(0.0), reconstructed(50.0));
+}
+
+#[test]
+fn what_has_been_seen_today_is_no_news_unless_it_is_worse() {
+    let slot = |number: i64| (DAYS - 1) * DAY as i64 + number;
+    let spikes = [(slot(60), 40.0), (slot(120), 32.0), (slot(180), 60.0)];
+    let spiked =
+        machine(DAYS, |slot, cpu| cpu + spikes.iter().find(|(at, _)| *at == slot).map_or(0.0, |(_, height)| *height));
+    let scored = last_day(&detector(), &spiked);
+    let anomalous: Vec<i64> =
+        scored.iter().filter(|scored| scored.score.is_anomalous()).map(|scored| scored.time / PERIOD).collect();
+    assert_eq!(anomalous, [slot(60), slot(180)]);
+}
+
+#[test]
 fn a_datapoint_has_one_score_whatever_was_asked() {
     let detector = detector();
     let (series, _) = Series::from_datapoints(machine(DAYS, |_, cpu| cpu)).expect("usable");
@@ -99,6 +121,14 @@ fn a_young_machine_is_judged_by_a_borrowed_measure() {
     assert_eq!(scored[0].time, DAY_SECONDS, "the first day has no history");
     let phase = |day: i64| scored.iter().find(|scored| scored.time == day * DAY_SECONDS).map(|scored| scored.phase);
     assert_eq!([phase(1), phase(2), phase(3)], [Some(Phase::Borrowed), Some(Phase::Borrowed), Some(Phase::Own)]);
+
+    let usual = |day: i64| {
+        let baseline = detector.calibrate(&series, day * DAY_SECONDS).expect("enough history");
+        baseline.usual.residual / baseline.expectation.level.scale
+    };
+    let lent = detector.artifact().card().borrowed_usual;
+    assert!((usual(2) - lent).abs() < 1e-9, "lent {lent}, has {}", usual(2));
+    assert!(usual(3) < lent / 2.0, "a calm machine that is old enough is held to its own {}", usual(3));
 }
 
 #[test]
