@@ -1,8 +1,11 @@
 //! Datapoints to scores with the committed artifact: what the pipeline promises to its callers.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
+use deepguard::baseline::Expectation;
 use deepguard::detector::Baselines;
+use deepguard::model::Batch;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
+use deepguard::window::Windows;
 use deepguard::{Artifact, Datapoint, Detector, Phase, Scored, Series};
 
 const DAYS: i64 = 10;
@@ -62,6 +65,21 @@ fn a_datapoint_does_not_explain_itself() {
         scored[DAY - 1].reconstruction.expect("a whole window")
     };
     assert_eq!(reconstructed(0.0), reconstructed(50.0));
+}
+
+#[test]
+fn the_newest_datapoint_is_reconstructed_first() {
+    let (series, _) = Series::from_datapoints(machine(DAYS, |_, cpu| cpu)).expect("usable");
+    let expectation = Expectation::learn(&series, series.end()).expect("enough history");
+    let (detector, device) = (detector(), deepguard::model::device());
+    let network = detector.artifact().network(&device);
+    let mut windows = Windows::new(detector.artifact().card().shape.window, 3);
+    (1..=3).for_each(|back| windows.push(&series, &expectation, series.len() - 50 * back));
+    let first = |datapoints| {
+        let values = network.forward(&Batch::new(&windows, &device), datapoints).value;
+        values.narrow(1, 0, 1).try_into_vec_as::<f32>().expect("numbers")
+    };
+    assert_eq!(first(1), first(windows.time()), "how many follow changes nothing about the first");
 }
 
 #[test]

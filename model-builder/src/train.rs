@@ -345,6 +345,25 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_datapoints_are_hidden_most_and_none_is_always_seen() {
+        let machine = &simulate::fleet(3, 1_700_000_000)[0];
+        let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();
+        let expectation = Expectation::learn(&series, series.end()).unwrap();
+        let windows = windows(&[Part { series, expectation }], 8);
+        let mut seen = disguised(&windows, &mut ChaCha8Rng::seed_from_u64(1));
+        let mut hidden = [0.0; 8];
+        for [_, visible, _] in seen.iter_mut() {
+            visible.iter().zip(&mut hidden).for_each(|(&visible, hidden)| *hidden += f64::from(1.0 - visible));
+        }
+        // Of 0 to 4 newest, equally likely, slot 7 is among them four times in five, slot 3 and older never.
+        for (slot, among_newest) in [0.0, 0.0, 0.0, 0.0, 0.2, 0.4, 0.6, 0.8].into_iter().enumerate() {
+            let expected = among_newest + (1.0 - among_newest) * HIDDEN;
+            let found = hidden[slot] / windows.len() as f64;
+            assert!((found - expected).abs() < 0.03, "slot {slot} is hidden in {found:.3}, not {expected:.3}");
+        }
+    }
+
+    #[test]
     fn the_learning_rate_rises_and_falls() {
         let rates: Vec<f32> = (0..100).map(|done| one_cycle(done, 100, 1.0)).collect();
         assert!(rates[..30].is_sorted() && rates[30..].iter().rev().is_sorted());
