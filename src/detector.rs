@@ -1,41 +1,54 @@
-//! The pipeline: history to baseline, and what came after it to scores.
-
-use std::collections::BTreeMap;
-use std::ops::Range;
+//! The pipeline: history to baseline, and new datapoints to scores.
 
 use burn::tensor::Device;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::baseline::usual::Usual;
-use crate::baseline::{Baseline, Expectation, HISTORY, OWN_DAYS, Phase, TooLittleHistory, calibrated_at};
+use crate::baseline::{Baseline, HISTORY, Phase, TooLittleHistory, calibrated_at};
+use crate::memory::Memory;
 use crate::model::Autoencoder;
 use crate::model::artifact::Artifact;
-use crate::residual::{Explanation, Residual};
+use crate::residual::{CHANNELS, Channel, Errors, Explanation, Residual};
 use crate::score::{Rule, Score};
-use crate::series::{DAY_SECONDS, PERIOD, Series};
+use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::window::Windows;
 
-/// Windows that the network sees at once: enough to fill the processor, few enough to stay in its cache.
+/// Datapoints that are looked at at once: enough to fill the processor, few enough to stay in its cache.
 const BATCH: usize = 512;
 /// With less of the window visible than this, the network is not asked.
 const MIN_VISIBLE: f64 = 0.5;
+/// Days that are scored again when nothing is remembered: the 14 that are kept, before them one that is not seen as it was
+/// because nothing is known of the evening before it, and yesterday's, with which a run shortly after midnight begins.
+const REBUILD: i64 = 16;
 
 /// Why a baseline could not be made.
 pub type CalibrateError = TooLittleHistory;
-
-/// The baselines of one instance, by the time they were made, and where there was too little history for
-/// one: neither is tried again. See [`Detector::follow`].
-pub type Baselines = BTreeMap<i64, Result<Baseline, CalibrateError>>;
 
 /// A model ready to score.
 #[derive(Debug)]
 pub struct Detector {
     artifact: Artifact,
-    network: Autoencoder,
+    /// `None`: the daily profile stands in for its reconstruction.
+    network: Option<Autoencoder>,
     device: Device,
 }
 
-/// One scored datapoint. Values in percent, distances in percentage points.
+/// What is known of one instance: its baseline of the day, and what is remembered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Watch {
+    /// What is usual today; `None` where there is too little history, or nothing was scored yet.
+    pub baseline: Option<Baseline>,
+    /// What the datapoints so far left behind.
+    pub memory: Memory,
+}
+
+impl Watch {
+    /// How much history its next score rests on.
+    pub fn phase(&self) -> Phase {
+        self.baseline.as_ref().map_or(Phase::NoBaseline, |baseline| baseline.phase)
+    }
+}
+
+/// One datapoint that was judged. Values in percent, distances in percentage points.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Scored {
     /// Start of the datapoint's period, in seconds since 1970.
@@ -44,30 +57,54 @@ pub struct Scored {
     pub observed: f64,
     /// CPU that the network expected; `None` where too much of its window was missing.
     pub reconstruction: Option<f64>,
-    /// CPU that was expected: the nearest of reconstruction, median and daily profile.
+    /// CPU that was expected: the nearest of reconstruction, daily and weekly profile.
     pub expected: f64,
     /// Which of them that is.
     pub explanation: Explanation,
-    /// Half the width of the expected band: `|observed - expected|` where the score is 1.0.
+    /// Half the width of the expected band: outside of it, this datapoint alone is an anomaly.
     pub tolerance: f64,
-    /// How unusual it is.
+    /// How unusual it is, by the channel that finds it most so.
     pub score: Score,
-    /// Whether the instance was judged by its own history alone.
+    /// That channel; `None` where the value is frozen.
+    pub channel: Option<Channel>,
+    /// Whether the score is higher than each of the half day before.
+    pub surpasses: bool,
+    /// How much history the score rests on.
     pub phase: Phase,
 }
 
 impl Scored {
+    /// Whether an alarm begins here: an anomaly, and worse than all of the half day before. So an episode has one alarm, and
+    /// a second one only if it gets worse.
+    pub fn is_alarm(&self) -> bool {
+        self.score.is_anomalous() && self.surpasses
+    }
+
     /// `|observed - reconstruction|` in percentage points; from the expected value where the network was not asked.
     pub fn reconstruction_error(&self) -> f64 {
         (self.observed - self.reconstruction.unwrap_or(self.expected)).abs()
     }
 }
 
+/// What the network says of one datapoint, at each resolution; `None` where too much of the window is missing.
+#[derive(Debug, Clone, Copy, Default)]
+struct Look {
+    /// Reconstruction in percent.
+    reconstruction: Option<f64>,
+    /// Error of the whole window.
+    window: Option<f64>,
+}
+
 impl Detector {
     /// A detector that scores on `device` with the network and the threshold of `artifact`.
     pub fn new(artifact: Artifact, device: Device) -> Self {
-        let network = artifact.network(&device);
+        let network = Some(artifact.network(&device));
         Self { artifact, network, device }
+    }
+
+    /// The same detector without its network: all else the same, it shows what the network adds.
+    pub fn without_network(artifact: Artifact, device: Device) -> Self {
+        Self { artifact, network: None, device }
     }
 
     /// The artifact it scores with.
@@ -75,135 +112,174 @@ impl Detector {
         &self.artifact
     }
 
-    /// Learns from the slots of `history` that start before `at` (seconds since 1970) what is usual
-    /// for an instance.
+    /// Scores the datapoints of `series` that are newer than `watch` and older than `until` (seconds since 1970),
+    /// each against the baseline of its own day, and leaves `watch` at the last of them.
     ///
-    /// # Errors
-    /// [`TooLittleHistory`] when they hold less than a day.
-    pub fn calibrate(&self, history: &Series, at: i64) -> Result<Baseline, CalibrateError> {
-        let expectation = Expectation::learn(history, at)?;
-        let end = history.index_at(at);
-        let residuals = self.residuals(history, &expectation, end.saturating_sub(HISTORY)..end);
-        let phase = if expectation.days() < OWN_DAYS { Phase::Borrowed } else { Phase::Own };
-        let at_least = match phase {
-            Phase::Borrowed => self.artifact.card().borrowed_usual * expectation.level.scale,
-            Phase::Own => 0.0,
+    /// Baselines are made of `series`, where a new day begins: see [`Self::needs_from`] for how much it must hold.
+    pub fn follow(&self, series: &Series, watch: &mut Watch, until: i64) -> Vec<Scored> {
+        let mut scored = Vec::new();
+        let mut start = watch.memory.end().unwrap_or(series.start()).max(series.start());
+        let end = until.min(series.end());
+        while start < end {
+            let day = calibrated_at(start);
+            if watch.baseline.as_ref().is_none_or(|baseline| baseline.at != day) {
+                watch.baseline = Baseline::learn(series, day).ok();
+            }
+            let next = end.min(day + DAY_SECONDS);
+            let points: Vec<Datapoint> = series.between(start, next).collect();
+            scored.extend(self.score(watch.baseline.as_ref(), &mut watch.memory, &points));
+            start = next;
+        }
+        scored
+    }
+
+    /// Scores new datapoints, oldest first, against `baseline`, and remembers what the next ones need.
+    ///
+    /// Datapoints lie on slots and are newer than what is remembered; others are left out. Without a baseline they are
+    /// remembered and not scored. How the datapoints are portioned changes nothing.
+    pub fn score(&self, baseline: Option<&Baseline>, memory: &mut Memory, datapoints: &[Datapoint]) -> Vec<Scored> {
+        datapoints.chunks(BATCH).flat_map(|datapoints| self.score_batch(baseline, memory, datapoints)).collect()
+    }
+
+    fn score_batch(&self, baseline: Option<&Baseline>, memory: &mut Memory, datapoints: &[Datapoint]) -> Vec<Scored> {
+        let mut newest = memory.end().unwrap_or(i64::MIN);
+        let new = datapoints.iter().copied().filter(Datapoint::is_slot).filter(|datapoint| {
+            let is_new = datapoint.time >= newest;
+            newest = newest.max(datapoint.time + PERIOD);
+            is_new
+        });
+        let new: Vec<Datapoint> = new.collect();
+        let Some(baseline) = baseline else {
+            new.iter().for_each(|&datapoint| memory.remember(datapoint, self.context()));
+            return Vec::new();
         };
-        let sizes: Vec<Option<f64>> = residuals.iter().map(|found| found.map(|(_, residual)| residual.size)).collect();
-        Ok(Baseline { at, phase, usual: Usual::of(&sizes, at_least), expectation })
+        // All that the windows of these datapoints can see.
+        let seen = memory.recent.iter().flat_map(Series::datapoints).chain(new.iter().copied());
+        let Ok((series, _)) = Series::from_datapoints(seen) else { return Vec::new() };
+        let averaged = RESOLUTIONS.map(|over| series.averaged(over));
+        let slots: Vec<usize> = new.iter().map(|datapoint| series.index_at(datapoint.time)).collect();
+        let looks = self.look(&averaged, baseline, &slots);
+        let judged = new.iter().zip(&slots).zip(looks).map(|((&datapoint, &slot), look)| {
+            memory.remember(datapoint, self.context());
+            let average = averaged[1].get(slot).unwrap_or(datapoint.value);
+            self.judge(baseline, memory, datapoint, average, look)
+        });
+        judged.collect()
     }
 
-    /// Scores the datapoints of `series` in `times` (seconds since 1970) against `baseline`.
-    ///
-    /// A residual that occurred since the baseline was made is usual from then on: the first
-    /// datapoint of an episode has its highest score. So the series must reach back to
-    /// [`Baseline::at`], and a window further; what lies before that is not scored.
-    pub fn score(&self, baseline: &Baseline, series: &Series, times: Range<i64>) -> Vec<Scored> {
-        let expectation = &baseline.expectation;
-        let rule = Rule::new(self.artifact.card().threshold, expectation.level.deviation);
-        let since = series.index_at(baseline.at);
-        let residuals = self.residuals(series, expectation, since..series.index_at(times.end));
-        let mut usual = baseline.usual.residual;
-        let mut scored = Vec::new();
-        for (index, found) in (since..).zip(residuals) {
-            let (Some((reconstruction, residual)), Some(observed)) = (found, series.get(index)) else { continue };
-            let time = series.time_of(index);
-            if time >= times.start {
-                scored.push(Scored {
-                    time,
-                    observed,
-                    reconstruction,
-                    expected: residual.expected,
-                    explanation: residual.explanation,
-                    tolerance: rule.tolerance(usual),
-                    score: rule.score(residual.size, usual),
-                    phase: baseline.phase,
-                });
-            }
-            usual = usual.max(residual.size);
-        }
-        scored
-    }
-
-    /// Scores the datapoints of `series` in `times`, each against the baseline of its own day.
-    ///
-    /// Baselines that are in `baselines` are used, others are made of `series` and kept there. A day
-    /// before which there is too little history is passed over. See [`Self::needs_from`] for how much is read.
-    pub fn follow(&self, series: &Series, times: Range<i64>, baselines: &mut Baselines) -> Vec<Scored> {
-        let (start, end) = (times.start.max(series.start()), times.end.min(series.end()));
-        let mut scored = Vec::new();
-        for day in days(start..end) {
-            let made = baselines.entry(day).or_insert_with(|| self.calibrate(series, day));
-            if let Ok(baseline) = made {
-                scored.extend(self.score(baseline, series, start.max(day)..end.min(day + DAY_SECONDS)));
-            }
-        }
-        scored
-    }
-
-    /// How far back the series must reach for [`Self::follow`] to score `times` with what is in
-    /// `baselines`: to midnight and a window further, or two weeks more where a baseline is missing.
-    pub fn needs_from(&self, times: Range<i64>, baselines: &Baselines) -> i64 {
-        let context = self.artifact.card().shape.window as i64 * PERIOD;
-        let history = |day| if baselines.contains_key(&day) { 0 } else { HISTORY as i64 * PERIOD };
-        let needed = days(times.clone()).map(|day| day - history(day) - context).min();
-        needed.unwrap_or(times.start)
-    }
-
-    /// Reconstruction and residual of each slot in `slots`, `None` where nothing was measured.
-    fn residuals(
+    /// The score of one datapoint, given its mean over 20 minutes and what the network says of it.
+    fn judge(
         &self,
-        series: &Series,
-        expectation: &Expectation,
-        slots: Range<usize>,
-    ) -> Vec<Option<(Option<f64>, Residual)>> {
-        let slots: Vec<usize> = slots.collect();
-        let time = self.artifact.card().shape.window;
-        let mut found = Vec::with_capacity(slots.len());
-        for slots in slots.chunks(BATCH) {
-            let measured: Vec<usize> = slots.iter().copied().filter(|&slot| series.get(slot).is_some()).collect();
-            let mut windows = Windows::new(time, measured.len());
-            measured.iter().for_each(|&slot| windows.push(series, expectation, slot));
-            windows.hide_newest();
-            let mut reconstructed = self.network.reconstruct_newest(&windows, &self.device).into_iter().enumerate();
-            found.extend(slots.iter().map(|&slot| {
-                let observed = series.get(slot)?;
-                let (window, scaled) = reconstructed.next()?;
-                let reconstruction = (windows.visible_fraction(window) >= MIN_VISIBLE)
-                    .then(|| expectation.level.unscaled(f64::from(scaled)));
-                let profile = expectation.daily.at(series.time_of(slot)).centre;
-                Some((reconstruction, Residual::of(observed, reconstruction, expectation.level.median, profile)))
-            }));
+        baseline: &Baseline,
+        memory: &mut Memory,
+        Datapoint { time, value: observed }: Datapoint,
+        averaged: f64,
+        [fine, coarse]: [Look; RESOLUTIONS.len()],
+    ) -> Scored {
+        memory.begin_day(time);
+        let [expected, expected_of_average] = &baseline.expectations;
+        let residual = Residual::of(observed, time, fine.reconstruction, expected);
+        let habit = memory.habit(expected_of_average.distance(time, averaged));
+        let errors: Errors = [Some(residual.size), fine.window, coarse.window, habit];
+
+        let rule = Rule::new(self.artifact.card().threshold, baseline.deviation(), baseline.longest_run);
+        let usual = self.usual(&rule, baseline, memory);
+        let scores = Channel::ALL.into_iter().zip(errors).zip(usual).filter_map(|((channel, error), usual)| {
+            Some((rule.score(channel, error?, usual), Some(channel)))
+        });
+        let frozen = rule.frozen(memory.run).map(|score| (score, None));
+        let higher = |best: (Score, _), next: (Score, _)| if next.0 > best.0 { next } else { best };
+        let (score, channel) = scores.chain(frozen).fold((Score::default(), None), higher);
+        memory.usual_from_now_on(&errors);
+        let surpasses = memory.surpasses(time, score.value());
+        Scored {
+            time,
+            observed,
+            reconstruction: fine.reconstruction,
+            expected: residual.expected,
+            explanation: residual.explanation,
+            tolerance: rule.tolerance(Channel::Datapoint, usual[0]),
+            score,
+            channel,
+            surpasses,
+            phase: baseline.phase,
         }
-        found
+    }
+
+    /// The error of each channel that is usual for the instance.
+    fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [f64; CHANNELS] {
+        let lent = self.artifact.card().borrowed_usual;
+        std::array::from_fn(|index| {
+            let channel = Channel::ALL[index];
+            let (days, today) = memory.largest(index);
+            let own = rule.usual(channel, days).max(today);
+            match baseline.phase {
+                Phase::Borrowed => own.max(lent[index] * channel.unit(baseline.scale(channel))),
+                _ => own,
+            }
+        })
+    }
+
+    /// What the network says of the datapoints in `slots`.
+    fn look(
+        &self,
+        averaged: &[Series; RESOLUTIONS.len()],
+        baseline: &Baseline,
+        slots: &[usize],
+    ) -> Vec<[Look; RESOLUTIONS.len()]> {
+        let time = self.artifact.card().shape.window;
+        let mut looks = vec![[Look::default(); RESOLUTIONS.len()]; slots.len()];
+        for (resolution, (series, expectation)) in averaged.iter().zip(&baseline.expectations).enumerate() {
+            let mut windows = Windows::new(time, slots.len());
+            slots.iter().for_each(|&slot| windows.push(series, expectation, slot, RESOLUTIONS[resolution]));
+            windows.hide_newest();
+            let reconstructed = match &self.network {
+                Some(network) => network.reconstruct(&windows, time, &self.device),
+                None => windows.profile_newest_first(),
+            };
+            for (index, (looks, newest_first)) in looks.iter_mut().zip(reconstructed.chunks_exact(time)).enumerate() {
+                if windows.visible_fraction(index) >= MIN_VISIBLE {
+                    looks[resolution] = Look {
+                        reconstruction: Some(expectation.level.unscaled(f64::from(newest_first[0]))),
+                        window: Some(windows.error(index, newest_first)),
+                    };
+                }
+            }
+        }
+        looks
+    }
+
+    /// Slots that a datapoint's windows span at the coarsest resolution, averages included.
+    fn context(&self) -> usize {
+        self.artifact.card().shape.window * RESOLUTIONS[RESOLUTIONS.len() - 1]
+    }
+
+    /// What is known of an instance at `time` (seconds since 1970), of which nothing is remembered: as much of `series` as
+    /// the first window sees.
+    pub fn begin(&self, series: &Series, time: i64) -> Watch {
+        let mut memory = Memory::default();
+        let seen = series.between(time - self.context() as i64 * PERIOD, time);
+        seen.for_each(|datapoint| memory.remember(datapoint, self.context()));
+        Watch { baseline: None, memory }
+    }
+
+    /// How far back the series must reach for [`Self::follow`] to go on from `watch` until `until`: to what is remembered,
+    /// or two weeks before the first midnight for which a baseline is missing. Where nothing is known, as far as it takes to
+    /// [begin](Self::begin) at [`rebuild_from`].
+    pub fn needs_from(&self, watch: Option<&Watch>, until: i64) -> i64 {
+        let history = HISTORY as i64 * PERIOD;
+        let Some((watch, end)) = watch.and_then(|watch| Some((watch, watch.memory.end()?))) else {
+            return rebuild_from(until) - history;
+        };
+        let today = calibrated_at(end);
+        let known = watch.baseline.as_ref().is_some_and(|baseline| baseline.at == today);
+        let missing = if known { today + DAY_SECONDS } else { today };
+        if missing < until { missing - history } else { end }
     }
 }
 
-/// The days that `times` touches, each by the time its baseline is made.
-fn days(times: Range<i64>) -> impl Iterator<Item = i64> {
-    (calibrated_at(times.start)..times.end).step_by(DAY_SECONDS as usize)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_needed_reaches_to_midnight_or_two_weeks_further() {
-        let artifact = Artifact::from_bytes(include_bytes!("../models/default.safetensors")).expect("sound");
-        let context = artifact.card().shape.window as i64 * PERIOD;
-        let detector = Detector::new(artifact, crate::model::device());
-        let unknown = |at| Err(TooLittleHistory { at, datapoints: 0 });
-        let (today, tomorrow) = (100 * DAY_SECONDS, 101 * DAY_SECONDS);
-        let noon = today + DAY_SECONDS / 2..today + DAY_SECONDS / 2 + 1800;
-        let midnight = tomorrow - 900..tomorrow + 900;
-
-        let mut baselines = Baselines::new();
-        assert_eq!(detector.needs_from(noon.clone(), &baselines), today - 14 * DAY_SECONDS - context);
-        baselines.insert(today, unknown(today));
-        assert_eq!(detector.needs_from(noon, &baselines), today - context);
-        assert_eq!(detector.needs_from(midnight.clone(), &baselines), tomorrow - 14 * DAY_SECONDS - context);
-        baselines.insert(tomorrow, unknown(tomorrow));
-        assert_eq!(detector.needs_from(midnight, &baselines), today - context);
-    }
+/// Where to begin with an instance of which nothing is known, to score what lies before `until` as if it had always been
+/// watched, from yesterday's midnight on: nothing of what was before is left in what is remembered then.
+pub fn rebuild_from(until: i64) -> i64 {
+    calibrated_at(until - 1) - REBUILD * DAY_SECONDS
 }

@@ -22,6 +22,7 @@
 
 pub mod baseline;
 pub mod detector;
+pub mod memory;
 pub mod model;
 pub mod residual;
 pub mod score;
@@ -29,7 +30,8 @@ pub mod series;
 pub mod window;
 
 pub use baseline::{Baseline, Phase};
-pub use detector::{CalibrateError, Detector, Scored};
+pub use detector::{CalibrateError, Detector, Scored, Watch};
+pub use memory::Memory;
 pub use model::artifact::{Artifact, ArtifactError};
 pub use score::Score;
 pub use series::{Datapoint, Series};

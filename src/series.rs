@@ -8,6 +8,8 @@ pub const PERIOD: i64 = 300;
 pub const DAY: usize = 288;
 /// Slots in a week.
 pub const WEEK: usize = 7 * DAY;
+/// Slots over which values are averaged: an instance is looked at in steps of 5 and of 20 minutes.
+pub const RESOLUTIONS: [usize; 2] = [1, 4];
 /// Seconds in a day.
 pub const DAY_SECONDS: i64 = DAY as i64 * PERIOD;
 
@@ -28,12 +30,43 @@ pub struct Datapoint {
     pub value: f64,
 }
 
+impl Datapoint {
+    /// Whether it can be a slot of a [`Series`] as it is: a measurement, at the start of a slot.
+    pub(crate) fn is_slot(&self) -> bool {
+        self.value.abs() <= MAX_MAGNITUDE && TIMES.contains(&self.time) && self.time.rem_euclid(PERIOD) == 0
+    }
+}
+
 /// A regular series: one slot every [`PERIOD`] seconds, aligned to it, each with a finite value or known to be missing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Series {
     start: i64,
     /// NaN marks a gap. It never leaves this type: every way out gives an `Option`.
+    #[serde(with = "gaps")]
     values: Vec<f64>,
+}
+
+impl PartialEq for Series {
+    /// A gap equals a gap.
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
+        self.start == other.start && self.values.len() == other.values.len() && self.values.iter().zip(&other.values).all(same)
+    }
+}
+
+/// Values in which NaN marks a gap, written as optional ones: JSON has no NaN.
+pub(crate) mod gaps {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        let values: Vec<Option<f64>> = values.iter().map(|value| Some(*value).filter(|value| !value.is_nan())).collect();
+        values.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let values = Vec::<Option<f64>>::deserialize(deserializer)?;
+        Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+    }
 }
 
 /// What was done to datapoints on their way into a [`Series`].
@@ -161,6 +194,48 @@ impl Series {
     pub fn present(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = f64> + '_ {
         let end = range.end.min(self.values.len());
         self.values[range.start.min(end)..end].iter().copied().filter(|value| !value.is_nan())
+    }
+
+    /// Each slot with the mean of its value and the `over - 1` before it, of those that exist.
+    pub fn averaged(&self, over: usize) -> Self {
+        if over == 1 {
+            return self.clone();
+        }
+        let mean = |end: usize| {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for value in self.present((end + 1).saturating_sub(over)..end + 1) {
+                sum += value;
+                count += 1.0;
+            }
+            // Of nothing: NaN, a gap.
+            sum / count
+        };
+        Self { start: self.start, values: (0..self.values.len()).map(mean).collect() }
+    }
+
+    /// The slots in `range`; at least one, the last there is.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        let end = range.end.clamp(1, self.values.len());
+        let start = range.start.min(end - 1);
+        Self { start: self.time_of(start), values: self.values[start..end].to_vec() }
+    }
+
+    /// Adds `datapoint` after the last slot, with a gap where it does not follow at once.
+    /// One that is not newer than the series is not added.
+    pub(crate) fn push(&mut self, datapoint: Datapoint) {
+        let slot = (slot_start(datapoint.time) - self.start).div_euclid(PERIOD);
+        if let Ok(slot) = usize::try_from(slot)
+            && slot >= self.values.len()
+        {
+            self.values.resize(slot, f64::NAN);
+            self.values.push(datapoint.value);
+        }
+    }
+
+    /// The values that exist in the slots that start at or after `start` and before `end`, with the start of their slot.
+    pub fn between(&self, start: i64, end: i64) -> impl Iterator<Item = Datapoint> + '_ {
+        let slots = self.index_at(start)..self.index_at(end);
+        slots.filter_map(|index| Some(Datapoint { time: self.time_of(index), value: self.get(index)? }))
     }
 
     /// All values that exist, with the start of their slot.

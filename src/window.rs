@@ -1,6 +1,6 @@
 //! Series and baseline become the windows that the network sees.
 //!
-//! A window is the last `time` slots up to the one in question, oldest first. Each slot has a value,
+//! A window is `time` slots up to the one in question, oldest first, 5 or 20 minutes apart. Each slot has a value,
 //! a flag that says whether the network may see it, and [`CONTEXT`] features of context:
 //!
 //! | feature | what it is |
@@ -22,6 +22,8 @@ pub struct Windows {
     time: usize,
     values: Vec<f32>,
     visible: Vec<f32>,
+    /// Whether there is a value at all.
+    present: Vec<bool>,
     context: Vec<f32>,
 }
 
@@ -33,17 +35,20 @@ impl Windows {
             time,
             values: Vec::with_capacity(slots),
             visible: Vec::with_capacity(slots),
+            present: Vec::with_capacity(slots),
             context: Vec::with_capacity(slots * CONTEXT),
         }
     }
 
-    /// Adds the window whose newest slot is `newest`. A slot without a value, or before the series, is hidden.
-    pub fn push(&mut self, series: &Series, expectation: &Expectation, newest: usize) {
+    /// Adds the window whose newest slot is `newest` and whose slots lie `spacing` apart: `series` averaged over as
+    /// many. A slot without a value, or before the series, is hidden.
+    pub fn push(&mut self, series: &Series, expectation: &Expectation, newest: usize, spacing: usize) {
         let Expectation { level, daily, weekly } = expectation;
-        for back in (0..self.time).rev() {
+        for back in (0..self.time).rev().map(|back| back * spacing) {
             let value = series.before(newest, back);
             self.values.push(value.map_or(0.0, |value| level.scaled(value) as f32));
             self.visible.push(f32::from(u8::from(value.is_some())));
+            self.present.push(value.is_some());
             let time = series.time_of(newest) - back as i64 * crate::series::PERIOD;
             let usual = daily.at(time);
             self.context.extend([
@@ -72,23 +77,48 @@ impl Windows {
             let slots = index * self.time..(index + 1) * self.time;
             selected.values.extend_from_slice(&self.values[slots.clone()]);
             selected.visible.extend_from_slice(&self.visible[slots.clone()]);
+            selected.present.extend_from_slice(&self.present[slots.clone()]);
             selected.context.extend_from_slice(&self.context[slots.start * CONTEXT..slots.end * CONTEXT]);
         }
         selected
     }
 
-    /// Values, visibility and context of each window, to be altered for training: `[time]`, `[time]` and `[time, CONTEXT]`.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = [&mut [f32]; 3]> {
+    /// Values and visibility of each window, to be altered for training: `[time]` each.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = [&mut [f32]; 2]> {
         let values = self.values.chunks_exact_mut(self.time);
         let visible = self.visible.chunks_exact_mut(self.time);
-        let context = self.context.chunks_exact_mut(self.time * CONTEXT);
-        values.zip(visible).zip(context).map(|((values, visible), context)| [values, visible, context])
+        values.zip(visible).map(|(values, visible)| [values, visible])
     }
 
     /// How many of the slots before the newest are visible in window `index`, as a fraction.
     pub fn visible_fraction(&self, index: usize) -> f64 {
         let window = &self.visible[index * self.time..(index + 1) * self.time - 1];
         f64::from(window.iter().sum::<f32>()) / window.len().max(1) as f64
+    }
+
+    /// The error of window `index`: the mean, over its slots with a value, of
+    /// `min(|u|, |u - reconstruction|, |u - daily profile|, |u - weekly profile|)`, all scaled, so that the median is 0.
+    /// `newest_first` is the reconstruction of the whole window, `[time]`.
+    pub fn error(&self, index: usize, newest_first: &[f32]) -> f64 {
+        let slots = index * self.time..(index + 1) * self.time;
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (slot, reconstruction) in slots.zip(newest_first.iter().rev()) {
+            // The newest is hidden from the network, and still has a value.
+            if self.present[slot] {
+                let context = &self.context[slot * CONTEXT..(slot + 1) * CONTEXT];
+                let from = |expected: f32| (self.values[slot] - expected).abs();
+                let [daily, weekly] = [from(context[0]), if context[4] > 0.0 { from(context[3]) } else { f32::MAX }];
+                sum += f64::from(from(0.0).min(from(*reconstruction)).min(daily).min(weekly));
+                count += 1.0;
+            }
+        }
+        sum / f64::max(count, 1.0)
+    }
+
+    /// The daily profile of each window, newest first: `[batch, time]`.
+    pub fn profile_newest_first(&self) -> Vec<f32> {
+        let windows = self.context.chunks_exact(self.time * CONTEXT);
+        windows.flat_map(|window| window.chunks_exact(CONTEXT).rev().map(|context| context[0])).collect()
     }
 
     /// Number of windows.
@@ -125,22 +155,23 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::{DAY, Datapoint, PERIOD};
+    use crate::baseline::Baseline;
+    use crate::series::{DAY, Datapoint, PERIOD, RESOLUTIONS};
 
-    fn series(slots: usize) -> (Series, Expectation) {
+    fn series(slots: usize) -> (Series, [Expectation; RESOLUTIONS.len()]) {
         let points = (0..slots)
             .filter(|&i| i != slots - 3)
             .map(|i| Datapoint { time: i as i64 * PERIOD, value: (i % 50) as f64 });
         let series = Series::from_datapoints(points).expect("usable").0;
-        let expectation = Expectation::learn(&series, series.end()).expect("enough");
-        (series, expectation)
+        let baseline = Baseline::learn(&series, series.end()).expect("enough");
+        (series, baseline.expectations)
     }
 
     #[test]
     fn a_gap_is_hidden_and_the_newest_on_request() {
-        let (series, expectation) = series(3 * DAY);
+        let (series, [expectation, _]) = series(3 * DAY);
         let mut windows = Windows::new(8, 1);
-        windows.push(&series, &expectation, series.len() - 1);
+        windows.push(&series, &expectation, series.len() - 1, 1);
         assert_eq!(windows.visible(), [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
         assert_eq!(windows.values()[5], 0.0);
         windows.hide_newest();
@@ -150,12 +181,51 @@ mod tests {
 
     #[test]
     fn what_lies_before_the_series_is_hidden() {
-        let (series, expectation) = series(3 * DAY);
+        let (series, [expectation, _]) = series(3 * DAY);
         let mut windows = Windows::new(4, 2);
-        windows.push(&series, &expectation, 1);
-        windows.push(&series, &expectation, 20);
+        windows.push(&series, &expectation, 1, 1);
+        windows.push(&series, &expectation, 20, 1);
         assert_eq!(windows.len(), 2);
         assert_eq!(windows.visible(), [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
         assert!(windows.context().iter().all(|x| x.is_finite()));
+    }
+
+    #[test]
+    fn slots_lie_as_far_apart_as_was_asked() {
+        let (series, [_, expectation]) = series(3 * DAY);
+        let mut windows = Windows::new(4, 1);
+        windows.push(&series, &expectation, 113, 4);
+        // 101 % 50 and so on: in the fourth the saw has begun anew.
+        let expected = [1.0, 5.0, 9.0, 13.0].map(|value| expectation.level.scaled(value) as f32);
+        assert_eq!(windows.values(), expected);
+        let profile = expectation.level.scaled(expectation.daily.at(113 * PERIOD).centre) as f32;
+        assert_eq!(windows.profile_newest_first()[0], profile);
+    }
+
+    #[test]
+    fn the_error_of_a_window_is_the_mean_distance_to_what_is_nearest() {
+        // One slot is 3 from anything, one is explained by each of median, reconstruction, daily and weekly profile.
+        let values = vec![8.0, 0.0, 5.0, 2.0, 3.0, 100.0];
+        let context = |daily: f32, weekly: f32, confidence: f32| [daily, 0.0, 1.0, weekly, confidence];
+        let contexts = [
+            context(20.0, 30.0, 0.5),
+            context(20.0, 30.0, 0.5),
+            context(20.0, 30.0, 0.5),
+            context(2.0, 30.0, 0.5),
+            context(20.0, 3.0, 0.5),
+            context(20.0, 30.0, 0.5),
+        ];
+        let windows = Windows {
+            time: 6,
+            values,
+            visible: vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0],
+            present: vec![true, true, true, true, true, false],
+            context: contexts.concat(),
+        };
+        // Newest first; the last is for the oldest slot.
+        let reconstructed = [0.0, 20.0, 20.0, 5.0, 20.0, 11.0];
+        assert_eq!(windows.error(0, &reconstructed), 3.0 / 5.0, "a gap has no error, a hidden value has");
+        let untrusted = Windows { context: contexts.map(|[daily, a, b, weekly, _]| [daily, a, b, weekly, 0.0]).concat(), ..windows };
+        assert_eq!(untrusted.error(0, &reconstructed), 6.0 / 5.0, "without a weekly profile there is none to be near to");
     }
 }

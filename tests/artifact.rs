@@ -3,10 +3,12 @@
 
 use deepguard::model::artifact::{ErrorQuantiles, FORMAT, TrainedOn, Training};
 use deepguard::model::{LAYERS, Shape, Weights};
+use deepguard::residual::CHANNELS;
 use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;
 
 const SHAPE: Shape = Shape { window: 8, hidden: 3, bottleneck: 2 };
+const LENT: [f64; CHANNELS] = [12.0, 0.5, 0.25, 3.0];
 
 fn training() -> Training {
     Training {
@@ -19,6 +21,7 @@ fn training() -> Training {
         error: ErrorQuantiles { p50: 1.0, p95: 2.0, p99: 3.0, max: 4.0 },
         // A name that tries to be mistaken for the checksum.
         files: vec![TrainedOn { name: r#"a","checksum":"0000"#.into(), sha256: "00".into(), datapoints: 604 }],
+        generated: 5,
     }
 }
 
@@ -31,7 +34,7 @@ fn weights(shape: Shape) -> [Weights; LAYERS] {
 }
 
 fn artifact() -> Artifact {
-    Artifact::new(SHAPE, weights(SHAPE), 1.05, 12.0, training()).expect("a sound artifact")
+    Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, training()).expect("a sound artifact")
 }
 
 /// The file with `from` replaced by `to` of the same length, and the checksum made right again if `sign`.
@@ -97,11 +100,14 @@ fn wrong_bytes_are_told_apart() {
             damaged,
         ),
         ("the date changed", altered("2026-01-31", "2026-01-30", false), damaged),
-        ("a newer format", altered(r#"\"format\":1"#, r#"\"format\":7"#, true), |error| {
+        ("a newer format", altered(r#"\"format\":2"#, r#"\"format\":7"#, true), |error| {
             matches!(error, ArtifactError::NewerFormat { found: 7 })
         }),
-        ("a newer format, checksum or not", altered(r#"\"format\":1"#, r#"\"format\":7"#, false), |error| {
+        ("a newer format, checksum or not", altered(r#"\"format\":2"#, r#"\"format\":7"#, false), |error| {
             matches!(error, ArtifactError::NewerFormat { found: 7 })
+        }),
+        ("an older format, checksum or not", altered(r#"\"format\":2"#, r#"\"format\":1"#, false), |error| {
+            matches!(error, ArtifactError::OlderFormat { found: 1 })
         }),
         ("another shape", altered(r#"\"hidden\":3"#, r#"\"hidden\":4"#, true), |error| {
             matches!(error, ArtifactError::Shape { .. })
@@ -118,6 +124,10 @@ fn wrong_bytes_are_told_apart() {
         ("a threshold of nothing", altered(r#"\"threshold\":1.05"#, r#"\"threshold\":0.00"#, true), |error| {
             matches!(error, ArtifactError::NotFinite(_))
         }),
+        ("a borrowed error of nothing", altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.00,3.0", true), |error| {
+            matches!(error, ArtifactError::NotFinite(what) if what.contains("borrowed"))
+        }),
+        ("one channel too few", altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.251234", true), damaged),
     ];
     for (what, file, expected) in cases {
         let error = Artifact::from_bytes(&file).expect_err(what);
@@ -131,18 +141,23 @@ fn weights_that_are_not_numbers_are_refused() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut weights = weights(SHAPE);
         weights[2].weight[1] = bad;
-        let error = Artifact::new(SHAPE, weights, 1.05, 12.0, training()).expect_err("not finite");
+        let error = Artifact::new(SHAPE, weights, 1.05, LENT, training()).expect_err("not finite");
         assert!(matches!(&error, ArtifactError::NotFinite(what) if what.contains("bottleneck.weight")), "{error}");
     }
     for threshold in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
-        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, 12.0, training()).is_err(), "{threshold}");
+        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, training()).is_err(), "{threshold}");
+        for channel in 0..CHANNELS {
+            let mut lent = LENT;
+            lent[channel] = threshold;
+            assert!(Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, training()).is_err(), "lent {threshold}");
+        }
     }
 }
 
 #[test]
 fn weights_of_another_shape_are_refused() {
     let other = Shape { hidden: 4, ..SHAPE };
-    assert!(Artifact::new(SHAPE, weights(other), 1.05, 12.0, training()).is_err());
+    assert!(Artifact::new(SHAPE, weights(other), 1.05, LENT, training()).is_err());
 }
 
 proptest! {
@@ -160,7 +175,7 @@ proptest! {
     fn every_number_comes_back_as_it_was(loss in any::<f64>(), threshold in 1e-3f64..1e3) {
         prop_assume!(loss.is_finite());
         let training = Training { loss, ..training() };
-        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, 12.0, training).expect("sound");
+        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, training).expect("sound");
         prop_assert_eq!(made.card().training.loss, loss);
         let bytes = made.to_bytes().expect("bytes");
         let read = Artifact::from_bytes(&bytes).expect("sound");

@@ -1,36 +1,21 @@
 //! Datapoints to scores with the committed artifact: what the pipeline promises to its callers.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
-use deepguard::baseline::Expectation;
-use deepguard::detector::Baselines;
+mod common;
+
+use common::{detector, followed, machine, series};
+use deepguard::baseline::Baseline;
 use deepguard::model::Batch;
+use deepguard::residual::Channel;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
 use deepguard::window::Windows;
-use deepguard::{Artifact, Datapoint, Detector, Phase, Scored, Series};
+use deepguard::{Datapoint, Detector, Phase, Scored};
 
 const DAYS: i64 = 10;
 
-fn detector() -> Detector {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.safetensors");
-    let artifact = Artifact::from_bytes(&std::fs::read(path).expect("committed")).expect("sound");
-    Detector::new(artifact, deepguard::model::device())
-}
-
-/// A machine with a daily cycle between 10 % and 50 %, a little noise, and `altered` on top.
-fn machine(days: i64, altered: impl Fn(i64, f64) -> f64) -> Vec<Datapoint> {
-    let slots = 0..days * DAY as i64;
-    slots
-        .map(|slot| {
-            let jitter = ((slot as u64).wrapping_mul(6_364_136_223_846_793_005) >> 40) as f64 / 16_777_216.0 - 0.5;
-            let daily = 30.0 + 20.0 * (slot as f64 / DAY as f64 * std::f64::consts::TAU).sin();
-            Datapoint { time: slot * PERIOD, value: altered(slot, daily + 3.0 * jitter) }
-        })
-        .collect()
-}
-
 fn last_day(detector: &Detector, datapoints: &[Datapoint]) -> Vec<Scored> {
-    let (series, _) = Series::from_datapoints(datapoints.iter().copied()).expect("usable");
-    detector.follow(&series, series.end() - DAY_SECONDS..series.end(), &mut Baselines::new())
+    let start = series(datapoints).end() - DAY_SECONDS;
+    followed(detector, datapoints).into_iter().filter(|scored| scored.time >= start).collect()
 }
 
 #[test]
@@ -51,9 +36,12 @@ fn the_band_ends_where_the_score_is_one() {
     let fault = (DAYS - 1) * DAY as i64 + 100;
     let scored = last_day(&detector(), &machine(DAYS, |slot, cpu| if slot == fault { cpu + 40.0 } else { cpu }));
     let outside = |scored: &Scored| (scored.observed - scored.expected).abs() > scored.tolerance;
-    assert_eq!(scored.iter().filter(|scored| outside(scored)).count(), 1);
+    assert_eq!(scored.iter().filter(|scored| outside(scored)).map(|scored| scored.time / PERIOD).collect::<Vec<_>>(), [fault]);
     for scored in scored {
-        assert_eq!(outside(&scored), scored.score.value() > 1.0, "{scored:?}");
+        // Inside, it is an anomaly for what came before it, if at all.
+        let anomalous = scored.score.value() > 1.0;
+        assert!(anomalous || !outside(&scored), "{scored:?}");
+        assert!(scored.channel != Some(Channel::Datapoint) || anomalous == outside(&scored), "{scored:?}");
     }
 }
 
@@ -69,12 +57,12 @@ fn a_datapoint_does_not_explain_itself() {
 
 #[test]
 fn the_newest_datapoint_is_reconstructed_first() {
-    let (series, _) = Series::from_datapoints(machine(DAYS, |_, cpu| cpu)).expect("usable");
-    let expectation = Expectation::learn(&series, series.end()).expect("enough history");
+    let series = series(&machine(DAYS, |_, cpu| cpu));
+    let [expectation, _] = Baseline::learn(&series, series.end()).expect("enough history").expectations;
     let (detector, device) = (detector(), deepguard::model::device());
     let network = detector.artifact().network(&device);
     let mut windows = Windows::new(detector.artifact().card().shape.window, 3);
-    (1..=3).for_each(|back| windows.push(&series, &expectation, series.len() - 50 * back));
+    (1..=3).for_each(|back| windows.push(&series, &expectation, series.len() - 50 * back, 1));
     let first = |datapoints| {
         let values = network.forward(&Batch::new(&windows, &device), datapoints).value;
         values.narrow(1, 0, 1).try_into_vec_as::<f32>().expect("numbers")
@@ -95,58 +83,35 @@ fn what_has_been_seen_today_is_no_news_unless_it_is_worse() {
 }
 
 #[test]
-fn a_datapoint_has_one_score_whatever_was_asked() {
+fn the_order_of_what_was_read_changes_nothing() {
     let detector = detector();
-    let (series, _) = Series::from_datapoints(machine(DAYS, |_, cpu| cpu)).expect("usable");
-    let whole = detector.follow(&series, 2 * DAY_SECONDS..series.end(), &mut Baselines::new());
-    let mut kept = Baselines::new();
-    let piecewise: Vec<Scored> = (2 * DAY as i64..DAYS * DAY as i64)
-        .step_by(50)
-        .flat_map(|slot| {
-            let times = slot * PERIOD..(slot + 50).min(DAYS * DAY as i64) * PERIOD;
-            detector.follow(&series, times, &mut kept)
-        })
-        .collect();
-    assert_eq!(whole, piecewise);
-    let reversed: Vec<Datapoint> = series.datapoints().collect::<Vec<_>>().into_iter().rev().collect();
-    let (again, _) = Series::from_datapoints(reversed).expect("usable");
-    assert_eq!(whole, detector.follow(&again, 2 * DAY_SECONDS..series.end(), &mut Baselines::new()));
-}
-
-#[test]
-fn more_history_than_is_needed_changes_nothing() {
-    let detector = detector();
-    let (series, _) = Series::from_datapoints(machine(40, |slot, cpu| if slot % 700 == 0 { cpu + 30.0 } else { cpu }))
-        .expect("usable");
-    // Over midnight, so that two baselines are needed, the second of which finds a day more than it needs.
-    let times = 35 * DAY_SECONDS - 3600..35 * DAY_SECONDS + 3600;
-    let from = detector.needs_from(times.clone(), &Baselines::new());
-    let (needed, _) = Series::from_datapoints(series.datapoints().filter(|point| point.time >= from)).expect("usable");
-    let follow = |series: &Series| detector.follow(series, times.clone(), &mut Baselines::new());
-    assert_eq!(follow(&series).len(), 24);
-    assert_eq!(follow(&series), follow(&needed));
-    let second = 35 * DAY_SECONDS..times.end;
-    let from = detector.needs_from(second.clone(), &Baselines::new());
-    let (needed, _) = Series::from_datapoints(series.datapoints().filter(|point| point.time >= from)).expect("usable");
-    assert_eq!(follow(&series)[12..], detector.follow(&needed, second, &mut Baselines::new()));
+    let mut datapoints = machine(3, |_, cpu| cpu);
+    let scored = followed(&detector, &datapoints);
+    assert_eq!(scored.len(), 2 * DAY);
+    datapoints.reverse();
+    assert_eq!(scored, followed(&detector, &datapoints));
 }
 
 #[test]
 fn a_young_machine_is_judged_by_a_borrowed_measure() {
     let detector = detector();
-    let (series, _) = Series::from_datapoints(machine(5, |_, cpu| cpu)).expect("usable");
-    let scored = detector.follow(&series, series.start()..series.end(), &mut Baselines::new());
+    let datapoints = machine(5, |_, cpu| cpu);
+    let scored = followed(&detector, &datapoints);
     assert_eq!(scored[0].time, DAY_SECONDS, "the first day has no history");
-    let phase = |day: i64| scored.iter().find(|scored| scored.time == day * DAY_SECONDS).map(|scored| scored.phase);
-    assert_eq!([phase(1), phase(2), phase(3)], [Some(Phase::Borrowed), Some(Phase::Borrowed), Some(Phase::Own)]);
+    let first = |day: i64| *scored.iter().find(|scored| scored.time == day * DAY_SECONDS).expect("scored");
+    assert_eq!([1, 2, 3].map(|day| first(day).phase), [Phase::Borrowed, Phase::Borrowed, Phase::Own]);
 
-    let usual = |day: i64| {
-        let baseline = detector.calibrate(&series, day * DAY_SECONDS).expect("enough history");
-        baseline.usual.residual / baseline.expectation.level.scale
-    };
-    let lent = detector.artifact().card().borrowed_usual;
-    assert!((usual(2) - lent).abs() < 1e-9, "lent {lent}, has {}", usual(2));
-    assert!(usual(3) < lent / 2.0, "a calm machine that is old enough is held to its own {}", usual(3));
+    let series = series(&datapoints);
+    let card = detector.artifact().card();
+    for day in [1, 2] {
+        let baseline = Baseline::learn(&series, day * DAY_SECONDS).expect("enough history");
+        let floor = 0.01 * baseline.deviation();
+        let lent = card.borrowed_usual[0] * baseline.scale(Channel::Datapoint);
+        let expected = card.threshold * (lent + floor) - floor;
+        assert!((first(day).tolerance - expected).abs() < 1e-6, "{} instead of {expected}", first(day).tolerance);
+    }
+    let own = first(3).tolerance;
+    assert!(own < first(2).tolerance / 2.0, "a calm machine that is old enough is held to its own {own}");
 }
 
 #[test]

@@ -4,9 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use deepguard::Detector;
-use deepguard::baseline::calibrated_at;
-use deepguard::detector::Baselines;
+use deepguard::{Detector, Watch};
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
@@ -82,12 +80,12 @@ pub struct Detection<C, O> {
     init: Option<Duration>,
 }
 
-/// The baselines that were made with one model.
+/// What is known of the instances, as one model sees them.
 #[derive(Debug, Default)]
 struct Known {
     /// The model's checksum.
     model: String,
-    baselines: HashMap<InstanceId, Baselines>,
+    watches: HashMap<InstanceId, Watch>,
 }
 
 impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
@@ -148,8 +146,7 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
 
         let mut fleet = Fleet::new(times.clone());
         let wanted = instances.into_iter().map(|instance| {
-            let baselines = self.known.baselines.entry(instance.clone()).or_default();
-            let start = detector.needs_from(times.clone(), baselines);
+            let start = detector.needs_from(self.known.watches.get(&instance), times.end);
             (instance, start)
         });
         for batch in plan::batches(wanted.collect::<Vec<_>>(), times.end) {
@@ -157,11 +154,11 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
                 match read {
                     // Here and not on another thread: nothing else is under way that could go on meanwhile.
                     Ok(Read { datapoints, whole }) => {
-                        let baselines = self.known.baselines.entry(instance.clone()).or_default();
-                        fleet.score(detector, instance.clone(), datapoints, baselines);
-                        if !whole {
-                            // Made of history with holes in it, they would be wrong all day. The next run makes them again.
-                            self.known.baselines.remove(&instance);
+                        let mut watch = self.known.watches.remove(&instance);
+                        fleet.score(detector, instance.clone(), datapoints, &mut watch);
+                        // Made of history with holes in it, a baseline would be wrong all day. The next run makes it again.
+                        if let (Some(watch), true) = (watch, whole) {
+                            self.known.watches.insert(instance, watch);
                         }
                     }
                     Err(error) => fleet.skip(instance, Skip::ReadFailed, error),
@@ -194,17 +191,15 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
 }
 
 impl Known {
-    /// Forgets what is of no more use: everything where the model is another one, the days outside of `times`,
-    /// and, where `all` instances are given, those that are not among them.
+    /// Forgets what is of no more use: everything where the model is another one, what has gone past the beginning of
+    /// `times` (an event may ask for an earlier time), and, where `all` instances are given, those that are not among them.
     fn forget(&mut self, model: &str, times: &Range<i64>, all: Option<&BTreeSet<InstanceId>>) {
         if self.model != model {
-            self.baselines.clear();
+            self.watches.clear();
             self.model = model.into();
         }
-        let days = calibrated_at(times.start)..times.end;
-        self.baselines.retain(|instance, baselines| {
-            baselines.retain(|day, _| days.contains(day));
-            all.is_none_or(|all| all.contains(instance))
+        self.watches.retain(|instance, watch| {
+            watch.memory.end().is_some_and(|end| end <= times.start) && all.is_none_or(|all| all.contains(instance))
         });
     }
 }

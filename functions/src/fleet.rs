@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use deepguard::detector::{Baselines, Scored};
+use deepguard::detector::{Scored, rebuild_from};
 use deepguard::series::{PERIOD, SeriesError};
-use deepguard::{Datapoint, Detector, Series};
+use deepguard::{Datapoint, Detector, Series, Watch};
 
 use crate::names::InstanceId;
 
@@ -15,7 +15,7 @@ pub enum Skip {
     /// It has no datapoint in the stretch that is scored: it has just started, or stopped.
     NoDatapoints,
     /// It has not run for long enough to say what is usual for it.
-    TooLittleHistory,
+    NoBaseline,
     /// What it has are no measurements.
     Unusable,
     /// Its datapoints could not be read.
@@ -27,7 +27,7 @@ impl Skip {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoDatapoints => "no_datapoints",
-            Self::TooLittleHistory => "too_little_history",
+            Self::NoBaseline => "no_baseline",
             Self::Unusable => "unusable",
             Self::ReadFailed => "read_failed",
         }
@@ -60,29 +60,31 @@ impl Fleet {
         Self { times, scored: BTreeMap::new(), skipped: BTreeMap::new() }
     }
 
-    /// Scores an instance by its `datapoints`, or says why it cannot.
+    /// Scores an instance by its `datapoints`, or says why it cannot. What is known of the instance is left at the beginning of
+    /// the stretch that is scored: the next run scores the overlap again, late datapoints included.
     pub fn score(
         &mut self,
         detector: &Detector,
         instance: InstanceId,
         datapoints: Vec<Datapoint>,
-        baselines: &mut Baselines,
+        known: &mut Option<Watch>,
     ) {
         let series = match Series::from_datapoints(datapoints) {
             Ok((series, _)) => series,
             Err(error @ SeriesError::Empty { given: 0 }) => return self.skip(instance, Skip::NoDatapoints, error),
             Err(error) => return self.skip(instance, Skip::Unusable, error),
         };
-        let scored = detector.follow(&series, self.times.clone(), baselines);
-        let slots = series.index_at(self.times.start)..series.index_at(self.times.end);
+        let watch = known.get_or_insert_with(|| detector.begin(&series, rebuild_from(self.times.end)));
+        detector.follow(&series, watch, self.times.start);
+        let mut ahead = watch.clone();
+        let scored = detector.follow(&series, &mut ahead, self.times.end);
         if !scored.is_empty() {
             self.scored.insert(instance, scored);
-        } else if series.present(slots).next().is_none() {
+        } else if series.between(self.times.start, self.times.end).next().is_none() {
             self.skip(instance, Skip::NoDatapoints, "no datapoint in the stretch that is scored");
         } else {
-            let newest = baselines.values().rev().find_map(|made| made.as_ref().err());
-            let why = newest.map_or_else(|| "no baseline".into(), ToString::to_string);
-            self.skip(instance, Skip::TooLittleHistory, why);
+            let why = "less than a day of datapoints before midnight UTC: nobody can say yet what is usual for it";
+            self.skip(instance, Skip::NoBaseline, why);
         }
     }
 
@@ -106,17 +108,14 @@ impl Fleet {
         self.scored.values().flatten().map(|scored| scored.time).max()
     }
 
-    /// Each anomalous instance with its highest-scoring datapoint (the earliest of equals), highest score first.
+    /// Each instance in which an alarm begins, with the datapoint at which it does (the last, if it gets worse), highest
+    /// score first.
     pub fn anomalous(&self) -> Vec<(&InstanceId, &Scored)> {
-        let highest = |scored: &'_ [Scored]| -> Option<usize> {
-            let scores = scored.iter().map(|scored| scored.score.value()).enumerate();
-            scores.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(index, _)| index)
-        };
+        let worst = |scored: &'_ Vec<Scored>| scored.iter().rposition(Scored::is_alarm);
         let mut anomalous: Vec<(&InstanceId, &Scored)> = self
             .scored
             .iter()
-            .filter_map(|(instance, scored)| Some((instance, &scored[highest(scored)?])))
-            .filter(|(_, scored)| scored.score.is_anomalous())
+            .filter_map(|(instance, scored)| Some((instance, &scored[worst(scored)?])))
             .collect();
         anomalous.sort_by(|(_, a), (_, b)| b.score.value().total_cmp(&a.score.value()));
         anomalous
@@ -139,14 +138,14 @@ mod tests {
         let cases = [
             (vec![], Skip::NoDatapoints),
             (points(18 * DAY_SECONDS, 20 * DAY_SECONDS, 3.0), Skip::NoDatapoints),
-            (points(20 * DAY_SECONDS - 3600, times.end, 3.0), Skip::TooLittleHistory),
-            (points(times.start, times.end, 3.0), Skip::TooLittleHistory),
+            (points(20 * DAY_SECONDS - 3600, times.end, 3.0), Skip::NoBaseline),
+            (points(times.start, times.end, 3.0), Skip::NoBaseline),
             (points(10 * DAY_SECONDS, times.end, f64::NAN), Skip::Unusable),
             (vec![Datapoint { time: i64::MAX, value: 1.0 }], Skip::Unusable),
         ];
         for (datapoints, reason) in cases {
             let mut fleet = Fleet::new(times.clone());
-            fleet.score(&detector, instance(1), datapoints, &mut Baselines::new());
+            fleet.score(&detector, instance(1), datapoints, &mut None);
             assert_eq!(fleet.skipped[&instance(1)].reason, reason, "{}", fleet.skipped[&instance(1)].why);
             assert_eq!((fleet.seen(), fleet.scored.len()), (1, 0));
         }

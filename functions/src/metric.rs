@@ -12,7 +12,7 @@ pub enum Metric {
     AnomalyScore,
     /// How far it is from the network's reconstruction.
     ReconstructionError,
-    /// How many instances are at or over the threshold.
+    /// In how many instances an alarm begins.
     AnomalousInstances,
     /// How many instances have a score.
     InstancesScored,
@@ -78,7 +78,7 @@ impl Metric {
         match self {
             Self::AnomalyScore => "how unusual the instance's CPU is; 1.0 is the threshold",
             Self::ReconstructionError => "distance of the CPU from what the network expected, in percentage points",
-            Self::AnomalousInstances => "instances whose score is 1.0 or more",
+            Self::AnomalousInstances => "instances whose score has risen to 1.0 or more, above all of the half day before",
             Self::InstancesScored => "instances that have a score",
             Self::InstancesSkipped => "instances that could not be scored; the log says why",
             Self::MaxAnomalyScore => "the highest score of all instances",
@@ -120,7 +120,7 @@ pub fn datums(fleet: &Fleet) -> Vec<Datum> {
             datums.push(of_instance(Metric::ReconstructionError, scored.reconstruction_error()));
             let slot = slots.entry(scored.time).or_default();
             slot.scored += 1;
-            slot.anomalous += usize::from(scored.score.is_anomalous());
+            slot.anomalous += usize::from(scored.is_alarm());
             slot.highest = slot.highest.max(scored.score.value());
         }
     }

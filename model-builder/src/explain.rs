@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
-use deepguard::detector::Baselines;
+use deepguard::detector::rebuild_from;
 use deepguard::{Datapoint, Detector, Scored, Series};
 use indicatif::ProgressIterator;
 
@@ -36,7 +36,9 @@ pub(crate) fn explain(
     let mut scored = Vec::new();
     for (instance, series) in history.iter().progress() {
         let from = series.end() - i64::from(hours) * 3600;
-        scored.push((instance, detector.follow(series, from..series.end(), &mut Baselines::new())));
+        let mut watch = detector.begin(series, rebuild_from(from));
+        detector.follow(series, &mut watch, from);
+        scored.push((instance, detector.follow(series, &mut watch, series.end())));
     }
     const HEAD: u32 = 80;
     picture::png(out, HEAD + PANEL * scored.len() as u32, |area| {

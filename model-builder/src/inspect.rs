@@ -30,16 +30,22 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
             ),
         ),
         ("scaling", card.scaling.clone()),
-        ("threshold", format!("{} times the usual residual is a score of 1.0", card.threshold)),
+        ("threshold", format!("{} times the usual error is a score of 1.0", card.threshold)),
         (
             "borrowed usual",
-            format!("{:.2} times the scale, for instances too young to have their own", card.borrowed_usual),
+            format!("{:.2?} times the scale, by channel, for instances too young to have their own", card.borrowed_usual),
         ),
         (
             "trained",
             format!(
-                "{}, version {}, seed {}, {} epochs over {} windows, last loss {:.4}",
-                training.date, training.crate_version, training.seed, training.epochs, training.windows, training.loss
+                "{}, version {}, seed {}, {} epochs over {} windows, last loss {:.4}; beside the files below on {} generated machines",
+                training.date,
+                training.crate_version,
+                training.seed,
+                training.epochs,
+                training.windows,
+                training.loss,
+                training.generated
             ),
         ),
         (

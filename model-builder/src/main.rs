@@ -10,6 +10,7 @@ mod publish;
 mod replay;
 mod simulate;
 mod train;
+mod workload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,16 +35,28 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a model on NAB's EC2 CPU files and write its artifact.
+    /// Train a model on NAB and on generated machines, and write its artifact.
     Train(TrainArgs),
-    /// Score NAB's EC2 CPU files with a model: errors and detections against the labels.
+    /// Measure how well a model's kind detects: on NAB and on injected faults, beside other detectors.
+    ///
+    /// Trains networks like the artifact's on one half of NAB's files and scores the other half, several times. Writes a report
+    /// with tables and pictures, a model card, and the scores in NAB's own format.
     Evaluate {
         #[command(flatten)]
         model: ModelArgs,
         #[command(flatten)]
         nab: NabArgs,
-        /// The picture to write.
-        #[arg(long, value_name = "PNG", default_value = "evaluation.png")]
+        /// How many times networks are trained, each time with another seed.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+        seeds: u64,
+        /// Halves of NAB: a file is scored by a network that was trained on the other one.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(2..=2))]
+        folds: u64,
+        /// A look in two minutes: the artifact itself, without training, on fewer faults.
+        #[arg(long)]
+        quick: bool,
+        /// The folder to write into.
+        #[arg(long, value_name = "DIR", default_value = "evaluation")]
         out: PathBuf,
     },
     /// Show what an artifact holds.
@@ -128,17 +141,20 @@ struct TrainArgs {
     /// Seed of the first weights, the order of the windows and the noise.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Generated machines to train on beside NAB.
+    #[arg(long, default_value_t = train::GENERATED)]
+    generated: u64,
     /// Passes over the windows.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = train::EPOCHS)]
     epochs: usize,
     /// Windows in a batch.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = train::BATCH)]
     batch: usize,
     /// Highest learning rate of the cycle.
-    #[arg(long, default_value_t = 5e-3)]
+    #[arg(long, default_value_t = train::LEARNING_RATE)]
     learning_rate: f32,
     /// Ratio of a residual to the usual one that makes a score of 1.0.
-    #[arg(long, default_value_t = 1.05)]
+    #[arg(long, default_value_t = train::THRESHOLD)]
     threshold: f64,
     /// Datapoints in a window.
     #[arg(long, default_value_t = Shape::DEFAULT.window)]
@@ -154,7 +170,15 @@ struct TrainArgs {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Train(args) => train(args),
-        Command::Evaluate { model, nab, out } => evaluate::evaluate(&model.detector()?, &nab.locate()?, &out),
+        Command::Evaluate { model, nab, seeds, folds: _, quick, out } => {
+            let artifact = model.load()?;
+            let plan = evaluate::Plan {
+                seeds: if quick { 0 } else { seeds },
+                generated: train::GENERATED,
+                epochs: artifact.card().training.epochs,
+            };
+            evaluate::evaluate(artifact, &nab.locate()?, &plan, &out, stopped()?.as_ref())
+        }
         Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),
         Command::Publish { model, to } => publish::publish(&model.read()?, &to),
         Command::Replay { nab, generated, seed, now, out } => {
@@ -202,8 +226,17 @@ impl ModelArgs {
     }
 }
 
+/// Becomes true when Ctrl-C is pressed.
+fn stopped() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
 fn train(args: TrainArgs) -> Result<()> {
-    let files = args.nab.locate()?.ec2_cpu()?;
+    let mut sources = args.nab.locate()?.all()?.iter().map(train::Source::of).collect::<Result<Vec<_>>>()?;
+    sources.extend(train::Source::generated(args.generated)?);
     let options = train::Options {
         seed: args.seed,
         epochs: args.epochs,
@@ -213,14 +246,11 @@ fn train(args: TrainArgs) -> Result<()> {
         shape: Shape { window: args.window, hidden: args.hidden, bottleneck: args.bottleneck },
         date: args.date.unwrap_or_else(|| Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).to_string(),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-
+    let stop = stopped()?;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{elapsed_precise} {wide_bar} {pos}/{len} batches, {msg}, {eta} left",
     )?);
-    let artifact = train::train(&files, &options, &stop, |progress| {
+    let artifact = train::train(&sources, &options, &stop, |progress| {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
         bar.set_message(format!("loss {:.4}", progress.loss));

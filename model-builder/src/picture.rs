@@ -19,13 +19,13 @@ const MAX_SCORE: f64 = 4.0;
 /// Times below a panel.
 const MAX_TICKS: usize = 12;
 
-const INK: RGBColor = RGBColor(38, 50, 66);
-const FAINT: RGBColor = RGBColor(214, 219, 226);
-const BAND: RGBColor = RGBColor(206, 226, 243);
-const EXPECTED: RGBColor = RGBColor(74, 134, 190);
-const SCORE: RGBColor = RGBColor(120, 94, 168);
-const ALARM: RGBColor = RGBColor(214, 40, 40);
-const WINDOW: RGBColor = RGBColor(253, 236, 200);
+pub(crate) const INK: RGBColor = RGBColor(38, 50, 66);
+pub(crate) const FAINT: RGBColor = RGBColor(214, 219, 226);
+pub(crate) const BAND: RGBColor = RGBColor(206, 226, 243);
+pub(crate) const EXPECTED: RGBColor = RGBColor(74, 134, 190);
+pub(crate) const SCORE: RGBColor = RGBColor(120, 94, 168);
+pub(crate) const ALARM: RGBColor = RGBColor(214, 40, 40);
+pub(crate) const WINDOW: RGBColor = RGBColor(253, 236, 200);
 const PUBLISHED: RGBColor = RGBColor(20, 140, 90);
 
 pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
@@ -43,14 +43,18 @@ pub(crate) struct Panel<'a> {
 
 /// A PNG of the given height, white, to draw on; `draw` must not fail silently.
 pub(crate) fn png(path: &Path, height: u32, draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
-    // A font of our own: the machine may have none. Registering it twice is harmless.
-    register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| anyhow!("the built-in font cannot be read"))?;
+    font()?;
     let area = BitMapBackend::new(path, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
     draw(&area)?;
     area.present().map_err(|error| anyhow!("cannot write {}: {error}", path.display()))?;
     Ok(())
+}
+
+/// Makes "sans-serif" a font of our own: the machine may have none. To call it twice is harmless.
+pub(crate) fn font() -> Result<()> {
+    register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
+        .map_err(|_| anyhow!("the built-in font cannot be read"))
 }
 
 /// One line that says what the colours mean.
@@ -182,59 +186,6 @@ fn ticks(times: &Range<i64>) -> Vec<i64> {
     // A label at the very end would be cut off.
     let last = times.end - (times.end - times.start) / 40;
     (first..last).step_by(step as usize).collect()
-}
-
-/// Two distributions over the same logarithmic bins, each as a fraction of its own count.
-pub(crate) fn distribution(area: &Area<'_>, title: &str, [normal, labelled]: [&[f64]; 2]) -> Result<()> {
-    const BINS: usize = 60;
-    let (low, high) = (-3.0, 2.0);
-    let fractions = |errors: &[f64]| {
-        let mut bins = [0.0; BINS];
-        for error in errors {
-            let place = (error.max(1e-12).log10() - low) / (high - low) * BINS as f64;
-            bins[(place.max(0.0) as usize).min(BINS - 1)] += 1.0 / errors.len() as f64;
-        }
-        bins
-    };
-    let (normal, labelled) = (fractions(normal), fractions(labelled));
-    let top = normal.iter().chain(&labelled).copied().fold(0.01, f64::max) * 1.15;
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 20).into_font().color(&INK))
-        .margin_left(10)
-        .margin_right(20)
-        .x_label_area_size(44)
-        .y_label_area_size(70)
-        .build_cartesian_2d(low..high, 0.0..top)?;
-    chart
-        .configure_mesh()
-        .disable_mesh()
-        .x_labels(6)
-        .x_label_formatter(&|exponent| format!("{}", 10f64.powf(*exponent)))
-        .y_labels(4)
-        .y_label_formatter(&|fraction| format!("{:.0} %", fraction * 100.0))
-        .x_desc("|observed - reconstruction|, percentage points")
-        .axis_style(FAINT)
-        .label_style(("sans-serif", 15).into_font().color(&INK))
-        .draw()?;
-    let width = (high - low) / BINS as f64;
-    for (bins, colour, name) in [(normal, EXPECTED, "outside labelled windows"), (labelled, ALARM, "inside")] {
-        let bars = (0..BINS).map(|bin| {
-            let left = low + bin as f64 * width;
-            Rectangle::new([(left, 0.0), (left + width, bins[bin])], colour.mix(0.45).filled())
-        });
-        chart
-            .draw_series(bars)?
-            .label(name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 16, y + 5)], colour.mix(0.45).filled()));
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .border_style(FAINT)
-        .background_style(WHITE.filled())
-        .label_font(("sans-serif", 16).into_font().color(&INK))
-        .draw()?;
-    Ok(())
 }
 
 /// Seconds since 1970 as day and time, UTC.

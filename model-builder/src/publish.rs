@@ -101,8 +101,7 @@ fn check_scores(artifact: Artifact) -> Result<()> {
     let machine = &crate::simulate::fleet(0, 0)[0];
     let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied())?;
     let detector = Detector::new(artifact, deepguard::model::device());
-    let last_day = series.end() - deepguard::series::DAY_SECONDS..series.end();
-    let scored = detector.follow(&series, last_day, &mut Default::default());
+    let scored = detector.follow(&series, &mut Default::default(), series.end());
     ensure!(!scored.is_empty(), "the artifact scores nothing");
     let usable = |scored: &deepguard::Scored| {
         scored.score.value().is_finite() && scored.reconstruction.is_some_and(f64::is_finite)

@@ -185,7 +185,7 @@ mod tests {
         let manifest: serde_json::Value =
             serde_json::from_slice(&std::fs::read(out.path().join("replay.json")).unwrap()).unwrap();
         let instances = manifest["instances"].as_array().unwrap();
-        assert_eq!(instances.len(), 12);
+        assert_eq!(instances.len(), 14);
         assert_eq!(instances[0]["expected"], "anomaly");
         for instance in instances {
             let csv =

@@ -1,16 +1,20 @@
-//! A generated fleet: a dozen machines with habits of their own, one of which has just broken.
-
-use std::f64::consts::TAU;
+//! A generated fleet that ends now: two machines of each kind, one of which has just broken.
 
 use deepguard::Datapoint;
 use deepguard::baseline::HISTORY;
-use deepguard::series::{DAY_SECONDS, PERIOD, slot_start};
-use rand::{RngExt, SeedableRng};
+use deepguard::series::{DAY, PERIOD, slot_start};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
+
+use crate::workload::fault::Fault;
+use crate::workload::machine::{Kind, machine};
 
 /// Slots from the beginning of the fault to the end of the history.
 const FAULT_SLOTS: usize = 3;
+/// Days that are generated, to be cut where the fault has just begun.
+const DAYS: usize = 22;
+/// The largest CPU there is, in percent.
+const FULL: f64 = 100.0;
 
 /// One generated machine.
 #[derive(Debug)]
@@ -23,84 +27,29 @@ pub(crate) struct Machine {
     pub(crate) fault: Option<i64>,
 }
 
-/// What a machine does all day.
-#[derive(Debug, Clone, Copy)]
-enum Habit {
-    /// Follows its users: low at night, high in the evening.
-    Web,
-    /// Busy on working hours alone.
-    Office,
-    /// At rest but for a job of half an hour each night.
-    NightlyJob,
-    /// A burst every hour.
-    HourlyBatch,
-    /// Next to nothing.
-    Idle,
-    /// Close to its limit and jittery: high is normal here.
-    Busy,
-}
-
-impl Habit {
-    const ALL: [Self; 6] = [Self::Web, Self::Office, Self::NightlyJob, Self::HourlyBatch, Self::Idle, Self::Busy];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Web => "web",
-            Self::Office => "office",
-            Self::NightlyJob => "nightly-job",
-            Self::HourlyBatch => "hourly-batch",
-            Self::Idle => "idle",
-            Self::Busy => "busy",
-        }
-    }
-
-    /// CPU in percent without noise, at `hour` of the day (0 to 24), and the standard deviation of the noise.
-    fn cpu(self, hour: f64, height: f64) -> (f64, f64) {
-        let job = |start: f64, length: f64| hour >= start && hour < start + length;
-        match self {
-            Self::Web => (12.0 + height * (0.5 - 0.5 * (TAU * (hour - 8.0) / 24.0).sin()), 1.5),
-            Self::Office => (if (8.0..18.0).contains(&hour) { 10.0 + height } else { 4.0 }, 1.2),
-            Self::NightlyJob => (if job(2.0, 0.5) { 55.0 + height / 2.0 } else { 3.0 }, 0.6),
-            Self::HourlyBatch => (if job(hour.floor(), 0.25) { 30.0 + height / 2.0 } else { 6.0 }, 1.0),
-            Self::Idle => (0.6, 0.08),
-            Self::Busy => (82.0 + height / 10.0, 4.0),
-        }
-    }
-}
-
-/// Twelve machines, two of each habit, whose history ends with the last complete slot before `now`
-/// (seconds since 1970). On the first one, a web server, something has begun to eat CPU at its quietest.
+/// A fleet whose history ends with the last complete slot before `now` (seconds since 1970). Its first machine, a web server,
+/// has begun to work as hard as it does at noon, at an hour at which it never does.
 pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
-    let end = slot_start(now);
-    let start = end - HISTORY as i64 * PERIOD;
-    (0..2 * Habit::ALL.len())
-        .map(|index| {
-            let habit = Habit::ALL[index % Habit::ALL.len()];
-            let mut random = ChaCha8Rng::seed_from_u64(seed ^ ((index as u64) << 32));
-            let height = random.random_range(20.0..45.0);
-            // Machines do not share a time zone; the one that breaks does so in its quiet hours.
-            let shift = if index == 0 { quiet_now(end) } else { random.random_range(0.0..24.0) };
-            let mut drift = 0.0;
-            let mut value = |slot: usize| {
-                let time = start + slot as i64 * PERIOD;
-                let hour = (time.rem_euclid(DAY_SECONDS) as f64 / 3600.0 + shift).rem_euclid(24.0);
-                let (cpu, noise) = habit.cpu(hour, height);
-                drift = 0.9 * drift + noise * 0.44 * random.sample::<f64, _>(StandardNormal);
-                let fault = if index == 0 && slot + FAULT_SLOTS >= HISTORY { 26.0 } else { 0.0 };
-                Datapoint { time, value: (cpu + drift + fault).clamp(0.0, 100.0) }
-            };
+    let web = machine(Kind::Web, 2 * seed, DAYS);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let days = HISTORY / DAY + 1..DAYS;
+    let onset = Fault::OddSpike.onset(&web, days, Some(FULL), &mut random).unwrap_or((DAYS - 1) * DAY);
+    let broken = [&web[..onset], &Fault::OddSpike.inject(&web, onset, Some(FULL), &mut random)].concat();
+    let (cut, end) = (onset + FAULT_SLOTS, slot_start(now));
+    let kinds = (0..2).flat_map(|number| Kind::ALL.map(|kind| (number, kind)));
+    kinds
+        .enumerate()
+        .map(|(index, (number, kind))| {
+            let values = if index == 0 { broken.clone() } else { machine(kind, 2 * seed + number, DAYS) };
+            let time = |slot: usize| end - (cut - slot) as i64 * PERIOD;
+            let point = |slot: usize| Datapoint { time: time(slot), value: values[slot] };
             Machine {
-                name: format!("{}-{}", habit.name(), index / Habit::ALL.len() + 1),
-                datapoints: (0..HISTORY).map(&mut value).collect(),
-                fault: (index == 0).then_some(end - FAULT_SLOTS as i64 * PERIOD),
+                name: format!("{}-{}", kind.name().replace(' ', "-"), number + 1),
+                datapoints: (cut - HISTORY..cut).map(point).collect(),
+                fault: (index == 0).then_some(time(onset)),
             }
         })
         .collect()
-}
-
-/// The shift, in hours, that makes it 14:00 for a web server at `end`: its load is lowest then.
-fn quiet_now(end: i64) -> f64 {
-    14.0 - end.rem_euclid(DAY_SECONDS) as f64 / 3600.0
 }
 
 #[cfg(test)]
@@ -120,7 +69,7 @@ mod tests {
     #[test]
     fn it_ends_with_the_last_complete_slot_and_one_machine_is_broken() {
         let fleet = fleet(7, 1_700_000_123);
-        assert_eq!(fleet.len(), 12);
+        assert_eq!(fleet.len(), 14);
         assert_eq!(fleet.iter().filter(|machine| machine.fault.is_some()).count(), 1);
         for machine in &fleet {
             assert_eq!(machine.datapoints.len(), 14 * DAY);
@@ -138,17 +87,16 @@ mod tests {
     }
 
     #[test]
-    fn the_fault_is_found_at_any_hour() {
+    fn the_fault_is_found_and_the_others_are_left_alone() {
         let artifact = include_bytes!("../../models/default.safetensors");
         let artifact = deepguard::Artifact::from_bytes(artifact).unwrap();
         let detector = deepguard::Detector::new(artifact, deepguard::model::device());
-        for hour in [0, 1, 7, 12, 18, 23] {
-            let now = 1_700_006_400 + hour * 3600 + 600;
-            let broken = &fleet(7, now)[0];
-            let (series, _) = deepguard::Series::from_datapoints(broken.datapoints.iter().copied()).unwrap();
-            let last = detector.follow(&series, now - 1800..now, &mut Default::default());
-            let found = last.iter().find(|scored| scored.score.is_anomalous()).map(|scored| scored.time);
-            assert_eq!(found, broken.fault, "at {hour} o'clock");
+        let now = 1_700_006_400;
+        for machine in fleet(7, now) {
+            let (series, _) = deepguard::Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();
+            let scored = detector.follow(&series, &mut Default::default(), now);
+            let alarm = scored[scored.len() - 6..].iter().find(|scored| scored.is_alarm()).map(|scored| scored.time);
+            assert_eq!(alarm, machine.fault, "{}", machine.name);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Training: NAB's files to an artifact. The same files and options give the same bytes.
 
+use std::collections::BTreeMap;
 use std::f32::consts::PI;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,18 +9,20 @@ use burn::optim::grad_clipping::GradientClippingConfig;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use deepguard::baseline::level::quantile;
-use deepguard::baseline::{Expectation, OWN_DAYS};
+use deepguard::baseline::{Baseline, calibrated_at};
 use deepguard::model::artifact::{Artifact, ErrorQuantiles, TrainedOn, Training};
-use deepguard::model::{Autoencoder, Batch, CONTEXT, LAYERS, Shape, Weights};
-use deepguard::series::DAY;
+use deepguard::model::{Autoencoder, Batch, LAYERS, Shape, Weights};
+use deepguard::residual::{CHANNELS, Channel};
+use deepguard::series::{DAY_SECONDS, RESOLUTIONS};
 use deepguard::window::Windows;
-use deepguard::{Detector, Series};
+use deepguard::{Detector, Series, Watch};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use crate::nab::NabFile;
+use crate::workload::{self, training::training_machine};
 
 /// Standard deviation of the noise on what the network sees, in its own unit.
 const NOISE: f32 = 0.05;
@@ -33,6 +36,17 @@ const CONTAMINATED: f64 = 0.02;
 const WARM_UP: f32 = 0.3;
 /// Norm at which the gradient of a parameter is clipped.
 const GRADIENT_NORM: f32 = 1.0;
+
+/// Generated machines to train on beside NAB's files.
+pub(crate) const GENERATED: u64 = 100;
+/// Passes over the windows.
+pub(crate) const EPOCHS: usize = 8;
+/// Windows in a batch.
+pub(crate) const BATCH: usize = 256;
+/// Highest learning rate of the cycle.
+pub(crate) const LEARNING_RATE: f32 = 5e-3;
+/// Ratio of an error to the usual one that makes a score of 1.0.
+pub(crate) const THRESHOLD: f64 = 1.085;
 
 /// What a training depends on beside its data.
 #[derive(Debug, Clone)]
@@ -57,18 +71,50 @@ pub(crate) struct Progress {
     pub(crate) loss: f64,
 }
 
-/// The part of one file that is trained on, with what it leads one to expect.
-struct Part {
-    series: Series,
-    expectation: Expectation,
+/// A series to train on, and where it came from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Name, with its folder in NAB.
+    pub(crate) name: String,
+    /// SHA-256 of the whole file; empty where it was generated.
+    pub(crate) sha256: String,
+    pub(crate) series: Series,
+    /// Random windows to take of it at each resolution.
+    pub(crate) windows: usize,
 }
 
-/// Trains on the first part of each file, which NAB leaves free of anomalies.
+/// Random windows of a file of NAB at each resolution.
+const FILE_WINDOWS: usize = 330;
+/// Random windows of a generated machine at each resolution.
+const MACHINE_WINDOWS: usize = 100;
+
+impl Source {
+    /// A whole file of NAB.
+    pub(crate) fn of(file: &NabFile) -> Result<Self> {
+        let (series, _) = file.series()?;
+        Ok(Self { name: file.name.clone(), sha256: file.sha256.clone(), series, windows: FILE_WINDOWS })
+    }
+
+    fn is_generated(&self) -> bool {
+        self.sha256.is_empty()
+    }
+
+    /// The first `count` of the machines that are generated to train on.
+    pub(crate) fn generated(count: u64) -> Result<Vec<Self>> {
+        let source = |seed| {
+            let series = workload::series(&training_machine(seed))?;
+            Ok(Self { name: format!("generated {seed}"), sha256: String::new(), series, windows: MACHINE_WINDOWS })
+        };
+        (0..count).map(source).collect()
+    }
+}
+
+/// Trains on random windows of each source, at every resolution.
 ///
 /// # Errors
-/// Where a file has too little to learn from, the training diverges, or `stop` is set.
+/// Where there is too little to learn from, the training diverges, or `stop` is set.
 pub(crate) fn train(
-    files: &[NabFile],
+    sources: &[Source],
     options: &Options,
     stop: &AtomicBool,
     mut progress: impl FnMut(Progress),
@@ -81,20 +127,13 @@ pub(crate) fn train(
     );
     let threshold = options.threshold;
     ensure!(threshold.is_finite() && threshold > 0.0, "the threshold is {threshold}, it must be greater than 0");
-    let mut parts = Vec::with_capacity(files.len());
-    let mut trained_on = Vec::with_capacity(files.len());
-    for file in files {
-        let probation = file.probation().min(file.datapoints.len());
-        let (series, _) = Series::from_datapoints(file.datapoints[..probation].iter().copied())
-            .with_context(|| format!("in {}", file.name))?;
-        let expectation = Expectation::learn(&series, series.end()).with_context(|| format!("in {}", file.name))?;
-        parts.push(Part { series, expectation });
-        trained_on.push(TrainedOn { name: file.name.clone(), sha256: file.sha256.clone(), datapoints: probation });
-    }
-
-    let windows = windows(&parts, options.shape.window);
-    ensure!(!windows.is_empty(), "no windows to train on: give more or longer files");
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let count: usize = sources.iter().map(|source| RESOLUTIONS.len() * source.windows).sum();
+    let mut windows = Windows::new(options.shape.window, count);
+    for source in sources {
+        sample(&source.series, source.windows, &mut random, &mut windows);
+    }
+    ensure!(!windows.is_empty(), "no windows to train on: give more or longer files");
     let device = deepguard::model::device().autodiff();
     let mut network = initial(options.shape, &device, &mut random);
     let clipping = GradientClippingConfig::Norm(GRADIENT_NORM);
@@ -132,30 +171,43 @@ pub(crate) fn train(
         windows: windows.len(),
         loss: epoch_loss / windows.len() as f64,
         error: ErrorQuantiles { p50: 0.0, p95: 0.0, p99: 0.0, max: 0.0 },
-        files: trained_on,
+        generated: sources.iter().filter(|source| source.is_generated()).count(),
+        files: sources
+            .iter()
+            .filter(|source| !source.is_generated())
+            .map(|source| TrainedOn {
+                name: source.name.clone(),
+                sha256: source.sha256.clone(),
+                datapoints: source.series.present(0..source.series.len()).count(),
+            })
+            .collect(),
     };
-    measured(&parts, network.weights(), training, options)
+    measured(sources, network.weights(), training, options)
 }
 
-/// The artifact, with the errors and the usual residual that the trained network has on its own training data.
-fn measured(parts: &[Part], weights: [Weights; LAYERS], mut training: Training, options: &Options) -> Result<Artifact> {
-    // Any borrowed residual does for this first look: it is what the look is for.
-    let first = Artifact::new(options.shape, weights.clone(), options.threshold, 1.0, training.clone())?;
+/// Days of each source that are scored to measure errors.
+const MEASURED_DAYS: i64 = 6;
+
+/// The artifact, with the errors and the usual residuals that the trained network has on its own training data.
+fn measured(sources: &[Source], weights: [Weights; LAYERS], mut training: Training, options: &Options) -> Result<Artifact> {
+    // Anything borrowed does for this first look: it is what the look is for.
+    let nothing = [f64::MIN_POSITIVE; CHANNELS];
+    let first = Artifact::new(options.shape, weights.clone(), options.threshold, nothing, training.clone())?;
     let detector = Detector::new(first, deepguard::model::device());
-    let (mut errors, mut usual) = (Vec::new(), Vec::new());
-    for Part { series, expectation } in parts {
-        let baseline = detector.calibrate(series, series.end())?;
-        // Scored against a baseline as of its own beginning: residuals, not the scores, are looked at.
-        let baseline = deepguard::Baseline { at: series.start(), ..baseline };
-        let scored = detector.score(&baseline, series, series.start()..series.end());
+    let (mut errors, mut usual) = (Vec::new(), [const { Vec::new() }; CHANNELS]);
+    for Source { series, .. } in sources {
+        let mut watch = Watch::default();
+        let scored = detector.follow(series, &mut watch, series.start() + MEASURED_DAYS * DAY_SECONDS);
         errors.extend(scored.iter().map(deepguard::Scored::reconstruction_error));
-        let residuals: Vec<f64> = scored.iter().map(|scored| (scored.observed - scored.expected).abs()).collect();
-        let days = residuals.chunks(DAY).take(OWN_DAYS);
-        let largest = days.filter_map(|day| day.iter().copied().reduce(f64::max));
-        usual.extend(largest.map(|residual| residual / expectation.level.scale));
+        if let Some(baseline) = &watch.baseline {
+            for (index, channel) in Channel::ALL.into_iter().enumerate() {
+                let (days, _) = watch.memory.largest(index);
+                let unit = channel.unit(baseline.scale(channel));
+                usual[index].extend(days.map(|largest| largest / unit));
+            }
+        }
     }
     errors.sort_unstable_by(f64::total_cmp);
-    usual.sort_unstable_by(f64::total_cmp);
     let of = |sorted: &[f64], q| quantile(sorted, q).context("nothing was scored");
     training.error = ErrorQuantiles {
         p50: of(&errors, 0.5)?,
@@ -163,20 +215,36 @@ fn measured(parts: &[Part], weights: [Weights; LAYERS], mut training: Training, 
         p99: of(&errors, 0.99)?,
         max: of(&errors, 1.0)?,
     };
-    Ok(Artifact::new(options.shape, weights, options.threshold, of(&usual, BORROWED_QUANTILE)?, training)?)
+    let mut borrowed = nothing;
+    for (borrowed, usual) in borrowed.iter_mut().zip(&mut usual) {
+        usual.sort_unstable_by(f64::total_cmp);
+        *borrowed = of(usual, BORROWED_QUANTILE)?.max(*borrowed);
+    }
+    Ok(Artifact::new(options.shape, weights, options.threshold, borrowed, training)?)
 }
 
-/// The daily maximum residual, in units of scale, that this fraction of the training days stays under is lent to young instances.
-const BORROWED_QUANTILE: f64 = 0.5;
+/// The largest error of a day, in units of scale, that this fraction of the training days stays under is lent to young instances.
+const BORROWED_QUANTILE: f64 = 0.85;
 
-/// Every window that lies in one of the parts.
-fn windows(parts: &[Part], time: usize) -> Windows {
-    let count = parts.iter().map(|part| part.series.len()).sum();
-    let mut windows = Windows::new(time, count);
-    for Part { series, expectation } in parts {
-        (time - 1..series.len()).for_each(|newest| windows.push(series, expectation, newest));
+/// Adds `count` random windows of each resolution of `series`, each seen with the baseline of its own day.
+fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut Windows) {
+    let baselines: BTreeMap<i64, Baseline> = (calibrated_at(series.start())..series.end())
+        .step_by(DAY_SECONDS as usize)
+        .filter_map(|day| Some((day, Baseline::learn(series, day).ok()?)))
+        .collect();
+    let known: Vec<usize> =
+        (0..series.len()).filter(|&slot| baselines.contains_key(&calibrated_at(series.time_of(slot)))).collect();
+    if known.is_empty() {
+        return;
     }
-    windows
+    for (resolution, over) in RESOLUTIONS.into_iter().enumerate() {
+        let averaged = series.averaged(over);
+        for _ in 0..count {
+            let slot = known[random.random_range(0..known.len())];
+            let baseline = &baselines[&calibrated_at(series.time_of(slot))];
+            windows.push(&averaged, &baseline.expectations[resolution], slot, over);
+        }
+    }
 }
 
 /// A network with random weights, uniform in `±1/sqrt(width)` as is usual for an LSTM.
@@ -224,10 +292,10 @@ fn kept(losses: &Tensor<1>) -> Result<Vec<f32>> {
     Ok(kept)
 }
 
-/// What the network gets to see of the windows: noise, hidden datapoints, and profiles of every confidence.
+/// What the network gets to see of the windows: noise, and hidden datapoints.
 fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
     let mut seen = clean.clone();
-    for [values, visible, context] in seen.iter_mut() {
+    for [values, visible] in seen.iter_mut() {
         for value in values.iter_mut() {
             *value += NOISE * random.sample::<f32, _>(StandardNormal);
         }
@@ -235,22 +303,6 @@ fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
         for (index, visible) in visible.iter_mut().enumerate() {
             if index >= newest || random.random_bool(HIDDEN) {
                 *visible = 0.0;
-            }
-        }
-        // The training data is too short for profiles of every age. A network that never saw one
-        // would not know what to make of it, so each window pretends to be of a random age.
-        let days = random.random_range(0..=7u8);
-        let weeks = if days == 7 { random.random_range(0..=4u8) } else { 0 };
-        for context in context.chunks_exact_mut(CONTEXT) {
-            if days < 2 {
-                context.copy_from_slice(&[0.0, 1.05f32.ln(), 0.0, 0.0, 0.0]);
-            } else {
-                context[2] = f32::from(days) / 7.0;
-                // Of a few weeks, the profile of a week is the profile of a day seen through noise.
-                let spread = context[1].exp() - 0.05;
-                context[3] =
-                    if weeks < 2 { 0.0 } else { context[0] + 0.5 * spread * random.sample::<f32, _>(StandardNormal) };
-                context[4] = if weeks < 2 { 0.0 } else { f32::from(weeks) / 4.0 };
             }
         }
     }
@@ -267,106 +319,3 @@ fn one_cycle(done: usize, total: usize, peak: f32) -> f32 {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simulate;
-
-    fn files(rows: usize) -> Vec<NabFile> {
-        let file = |machine: simulate::Machine| NabFile {
-            name: machine.name,
-            sha256: "00".into(),
-            datapoints: machine.datapoints[..rows].to_vec(),
-            rows,
-        };
-        simulate::fleet(3, 1_700_000_000).into_iter().take(2).map(file).collect()
-    }
-
-    fn options(seed: u64, epochs: usize) -> Options {
-        let shape = Shape { window: 8, hidden: 4, bottleneck: 2 };
-        Options { seed, epochs, batch: 64, learning_rate: 1e-2, threshold: 1.05, shape, date: "2026-01-31".into() }
-    }
-
-    fn trained(seed: u64, epochs: usize) -> Artifact {
-        train(&files(4000), &options(seed, epochs), &AtomicBool::new(false), |_| ()).unwrap()
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_bytes() {
-        let bytes = |seed| trained(seed, 1).to_bytes().unwrap();
-        assert_eq!(bytes(1), bytes(1));
-        assert_ne!(bytes(1), bytes(2));
-    }
-
-    #[test]
-    fn it_learns() {
-        let (short, long) = (trained(1, 1), trained(1, 8));
-        let (before, after) = (short.card().training.loss, long.card().training.loss);
-        assert!(after < before - 0.2, "loss {before} after one epoch, {after} after eight");
-        assert_eq!(long.card().training.files[0].datapoints, 600, "15 % of 4000 rows");
-    }
-
-    #[test]
-    fn it_stops_when_asked_to() {
-        let stop = AtomicBool::new(false);
-        let mut batches = 0;
-        let error = train(&files(4000), &options(1, 50), &stop, |progress| {
-            batches = progress.done;
-            stop.store(progress.done == 3, Ordering::Relaxed);
-        });
-        assert!(format!("{:#}", error.unwrap_err()).contains("interrupted after 3 of"));
-        assert_eq!(batches, 3);
-    }
-
-    #[test]
-    fn a_file_with_too_little_to_learn_from_is_named() {
-        let error = train(&files(900), &options(1, 1), &AtomicBool::new(false), |_| ()).unwrap_err();
-        assert!(format!("{error:#}").contains("in web-1"), "{error:#}");
-    }
-
-    #[test]
-    fn what_cannot_be_trained_is_told_before_training() {
-        let wrong: [fn(&mut Options); 7] = [
-            |options| options.epochs = 0,
-            |options| options.batch = 0,
-            |options| options.shape.window = 1,
-            |options| options.shape.hidden = 0,
-            |options| options.shape.bottleneck = 1001,
-            |options| options.threshold = f64::NAN,
-            |options| options.threshold = 0.0,
-        ];
-        for (index, spoil) in wrong.into_iter().enumerate() {
-            let mut options = options(1, 1);
-            spoil(&mut options);
-            let mut batches = 0;
-            let trained = train(&files(4000), &options, &AtomicBool::new(false), |_| batches += 1);
-            assert!(trained.is_err() && batches == 0, "case {index}: {batches} batches");
-        }
-    }
-
-    #[test]
-    fn the_newest_datapoints_are_hidden_most_and_none_is_always_seen() {
-        let machine = &simulate::fleet(3, 1_700_000_000)[0];
-        let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();
-        let expectation = Expectation::learn(&series, series.end()).unwrap();
-        let windows = windows(&[Part { series, expectation }], 8);
-        let mut seen = disguised(&windows, &mut ChaCha8Rng::seed_from_u64(1));
-        let mut hidden = [0.0; 8];
-        for [_, visible, _] in seen.iter_mut() {
-            visible.iter().zip(&mut hidden).for_each(|(&visible, hidden)| *hidden += f64::from(1.0 - visible));
-        }
-        // Of 0 to 4 newest, equally likely, slot 7 is among them four times in five, slot 3 and older never.
-        for (slot, among_newest) in [0.0, 0.0, 0.0, 0.0, 0.2, 0.4, 0.6, 0.8].into_iter().enumerate() {
-            let expected = among_newest + (1.0 - among_newest) * HIDDEN;
-            let found = hidden[slot] / windows.len() as f64;
-            assert!((found - expected).abs() < 0.03, "slot {slot} is hidden in {found:.3}, not {expected:.3}");
-        }
-    }
-
-    #[test]
-    fn the_learning_rate_rises_and_falls() {
-        let rates: Vec<f32> = (0..100).map(|done| one_cycle(done, 100, 1.0)).collect();
-        assert!(rates[..30].is_sorted() && rates[30..].iter().rev().is_sorted());
-        assert!((rates[0] - 0.04).abs() < 1e-6 && (rates[30] - 1.0).abs() < 1e-6 && rates[99] < 0.01);
-    }
-}

@@ -1,18 +1,17 @@
 //! What is usual for one instance, learnt from its own history.
 //!
 //! A baseline is made once a day, at midnight UTC, from the two weeks before. Every datapoint of
-//! that day is scored against it, so a datapoint has one score, whichever run computes it.
+//! that day is scored against it.
 
 pub mod level;
 pub mod profile;
-pub mod usual;
 
 use serde::{Deserialize, Serialize};
 
-use crate::series::{DAY, DAY_SECONDS, Series};
+use crate::residual::Channel;
+use crate::series::{DAY, DAY_SECONDS, RESOLUTIONS, Series};
 use level::Level;
 use profile::Profile;
-use usual::Usual;
 
 /// Slots of history that a baseline is made of: 14 days. What is older changes nothing, so a datapoint has
 /// the same score however much history was read.
@@ -27,17 +26,19 @@ pub fn calibrated_at(time: i64) -> i64 {
     time.div_euclid(DAY_SECONDS) * DAY_SECONDS
 }
 
-/// How far an instance's own history carries its baseline.
+/// How far an instance's own history carries its scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Under [`OWN_DAYS`] days: residuals that were usual in the training data stand in.
+    /// Under a day: nobody can say what is usual.
+    NoBaseline,
+    /// Under [`OWN_DAYS`] days: its residuals are held to what is usual elsewhere, too.
     Borrowed,
-    /// The instance's own residuals alone.
+    /// Its own residuals alone.
     Own,
 }
 
-/// The values that an instance's history leads one to expect, before any network is asked.
+/// The values that an instance's history leads one to expect at one resolution, before any network is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// Median and spread of the last 14 days.
@@ -49,27 +50,12 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// Learns from the slots of `history` that start before `at` (seconds since 1970).
-    ///
-    /// # Errors
-    /// [`TooLittleHistory`] under one day's worth of datapoints.
-    pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
-        let end = history.index_at(at);
-        let recent = end.saturating_sub(HISTORY)..end;
-        let level = Level::of(history.present(recent).collect());
-        match level {
-            Some(level) if level.datapoints >= MIN_DATAPOINTS => Ok(Self {
-                daily: Profile::daily(history, end, &level),
-                weekly: Profile::weekly(history, end, &level),
-                level,
-            }),
-            _ => Err(TooLittleHistory { at, datapoints: level.map_or(0, |level| level.datapoints) }),
-        }
-    }
-
-    /// Days of history behind this expectation, counted in datapoints.
-    pub fn days(&self) -> usize {
-        self.level.datapoints / DAY
+    /// How far `value` (percent) is from what is usual at `time` (seconds since 1970), in percentage points: from the nearer of
+    /// daily and weekly profile.
+    pub fn distance(&self, time: i64, value: f64) -> f64 {
+        let daily = (value - self.daily.at(time).centre).abs();
+        let weekly = self.weekly.as_ref().map(|weekly| (value - weekly.at(time).centre).abs());
+        weekly.map_or(daily, |weekly| weekly.min(daily))
     }
 }
 
@@ -78,12 +64,56 @@ impl Expectation {
 pub struct Baseline {
     /// Made of the datapoints before this time, in seconds since 1970.
     pub at: i64,
-    /// Whose residuals it rests on.
+    /// How much history it rests on.
     pub phase: Phase,
-    /// The values to expect.
-    pub expectation: Expectation,
-    /// The residuals to expect.
-    pub usual: Usual,
+    /// The values to expect, for each of [`RESOLUTIONS`].
+    pub expectations: [Expectation; RESOLUTIONS.len()],
+    /// Most datapoints in a row that had the same value.
+    pub longest_run: usize,
+}
+
+impl Baseline {
+    /// Learns from the 14 days of `history` before `at` (seconds since 1970) what is usual from then on.
+    ///
+    /// # Errors
+    /// [`TooLittleHistory`] when they hold less than a day.
+    pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
+        let end = history.index_at(at);
+        let datapoints = history.present(end.saturating_sub(HISTORY)..end).count();
+        let too_little = TooLittleHistory { at, datapoints };
+        if datapoints < MIN_DATAPOINTS {
+            return Err(too_little);
+        }
+        let recent = history.slice(end.saturating_sub(HISTORY)..end);
+        let [fine, coarse] = RESOLUTIONS.map(|over| {
+            let recent = recent.averaged(over);
+            let level = Level::of(recent.present(0..recent.len()).collect()).ok_or(too_little)?;
+            Ok(Expectation {
+                daily: Profile::daily(&recent, recent.len(), &level),
+                weekly: Profile::weekly(&recent, recent.len(), &level),
+                level,
+            })
+        });
+        let phase = if datapoints < OWN_DAYS * DAY { Phase::Borrowed } else { Phase::Own };
+        Ok(Self { at, phase, expectations: [fine?, coarse?], longest_run: longest_run(&recent) })
+    }
+
+    /// The scale (percentage points) at the resolution that `channel` looks at.
+    pub fn scale(&self, channel: Channel) -> f64 {
+        self.expectations[channel.resolution()].level.scale
+    }
+
+    /// Standard deviation of the datapoints, in percentage points.
+    pub fn deviation(&self) -> f64 {
+        self.expectations[0].level.deviation
+    }
+}
+
+/// Datapoints in the longest run of equal ones that ended: the one that goes on to the end does not count.
+fn longest_run(history: &Series) -> usize {
+    let values: Vec<f64> = history.present(0..history.len()).collect();
+    let runs: Vec<usize> = values.chunk_by(|a, b| a == b).map(<[f64]>::len).collect();
+    runs.split_last().and_then(|(_, ended)| ended.iter().copied().max()).unwrap_or(0)
 }
 
 /// An instance that has not been watched for long enough to say what is usual for it.
@@ -110,11 +140,12 @@ mod tests {
 
     #[test]
     fn a_day_of_history_is_the_least() {
-        let series = history(400);
-        let at = |slots: i64| slots * PERIOD;
-        assert_eq!(Expectation::learn(&series, at(287)).unwrap_err().datapoints, 287);
-        assert_eq!(Expectation::learn(&series, at(288)).expect("enough").days(), 1);
-        assert_eq!(Expectation::learn(&series, -5).unwrap_err().datapoints, 0);
+        let series = history(1000);
+        let learn = |slots: i64| Baseline::learn(&series, slots * PERIOD);
+        assert_eq!(learn(287).unwrap_err().datapoints, 287);
+        assert_eq!(learn(-5).unwrap_err().datapoints, 0);
+        let phases = [288, 863, 864].map(|slots| learn(slots).expect("enough").phase);
+        assert_eq!(phases, [Phase::Borrowed, Phase::Borrowed, Phase::Own]);
     }
 
     #[test]
@@ -122,11 +153,22 @@ mod tests {
         let mut points: Vec<_> = history(2 * DAY).datapoints().collect();
         let learn = |points: &[Datapoint]| {
             let series = Series::from_datapoints(points.iter().copied()).expect("usable").0;
-            Expectation::learn(&series, DAY_SECONDS).expect("enough")
+            Baseline::learn(&series, DAY_SECONDS).expect("enough")
         };
         let before = learn(&points);
         points.iter_mut().filter(|p| p.time >= DAY_SECONDS).for_each(|p| p.value = 1e6);
         assert_eq!(before, learn(&points));
+    }
+
+    #[test]
+    fn the_run_that_goes_on_is_not_the_longest_yet() {
+        let series = |values: &[f64]| {
+            let point = |(slot, &value): (usize, &f64)| Datapoint { time: slot as i64 * PERIOD, value };
+            Series::from_datapoints(values.iter().enumerate().map(point)).expect("usable").0
+        };
+        assert_eq!(longest_run(&series(&[1.0, 1.0, 2.0, 3.0, 3.0, 3.0])), 2);
+        assert_eq!(longest_run(&series(&[1.0, 1.0, f64::NAN, 1.0, 2.0])), 3, "a gap does not end a run");
+        assert_eq!(longest_run(&series(&[1.0, 1.0])), 0);
     }
 
     #[test]

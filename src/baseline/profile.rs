@@ -8,6 +8,8 @@ use crate::series::{DAY, PERIOD, Series, WEEK};
 
 /// Neighbouring slots on each side that count as the same time: jobs do not start on the second.
 const NEIGHBOURS: usize = 2;
+/// Slots by which a datapoint may be early or late.
+const LENIENCE: i64 = 3;
 /// Cycles without which there is no profile.
 const MIN_CYCLES: usize = 2;
 
@@ -75,6 +77,15 @@ impl Profile {
         Some(Self { slots, confidence: cycles.min(trusted) as f64 / trusted as f64 })
     }
 
+    /// The centre nearest to `value` (percent) within a quarter of an hour of `time`: a job that starts ten minutes early is
+    /// the same job.
+    pub fn nearest(&self, time: i64, value: f64) -> f64 {
+        let centres = (-LENIENCE..=LENIENCE).map(|slots| self.at(time + slots * PERIOD).centre);
+        centres.fold(self.at(time).centre, |best, centre| {
+            if (value - centre).abs() < (value - best).abs() { centre } else { best }
+        })
+    }
+
     /// What is usual at `time` (seconds since 1970).
     pub fn at(&self, time: i64) -> Slot {
         self.slots[time.div_euclid(PERIOD).rem_euclid(self.slots.len() as i64) as usize]
@@ -127,6 +138,15 @@ mod tests {
         let profile = Profile::weekly(&series, series.len(), &level).expect("two weeks");
         assert_eq!(profile.at(100 * 7 * DAY_SECONDS + 1000 * PERIOD).centre, 1000.0);
         assert_eq!(profile.confidence, 0.5);
+    }
+
+    #[test]
+    fn a_quarter_of_an_hour_early_or_late_is_on_time() {
+        let (series, level) = cyclic(0, 6 * DAY, DAY);
+        let profile = Profile::daily(&series, series.len(), &level);
+        let nearest = |value| profile.nearest(100 * PERIOD, value);
+        assert_eq!([nearest(100.2), nearest(102.2), nearest(98.0)], [100.0, 102.0, 98.0]);
+        assert_eq!([nearest(150.0), nearest(0.0)], [103.0, 97.0]);
     }
 
     #[test]

@@ -14,9 +14,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Autoencoder, LAYERS, Layer, Shape, Weights};
 use crate::baseline::level::SCALING_RULE;
+use crate::residual::CHANNELS;
 
-/// The format this build writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+/// The format this build writes and reads.
+pub const FORMAT: u32 = 2;
 /// The metadata key of the card.
 const KEY: &str = "deepguard";
 /// What stands in place of the checksum while it is taken.
@@ -46,8 +47,9 @@ pub struct Card {
     pub scaling: String,
     /// Ratio of a residual to the usual one that makes a score of 1.0.
     pub threshold: f64,
-    /// Usual residual of an instance that is too young to have its own, in units of its scale.
-    pub borrowed_usual: f64,
+    /// Usual error of an instance that is too young to have its own, by [`crate::residual::Channel`]; in units of its scale where
+    /// the channel's errors are percentage points.
+    pub borrowed_usual: [f64; CHANNELS],
     /// How it came to be.
     pub training: Training,
 }
@@ -71,6 +73,8 @@ pub struct Training {
     pub error: ErrorQuantiles,
     /// What it saw.
     pub files: Vec<TrainedOn>,
+    /// How many generated machines it saw beside them.
+    pub generated: usize,
 }
 
 /// A distribution of reconstruction errors.
@@ -111,9 +115,15 @@ pub enum ArtifactError {
     Damaged(String),
     /// Written by a newer DeepGuard.
     #[error(
-        "the artifact has format {found}, this build reads up to {FORMAT}: deploy a newer DeepGuard, or train with this one"
+        "the artifact has format {found}, this build reads {FORMAT}: deploy a newer DeepGuard, or train with this one"
     )]
     NewerFormat {
+        /// Format of the artifact.
+        found: u32,
+    },
+    /// Written by an older DeepGuard, for another way of scoring.
+    #[error("the artifact has format {found}, this build reads {FORMAT}: train it again with this version")]
+    OlderFormat {
         /// Format of the artifact.
         found: u32,
     },
@@ -144,7 +154,7 @@ impl Artifact {
         shape: Shape,
         weights: [Weights; LAYERS],
         threshold: f64,
-        borrowed_usual: f64,
+        borrowed_usual: [f64; CHANNELS],
         training: Training,
     ) -> Result<Self, ArtifactError> {
         let card = Card {
@@ -230,6 +240,9 @@ impl Artifact {
         if format > FORMAT {
             return Err(ArtifactError::NewerFormat { found: format });
         }
+        if format < FORMAT {
+            return Err(ArtifactError::OlderFormat { found: format });
+        }
         verify(file)?;
         let card: Card =
             serde_json::from_str(json).map_err(|error| ArtifactError::Damaged(format!("its card: {error}")))?;
@@ -257,7 +270,8 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
     if card.scaling != SCALING_RULE {
         return Err(ArtifactError::Scaling(card.scaling.clone()));
     }
-    for (name, number) in [("the threshold", card.threshold), ("the borrowed usual residual", card.borrowed_usual)] {
+    let lent = card.borrowed_usual.map(|lent| ("a borrowed usual error", lent));
+    for (name, number) in [("the threshold", card.threshold)].into_iter().chain(lent) {
         if !(number.is_finite() && number > 0.0) {
             return Err(ArtifactError::NotFinite(name.into()));
         }

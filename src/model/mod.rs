@@ -194,12 +194,12 @@ impl Autoencoder {
         }
     }
 
-    /// The scaled reconstruction of the newest datapoint of each window.
-    pub fn reconstruct_newest(&self, windows: &Windows, device: &Device) -> Vec<f32> {
+    /// The scaled reconstruction of the newest `datapoints` of each window, newest first: `[batch, datapoints]`, row-major.
+    pub fn reconstruct(&self, windows: &Windows, datapoints: usize, device: &Device) -> Vec<f32> {
         if windows.is_empty() {
             return Vec::new();
         }
-        numbers(self.forward(&Batch::new(windows, device), 1).value)
+        numbers(self.forward(&Batch::new(windows, device), datapoints).value)
     }
 }
 

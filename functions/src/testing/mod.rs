@@ -45,9 +45,11 @@ pub(crate) fn scored(time: i64, score: f64) -> Scored {
         observed: 90.0,
         reconstruction: Some(12.0),
         expected: 10.0,
-        explanation: deepguard::residual::Explanation::Median,
+        explanation: deepguard::residual::Explanation::DailyProfile,
         tolerance: 5.0,
         score: serde_json::from_value(score.into()).unwrap(),
+        channel: Some(deepguard::residual::Channel::Datapoint),
+        surpasses: true,
         phase: deepguard::Phase::Own,
     }
 }

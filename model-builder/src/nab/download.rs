@@ -1,4 +1,4 @@
-//! NAB's EC2 CPU files and its labels from a pinned commit, each checked before it is kept.
+//! NAB's files and labels from a pinned commit, each checked before it is kept.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,48 +14,30 @@ use crate::files::write_whole;
 pub(crate) const SOURCE: &str =
     "https://raw.githubusercontent.com/numenta/NAB/ea702d75cc2258d9d7dd35ca8e5e2539d71f3140";
 
-/// NAB's EC2 CPU files and the SHA-256 of each.
-pub(crate) const EC2_CPU: [(&str, &str); 8] = [
-    (
-        "realAWSCloudwatch/ec2_cpu_utilization_24ae8d.csv",
-        "ab446fbd8b9f37507eb2fdb06315826d8daeef02e241133ce06e0ee571ba53d9",
-    ),
-    (
-        "realAWSCloudwatch/ec2_cpu_utilization_53ea38.csv",
-        "8942e498de7b40f1b4a6d802755592c09b8fb73ce8f658763a09cb9ea1ea94ac",
-    ),
-    (
-        "realAWSCloudwatch/ec2_cpu_utilization_5f5533.csv",
-        "01613e6f632d067f11a5dfd40a188b0789752b388d9bc77a398bd06333878a76",
-    ),
-    (
-        "realAWSCloudwatch/ec2_cpu_utilization_77c1ca.csv",
-        "90ceabd570b449241ee24ff8a116a793979b7671ce4490707311bfea0e0aae1f",
-    ),
-    (
-        "realAWSCloudwatch/ec2_cpu_utilization_825cc2.csv",
-        "d768419037c9db269343822957314f57ee21a7d9a4d41df2add0d1ba45ba84de",
-    ),
-    (
-        "realAWSCloudwatch/ec2_cpu_utilization_ac20cd.csv",
-        "749a15c2e1a4543c21fee9cbf3338cd8a7ed5f5f8a1308b9b099b06c2c66e66b",
-    ),
-    (
-        "realAWSCloudwatch/ec2_cpu_utilization_c6585a.csv",
-        "d936cea74682ed43ac96b778352d7de294c0b0c168f4a7e6817162346cdb28c1",
-    ),
-    (
-        "realAWSCloudwatch/ec2_cpu_utilization_fe7f93.csv",
-        "f3433f8171f4dcea86c0c7af9996d0f166f812fa0f4567f1d5cd85d2d2cd69b4",
-    ),
-];
+/// NAB's files, each after its SHA-256.
+const FILES: &str = include_str!("files.txt");
 
-/// NAB's labels, and the SHA-256 of the entries of [`EC2_CPU`] in each as compact JSON with sorted
+/// The names of NAB's files with their folder, and the SHA-256 of each.
+pub(crate) fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.lines().filter_map(|line| line.split_once("  ")).map(|(sha256, name)| (name, sha256))
+}
+
+/// NAB's labels, and the SHA-256 of the entries that [`is_labelled`] in each, as compact JSON with sorted
 /// keys. Labels of other files may be revised without touching what is used here.
 const LABELS: [(&str, &str); 2] = [
-    ("combined_labels.json", "d06dfcccd152639c1762da86a4f2c96f974970f1b9f3a526df41c8597e29821e"),
-    ("combined_windows.json", "53f23522dae6c191d6b115070e99b685f48be0a40299738a9320dd0beaeb9d7e"),
+    ("combined_labels.json", "4e8502ed318691a94a6b21346d09f916c303d0ad5c5c326245f16059bbafec9c"),
+    ("combined_windows.json", "a4b260165562871699eb0c54c3f82c404bac151db815a0800028f3dbf2cbc020"),
 ];
+
+/// Whether the labels of this file are used: all but those of the AWS files that are no EC2 CPU.
+pub(crate) fn is_labelled(name: &str) -> bool {
+    !name.starts_with("realAWSCloudwatch/") || is_ec2_cpu(name)
+}
+
+/// Whether this file is the CPU of an EC2 instance.
+pub(crate) fn is_ec2_cpu(name: &str) -> bool {
+    name.contains("/ec2_cpu_utilization_")
+}
 
 /// No file is nearly as large. More than this is not NAB.
 const MAX_BYTES: u64 = 16 << 20;
@@ -75,9 +57,9 @@ pub(crate) fn manifest() -> Vec<Pinned> {
         sha256: sha256.into(),
         check,
     };
-    let data = EC2_CPU.map(|file| pinned("data", file, check_file));
+    let data = files().map(|file| pinned("data", file, check_file));
     let labels = LABELS.map(|file| pinned("labels", file, check_labels));
-    data.into_iter().chain(labels).collect()
+    data.chain(labels).collect()
 }
 
 /// Downloads what is missing in `root` from `source`.
@@ -113,7 +95,7 @@ fn check_file(body: &[u8], sha256: &str) -> Result<()> {
 fn check_labels(body: &[u8], sha256: &str) -> Result<()> {
     let all: BTreeMap<String, Value> = serde_json::from_slice(body).context("no JSON object")?;
     let mut used = BTreeMap::new();
-    for (name, _) in EC2_CPU {
+    for (name, _) in files().filter(|(name, _)| is_labelled(name)) {
         match all.get(name) {
             Some(entry) => used.insert(name, entry),
             None => bail!("no entry for {name}"),
@@ -134,13 +116,13 @@ mod tests {
 
     /// Labels with an entry for each file, and one that is not used.
     fn labels(unused: u32) -> Vec<u8> {
-        let mut all: BTreeMap<&str, Value> = EC2_CPU.iter().map(|(name, _)| (*name, Value::from(vec![4242]))).collect();
+        let mut all: BTreeMap<&str, Value> = files().filter(|(name, _)| is_labelled(name)).map(|(name, _)| (name, Value::from(vec![4242]))).collect();
         all.insert("unused", unused.into());
         serde_json::to_vec_pretty(&all).unwrap()
     }
 
     fn pinned() -> [Pinned; 2] {
-        let used: BTreeMap<&str, Value> = EC2_CPU.iter().map(|(name, _)| (*name, Value::from(vec![4242]))).collect();
+        let used: BTreeMap<&str, Value> = files().filter(|(name, _)| is_labelled(name)).map(|(name, _)| (name, Value::from(vec![4242]))).collect();
         let sha256 = hex_sha256(&serde_json::to_vec(&used).unwrap());
         [
             Pinned { path: DATA.into(), sha256: hex_sha256(ROWS), check: check_file },

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use deepguard::series::{Cleaning, PERIOD};
+use deepguard::series::{Cleaning, PERIOD, slot_start};
 use deepguard::{Datapoint, Series};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -37,6 +37,12 @@ pub(crate) struct NabFile {
     pub(crate) datapoints: Vec<Datapoint>,
     /// Rows, with and without value.
     pub(crate) rows: usize,
+}
+
+/// One row of a file as datapoints on slots: the last is its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) datapoints: Vec<Datapoint>,
 }
 
 /// What NAB says of one file, in seconds since 1970.
@@ -72,7 +78,17 @@ impl Nab {
 
     /// NAB's EC2 CPU files, in the order of their names.
     pub(crate) fn ec2_cpu(&self) -> Result<Vec<NabFile>> {
-        download::EC2_CPU.iter().map(|(name, _)| self.read(name)).collect()
+        download::files().filter(|(name, _)| download::is_ec2_cpu(name)).map(|(name, _)| self.read(name)).collect()
+    }
+
+    /// All of NAB's files, in the order of their names.
+    pub(crate) fn all(&self) -> Result<Vec<NabFile>> {
+        download::files().map(|(name, _)| self.read(name)).collect()
+    }
+
+    /// The scores that `detector` gave to each row of the file of that name, where they are at hand.
+    pub(crate) fn published(&self, detector: &str, name: &str) -> Option<PathBuf> {
+        Some(self.root.join("results").join(detector).join(name)).filter(|path| path.is_file())
     }
 
     /// The file of that name (`folder/file.csv`).
@@ -95,8 +111,50 @@ impl Nab {
 
 impl NabFile {
     /// The file as a regular series.
+    ///
+    /// Rows that are regularly further apart than five minutes are joined by straight lines, so that a file of hourly
+    /// values has days of the right length. A longer pause stays a gap.
     pub(crate) fn series(&self) -> Result<(Series, Cleaning)> {
-        Series::from_datapoints(self.datapoints.iter().copied()).with_context(|| format!("in {}", self.name))
+        let filled = self.slots().into_iter().flat_map(|row| row.datapoints);
+        Series::from_datapoints(filled).with_context(|| format!("in {}", self.name))
+    }
+
+    /// The slots of each row, in the file's order: its own, and those on the straight line from the row before.
+    pub(crate) fn slots(&self) -> Vec<Row> {
+        let step = |pair: &[Datapoint]| pair[1].time - pair[0].time;
+        let mut steps: Vec<i64> = self.datapoints.windows(2).map(step).collect();
+        steps.sort_unstable();
+        let period = steps.get(steps.len() / 2).copied().unwrap_or(PERIOD);
+        let mut rows = Vec::with_capacity(self.datapoints.len());
+        let mut before: Option<Datapoint> = None;
+        for &row in &self.datapoints {
+            let joined = before.filter(|before| period > PERIOD && (PERIOD..=2 * period).contains(&(row.time - before.time)));
+            let end = slot_start(row.time);
+            let mut datapoints = Vec::new();
+            if let Some(before) = joined {
+                let start = slot_start(before.time);
+                let value = |time: i64| {
+                    let part = (time - start) as f64 / (end - start) as f64;
+                    before.value + part * (row.value - before.value)
+                };
+                let between = (start + PERIOD..end).step_by(PERIOD as usize);
+                datapoints.extend(between.map(|time| Datapoint { time, value: value(time) }));
+            }
+            datapoints.push(Datapoint { time: end, value: row.value });
+            rows.push(Row { datapoints });
+            before = Some(row);
+        }
+        rows
+    }
+
+    /// Whether it is the CPU of an EC2 instance.
+    pub(crate) fn is_ec2_cpu(&self) -> bool {
+        download::is_ec2_cpu(&self.name)
+    }
+
+    /// Whether it belongs to the files that choices are made on: all that are not AWS's.
+    pub(crate) fn is_development(&self) -> bool {
+        !self.name.starts_with("realAWSCloudwatch/")
     }
 
     /// How many of its first rows NAB leaves free of anomalies.
@@ -216,6 +274,24 @@ mod tests {
             assert_eq!(points.iter().map(|p| (p.time, p.value)).collect::<Vec<_>>(), expected, "{what}");
             assert_eq!(found, rows, "{what}");
         }
+    }
+
+    #[test]
+    fn rows_an_hour_apart_are_joined_and_a_longer_pause_is_not() {
+        let file = |times: &[i64]| NabFile {
+            name: String::new(),
+            sha256: String::new(),
+            datapoints: times.iter().map(|&time| Datapoint { time, value: time as f64 }).collect(),
+            rows: times.len(),
+        };
+        let hourly = file(&[10, 3610, 7210, 18010, 21610]);
+        let (series, cleaning) = hourly.series().unwrap();
+        assert_eq!((series.len(), cleaning.missing), (73, 35), "the pause of three hours stays a gap");
+        assert!((series.get(6).unwrap() - 1810.0).abs() < 1e-9, "half an hour after the first row");
+        let counts = |file: &NabFile| file.slots().iter().map(|row| row.datapoints.len()).collect::<Vec<_>>();
+        assert_eq!(counts(&hourly), [1, 12, 12, 1, 12]);
+        assert_eq!(counts(&file(&[0, 300, 900, 600, 600])), [1; 5], "five minutes need nothing");
+        assert_eq!(hourly.slots()[2].datapoints[11], Datapoint { time: 7200, value: 7210.0 });
     }
 
     #[test]

@@ -1,0 +1,240 @@
+//! The evaluation: what the detector finds on NAB and on injected faults, beside what others find, as a report.
+//!
+//! - [`corpus`]: NAB's files, and what a detector makes of their rows; [`inject`]: machines with faults of a known kind;
+//! - [`nab_score`]: NAB's own score; [`measures`], [`vus`]: others; [`bootstrap`]: how sure a difference is;
+//! - [`peers`]: what a user would pick instead; [`nab_results`]: NAB's format, for NAB's own runner;
+//! - [`tables`], [`pictures`], [`report`]: what comes out.
+//!
+//! No file is scored by a network that has seen it: networks are trained two-fold by file, several times with other seeds.
+
+mod bootstrap;
+mod charts;
+mod corpus;
+mod inject;
+mod linear;
+mod measures;
+mod nab_results;
+mod nab_score;
+mod peers;
+mod pictures;
+mod report;
+mod table;
+mod tables;
+mod vus;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, bail};
+use deepguard::model::device;
+use deepguard::{Artifact, Detector, Scored};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::nab::Nab;
+use crate::train::{self, Options, Source};
+use corpus::{Entry, Judgement, PUBLISHED, Run, THRESHOLD};
+use inject::{Bench, Outcome};
+use peers::PEERS;
+
+/// Folds of NAB's files: a network is trained on one and scores the other.
+const FOLDS: usize = 2;
+/// Generated machines of each kind, and faults of each kind on each machine.
+const EACH: u64 = 4;
+const ONSETS: u64 = 3;
+
+/// How much is evaluated.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Networks are trained with the seeds 1 to this number; 0: none is, the artifact itself is evaluated.
+    pub(crate) seeds: u64,
+    /// Generated machines to train on beside NAB's files.
+    pub(crate) generated: u64,
+    /// Passes over the windows.
+    pub(crate) epochs: usize,
+}
+
+/// All that was found out.
+struct Findings {
+    artifact: Artifact,
+    seeds: u64,
+    entries: Vec<Entry>,
+    /// The detector, once for each seed, scored by the networks that have not seen the file.
+    ours: Vec<Run>,
+    /// The same without a network.
+    without: Run,
+    /// Detectors that a user would pick instead.
+    peers: Vec<Run>,
+    /// Detectors whose scores NAB publishes.
+    published: Vec<Run>,
+    /// Every score of the EC2 files, by entry, of the first seed.
+    scored: BTreeMap<usize, Vec<Scored>>,
+    benches: Vec<Compared>,
+}
+
+/// A bench, and what each detector makes of it.
+struct Compared {
+    name: &'static str,
+    bench: Bench,
+    ours: Vec<Outcome>,
+    without: Outcome,
+    peers: Vec<Outcome>,
+}
+
+/// The networks of one seed: one for each fold, or the artifact for all.
+struct Networks {
+    name: String,
+    folds: Vec<Artifact>,
+}
+
+impl Networks {
+    /// The detector that has not seen the thing with this number.
+    fn unseen_by(&self, number: usize) -> Detector {
+        Detector::new(self.folds[number % self.folds.len()].clone(), device())
+    }
+}
+
+/// Evaluates, and writes the report into the folder `out`.
+///
+/// # Errors
+/// Where NAB cannot be read, a training fails, something cannot be written, or `stop` is set.
+pub(crate) fn evaluate(artifact: Artifact, nab: &Nab, plan: &Plan, out: &Path, stop: &AtomicBool) -> Result<()> {
+    let entries = corpus::load(nab)?;
+    let networks = match plan.seeds {
+        0 => vec![Networks { name: "DeepGuard".into(), folds: vec![artifact.clone()] }],
+        _ => train_folds(&entries, &artifact, plan, stop)?,
+    };
+    let benches = match plan.seeds {
+        0 => vec![("generated machines", inject::generated(EACH, 1))],
+        _ => vec![
+            ("generated machines", inject::generated(EACH, ONSETS)),
+            ("clean parts of the development files", inject::clean_parts(&entries, 1)),
+        ],
+    };
+    let bare = || Detector::without_network(artifact.clone(), device());
+
+    let labelled: Vec<usize> = (0..entries.len()).filter(|&index| entries[index].labels.is_some()).collect();
+    let machines: usize = benches.iter().map(|(_, bench)| bench.machines.len()).sum();
+    let bar = bar("series", (networks.len() + 1) * (labelled.len() + machines))?;
+    let jobs: Vec<(Option<&Networks>, usize)> =
+        std::iter::once(None).chain(networks.iter().map(Some)).flat_map(|of| labelled.iter().map(move |&index| (of, index))).collect();
+    let judged = parallel(&jobs, stop, |&(networks, index)| {
+        let detector = networks.map_or_else(bare, |networks| networks.unseen_by(index));
+        let judged = entries[index].judge(&detector);
+        bar.inc(1);
+        Ok(judged)
+    })?;
+    let mut scored = BTreeMap::new();
+    let mut runs: Vec<Run> = Vec::new();
+    for (number, judged) in judged.chunks(labelled.len()).enumerate() {
+        let name = if number == 0 { "DeepGuard without its network" } else { &networks[number - 1].name };
+        let mut files: Vec<Option<Judgement>> = vec![None; entries.len()];
+        for (&index, (judgement, all)) in labelled.iter().zip(judged) {
+            files[index] = Some(judgement.clone());
+            if number == 1 && entries[index].file.is_ec2_cpu() {
+                scored.insert(index, all.clone());
+            }
+        }
+        runs.push(Run { name: name.into(), threshold: Some(THRESHOLD), files });
+    }
+    let without = runs.remove(0);
+
+    let mut compared = Vec::new();
+    for (name, bench) in benches {
+        let jobs: Vec<(Option<&Networks>, usize)> = std::iter::once(None)
+            .chain(networks.iter().map(Some))
+            .flat_map(|of| (0..bench.machines.len()).map(move |machine| (of, machine)))
+            .collect();
+        let mut seen = parallel(&jobs, stop, |&(networks, machine)| {
+            let unseen = bench.machines[machine].entry.unwrap_or(machine);
+            let detector = networks.map_or_else(bare, |networks| networks.unseen_by(unseen));
+            let seen = bench.see(machine, &detector)?;
+            bar.inc(1);
+            Ok(seen)
+        })?
+        .into_iter();
+        let mut next = |name: &str| bench.outcome(name, seen.by_ref().take(bench.machines.len()).collect());
+        let without = next("without its network");
+        let ours = networks.iter().map(|networks| next(&networks.name)).collect();
+        let peers = PEERS.iter().map(|peer| bench.with_peer(peer)).collect();
+        compared.push(Compared { name, bench, ours, without, peers });
+    }
+    bar.finish_and_clear();
+
+    let findings = Findings {
+        artifact,
+        seeds: plan.seeds,
+        peers: PEERS.iter().map(|peer| corpus::with_peer(peer, &entries)).collect(),
+        published: PUBLISHED.iter().map(|name| corpus::published(nab, &entries, name)).collect::<Result<_>>()?,
+        ours: runs,
+        without,
+        scored,
+        benches: compared,
+        entries,
+    };
+    findings.write(out)
+}
+
+/// Trains a network for each seed and fold, with the artifact's shape and threshold.
+fn train_folds(entries: &[Entry], artifact: &Artifact, plan: &Plan, stop: &AtomicBool) -> Result<Vec<Networks>> {
+    let jobs: Vec<(u64, usize)> = (1..=plan.seeds).flat_map(|seed| (0..FOLDS).map(move |fold| (seed, fold))).collect();
+    // Thousandths of a training.
+    let bar = bar("thousandths of trainings", 1000 * jobs.len())?;
+    let trained = parallel(&jobs, stop, |&(seed, fold)| {
+        let learnt = entries.iter().enumerate().filter(|(index, _)| index % FOLDS != fold);
+        let mut sources = learnt.map(|(_, entry)| Source::of(&entry.file)).collect::<Result<Vec<_>>>()?;
+        sources.extend(Source::generated(plan.generated)?);
+        let card = artifact.card();
+        let options = Options {
+            seed,
+            epochs: plan.epochs,
+            batch: train::BATCH,
+            learning_rate: train::LEARNING_RATE,
+            threshold: card.threshold,
+            shape: card.shape,
+            date: card.training.date.clone(),
+        };
+        let mut told = 0;
+        train::train(&sources, &options, stop, |progress| {
+            let done = 1000 * progress.done / progress.total;
+            bar.inc((done - told) as u64);
+            told = done;
+        })
+    })?;
+    bar.finish_and_clear();
+    let folds = trained.chunks(FOLDS).zip(1..);
+    Ok(folds.map(|(folds, seed): (_, u64)| Networks { name: format!("DeepGuard, seed {seed}"), folds: folds.to_vec() }).collect())
+}
+
+fn bar(unit: &str, length: usize) -> Result<ProgressBar> {
+    let style = format!("{{elapsed_precise}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
+    Ok(ProgressBar::new(length as u64).with_style(ProgressStyle::with_template(&style)?))
+}
+
+/// Does `work` for each of `items`, as many at once as there are processors, and gives the results in their order.
+fn parallel<T: Sync, R: Send>(items: &[T], stop: &AtomicBool, work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<R>)>> = Mutex::new(Vec::with_capacity(items.len()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index).filter(|_| !stop.load(Ordering::Relaxed)) else { break };
+                    let result = work(item);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((index, result));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().ok().context("a thread failed")?;
+    if stop.load(Ordering::Relaxed) {
+        bail!("interrupted: nothing was written");
+    }
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}

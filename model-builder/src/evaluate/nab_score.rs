@@ -1,0 +1,422 @@
+//! The score of the Numenta Anomaly Benchmark (v1.1), as NAB's own sweeper, optimizer and runner work it out.
+//!
+//! A row whose score reaches the threshold is a detection. Each labelled window counts once, by the best (the first)
+//! detection in it: 1 at its first row, less along a sigmoid towards its end. A window without one costs a miss. Each
+//! detection outside the windows costs, too: little just behind a window, the whole weight far from any.
+//! 0 is then what a detector gets that never detects, 100 a perfect one. Rows under probation do not count.
+//!
+//! Definition: Lavin and Ahmad, "Evaluating Real-time Anomaly Detection Algorithms - the Numenta Anomaly Benchmark",
+//! ICMLA 2015. Where the code of NAB differs from the paper (what is divided by what, ties), this follows the code.
+
+use std::ops::Range;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// A threshold that no score reaches: where NAB's search for the best one begins.
+const ABOVE_ALL: f64 = 1.1;
+
+/// What a hit, a false alarm and a miss weigh in an application. NAB's weight for quiet rows has no use, there or here.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Profile {
+    /// As NAB calls it.
+    pub(crate) name: &'static str,
+    hit: f64,
+    false_alarm: f64,
+    miss: f64,
+}
+
+impl Profile {
+    /// False alarms and misses in balance.
+    pub(crate) const STANDARD: Self = Self { name: "standard", hit: 1.0, false_alarm: 0.11, miss: 1.0 };
+    /// Where false alarms are dear.
+    pub(crate) const LOW_FP: Self = Self { name: "reward_low_FP_rate", hit: 1.0, false_alarm: 0.22, miss: 1.0 };
+    /// Where misses are dear.
+    pub(crate) const LOW_FN: Self = Self { name: "reward_low_FN_rate", hit: 1.0, false_alarm: 0.11, miss: 2.0 };
+    /// All three.
+    pub(crate) const ALL: [Self; 3] = [Self::STANDARD, Self::LOW_FP, Self::LOW_FN];
+
+    /// The score of these files together. Without any window it is not a number.
+    ///
+    /// It is not the mean over the files: each weighs by its windows. So a resampled list of files is scored by this.
+    pub(crate) fn score<'a>(&self, files: impl IntoIterator<Item = &'a FileOutcome>) -> f64 {
+        let (raw, windows) =
+            files.into_iter().fold((0.0, 0), |(raw, windows), file| (raw + file.raw(), windows + file.windows));
+        self.points(raw + windows as f64 * self.miss, windows)
+    }
+
+    /// A part of what lies between a detector that never detects and a perfect one, of 100.
+    fn points(&self, part: f64, windows: usize) -> f64 {
+        100.0 * part / (windows as f64 * (self.hit + self.miss))
+    }
+}
+
+/// One file as a detector scored it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScoredFile<'a> {
+    /// Of each row of the file, in seconds, in the file's order. The file's own: NAB's windows begin and end at them.
+    pub(crate) times: &'a [i64],
+    /// Of each row, 0 to 1.
+    pub(crate) scores: &'a [f64],
+    /// Labelled windows by time, in order and apart from each other. The last row of each lies before its `end`; in
+    /// NAB's files these are the rows from NAB's first to its last time stamp of the window, both included.
+    pub(crate) windows: &'a [Range<i64>],
+    /// How many of the first rows do not count.
+    pub(crate) probation: usize,
+}
+
+/// What one file brought at a threshold. Points as in [`Profile::score`] come from many of these.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct FileOutcome {
+    /// Labelled windows.
+    pub(crate) windows: usize,
+    /// Windows with a detection.
+    pub(crate) hit: usize,
+    /// Detected rows outside all windows.
+    pub(crate) false_positives: usize,
+    /// Gained by hits: at most the weight of a hit for each window.
+    pub(crate) gained: f64,
+    /// Lost by misses, not negative.
+    pub(crate) missed: f64,
+    /// Lost by false positives, not negative.
+    pub(crate) disturbed: f64,
+}
+
+impl FileOutcome {
+    /// NAB's score of the file before it is brought to 0 to 100.
+    pub(crate) fn raw(&self) -> f64 {
+        self.gained - self.missed - self.disturbed
+    }
+}
+
+/// A detector at one threshold.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    /// Scores from here on are detections.
+    pub(crate) threshold: f64,
+    /// At most 100. 0 is what silence gets, and false alarms go far below.
+    pub(crate) score: f64,
+    /// What each file brought, in the order they were given.
+    pub(crate) files: Vec<FileOutcome>,
+    profile: Profile,
+}
+
+impl Outcome {
+    /// Points of the score that a file (one of `files`) lost. Over all files they add up to `100 - score`.
+    pub(crate) fn lost(&self, file: &FileOutcome) -> f64 {
+        let windows = self.files.iter().map(|file| file.windows).sum();
+        self.profile.points(file.windows as f64 * self.profile.hit - file.raw(), windows)
+    }
+
+    /// Windows with a detection.
+    pub(crate) fn hit(&self) -> usize {
+        self.files.iter().map(|file| file.hit).sum()
+    }
+
+    /// Labelled windows.
+    pub(crate) fn windows(&self) -> usize {
+        self.files.iter().map(|file| file.windows).sum()
+    }
+
+    /// Detected rows outside all windows.
+    pub(crate) fn false_positives(&self) -> usize {
+        self.files.iter().map(|file| file.false_positives).sum()
+    }
+}
+
+/// A row that counts.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    score: f64,
+    file: usize,
+    /// The window it lies in, counted over all files.
+    window: Option<usize>,
+    /// What its detection brings, before weights: over 0 to 1 in a window, -1 to under 0 outside.
+    worth: f64,
+}
+
+/// The rows of all files, highest score first: every threshold is a cut through them.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows {
+    rows: Vec<Row>,
+    /// The file of each window.
+    windows: Vec<usize>,
+    files: usize,
+}
+
+impl Rows {
+    /// A window without any row that counts is left out; NAB has no such windows.
+    ///
+    /// # Errors
+    /// Where times and scores of a file differ in number, a score is not within 0 to 1, or there is no window at all.
+    pub(crate) fn new(files: &[ScoredFile<'_>]) -> Result<Self> {
+        let mut all = Self { rows: Vec::new(), windows: Vec::new(), files: files.len() };
+        for (index, file) in files.iter().enumerate() {
+            all.add(index, file).with_context(|| format!("file {} of {}", index + 1, files.len()))?;
+        }
+        ensure!(!all.windows.is_empty(), "none of the files has a labelled window: there is nothing to score against");
+        // Stable: rows of equal score stay in the order of the files, which is the order in which NAB adds them up.
+        all.rows.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Ok(all)
+    }
+
+    fn add(&mut self, index: usize, file: &ScoredFile<'_>) -> Result<()> {
+        let (times, scores) = (file.times, file.scores);
+        ensure!(times.len() == scores.len(), "{} times, but {} scores", times.len(), scores.len());
+        if let Some(row) = scores.iter().position(|score| !(0.0..=1.0).contains(score)) {
+            bail!("row {} has a score of {}, which is not within 0 to 1", row + 1, scores[row]);
+        }
+        let spans: Vec<Range<usize>> = file.windows.iter().filter_map(|window| span(times, window)).collect();
+        let named: Vec<Option<usize>> = spans.iter().map(|span| self.name(index, span, file.probation)).collect();
+        let (mut inside, mut behind) = (spans.iter().zip(named).peekable(), None);
+        for (row, &score) in scores.iter().enumerate() {
+            while let Some((span, _)) = inside.next_if(|(span, _)| span.end <= row) {
+                behind = Some(span);
+            }
+            let window = inside.peek().filter(|(span, _)| span.contains(&row));
+            let worth = window.map_or_else(|| worth_outside(row, behind), |(span, _)| worth_inside(row, span));
+            if row >= file.probation {
+                self.rows.push(Row { score, file: index, window: window.and_then(|(_, name)| *name), worth });
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of a new window, unless it lies in the probation as a whole.
+    fn name(&mut self, file: usize, span: &Range<usize>, probation: usize) -> Option<usize> {
+        (span.end > probation).then(|| {
+            self.windows.push(file);
+            self.windows.len() - 1
+        })
+    }
+
+    /// The outcome where a score of `threshold` and more is a detection.
+    pub(crate) fn at(&self, profile: &Profile, threshold: f64) -> Outcome {
+        let mut files = vec![FileOutcome::default(); self.files];
+        let mut gains = vec![0.0_f64; self.windows.len()];
+        for row in self.rows.iter().take_while(|row| row.score >= threshold) {
+            match row.window {
+                Some(window) => gains[window] = gains[window].max(row.worth * profile.hit),
+                None => {
+                    files[row.file].false_positives += 1;
+                    files[row.file].disturbed -= row.worth * profile.false_alarm;
+                }
+            }
+        }
+        for (&file, gain) in self.windows.iter().zip(gains) {
+            let file = &mut files[file];
+            file.windows += 1;
+            if gain > 0.0 {
+                file.hit += 1;
+                file.gained += gain;
+            } else {
+                file.missed += profile.miss;
+            }
+        }
+        Outcome { threshold, score: profile.score(&files), files, profile: *profile }
+    }
+
+    /// The outcome at the best of all thresholds, and at the highest of them where several are equally good.
+    ///
+    /// NAB publishes this, though it is found with the labels in hand. One sweep from the highest score down: a few
+    /// additions a row, and one over the windows whenever one of them is hit better than before.
+    pub(crate) fn best(&self, profile: &Profile) -> Outcome {
+        let mut parts = vec![-profile.miss; self.windows.len()];
+        let (mut outside, mut inside) = (0.0, parts.iter().sum::<f64>());
+        let mut best = (ABOVE_ALL, inside);
+        for equal in self.rows.chunk_by(|a, b| a.score == b.score) {
+            let mut better = false;
+            for row in equal {
+                match row.window {
+                    None => outside += row.worth * profile.false_alarm,
+                    Some(window) if row.worth * profile.hit > parts[window] => {
+                        parts[window] = row.worth * profile.hit;
+                        better = true;
+                    }
+                    Some(_) => {}
+                }
+            }
+            if better {
+                // Afresh, not by difference: rounding must not choose between thresholds that are equally good.
+                inside = parts.iter().sum();
+            }
+            if outside + inside > best.1 {
+                best = (equal[0].score, outside + inside);
+            }
+        }
+        self.at(profile, best.0)
+    }
+}
+
+/// Rows of the window, or `None` where it has none.
+fn span(times: &[i64], window: &Range<i64>) -> Option<Range<usize>> {
+    let first = times.iter().position(|time| window.contains(time))?;
+    let last = times.iter().rposition(|time| window.contains(time))?;
+    Some(first..last + 1)
+}
+
+/// What a detection at this row of a window brings: 1 at its first row, and still a little at its last.
+fn worth_inside(row: usize, window: &Range<usize>) -> f64 {
+    sigmoid(-((window.end - row) as f64) / window.len() as f64) / sigmoid(-1.0)
+}
+
+/// What a detection outside brings, by how far the window behind it is, in its widths: -1 where it is far, or none is.
+fn worth_outside(row: usize, behind: Option<&Range<usize>>) -> f64 {
+    let Some(window) = behind else { return -1.0 };
+    let position = (row + 1 - window.end) as f64 / (window.len() - 1) as f64;
+    if position > 3.0 { -1.0 } else { sigmoid(position) }
+}
+
+/// From nearly 1 at -1 through 0 at 0 to nearly -1 at 1.
+fn sigmoid(position: f64) -> f64 {
+    2.0 / (1.0 + (5.0 * position).exp()) - 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Between rows, in seconds.
+    const PERIOD: i64 = 300;
+
+    /// Row numbers as times.
+    fn times(rows: usize) -> Vec<i64> {
+        (0..rows as i64).map(|row| row * PERIOD).collect()
+    }
+
+    /// The window of these rows, both included.
+    fn window(first: i64, last: i64) -> Range<i64> {
+        first * PERIOD..(last + 1) * PERIOD
+    }
+
+    /// Scores of `rows` rows: 0 but at these.
+    fn scores(rows: usize, at: &[(usize, f64)]) -> Vec<f64> {
+        let mut scores = vec![0.0; rows];
+        at.iter().for_each(|&(row, score)| scores[row] = score);
+        scores
+    }
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
+    }
+
+    #[test]
+    fn a_hit_is_worth_less_the_later_it_comes() {
+        let window = 10..20;
+        close(worth_inside(10, &window), 1.0);
+        // Half way: (2 / (1 + e^-2.5) - 1) / (2 / (1 + e^-5) - 1) = 0.8482836 / 0.9866143.
+        close(worth_inside(15, &window), 0.848_283_639_957_513 / 0.986_614_298_151_43);
+        // The last row: 2 / (1 + e^-0.5) - 1 = 0.2449187.
+        close(worth_inside(19, &window), 0.244_918_662_403_709 / 0.986_614_298_151_43);
+    }
+
+    #[test]
+    fn a_false_positive_costs_less_just_behind_a_window() {
+        let window = 10..20;
+        close(worth_outside(5, None), -1.0);
+        // One row behind the last, and 9 = the width less one is 1: 2 / (1 + e^(5/9)) - 1 = -0.2708471.
+        close(worth_outside(20, Some(&window)), -0.270_847_118_516_721);
+        close(worth_outside(28, Some(&window)), -0.986_614_298_151_43);
+        // Three widths away the sigmoid still holds, beyond it does not.
+        close(worth_outside(46, Some(&window)), 2.0 / (1.0 + 15.0_f64.exp()) - 1.0);
+        assert_eq!(worth_outside(47, Some(&window)), -1.0);
+        assert_eq!(worth_outside(11, Some(&(10..11))), -1.0, "a window of one row has no width to measure by");
+    }
+
+    #[test]
+    fn hits_misses_and_false_positives_add_up() {
+        let (times, windows) = (times(100), [window(20, 29), window(60, 69)]);
+        // Under probation; far before; at once and again in the first window; just behind it; the second is missed.
+        let scores = scores(100, &[(3, 1.0), (15, 0.9), (20, 0.8), (25, 0.9), (30, 0.7), (65, 0.2)]);
+        let quiet = ScoredFile { times: &times, scores: &vec![0.1; 100], windows: &[], probation: 15 };
+        let rows = Rows::new(&[ScoredFile { scores: &scores, windows: &windows, ..quiet }, quiet]).unwrap();
+        let outcome = rows.at(&Profile::LOW_FN, 0.7);
+        let behind = 0.270_847_118_516_721;
+        let expected = FileOutcome {
+            windows: 2,
+            hit: 1,
+            false_positives: 2,
+            gained: 1.0,
+            missed: 2.0,
+            disturbed: 0.11 + 0.11 * behind,
+        };
+        assert_eq!((outcome.files[0].windows, outcome.files[0].hit, outcome.files[0].false_positives), (2, 1, 2));
+        close(outcome.files[0].raw(), expected.raw());
+        assert_eq!(outcome.files[1], FileOutcome::default());
+        // Null: -4. Perfect: 2.
+        close(outcome.score, 100.0 * (expected.raw() + 4.0) / 6.0);
+        close(outcome.lost(&outcome.files[0]) + outcome.lost(&outcome.files[1]), 100.0 - outcome.score);
+        assert_eq!((outcome.hit(), outcome.windows(), outcome.false_positives()), (1, 2, 2));
+
+        // The hit half way through the second window, at 0.2, is worth more than the false positive at 0.7 costs.
+        let best = rows.best(&Profile::STANDARD);
+        assert_eq!(best.threshold, 0.2);
+        let half_way = 0.848_283_639_957_513 / 0.986_614_298_151_43;
+        close(best.score, 100.0 * (1.0 + half_way - 0.11 - 0.11 * behind + 2.0) / 4.0);
+    }
+
+    #[test]
+    fn silence_is_0_and_perfect_is_100() {
+        let (times, windows) = (times(100), [window(20, 29), window(60, 69)]);
+        for profile in Profile::ALL {
+            let file = |scores| ScoredFile { times: &times, scores, windows: &windows, probation: 15 };
+            let perfect = scores(100, &[(20, 1.0), (60, 0.5)]);
+            let rows = Rows::new(&[file(&perfect)]).unwrap();
+            close(rows.at(&profile, ABOVE_ALL).score, 0.0);
+            let best = rows.best(&profile);
+            assert_eq!(best.threshold, 0.5);
+            close(best.score, 100.0);
+            let early = scores(100, &[(16, 1.0), (17, 1.0), (40, 1.0)]);
+            let best = Rows::new(&[file(&early)]).unwrap().best(&profile);
+            assert_eq!(best.threshold, ABOVE_ALL, "where nothing is gained, silence is best");
+        }
+    }
+
+    #[test]
+    fn of_equally_good_thresholds_the_highest_is_taken() {
+        let (times, windows) = (times(100), [window(20, 29)]);
+        // A later row of a window that is hit already changes nothing.
+        let scores = scores(100, &[(22, 0.9), (24, 0.8), (25, 0.7)]);
+        let file = ScoredFile { times: &times, scores: &scores, windows: &windows, probation: 15 };
+        assert_eq!(Rows::new(&[file]).unwrap().best(&Profile::STANDARD).threshold, 0.9);
+    }
+
+    #[test]
+    fn what_cannot_be_scored_is_refused() {
+        let (times, windows) = (times(4), [window(1, 2)]);
+        let file = ScoredFile { times: &times, scores: &[0.0; 4], windows: &windows, probation: 0 };
+        let cases = [
+            (ScoredFile { scores: &[0.0; 3], ..file }, "4 times, but 3 scores"),
+            (ScoredFile { scores: &[0.0, 1.5, 0.0, 0.0], ..file }, "row 2 has a score of 1.5"),
+            (ScoredFile { scores: &[0.0, 0.0, f64::NAN, 0.0], ..file }, "row 3 has a score of NaN"),
+            (ScoredFile { windows: &[], ..file }, "none of the files has a labelled window"),
+            (ScoredFile { probation: 3, ..file }, "none of the files has a labelled window"),
+        ];
+        for (file, told) in cases {
+            let error = format!("{:#}", Rows::new(&[file]).unwrap_err());
+            assert!(error.contains(told), "{error:?} does not say {told:?}");
+        }
+        assert!(Rows::new(&[file]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_threshold_beats_the_best(
+            steps in proptest::collection::vec((0u32..8, 0u32..8), 60),
+            first in 10i64..30, second in 35i64..50,
+        ) {
+            let (times, windows) = (times(60), [window(first, first + 4), window(second, second + 8)]);
+            let scores: [Vec<f64>; 2] = [0, 1].map(|file| {
+                steps.iter().map(|&(one, other)| f64::from([one, other][file]) / 7.0).collect()
+            });
+            let file = |scores, windows| ScoredFile { times: &times, scores, windows, probation: 9 };
+            let rows = Rows::new(&[file(&scores[0], &windows), file(&scores[1], &windows[..1])]).unwrap();
+            for profile in Profile::ALL {
+                let best = rows.best(&profile);
+                let scores = (0..=7).map(|step| f64::from(step) / 7.0).chain([ABOVE_ALL]);
+                let highest = scores.map(|score| rows.at(&profile, score).score).fold(f64::MIN, f64::max);
+                prop_assert!((best.score - highest).abs() < 1e-9, "{} is not {highest}", best.score);
+            }
+        }
+    }
+}

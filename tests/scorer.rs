@@ -1,0 +1,437 @@
+//! What the scorer withstands, and what it promises however its datapoints come.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+
+mod common;
+
+use common::{detector, followed, machine, noise, series};
+use deepguard::baseline::Baseline;
+use deepguard::detector::rebuild_from;
+use deepguard::residual::Channel;
+use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
+use deepguard::{Datapoint, Detector, Memory, Phase, Scored, Series, Watch};
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const HOUR: i64 = 12;
+const DAY_SLOTS: i64 = DAY as i64;
+const NONE: [i64; 0] = [];
+
+/// What is left after it was written and read again: all that is known of an instance where a process ends.
+fn restarted<T: Serialize + DeserializeOwned>(known: &T) -> T {
+    let json = serde_json::to_string(known).expect("JSON");
+    serde_json::from_str(&json).expect("what was written")
+}
+
+/// A machine with spikes, a value that stays, missing datapoints, and gaps shorter and longer than a window.
+fn eventful(days: i64) -> Vec<Datapoint> {
+    let spiked = |slot: i64, cpu: f64| if slot % 331 < 4 { cpu + 25.0 * noise(slot as u64 / 331) } else { cpu };
+    let frozen = |slot: i64, cpu: f64| if slot % 650 < 40 { 12.5 } else { cpu };
+    let broken = |slot: i64, cpu: f64| if (1500..1510).contains(&slot) { 99.0 } else { cpu };
+    let mut datapoints = machine(days, |slot, cpu| broken(slot, frozen(slot, spiked(slot, cpu))));
+    datapoints.retain(|point| {
+        let slot = point.time / PERIOD;
+        slot % 89 != 0 && !(700..740).contains(&slot) && !(1000..1160).contains(&slot)
+    });
+    datapoints
+}
+
+/// `datapoints` in portions of these sizes, again and again until there are no more.
+fn portions<'a>(datapoints: &'a [Datapoint], sizes: &'a [usize]) -> impl Iterator<Item = &'a [Datapoint]> {
+    let mut rest = datapoints;
+    sizes.iter().cycle().map_while(move |&size| {
+        let (portion, after) = rest.split_at(size.min(rest.len()));
+        rest = after;
+        (!portion.is_empty()).then_some(portion)
+    })
+}
+
+/// The slots that start in `times`, as CloudWatch would give them; `None` where there are none.
+fn read(datapoints: &[Datapoint], times: std::ops::Range<i64>) -> Option<Series> {
+    let within = datapoints.iter().filter(|point| times.contains(&point.time));
+    Series::from_datapoints(within.copied()).ok().map(|(series, _)| series)
+}
+
+/// Follows `datapoints` from its beginning, a portion a run, each of which reads no more than it says that it needs.
+fn followed_in_portions(
+    detector: &Detector,
+    datapoints: &[Datapoint],
+    sizes: &[usize],
+    restart: bool,
+) -> (Vec<Scored>, Watch) {
+    let (mut watch, mut scored) = (Watch::default(), Vec::new());
+    for portion in portions(datapoints, sizes) {
+        let until = portion.last().map_or(0, |point| point.time + PERIOD);
+        let series = read(datapoints, detector.needs_from(Some(&watch), until)..until).expect("at least the portion");
+        scored.extend(detector.follow(&series, &mut watch, until));
+        if restart {
+            watch = restarted(&watch);
+        }
+    }
+    (scored, watch)
+}
+
+#[test]
+fn one_by_one_gives_the_same_as_all_at_once() {
+    let (detector, datapoints) = (detector(), eventful(6));
+    let series = series(&datapoints);
+    let mut watch = Watch::default();
+    let whole = (detector.follow(&series, &mut watch, series.end()), watch);
+    assert!(whole.0.len() > 2 * DAY && whole.0.iter().any(|scored| scored.score.is_anomalous()));
+    assert_eq!(followed_in_portions(&detector, &datapoints, &[1], false), whole);
+    assert_eq!(followed_in_portions(&detector, &datapoints, &[1], true), whole, "with a restart between any two");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn portions_and_restarts_change_nothing(
+        sizes in prop::collection::vec(1usize..400, 1..8),
+        restart in any::<bool>(),
+    ) {
+        let (detector, datapoints) = (detector(), eventful(6));
+        let series = series(&datapoints);
+        let mut watch = Watch::default();
+        let whole = (detector.follow(&series, &mut watch, series.end()), watch);
+        prop_assert_eq!(followed_in_portions(&detector, &datapoints, &sizes, restart), whole);
+    }
+
+    #[test]
+    fn portions_and_restarts_change_nothing_for_a_given_baseline(
+        sizes in prop::collection::vec(1usize..900, 1..8),
+        restart in any::<bool>(),
+    ) {
+        let (detector, datapoints) = (detector(), eventful(6));
+        let baseline = Baseline::learn(&series(&datapoints), 3 * DAY_SECONDS).expect("enough history");
+        let new: Vec<Datapoint> = datapoints.into_iter().filter(|point| point.time >= 3 * DAY_SECONDS).collect();
+        let mut once = Memory::default();
+        let whole = detector.score(Some(&baseline), &mut once, &new);
+        prop_assert!(whole.len() > 512 && whole.len() == new.len());
+
+        let (mut memory, mut scored) = (Memory::default(), Vec::new());
+        for portion in portions(&new, &sizes) {
+            if restart {
+                memory = restarted(&memory);
+                scored.extend(detector.score(Some(&restarted(&baseline)), &mut memory, portion));
+            } else {
+                scored.extend(detector.score(Some(&baseline), &mut memory, portion));
+            }
+        }
+        prop_assert_eq!(scored, whole);
+        prop_assert_eq!(memory, once);
+    }
+}
+
+#[test]
+fn a_watch_that_was_rebuilt_scores_like_one_that_always_watched() {
+    let detector = detector();
+    // A shift that ends on the first morning after 15 days, one that lasts at the end, and spikes, the largest of them early.
+    let shifts = [28 * DAY_SLOTS + 20 * HOUR, 43 * DAY_SLOTS + 18 * HOUR];
+    let shifted = |slot: i64| shifts.iter().any(|start| (0..60).contains(&(slot - start)));
+    let spike = |slot: i64| match slot % 331 < 4 {
+        true if (27..29).contains(&(slot / DAY_SLOTS)) => 50.0,
+        true => 25.0 * noise(slot as u64 / 331),
+        false => 0.0,
+    };
+    let watched = machine(45, |slot, cpu| cpu + spike(slot) + if shifted(slot) { 6.0 } else { 0.0 });
+    let missing = |slot: i64| slot % 89 == 0;
+    // Off for an evening, and for days.
+    let off = |slot: i64| (0..40).contains(&(slot - 40 * DAY_SLOTS - 200)) || (35..38).contains(&(slot / DAY_SLOTS));
+    for (name, absent) in [("on", &missing as &dyn Fn(i64) -> bool), ("off", &|slot| missing(slot) || off(slot))] {
+        let mut datapoints = watched.clone();
+        datapoints.retain(|point| !absent(point.time / PERIOD));
+        let always = followed(&detector, &datapoints);
+        for until in [43 * DAY_SECONDS + 20 * 3600, 44 * DAY_SECONDS + 600, 44 * DAY_SECONDS] {
+            let read = |from| read(&datapoints, from..until + 6 * 3600).expect("there are some");
+            let series = read(detector.needs_from(None, until));
+            let mut watch = detector.begin(&series, rebuild_from(until));
+            detector.follow(&series, &mut watch, until - 3 * 3600);
+            let mut scored = detector.follow(&series, &mut watch, until);
+            // And on from there.
+            let series = read(detector.needs_from(Some(&watch), until + 6 * 3600));
+            scored.extend(detector.follow(&series, &mut watch, until + 6 * 3600));
+            let times = until - 3 * 3600..until + 6 * 3600;
+            let expected: Vec<Scored> = always.iter().filter(|scored| times.contains(&scored.time)).copied().collect();
+            assert!(expected.len() > 100 && expected.len() == scored.len());
+            for (scored, expected) in scored.iter().zip(expected) {
+                assert_eq!(*scored, expected, "always {name}, rebuilt for {until}");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_runs_give_the_same() {
+    let datapoints = eventful(6);
+    let run = || {
+        let (detector, series) = (detector(), series(&datapoints));
+        let mut watch = Watch::default();
+        (detector.follow(&series, &mut watch, series.end()), watch)
+    };
+    assert_eq!(run(), run());
+}
+
+/// The slots at which an alarm begins.
+fn alarms(scored: &[Scored]) -> Vec<i64> {
+    scored.iter().filter(|scored| scored.is_alarm()).map(|scored| scored.time / PERIOD).collect()
+}
+
+/// Machines of several kinds: with a daily cycle, next to idle, close to the limit, with a job every hour, with one every night.
+fn kinds(days: i64) -> [Vec<Datapoint>; 5] {
+    let kinds: [fn(i64, f64) -> f64; 5] = [
+        |_, cpu| cpu,
+        |slot, _| ((0.15 + 0.1 * noise(slot as u64)) * 15.0).round() / 15.0,
+        |slot, _| (84.0 + 12.0 * noise(slot as u64) + 8.0 * noise(slot as u64 / 3 + 777_777)).min(100.0),
+        |slot, _| if slot % 12 < 3 { 55.0 } else { 8.0 } + 2.0 * noise(slot as u64),
+        |slot, _| if (24..30).contains(&(slot % 288)) { 75.0 } else { 3.0 } + noise(slot as u64),
+    ];
+    kinds.map(|kind| machine(days, kind))
+}
+
+fn without(datapoints: &[Datapoint], absent: impl Fn(i64) -> bool) -> Vec<Datapoint> {
+    datapoints.iter().filter(|point| !absent(point.time / PERIOD)).copied().collect()
+}
+
+#[test]
+fn a_datapoint_missing_here_and_there_does_no_harm() {
+    let detector = detector();
+    let (mut whole, mut holed) = (0, 0);
+    for (kind, datapoints) in kinds(14).iter().enumerate() {
+        let missing = |slot: i64| noise(slot as u64 + 1_000_000_007 * (kind as u64 + 1)) < 0.05;
+        let holes = without(datapoints, missing);
+        assert!((3750..3950).contains(&holes.len()), "about one in twenty of 4032 is missing");
+        let [of_whole, of_holed] = [datapoints, &holes].map(|datapoints| alarms(&followed(&detector, datapoints)));
+        assert!(of_holed.len() <= of_whole.len() + 2, "kind {kind}: {of_whole:?} whole, {of_holed:?} with holes");
+        whole += of_whole.len();
+        holed += of_holed.len();
+    }
+    // Two weeks of five machines: not one more a machine and month.
+    assert!(holed <= whole + 2, "{holed} alarms instead of {whole}");
+}
+
+#[test]
+fn no_alarm_comes_of_a_gap_and_nothing_is_made_up_for_it() {
+    let detector = detector();
+    for (kind, datapoints) in kinds(8).iter().enumerate() {
+        // At night, by day; for two hours, for two days.
+        for (gap, length) in [(5 * DAY_SLOTS + 40, 2 * HOUR), (5 * DAY_SLOTS + 150, 48 * HOUR)] {
+            let datapoints = without(datapoints, |slot| (gap..gap + length).contains(&slot));
+            let scored = followed(&detector, &datapoints);
+            let after = |slots: i64| {
+                let times = (gap + length) * PERIOD..(gap + length + slots) * PERIOD;
+                scored.iter().filter(move |scored| times.contains(&scored.time))
+            };
+            assert_eq!(after(12).count(), 12, "all that was measured is scored");
+            assert!(!scored.iter().any(|scored| (gap..gap + length).contains(&(scored.time / PERIOD))));
+            assert!(after(12).all(|scored| !scored.is_alarm()), "kind {kind}, a gap of {length} slots");
+            let not_asked = after(40).take_while(|scored| scored.reconstruction.is_none()).count();
+            assert_eq!(not_asked, 16, "half of a window is empty until 16 of its 32 slots have passed");
+            assert!(after(40).skip(16).all(|scored| scored.reconstruction.is_some()));
+            assert!(after(16).all(|scored| scored.channel != Some(Channel::Window)), "an empty window has no error");
+            if length == 48 * HOUR {
+                assert!(after(60).all(|scored| scored.channel != Some(Channel::LongWindow)));
+                assert!(after(35).all(|scored| scored.channel != Some(Channel::Habit)));
+            }
+        }
+    }
+}
+
+#[test]
+fn duplicates_change_nothing() {
+    let (detector, datapoints) = (detector(), eventful(4));
+    let doubled: Vec<Datapoint> = datapoints.iter().flat_map(|point| [*point, *point]).collect();
+    let expected = followed(&detector, &datapoints);
+    assert!(!expected.is_empty());
+    assert_eq!(followed(&detector, &doubled), expected);
+    let twice = [datapoints.as_slice(), &datapoints].concat();
+    assert_eq!(followed(&detector, &twice), expected);
+
+    let baseline = Baseline::learn(&series(&datapoints), 3 * DAY_SECONDS).expect("enough history");
+    let score = |datapoints: &[Datapoint]| {
+        let mut memory = Memory::default();
+        (detector.score(Some(&baseline), &mut memory, datapoints), memory)
+    };
+    assert_eq!(score(&doubled), score(&datapoints));
+    assert_eq!(score(&twice), score(&datapoints));
+}
+
+#[test]
+fn what_is_late_or_impossible_is_left_out() {
+    let (detector, datapoints) = (detector(), eventful(5));
+    let baseline = Baseline::learn(&series(&datapoints), 3 * DAY_SECONDS).expect("enough history");
+    let (before, after) = datapoints.split_at(datapoints.len() - 100);
+    let newest = before.last().expect("some").time;
+    let point = |(time, value)| Datapoint { time, value };
+    let late = [newest, newest - PERIOD, newest - DAY_SECONDS, 0, -PERIOD].map(|time| point((time, 90.0)));
+    let impossible = [
+        (newest + PERIOD, f64::NAN),
+        (newest + PERIOD, f64::INFINITY),
+        (newest + PERIOD, f64::NEG_INFINITY),
+        (newest + PERIOD, 1.1e15),
+        (newest + PERIOD, -1e300),
+        (newest + PERIOD + 7, 90.0),
+        (i64::MIN, 90.0),
+        (i64::MAX, 90.0),
+        (i64::MAX - i64::MAX % PERIOD, 90.0),
+    ]
+    .map(point);
+    let left_out = [late.as_slice(), &impossible].concat();
+
+    let mut clean = Memory::default();
+    let mut expected = detector.score(Some(&baseline), &mut clean, before);
+    expected.extend(detector.score(Some(&baseline), &mut clean, after));
+
+    let mut memory = Memory::default();
+    let mut scored = detector.score(Some(&baseline), &mut memory, before);
+    let remembered = memory.clone();
+    for datapoint in &left_out {
+        assert_eq!(detector.score(Some(&baseline), &mut memory, &[*datapoint]), [], "{datapoint:?}");
+        assert_eq!(memory, remembered, "{datapoint:?}");
+        assert_eq!(detector.score(None, &mut memory, &[*datapoint]), [], "{datapoint:?}");
+        assert_eq!(memory, remembered, "{datapoint:?}");
+    }
+    let mut nothing = Memory::default();
+    assert_eq!(detector.score(Some(&baseline), &mut nothing, &impossible), []);
+    assert_eq!(detector.score(None, &mut nothing, &impossible), []);
+    assert_eq!(nothing, Memory::default());
+    let together = [left_out.as_slice(), after, &left_out].concat();
+    scored.extend(detector.score(Some(&baseline), &mut memory, &together));
+    assert_eq!(scored, expected);
+    assert_eq!(memory, clean);
+}
+
+#[test]
+fn minutes_are_judged_by_their_means() {
+    let detector = detector();
+    let minutes: Vec<Datapoint> = machine(3, |_, cpu| cpu)
+        .iter()
+        .flat_map(|slot| {
+            let minute = |minute: i64| slot.time + 60 * minute;
+            (0..5).map(move |number| (minute(number), slot.value + 6.0 * noise(minute(number) as u64)))
+        })
+        .map(|(time, value)| Datapoint { time, value })
+        .collect();
+    let mean = |minutes: &[Datapoint]| minutes.iter().map(|point| point.value).sum::<f64>() / minutes.len() as f64;
+    let means: Vec<Datapoint> =
+        minutes.chunks(5).map(|minutes| Datapoint { time: minutes[0].time, value: mean(minutes) }).collect();
+    let expected = followed(&detector, &means);
+    assert_eq!(expected.len(), 2 * DAY);
+    assert_eq!(followed(&detector, &minutes), expected);
+}
+
+fn assert_finite(scored: &[Scored]) {
+    for scored in scored {
+        let numbers = [scored.score.value(), scored.tolerance, scored.expected, scored.reconstruction_error()];
+        assert!(numbers.iter().all(|number| number.is_finite()) && scored.score.value() >= 0.0, "{scored:?}");
+    }
+}
+
+#[test]
+fn what_hardly_moves_is_no_alarm_and_a_step_of_it_is() {
+    let detector = detector();
+    type Machine = fn(i64) -> f64;
+    let still: [(&str, Machine, f64); 7] = [
+        ("zeros", |_| 0.0, 4.0),
+        ("constant", |_| 3.5, 4.0),
+        ("full", |_| 100.0, -4.0),
+        ("noise in the last digit", |slot| 0.07 + 0.001 * noise(slot as u64), 4.0),
+        ("one tick now and then", |slot| if slot % 40 == 7 { 0.0667 } else { 0.0 }, 4.0),
+        ("one value a day", |slot| 2.0 + 0.01 * (slot / DAY_SLOTS % 2) as f64, 4.0),
+        ("another value, once", |slot| if slot == 700 { 1.3 } else { 1.0 }, 4.0),
+    ];
+    for (name, value, step) in still {
+        let shift = 5 * DAY_SLOTS + 100;
+        let stepped = |slot: i64| if (shift..shift + 20).contains(&slot) { value(slot) + step } else { value(slot) };
+        let ordinary = followed(&detector, &machine(7, |slot, _| value(slot)));
+        assert_finite(&ordinary);
+        assert_eq!(alarms(&ordinary), NONE, "{name}");
+        let scored = followed(&detector, &machine(7, |slot, _| stepped(slot)));
+        assert_finite(&scored);
+        assert_eq!(alarms(&scored), [shift], "{name}");
+    }
+}
+
+#[test]
+fn extremes_are_finite_and_what_is_always_so_is_no_alarm() {
+    let detector = detector();
+    let machines: [(&str, fn(i64, f64) -> f64); 8] = [
+        ("a square wave", |slot, _| if slot / 12 % 2 == 0 { 20.0 } else { 60.0 }),
+        ("from nothing to everything", |slot, _| if slot / 7 % 2 == 0 { 0.0 } else { 100.0 }),
+        ("every other slot", |slot, _| f64::from(u8::from(slot % 2 == 0)) * 100.0),
+        ("cut off at 0 and 100", |slot, cpu| ((cpu - 30.0) * 6.0 + 50.0 + noise(slot as u64)).clamp(0.0, 100.0)),
+        ("huge", |_, cpu| 1e13 * cpu),
+        ("the largest there is", |slot, _| if slot % 2 == 0 { 1e15 } else { -1e15 }),
+        ("not always a number", |slot, cpu| if slot % 3 == 0 { f64::NAN } else { cpu }),
+        ("now and then infinite", |slot, cpu| if slot % 50 == 0 { f64::INFINITY } else { cpu }),
+    ];
+    for (name, value) in machines {
+        let scored = followed(&detector, &machine(6, value));
+        assert!(scored.len() > 2 * DAY, "{name}: {}", scored.len());
+        assert_finite(&scored);
+        assert_eq!(alarms(&scored), NONE, "{name}");
+    }
+    let wild = machine(6, |slot, cpu| if slot % 300 == 299 { 1e15 } else { cpu });
+    assert_finite(&followed(&detector, &wild));
+}
+
+#[test]
+fn too_short_a_series_has_no_scores() {
+    let detector = detector();
+    for slots in [1, 2, 31, 32, 33, 127, 128, 129, DAY - 1, DAY] {
+        let datapoints = &machine(2, |_, cpu| cpu)[..slots];
+        let series = series(datapoints);
+        let mut watch = Watch::default();
+        assert_eq!(detector.follow(&series, &mut watch, series.end()), [], "{slots} slots");
+        assert_eq!((watch.memory.end(), watch.phase()), (Some(series.end()), Phase::NoBaseline));
+    }
+    let first = followed(&detector, &machine(2, |_, cpu| cpu)[..=DAY]);
+    assert_eq!(first.len(), 1, "a day, and the first datapoint of the next");
+    assert!(detector.follow(&series(&machine(1, |_, cpu| cpu)), &mut Watch::default(), -1).is_empty());
+}
+
+#[test]
+fn a_frozen_value_is_reported_once() {
+    let detector = detector();
+    let jittery = |slot: i64| 30.0 + 3.0 * noise(slot as u64);
+    let reported = |runs: &[(i64, i64)]| {
+        let frozen = |slot: i64| runs.iter().any(|(start, length)| (0..*length).contains(&(slot - start)));
+        let value = |slot: i64| if frozen(slot) { 31.5 } else { jittery(slot) };
+        let scored = followed(&detector, &machine(9, |slot, _| value(slot)));
+        let anomalous = scored.iter().filter(|scored| scored.score.is_anomalous() && scored.channel.is_none());
+        let reported: Vec<i64> = anomalous.map(|scored| scored.time / PERIOD).collect();
+        assert_eq!(alarms(&scored), reported, "nothing else is unusual about it");
+        reported
+    };
+    let start = 6 * DAY_SLOTS + 60;
+    assert_eq!(reported(&[(start, 23)]), NONE);
+    assert_eq!(reported(&[(start, 24)]), [start + 23], "two hours");
+    assert_eq!(reported(&[(start, 200)]), [start + 23], "and not again, however long it lasts");
+    assert_eq!(reported(&[(start, 2 * DAY_SLOTS)]), [start + 23], "nor on the next day");
+    let usual = [(100, 40), (500, 22), (start, 200)];
+    assert_eq!(reported(&usual), [start + 59], "one and a half of the longest run");
+    assert_eq!(reported(&[(start, 30), (start + 40, 30), (start + 2 * DAY_SLOTS, 44)]), [start + 23, start + 63]);
+}
+
+#[test]
+fn an_episode_has_one_alarm_unless_it_gets_worse() {
+    let detector = detector();
+    let (start, later, end) = (8 * DAY_SLOTS + 72, 8 * DAY_SLOTS + 144, 8 * DAY_SLOTS + 216);
+    let of_shift = |height: f64, then: f64| {
+        let shift = |slot: i64| match slot {
+            _ if (start..later).contains(&slot) => height,
+            _ if (later..end).contains(&slot) => then,
+            _ => 0.0,
+        };
+        let scored = followed(&detector, &machine(9, |slot, cpu| cpu + shift(slot)));
+        let anomalous: Vec<i64> =
+            scored.iter().filter(|scored| scored.score.is_anomalous()).map(|scored| scored.time / PERIOD).collect();
+        (alarms(&scored), anomalous.len())
+    };
+    assert_eq!(of_shift(0.0, 0.0), (vec![], 0));
+    let (alarms, anomalous) = of_shift(15.0, 15.0);
+    assert_eq!(alarms, [start], "twelve hours of it, of which {anomalous} datapoints are anomalous");
+    assert_eq!(of_shift(15.0, 15.5).0, [start], "hardly worse");
+    assert_eq!(of_shift(15.0, 45.0).0, [start, later], "clearly worse");
+    assert_eq!(of_shift(45.0, 15.0).0, [start], "better");
+}
