@@ -22,7 +22,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/detector/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model lint fmt clippy doc backend template repository deploy clean
+.PHONY: help run test build build-host model evaluate lint fmt clippy doc backend template repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ build-host: ## model-builder, for this machine
 
 model: build-host ## Train the default model again, bit for bit
 	$(CARGO_TARGET_DIR)/debug/model-builder train --out models/default.safetensors --date 2026-11-22
+
+evaluate: build-host ## How well does a model like the default one detect? A report in build/evaluation, and docs/model-card.md
+	$(CARGO_TARGET_DIR)/debug/model-builder evaluate --artifact models/default.safetensors --out build/evaluation \
+		--card docs/model-card.md
 
 lint: fmt clippy doc backend template repository ## All checks that need no test run
 

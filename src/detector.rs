@@ -184,10 +184,12 @@ impl Detector {
 
         let rule = Rule::new(self.artifact.card().threshold, baseline.deviation(), baseline.longest_run);
         let usual = self.usual(&rule, baseline, memory);
-        let scores = Channel::ALL.into_iter().zip(errors).zip(usual).filter_map(|((channel, error), usual)| {
-            Some((rule.score(channel, error?, usual), Some(channel)))
-        });
-        let frozen = rule.frozen(memory.run).map(|score| (score, None));
+        let scores = Channel::ALL
+            .into_iter()
+            .zip(errors)
+            .zip(usual)
+            .filter_map(|((channel, error), usual)| Some((rule.score(channel, error?, usual), Some(channel))));
+        let frozen = rule.frozen(memory.run).filter(|_| memory.reports_run()).map(|score| (score, None));
         let higher = |best: (Score, _), next: (Score, _)| if next.0 > best.0 { next } else { best };
         let (score, channel) = scores.chain(frozen).fold((Score::default(), None), higher);
         memory.usual_from_now_on(&errors);
@@ -282,4 +284,72 @@ impl Detector {
 /// watched, from yesterday's midnight on: nothing of what was before is left in what is remembered then.
 pub fn rebuild_from(until: i64) -> i64 {
     calibrated_at(until - 1) - REBUILD * DAY_SECONDS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::DAY;
+
+    fn artifact() -> Artifact {
+        Artifact::from_bytes(include_bytes!("../models/default.safetensors")).expect("sound")
+    }
+
+    /// A few days of a machine that saws.
+    fn series(days: usize) -> Series {
+        let point = |slot: usize| Datapoint { time: slot as i64 * PERIOD, value: (slot % 50) as f64 };
+        Series::from_datapoints((0..days * DAY).map(point)).expect("usable").0
+    }
+
+    #[test]
+    fn what_is_needed_reaches_to_what_is_known_or_two_weeks_before_midnight() {
+        let detector = Detector::new(artifact(), crate::model::device());
+        let series = series(6);
+        let (today, tomorrow, history) = (5 * DAY_SECONDS, 6 * DAY_SECONDS, HISTORY as i64 * PERIOD);
+        let followed = |until| {
+            let mut watch = Watch::default();
+            detector.follow(&series, &mut watch, until);
+            watch
+        };
+
+        let at_noon = followed(today + DAY_SECONDS / 2);
+        assert_eq!(detector.needs_from(Some(&at_noon), tomorrow), today + DAY_SECONDS / 2);
+        assert_eq!(detector.needs_from(Some(&at_noon), tomorrow + 1), tomorrow - history);
+        let at_midnight = followed(today);
+        assert_eq!(detector.needs_from(Some(&at_midnight), today + PERIOD), today - history);
+        let young = followed(DAY_SECONDS / 2);
+        assert_eq!((young.baseline.is_none(), young.memory.end()), (true, Some(DAY_SECONDS / 2)));
+        assert_eq!(detector.needs_from(Some(&young), DAY_SECONDS - PERIOD), -history);
+
+        for nothing in [None, Some(&Watch::default())] {
+            assert_eq!(detector.needs_from(nothing, tomorrow), today - REBUILD * DAY_SECONDS - history);
+        }
+        assert_eq!(rebuild_from(tomorrow), today - REBUILD * DAY_SECONDS);
+        assert_eq!(rebuild_from(tomorrow + 1), tomorrow - REBUILD * DAY_SECONDS);
+    }
+
+    #[test]
+    fn it_begins_with_as_much_as_a_window_sees() {
+        let detector = Detector::new(artifact(), crate::model::device());
+        let (series, time) = (series(3), 2 * DAY_SECONDS + 1000);
+        let watch = detector.begin(&series, time);
+        let recent = watch.memory.recent.as_ref().expect("some");
+        assert_eq!((recent.len(), recent.end()), (detector.context(), 2 * DAY_SECONDS + 4 * PERIOD));
+        assert_eq!((watch.baseline.as_ref(), watch.phase()), (None, Phase::NoBaseline));
+        assert_eq!(detector.begin(&series, -PERIOD), Watch::default());
+    }
+
+    #[test]
+    fn without_its_network_it_expects_what_is_usual_at_the_hour() {
+        let detector = Detector::without_network(artifact(), crate::model::device());
+        let series = series(5);
+        let mut watch = Watch::default();
+        let scored = detector.follow(&series, &mut watch, series.end());
+        let expectation = &watch.baseline.as_ref().expect("enough").expectations[0];
+        for scored in &scored[3 * DAY..] {
+            let (said, usual) =
+                (scored.reconstruction.expect("a whole window"), expectation.daily.at(scored.time).centre);
+            assert!((said - usual).abs() < 1e-4, "{said} instead of {usual}");
+        }
+    }
 }

@@ -6,19 +6,19 @@
 //! # The way of a datapoint
 //!
 //! 1. [`series`]: datapoints become a [`Series`], regular at five minutes. Gaps stay gaps.
-//! 2. [`baseline`]: two weeks of a series become a [`Baseline`]: its median, its spread, its daily
-//!    and weekly profile, and the residuals that are usual for it.
+//! 2. [`baseline`]: two weeks of a series become a [`Baseline`], once a day: its median and spread, its daily and weekly
+//!    profile, as it is and averaged over 20 minutes.
 //! 3. [`window`]: series and baseline become the windows `[batch, time, features]` that the network sees.
-//! 4. [`model`]: an LSTM autoencoder, a Burn module, reconstructs the newest datapoint of each
-//!    window from the others. Its weights, its threshold and the record of its training are one
-//!    checked file, the [`Artifact`].
-//! 5. [`residual`]: how far the observed CPU is from everything that could explain it, in percentage points.
-//! 6. [`score`]: the residual against the usual residuals of that instance. A [`Score`] of exactly
+//! 4. [`model`]: an LSTM autoencoder, a Burn module, reconstructs each window, its newest datapoint hidden. Its weights, the
+//!    threshold and the record of its training are one checked file, the [`Artifact`].
+//! 5. [`residual`]: how far the observed CPU is from everything that could explain it, in four [channels](residual::Channel).
+//! 6. [`memory`]: what is kept of an instance between datapoints: its newest ones, and the largest errors of its last days.
+//! 7. [`score`]: the errors against those that are usual for that instance. A [`Score`] of exactly
 //!    1.0 is the threshold.
 //!
-//! [`detector`] walks that way: [`Detector::calibrate`] makes a baseline from history, and
-//! [`Detector::score`] scores what came after it. The Lambda function, the evaluation and the tests
-//! all call these two.
+//! [`detector`] walks that way: [`Detector::score`] takes new datapoints, a baseline and a memory, and gives scores;
+//! [`Detector::follow`] does so along a series, with a new baseline each midnight. The Lambda function, the evaluation and
+//! the tests all call these two.
 
 pub mod baseline;
 pub mod detector;

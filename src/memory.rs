@@ -22,6 +22,8 @@ pub struct Memory {
     pub(crate) recent: Option<Series>,
     /// How many datapoints in a row had the newest one's value.
     pub(crate) run: usize,
+    /// Whether that run was reported: the length that is too long is another one on the next day.
+    reported: bool,
     /// How far the newest slots were off what is usual at the hour.
     habit: Trailing,
     /// The largest errors of the day so far.
@@ -82,6 +84,7 @@ impl Default for Memory {
         Self {
             recent: None,
             run: 0,
+            reported: false,
             habit: Trailing::new(HABIT),
             today: Day { start: i64::MIN, largest: None },
             days: VecDeque::new(),
@@ -108,7 +111,11 @@ impl Memory {
         let missing = self.end().map_or(0, |end| (datapoint.time - end).max(0) / PERIOD);
         (0..missing.min(HABIT as i64)).for_each(|_| self.habit.push(None));
         let before = self.recent.as_ref().and_then(|recent| recent.get(recent.len() - 1));
-        self.run = if before == Some(datapoint.value) { self.run + 1 } else { 1 };
+        if before == Some(datapoint.value) {
+            self.run += 1;
+        } else {
+            (self.run, self.reported) = (1, false);
+        }
         match &mut self.recent {
             Some(recent) if datapoint.time - recent.end() < slots as i64 * PERIOD => {
                 recent.push(datapoint);
@@ -122,7 +129,10 @@ impl Memory {
 
     /// The largest errors of `channel` on each of the days before, oldest first, and on this day so far.
     pub fn largest(&self, channel: usize) -> (impl Iterator<Item = f64>, f64) {
-        (self.days.iter().map(move |(_, largest)| largest[channel]), self.today.largest.map_or(0.0, |largest| largest[channel]))
+        (
+            self.days.iter().map(move |(_, largest)| largest[channel]),
+            self.today.largest.map_or(0.0, |largest| largest[channel]),
+        )
     }
 
     /// Begins the day of `time`, if it is another one.
@@ -146,6 +156,11 @@ impl Memory {
         for (largest, error) in largest.iter_mut().zip(errors) {
             *largest = largest.max(error.unwrap_or(0.0));
         }
+    }
+
+    /// Whether nobody has been told yet that the value stays the same. From now on somebody has.
+    pub(crate) fn reports_run(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported, true)
     }
 
     /// Takes a score in and says whether it is higher than each of the half day before.
@@ -281,6 +296,16 @@ mod tests {
         assert_eq!(run(&[(0, 1.0), (1, 2.0), (2, 2.0), (9, 2.0)]), 3);
         assert_eq!(run(&[(0, 2.0), (1, 2.0), (2, 2.1)]), 1);
         assert_eq!(run(&(0..30).map(|slot| (slot, 5.0)).collect::<Vec<_>>()), 30);
+    }
+
+    #[test]
+    fn a_run_is_reported_once() {
+        let mut memory = remembered(&[(0, 1.0), (1, 1.0)], 4);
+        assert!(memory.reports_run() && !memory.reports_run());
+        memory.remember(Datapoint { time: 2 * PERIOD, value: 1.0 }, 4);
+        assert!(!memory.reports_run(), "the same run");
+        memory.remember(Datapoint { time: 3 * PERIOD, value: 2.0 }, 4);
+        assert!(memory.reports_run(), "another one");
     }
 
     proptest! {

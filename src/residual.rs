@@ -69,6 +69,16 @@ impl Channel {
     /// Every channel, in the order of [`Errors`].
     pub const ALL: [Self; CHANNELS] = [Self::Datapoint, Self::Window, Self::LongWindow, Self::Habit];
 
+    /// Its name, as it is serialised.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Datapoint => "datapoint",
+            Self::Window => "window",
+            Self::LongWindow => "long_window",
+            Self::Habit => "habit",
+        }
+    }
+
     /// Which of [`crate::series::RESOLUTIONS`] it looks at.
     pub const fn resolution(self) -> usize {
         match self {
@@ -91,8 +101,15 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::{DAY, Datapoint, PERIOD, Series};
     use crate::baseline::Baseline;
+    use crate::series::{DAY, Datapoint, PERIOD, Series};
+
+    #[test]
+    fn a_channel_is_called_what_it_is_serialised_as() {
+        for channel in Channel::ALL {
+            assert_eq!(serde_json::to_value(channel).expect("JSON"), channel.name());
+        }
+    }
 
     #[test]
     fn the_nearest_explanation_counts() {

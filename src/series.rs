@@ -50,7 +50,9 @@ impl PartialEq for Series {
     /// A gap equals a gap.
     fn eq(&self, other: &Self) -> bool {
         let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
-        self.start == other.start && self.values.len() == other.values.len() && self.values.iter().zip(&other.values).all(same)
+        self.start == other.start
+            && self.values.len() == other.values.len()
+            && self.values.iter().zip(&other.values).all(same)
     }
 }
 
@@ -59,7 +61,8 @@ pub(crate) mod gaps {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
-        let values: Vec<Option<f64>> = values.iter().map(|value| Some(*value).filter(|value| !value.is_nan())).collect();
+        let values: Vec<Option<f64>> =
+            values.iter().map(|value| Some(*value).filter(|value| !value.is_nan())).collect();
         values.serialize(serializer)
     }
 

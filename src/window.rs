@@ -225,7 +225,14 @@ mod tests {
         // Newest first; the last is for the oldest slot.
         let reconstructed = [0.0, 20.0, 20.0, 5.0, 20.0, 11.0];
         assert_eq!(windows.error(0, &reconstructed), 3.0 / 5.0, "a gap has no error, a hidden value has");
-        let untrusted = Windows { context: contexts.map(|[daily, a, b, weekly, _]| [daily, a, b, weekly, 0.0]).concat(), ..windows };
-        assert_eq!(untrusted.error(0, &reconstructed), 6.0 / 5.0, "without a weekly profile there is none to be near to");
+        let untrusted = Windows {
+            context: contexts.map(|[daily, a, b, weekly, _]| [daily, a, b, weekly, 0.0]).concat(),
+            ..windows
+        };
+        assert_eq!(
+            untrusted.error(0, &reconstructed),
+            6.0 / 5.0,
+            "without a weekly profile there is none to be near to"
+        );
     }
 }

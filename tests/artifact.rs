@@ -124,9 +124,11 @@ fn wrong_bytes_are_told_apart() {
         ("a threshold of nothing", altered(r#"\"threshold\":1.05"#, r#"\"threshold\":0.00"#, true), |error| {
             matches!(error, ArtifactError::NotFinite(_))
         }),
-        ("a borrowed error of nothing", altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.00,3.0", true), |error| {
-            matches!(error, ArtifactError::NotFinite(what) if what.contains("borrowed"))
-        }),
+        (
+            "a borrowed error of nothing",
+            altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.00,3.0", true),
+            |error| matches!(error, ArtifactError::NotFinite(what) if what.contains("borrowed")),
+        ),
         ("one channel too few", altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.251234", true), damaged),
     ];
     for (what, file, expected) in cases {

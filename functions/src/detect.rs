@@ -21,6 +21,11 @@ use crate::ports::{CallError, Cpu, Objects, Published, Read, Scores};
 use crate::settings::{Settings, SettingsError};
 use crate::summary::{Instances, Model, Summary};
 
+/// Kept free at the end of a run.
+const TIME_TO_PUBLISH: Duration = Duration::from_secs(20);
+/// What becomes of an instance for which a run had no time.
+const NEXT_RUN: &str = "the run had no time left for it: the next one goes on";
+
 /// A run that failed as a whole. What fails for some instances only is in the summary.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RunError {
@@ -78,6 +83,8 @@ pub struct Detection<C, O> {
     known: Known,
     /// How long the process took until it was ready; taken by the first run.
     init: Option<Duration>,
+    /// When a run stops scoring, to have time left to publish.
+    deadline: Option<Instant>,
 }
 
 /// What is known of the instances, as one model sees them.
@@ -93,7 +100,7 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
         let models = Models::new(settings.model, objects);
         let lookback_minutes = settings.lookback_minutes;
-        Self { lookback_minutes, cloudwatch, models, known: Known::default(), init: None }
+        Self { lookback_minutes, cloudwatch, models, known: Known::default(), init: None, deadline: None }
     }
 
     /// Loads the model before the first event. A failure is logged and no more: the run that comes will
@@ -103,6 +110,12 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
             error!(%error, "the model cannot be loaded yet");
         }
         self.init = Some(started.elapsed());
+    }
+
+    /// The next run has until `deadline`. What it cannot score by then is skipped, and what it knows by then is kept: the next
+    /// run goes on from there.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline.checked_sub(TIME_TO_PUBLISH);
     }
 
     /// One run. `now` is the time of the event where it has none of its own.
@@ -149,9 +162,15 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
             let start = detector.needs_from(self.known.watches.get(&instance), times.end);
             (instance, start)
         });
+        let out_of_time = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         for batch in plan::batches(wanted.collect::<Vec<_>>(), times.end) {
+            if out_of_time() {
+                batch.instances.into_iter().for_each(|instance| fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
+                continue;
+            }
             for (instance, read) in self.cloudwatch.read(&batch).await {
                 match read {
+                    _ if out_of_time() => fleet.skip(instance, Skip::OutOfTime, NEXT_RUN),
                     // Here and not on another thread: nothing else is under way that could go on meanwhile.
                     Ok(Read { datapoints, whole }) => {
                         let mut watch = self.known.watches.remove(&instance);

@@ -16,6 +16,8 @@ const NOW: &str = "2026-01-15T15:02:00Z";
 /// The instance that misbehaves, and when it begins to.
 const FAULTY: usize = 2;
 const FAULT: &str = "2026-01-15T14:50:00Z";
+/// Days, and some hours, that are read of an instance of which nothing is known.
+const COLD: i64 = 30;
 
 fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
@@ -40,11 +42,46 @@ fn cpu(number: usize, days: i64) -> Vec<Datapoint> {
         .collect()
 }
 
-/// Five instances with twenty days of history.
+/// The days of CPU that an instance has, up to a day after the time of most runs: enough to be judged by its own.
+const DAYS: i64 = 6;
+
+/// Five instances.
 fn fleet() -> Rc<Metrics> {
     let metrics = Metrics::default();
-    metrics.cpu.borrow_mut().extend((0..5).map(|number| (instance(number), cpu(number, 20))));
+    metrics.cpu.borrow_mut().extend((0..5).map(|number| (instance(number), cpu(number, DAYS))));
     Rc::new(metrics)
+}
+
+/// One instance, for longer than anything is remembered of it: busier for an evening two weeks ago, on a morning since
+/// then, and again now; one afternoon it was restless.
+fn old() -> Rc<Metrics> {
+    let spells = [
+        at("2025-12-30T20:00:00Z").as_second()..at("2025-12-31T01:00:00Z").as_second(),
+        at("2026-01-03T08:00:00Z").as_second()..at("2026-01-03T14:00:00Z").as_second(),
+        at("2026-01-14T20:00:00Z").as_second()..at(NOW).as_second(),
+    ];
+    let mut datapoints = cpu(1, 36);
+    let busy = datapoints.iter_mut().filter(|point| spells.iter().any(|spell| spell.contains(&point.time)));
+    busy.for_each(|point| point.value += 6.0);
+    let afternoon = at("2026-01-05T12:00:00Z").as_second()..at("2026-01-05T16:00:00Z").as_second();
+    let restless = datapoints.iter_mut().filter(|point| afternoon.contains(&point.time));
+    restless.for_each(|point| point.value += if point.time % (2 * PERIOD) == 0 { 12.0 } else { -12.0 });
+    let metrics = Metrics::default();
+    metrics.cpu.borrow_mut().insert(instance(1), datapoints);
+    Rc::new(metrics)
+}
+
+/// What a process that has just started publishes for this time.
+async fn cold(metrics: &Rc<Metrics>, time: &str) -> Vec<Datum> {
+    metrics.published.take();
+    detection(metrics).run(&json!({}), at(time)).await.unwrap();
+    metrics.published.take()
+}
+
+/// The scores of the slots before `time` and of it.
+fn scores_up_to(datums: &[Datum], time: &str) -> Vec<(i64, f64)> {
+    let scores = of_fleet(datums, Metric::AnomalyScore);
+    scores.into_iter().filter(|(slot, _)| *slot <= at(time).as_second()).collect()
 }
 
 fn detection(metrics: &Rc<Metrics>) -> Detection<Rc<Metrics>, Rc<Bucket>> {
@@ -108,7 +145,7 @@ async fn the_summary_is_the_json_that_was_promised() {
                 "observed": 97.0,
                 "expected": summary["instances"]["anomalous"][0]["expected"].as_f64().unwrap(),
                 "tolerance": summary["instances"]["anomalous"][0]["tolerance"].as_f64().unwrap(),
-                "phase": "own" }],
+                "phase": "own", "channel": "datapoint" }],
         },
         "datums_published": 5 * 6 * 2 + 6 * 3 + 1,
         "datums_failed": 0,
@@ -160,31 +197,32 @@ async fn history_is_read_once_a_day() {
     let metrics = fleet();
     let mut detection = detection(&metrics);
     detection.run(&json!({}), at("2026-01-14T23:00:00Z")).await.unwrap();
-    assert_eq!(reads(&metrics), [(15, 5)]);
+    assert_eq!(reads(&metrics), [(COLD, 5)]);
     detection.run(&json!({}), at("2026-01-14T23:55:00Z")).await.unwrap();
-    assert_eq!(reads(&metrics), [(1, 5)]);
-    detection.run(&json!({}), at("2026-01-15T00:10:00Z")).await.unwrap();
-    assert_eq!(reads(&metrics), [(14, 5)], "a new day has begun");
-    detection.run(&json!({}), at("2026-01-15T00:15:00Z")).await.unwrap();
-    assert_eq!(reads(&metrics), [(1, 5)], "yesterday and today are both known");
-    detection.run(&json!({}), at("2026-01-15T01:00:00Z")).await.unwrap();
     assert_eq!(reads(&metrics), [(0, 5)]);
-    
+    for time in ["2026-01-15T00:10:00Z", "2026-01-15T00:30:00Z"] {
+        detection.run(&json!({}), at(time)).await.unwrap();
+        assert_eq!(reads(&metrics), [(14, 5)], "a new day has begun, and what is kept still is of yesterday");
+    }
+    detection.run(&json!({}), at("2026-01-15T00:35:00Z")).await.unwrap();
+    assert_eq!(reads(&metrics), [(14, 5)]);
+    detection.run(&json!({}), at("2026-01-15T00:40:00Z")).await.unwrap();
+    assert_eq!(reads(&metrics), [(0, 5)]);
 
-    metrics.cpu.borrow_mut().insert(instance(7), cpu(7, 20));
+    metrics.cpu.borrow_mut().insert(instance(7), cpu(7, DAYS));
     metrics.cpu.borrow_mut().remove(&instance(0));
     detection.run(&json!({}), at("2026-01-15T01:05:00Z")).await.unwrap();
-    assert_eq!(reads(&metrics), [(0, 4), (14, 1)], "only the new instance is read from further back");
+    assert_eq!(reads(&metrics), [(0, 4), (COLD, 1)], "only the new instance is read from further back");
     assert!(!detection.known.watches.contains_key(&instance(0)), "what is gone is forgotten");
 }
 
 #[tokio::test]
-async fn too_little_history_is_not_read_again() {
+async fn an_instance_without_a_baseline_is_read_from_no_further_back_than_one_could_begin() {
     let metrics = fleet();
-    let young = cpu(7, 20).into_iter().filter(|point| point.time >= at("2026-01-15T09:00:00Z").as_second());
+    let young = cpu(7, DAYS).into_iter().filter(|point| point.time >= at("2026-01-15T09:00:00Z").as_second());
     metrics.cpu.borrow_mut().insert(instance(7), young.collect());
     let mut detection = detection(&metrics);
-    for expected in [vec![(14, 6)], vec![(0, 6)]] {
+    for expected in [vec![(COLD, 6)], vec![(0, 5), (14, 1)]] {
         let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
         assert_eq!(reads(&metrics), expected);
         assert_eq!(summary.instances.skipped, [("no_baseline", 1)].into());
@@ -192,20 +230,107 @@ async fn too_little_history_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn baselines_are_not_made_for_the_day_of_history_with_holes() {
+async fn history_with_holes_leaves_nothing_wrong_behind() {
     let metrics = fleet();
-    let whole = detection(&metrics).run(&json!({}), at(NOW)).await.map(|_| metrics.published.take()).unwrap();
-    reads(&metrics);
+    let whole = cold(&metrics, NOW).await;
     let mut detection = detection(&metrics);
+    reads(&metrics);
     metrics.partial.borrow_mut().insert(instance(1));
     let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
-    assert_eq!((summary.instances.scored, reads(&metrics)), (5, vec![(14, 5)]), "what is there is scored");
+    assert_eq!((summary.instances.scored, reads(&metrics)), (5, vec![(COLD, 5)]), "what is there is scored");
     assert_ne!(metrics.published.take(), whole);
 
     metrics.partial.borrow_mut().clear();
     detection.run(&json!({}), at(NOW)).await.unwrap();
-    assert_eq!(reads(&metrics), [(0, 4), (14, 1)], "its two weeks are read again");
+    assert_eq!(reads(&metrics), [(0, 4), (COLD, 1)], "its history is read again");
     assert_eq!(metrics.published.take(), whole, "and it has the scores that it always should have had");
+}
+
+#[tokio::test]
+async fn a_read_that_fails_or_has_holes_later_leaves_nothing_wrong_behind() {
+    let metrics = fleet();
+    let mut detection = detection(&metrics);
+    detection.run(&json!({}), at(NOW)).await.unwrap();
+    metrics.broken.borrow_mut().insert(instance(0));
+    metrics.partial.borrow_mut().insert(instance(1));
+    let summary = detection.run(&json!({}), at("2026-01-15T15:30:00Z")).await.unwrap();
+    assert_eq!((summary.instances.scored, summary.instances.skipped), (4, [("read_failed", 1)].into()));
+    reads(&metrics);
+
+    metrics.broken.borrow_mut().clear();
+    metrics.partial.borrow_mut().clear();
+    metrics.published.take();
+    detection.run(&json!({}), at("2026-01-15T15:40:00Z")).await.unwrap();
+    let days_and_instances = reads(&metrics);
+    assert_eq!(days_and_instances, [(0, 3), (0, 1), (COLD, 1)], "what was not read is read from where it was left");
+    let published = metrics.published.take();
+    assert_eq!(published, cold(&metrics, "2026-01-15T15:40:00Z").await);
+}
+
+#[tokio::test]
+async fn a_run_goes_on_where_the_last_one_was_as_if_it_had_read_everything() {
+    let metrics = old();
+    let mut warm = detection(&metrics);
+    warm.run(&json!({}), at("2026-01-14T23:40:00Z")).await.unwrap();
+    let mut before = metrics.published.take();
+    let mut highest: f64 = 0.0;
+    for time in ["2026-01-14T23:55:00Z", "2026-01-15T00:10:00Z", "2026-01-15T00:40:00Z", "2026-01-15T03:30:00Z"] {
+        warm.run(&json!({}), at(time)).await.unwrap();
+        let published = metrics.published.take();
+        let again = scores_up_to(&published, "2026-01-15T12:00:00Z");
+        for (slot, score) in of_fleet(&before, Metric::AnomalyScore) {
+            let repeated = again.iter().find(|(other, _)| *other == slot);
+            assert!(repeated.is_none_or(|(_, again)| *again == score), "another score at {slot}");
+            highest = highest.max(score);
+        }
+        assert_eq!(published, cold(&metrics, time).await, "at {time}");
+        before = published;
+    }
+    assert!(highest > 0.5, "something is the matter with it: {highest}");
+}
+
+#[tokio::test]
+async fn a_datapoint_that_comes_late_is_scored_as_if_it_had_been_on_time() {
+    let metrics = fleet();
+    let (first, second) = ("2026-01-15T14:55:00Z", "2026-01-15T15:05:00Z");
+    let [on_time_first, on_time] = [cold(&metrics, first).await, cold(&metrics, second).await];
+
+    // Of everyone the two newest are missing, and of the faulty one what came before its fault.
+    let all = metrics.cpu.borrow().clone();
+    let newest = at("2026-01-15T14:45:00Z").as_second();
+    let missing = |faulty: bool, time: i64| match faulty {
+        true => (newest - 2 * PERIOD..newest + PERIOD).contains(&time),
+        false => time >= newest,
+    };
+    for (instance, datapoints) in metrics.cpu.borrow_mut().iter_mut() {
+        datapoints.retain(|point| !missing(*instance == crate::testing::instance(FAULTY), point.time));
+    }
+    let mut detection = detection(&metrics);
+    detection.run(&json!({}), at(first)).await.unwrap();
+    let early = metrics.published.take();
+    assert_ne!(early, on_time_first);
+    let before = |datums| scores_up_to(datums, "2026-01-15T14:30:00Z");
+    assert_eq!(before(&early), before(&on_time_first), "what lies before a gap has the scores that it has without");
+
+    *metrics.cpu.borrow_mut() = all;
+    detection.run(&json!({}), at(second)).await.unwrap();
+    assert_eq!(metrics.published.take(), on_time);
+}
+
+#[tokio::test]
+async fn a_run_for_an_earlier_time_starts_afresh_and_the_next_one_too() {
+    let metrics = fleet();
+    let mut detection = detection(&metrics);
+    let mut at_times = Vec::new();
+    for time in [NOW, "2026-01-15T11:00:00Z", "2026-01-15T15:05:00Z"] {
+        detection.run(&json!({ "time": time }), at(NOW)).await.unwrap();
+        at_times.push((reads(&metrics), metrics.published.take()));
+    }
+    let [(first, _), (earlier, of_earlier), (later, of_later)] = at_times.try_into().unwrap();
+    assert_eq!((first, earlier, later), (vec![(COLD, 5)], vec![(COLD, 5)], vec![(0, 5)]));
+    assert!(!of_earlier.is_empty());
+    assert_eq!(of_earlier, cold(&metrics, "2026-01-15T11:00:00Z").await);
+    assert_eq!(of_later, cold(&metrics, "2026-01-15T15:05:00Z").await);
 }
 
 #[tokio::test]
@@ -295,7 +420,7 @@ async fn a_missing_model_fails_each_run_until_it_is_there() {
 }
 
 #[tokio::test]
-async fn another_model_makes_its_own_baselines() {
+async fn another_model_begins_anew() {
     let (metrics, bucket) = (fleet(), Rc::new(Bucket::default()));
     let uri = "s3://my-models/models/one.safetensors";
     let source = ModelSource::Object(uri.parse().unwrap());
@@ -303,12 +428,12 @@ async fn another_model_makes_its_own_baselines() {
     bucket.put(uri, artifact().to_bytes().unwrap());
     detection.run(&json!({}), at(NOW)).await.unwrap();
     detection.run(&json!({}), at(NOW)).await.unwrap();
-    assert_eq!(reads(&metrics), [(14, 5), (0, 5)]);
+    assert_eq!(reads(&metrics), [(COLD, 5), (0, 5)]);
 
     let other = artifact_with_threshold(1000.0);
     bucket.put(uri, other.to_bytes().unwrap());
     let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
-    assert_eq!(reads(&metrics), [(14, 5)]);
+    assert_eq!(reads(&metrics), [(COLD, 5)]);
     assert_eq!(summary.model.version, other.version());
     assert_eq!(summary.instances.anomalous, [], "the threshold is the artifact's");
 }

@@ -20,6 +20,8 @@ pub enum Skip {
     Unusable,
     /// Its datapoints could not be read.
     ReadFailed,
+    /// There was no time left for it in this run.
+    OutOfTime,
 }
 
 impl Skip {
@@ -30,6 +32,7 @@ impl Skip {
             Self::NoBaseline => "no_baseline",
             Self::Unusable => "unusable",
             Self::ReadFailed => "read_failed",
+            Self::OutOfTime => "out_of_time",
         }
     }
 }
@@ -112,11 +115,8 @@ impl Fleet {
     /// score first.
     pub fn anomalous(&self) -> Vec<(&InstanceId, &Scored)> {
         let worst = |scored: &'_ Vec<Scored>| scored.iter().rposition(Scored::is_alarm);
-        let mut anomalous: Vec<(&InstanceId, &Scored)> = self
-            .scored
-            .iter()
-            .filter_map(|(instance, scored)| Some((instance, &scored[worst(scored)?])))
-            .collect();
+        let mut anomalous: Vec<(&InstanceId, &Scored)> =
+            self.scored.iter().filter_map(|(instance, scored)| Some((instance, &scored[worst(scored)?]))).collect();
         anomalous.sort_by(|(_, a), (_, b)| b.score.value().total_cmp(&a.score.value()));
         anomalous
     }
@@ -125,7 +125,7 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{builtin, instance, scored};
+    use crate::testing::{builtin, instance, lasting, scored};
     use deepguard::series::DAY_SECONDS;
 
     #[test]
@@ -152,11 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn anomalous_instances_come_highest_first_with_their_highest_datapoint() {
+    fn anomalous_instances_come_highest_first_with_the_datapoint_of_their_alarm() {
         let mut fleet = Fleet::new(0..1500);
         fleet.scored.insert(instance(1), vec![scored(0, 1.5), scored(300, 0.1)]);
         fleet.scored.insert(instance(2), vec![scored(0, 0.9)]);
-        fleet.scored.insert(instance(3), vec![scored(0, 2.0), scored(300, 4.0), scored(600, 4.0)]);
+        fleet.scored.insert(instance(3), vec![scored(0, 2.0), scored(300, 4.0), lasting(600, 4.0)]);
+        fleet.scored.insert(instance(4), vec![lasting(0, 9.0)]);
         let anomalous: Vec<_> =
             fleet.anomalous().iter().map(|(instance, scored)| ((*instance).clone(), scored.time)).collect();
         assert_eq!(anomalous, [(instance(3), 300), (instance(1), 0)]);

@@ -1,5 +1,6 @@
 //! The log: one JSON object a line, on standard output, where Lambda collects it.
 
+use deepguard::residual::Channel;
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{Level, enabled, info, warn};
@@ -33,6 +34,7 @@ pub fn instances(fleet: &Fleet) {
             observed = scored.observed,
             expected = scored.expected,
             tolerance = scored.tolerance,
+            channel = scored.channel.map_or("frozen", Channel::name),
             "the instance is anomalous"
         );
     }

@@ -78,7 +78,9 @@ impl Metric {
         match self {
             Self::AnomalyScore => "how unusual the instance's CPU is; 1.0 is the threshold",
             Self::ReconstructionError => "distance of the CPU from what the network expected, in percentage points",
-            Self::AnomalousInstances => "instances whose score has risen to 1.0 or more, above all of the half day before",
+            Self::AnomalousInstances => {
+                "instances whose score has risen to 1.0 or more, above all of the half day before"
+            }
             Self::InstancesScored => "instances that have a score",
             Self::InstancesSkipped => "instances that could not be scored; the log says why",
             Self::MaxAnomalyScore => "the highest score of all instances",
@@ -141,7 +143,7 @@ pub fn datums(fleet: &Fleet) -> Vec<Datum> {
 mod tests {
     use super::*;
     use crate::fleet::Skip;
-    use crate::testing::{instance, scored};
+    use crate::testing::{instance, lasting, scored};
 
     fn fleet_values(datums: &[Datum]) -> Vec<(&'static str, i64, f64)> {
         let of_fleet = datums.iter().filter(|datum| datum.instance.is_none());
@@ -151,7 +153,7 @@ mod tests {
     #[test]
     fn the_fleet_is_counted_at_each_time() {
         let mut fleet = Fleet::new(600..1500);
-        fleet.scored.insert(instance(1), vec![scored(600, 0.5), scored(900, 1.0)]);
+        fleet.scored.insert(instance(1), vec![scored(600, 0.5), scored(900, 1.0), lasting(1200, 2.0)]);
         fleet.scored.insert(instance(2), vec![scored(900, 3.0)]);
         fleet.skip(instance(3), Skip::NoDatapoints, "none");
         let datums = datums(&fleet);
@@ -164,10 +166,13 @@ mod tests {
                 ("AnomalousInstances", 900, 2.0),
                 ("InstancesScored", 900, 2.0),
                 ("MaxAnomalyScore", 900, scored(900, 3.0).score.value()),
+                ("AnomalousInstances", 1200, 0.0),
+                ("InstancesScored", 1200, 1.0),
+                ("MaxAnomalyScore", 1200, scored(1200, 2.0).score.value()),
                 ("InstancesSkipped", 1200, 1.0),
             ]
         );
-        assert_eq!(datums.len() - fleet_values(&datums).len(), 2 * 3);
+        assert_eq!(datums.len() - fleet_values(&datums).len(), 2 * 4);
         assert!(datums.iter().all(|datum| datum.metric.is_per_instance() == datum.instance.is_some()));
     }
 

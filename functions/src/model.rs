@@ -273,7 +273,7 @@ mod tests {
             (CURRENT, vec![(CURRENT, to_one.clone().into())], "s3://my-models/models/one.safetensors does not exist"),
             (CURRENT, vec![(CURRENT, to_one.into()), (ONE, damaged)], "damaged"),
             (CURRENT, vec![(CURRENT, other.into()), (ONE, bytes.clone())], "has the checksum"),
-            (CURRENT, vec![(CURRENT, bytes)], "s3://my-models/models/current has 30"),
+            (CURRENT, vec![(CURRENT, bytes)], "bytes, more than the 4096 allowed"),
             (
                 CURRENT,
                 vec![(CURRENT, b"models/one.safetensors".to_vec())],

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use deepguard::Phase;
+use deepguard::residual::Channel;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -75,6 +76,8 @@ pub struct Anomaly {
     pub expected: f64,
     /// How far from it would have been 1.0.
     pub tolerance: f64,
+    /// What is unusual: the [channel](deepguard::residual::Channel) with the highest score, or that the value is `frozen`.
+    pub channel: &'static str,
     /// Whether the instance was judged by its own history alone.
     pub phase: Phase,
 }
@@ -91,6 +94,7 @@ impl Instances {
             observed: scored.observed,
             expected: scored.expected,
             tolerance: scored.tolerance,
+            channel: scored.channel.map_or("frozen", Channel::name),
             phase: scored.phase,
         };
         Self {

@@ -33,7 +33,10 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
         ("threshold", format!("{} times the usual error is a score of 1.0", card.threshold)),
         (
             "borrowed usual",
-            format!("{:.2?} times the scale, by channel, for instances too young to have their own", card.borrowed_usual),
+            format!(
+                "{:.2?} times the scale, by channel, for instances too young to have their own",
+                card.borrowed_usual
+            ),
         ),
         (
             "trained",

@@ -40,7 +40,7 @@ enum Command {
     /// Measure how well a model's kind detects: on NAB and on injected faults, beside other detectors.
     ///
     /// Trains networks like the artifact's on one half of NAB's files and scores the other half, several times. Writes a report
-    /// with tables and pictures, a model card, and the scores in NAB's own format.
+    /// with tables and pictures, and the scores in NAB's own format.
     Evaluate {
         #[command(flatten)]
         model: ModelArgs,
@@ -58,6 +58,9 @@ enum Command {
         /// The folder to write into.
         #[arg(long, value_name = "DIR", default_value = "evaluation")]
         out: PathBuf,
+        /// A file to write the model card to, in Markdown.
+        #[arg(long, value_name = "FILE")]
+        card: Option<PathBuf>,
     },
     /// Show what an artifact holds.
     Inspect {
@@ -170,14 +173,14 @@ struct TrainArgs {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Train(args) => train(args),
-        Command::Evaluate { model, nab, seeds, folds: _, quick, out } => {
+        Command::Evaluate { model, nab, seeds, folds: _, quick, out, card } => {
             let artifact = model.load()?;
             let plan = evaluate::Plan {
                 seeds: if quick { 0 } else { seeds },
-                generated: train::GENERATED,
+                generated: artifact.card().training.generated as u64,
                 epochs: artifact.card().training.epochs,
             };
-            evaluate::evaluate(artifact, &nab.locate()?, &plan, &out, stopped()?.as_ref())
+            evaluate::evaluate(artifact, &nab.locate()?, &plan, &out, card.as_deref(), stopped()?.as_ref())
         }
         Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),
         Command::Publish { model, to } => publish::publish(&model.read()?, &to),

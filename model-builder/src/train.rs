@@ -189,7 +189,12 @@ pub(crate) fn train(
 const MEASURED_DAYS: i64 = 6;
 
 /// The artifact, with the errors and the usual residuals that the trained network has on its own training data.
-fn measured(sources: &[Source], weights: [Weights; LAYERS], mut training: Training, options: &Options) -> Result<Artifact> {
+fn measured(
+    sources: &[Source],
+    weights: [Weights; LAYERS],
+    mut training: Training,
+    options: &Options,
+) -> Result<Artifact> {
     // Anything borrowed does for this first look: it is what the look is for.
     let nothing = [f64::MIN_POSITIVE; CHANNELS];
     let first = Artifact::new(options.shape, weights.clone(), options.threshold, nothing, training.clone())?;
@@ -319,3 +324,149 @@ fn one_cycle(done: usize, total: usize, peak: f32) -> f32 {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use deepguard::series::DAY;
+
+    use super::*;
+
+    /// Two generated machines, and one as if from a file, of which `days` days are kept.
+    fn sources(days: usize) -> Vec<Source> {
+        let mut sources = Source::generated(3).unwrap();
+        for source in &mut sources {
+            source.series = source.series.slice(0..days * DAY);
+            source.windows = 150;
+        }
+        (sources[0].name, sources[0].sha256) = ("realAWSCloudwatch/a.csv".into(), "00".into());
+        sources
+    }
+
+    fn options(seed: u64, epochs: usize) -> Options {
+        let shape = Shape { window: 8, hidden: 4, bottleneck: 2 };
+        Options { seed, epochs, batch: 64, learning_rate: 1e-2, threshold: 1.05, shape, date: "2026-01-31".into() }
+    }
+
+    fn trained(seed: u64, epochs: usize) -> Artifact {
+        train(&sources(4), &options(seed, epochs), &AtomicBool::new(false), |_| ()).unwrap()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        let bytes = |seed| trained(seed, 1).to_bytes().unwrap();
+        assert_eq!(bytes(1), bytes(1));
+        assert_ne!(bytes(1), bytes(2));
+    }
+
+    #[test]
+    fn it_learns_and_records_what_from() {
+        let (short, long) = (trained(1, 1), trained(1, 8));
+        let (before, after) = (short.card().training.loss, long.card().training.loss);
+        assert!(after < before - 0.2, "loss {before} after one epoch, {after} after eight");
+        let Training { files, generated, windows, seed, epochs, .. } = &long.card().training;
+        assert_eq!((*generated, *windows, *seed, *epochs), (2, 3 * 150 * RESOLUTIONS.len(), 1, 8));
+        let expected = TrainedOn { name: "realAWSCloudwatch/a.csv".into(), sha256: "00".into(), datapoints: 4 * DAY };
+        assert_eq!(*files, [expected]);
+        assert_eq!(long.card().threshold, 1.05);
+    }
+
+    #[test]
+    fn what_is_lent_is_what_most_days_stay_under() {
+        let artifact = trained(1, 2);
+        let detector = Detector::new(artifact.clone(), deepguard::model::device());
+        let mut usual = [const { Vec::new() }; CHANNELS];
+        for source in sources(4) {
+            let mut watch = Watch::default();
+            detector.follow(&source.series, &mut watch, source.series.end());
+            let baseline = watch.baseline.unwrap();
+            for (index, channel) in Channel::ALL.into_iter().enumerate() {
+                let unit = channel.unit(baseline.scale(channel));
+                usual[index].extend(watch.memory.largest(index).0.map(|largest| largest / unit));
+            }
+        }
+        for (lent, usual) in artifact.card().borrowed_usual.iter().zip(usual) {
+            // Three sources of four days, on the first of which nothing was scored, and the last of which is not over.
+            assert_eq!(usual.len(), 3 * 2);
+            let under = usual.iter().filter(|usual| *usual <= lent).count();
+            assert_eq!(under, 1 + (5.0 * BORROWED_QUANTILE) as usize, "{lent} of {usual:?}");
+        }
+    }
+
+    #[test]
+    fn it_stops_when_asked_to() {
+        let stop = AtomicBool::new(false);
+        let mut batches = 0;
+        let error = train(&sources(4), &options(1, 50), &stop, |progress| {
+            batches = progress.done;
+            stop.store(progress.done == 3, Ordering::Relaxed);
+        });
+        assert!(format!("{:#}", error.unwrap_err()).contains("interrupted after 3 of"));
+        assert_eq!(batches, 3);
+    }
+
+    #[test]
+    fn nothing_to_learn_from_is_told_before_training() {
+        for sources in [sources(1), vec![]] {
+            let mut batches = 0;
+            let trained = train(&sources, &options(1, 1), &AtomicBool::new(false), |_| batches += 1);
+            let error = format!("{:#}", trained.unwrap_err());
+            assert!(error.contains("no windows to train on: give more or longer files"), "{error}");
+            assert_eq!(batches, 0);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_told_before_training() {
+        let wrong: [fn(&mut Options); 7] = [
+            |options| options.epochs = 0,
+            |options| options.batch = 0,
+            |options| options.shape.window = 1,
+            |options| options.shape.hidden = 0,
+            |options| options.shape.bottleneck = 1001,
+            |options| options.threshold = f64::NAN,
+            |options| options.threshold = 0.0,
+        ];
+        let sources = sources(4);
+        for (index, spoil) in wrong.into_iter().enumerate() {
+            let mut options = options(1, 1);
+            spoil(&mut options);
+            let mut batches = 0;
+            let trained = train(&sources, &options, &AtomicBool::new(false), |_| batches += 1);
+            assert!(trained.is_err() && batches == 0, "case {index}: {batches} batches");
+        }
+    }
+
+    #[test]
+    fn windows_are_of_both_resolutions_and_of_days_with_a_baseline() {
+        let Source { series, .. } = &sources(3)[1];
+        let mut windows = Windows::new(8, 200);
+        sample(series, 100, &mut ChaCha8Rng::seed_from_u64(1), &mut windows);
+        assert_eq!(windows.len(), 100 * RESOLUTIONS.len());
+        let visible = (0..windows.len()).map(|index| windows.visible_fraction(index));
+        assert!(visible.min_by(f64::total_cmp) > Some(0.99), "none reaches into a time before the series");
+    }
+
+    #[test]
+    fn the_newest_datapoints_are_hidden_most_and_none_is_always_seen() {
+        let Source { series, .. } = &sources(4)[1];
+        let mut windows = Windows::new(8, 4000);
+        sample(series, 2000, &mut ChaCha8Rng::seed_from_u64(1), &mut windows);
+        let mut seen = disguised(&windows, &mut ChaCha8Rng::seed_from_u64(1));
+        let mut hidden = [0.0; 8];
+        for [_, visible] in seen.iter_mut() {
+            visible.iter().zip(&mut hidden).for_each(|(&visible, hidden)| *hidden += f64::from(1.0 - visible));
+        }
+        // Of 0 to 4 newest, equally likely, slot 7 is among them four times in five, slot 3 and older never.
+        for (slot, among_newest) in [0.0, 0.0, 0.0, 0.0, 0.2, 0.4, 0.6, 0.8].into_iter().enumerate() {
+            let expected = among_newest + (1.0 - among_newest) * HIDDEN;
+            let found = hidden[slot] / windows.len() as f64;
+            assert!((found - expected).abs() < 0.03, "slot {slot} is hidden in {found:.3}, not {expected:.3}");
+        }
+    }
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let rates: Vec<f32> = (0..100).map(|done| one_cycle(done, 100, 1.0)).collect();
+        assert!(rates[..30].is_sorted() && rates[30..].iter().rev().is_sorted());
+        assert!((rates[0] - 0.04).abs() < 1e-6 && (rates[30] - 1.0).abs() < 1e-6 && rates[99] < 0.01);
+    }
+}

@@ -81,9 +81,12 @@ impl Profile {
     /// the same job.
     pub fn nearest(&self, time: i64, value: f64) -> f64 {
         let centres = (-LENIENCE..=LENIENCE).map(|slots| self.at(time + slots * PERIOD).centre);
-        centres.fold(self.at(time).centre, |best, centre| {
-            if (value - centre).abs() < (value - best).abs() { centre } else { best }
-        })
+        centres.fold(
+            self.at(time).centre,
+            |best, centre| {
+                if (value - centre).abs() < (value - best).abs() { centre } else { best }
+            },
+        )
     }
 
     /// What is usual at `time` (seconds since 1970).

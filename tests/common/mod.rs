@@ -40,3 +40,16 @@ pub(crate) fn followed(detector: &Detector, datapoints: &[Datapoint]) -> Vec<Sco
     let series = series(datapoints);
     detector.follow(&series, &mut Watch::default(), series.end())
 }
+
+/// A machine with spikes, a value that stays (each time for longer), missing datapoints, and gaps shorter and longer than a window.
+pub(crate) fn eventful(days: i64) -> Vec<Datapoint> {
+    let spiked = |slot: i64, cpu: f64| if slot % 331 < 4 { cpu + 25.0 * noise(slot as u64 / 331) } else { cpu };
+    let frozen = |slot: i64, cpu: f64| if slot % 650 < 40 + slot / 650 * 80 { 12.5 } else { cpu };
+    let broken = |slot: i64, cpu: f64| if (1500..1510).contains(&slot) { 99.0 } else { cpu };
+    let mut datapoints = machine(days, |slot, cpu| broken(slot, frozen(slot, spiked(slot, cpu))));
+    datapoints.retain(|point| {
+        let slot = point.time / PERIOD;
+        slot % 89 != 0 && !(700..740).contains(&slot) && !(1000..1160).contains(&slot)
+    });
+    datapoints
+}

@@ -1,6 +1,6 @@
 //! The detector: an AWS Lambda function that scores the CPU of EC2 instances.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use functions::cloudwatch::CloudWatch;
 use functions::detect::{Detection, RunError};
@@ -37,7 +37,10 @@ async fn main() -> Result<(), Error> {
     // Never contended: Lambda sends a process one event at a time.
     let detection = &Mutex::new(detection);
     let run = |event: LambdaEvent<Value>| async move {
-        let summary = detection.lock().await.run(&event.payload, Timestamp::now()).await?;
+        let mut detection = detection.lock().await;
+        let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        detection.set_deadline(Instant::now() + left);
+        let summary = detection.run(&event.payload, Timestamp::now()).await?;
         log::summary(&summary, &event.context.request_id, Timestamp::now());
         Ok::<_, Diagnostic>(summary)
     };

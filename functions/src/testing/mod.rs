@@ -38,7 +38,7 @@ pub(crate) fn pointer(key: &str, artifact: &Artifact) -> String {
     serde_json::json!({ "key": key, "sha256": artifact.checksum(), "published": "2026-01-15" }).to_string()
 }
 
-/// A datapoint at `time` with this score.
+/// A datapoint at `time` with this score, higher than any before it.
 pub(crate) fn scored(time: i64, score: f64) -> Scored {
     Scored {
         time,
@@ -52,4 +52,9 @@ pub(crate) fn scored(time: i64, score: f64) -> Scored {
         surpasses: true,
         phase: deepguard::Phase::Own,
     }
+}
+
+/// A datapoint at `time` with this score, in an episode that has been worse.
+pub(crate) fn lasting(time: i64, score: f64) -> Scored {
+    Scored { surpasses: false, ..scored(time, score) }
 }

@@ -56,20 +56,20 @@ pub(crate) fn bootstrap(
     Some(Interval { estimate, low: at((1.0 - CONFIDENCE) / 2.0)?, high: at((1.0 + CONFIDENCE) / 2.0)? })
 }
 
-/// The mean of `ours - theirs`, unit by unit. `None` where the units are none or not the same number.
-pub(crate) fn mean_difference(ours: &[f64], theirs: &[f64], resamples: usize, seed: u64) -> Option<Interval> {
-    if ours.len() != theirs.len() {
-        return None;
-    }
-    bootstrap(ours.len(), resamples, seed, |chosen| {
-        chosen.iter().map(|&unit| ours[unit] - theirs[unit]).sum::<f64>() / chosen.len() as f64
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The mean of `ours - theirs`, unit by unit. `None` where the units are none or not the same number.
+    fn mean_difference(ours: &[f64], theirs: &[f64], resamples: usize, seed: u64) -> Option<Interval> {
+        if ours.len() != theirs.len() {
+            return None;
+        }
+        bootstrap(ours.len(), resamples, seed, |chosen| {
+            chosen.iter().map(|&unit| ours[unit] - theirs[unit]).sum::<f64>() / chosen.len() as f64
+        })
+    }
 
     #[test]
     fn two_units_give_the_interval_that_can_be_counted() {

@@ -41,7 +41,7 @@ use peers::PEERS;
 /// Folds of NAB's files: a network is trained on one and scores the other.
 const FOLDS: usize = 2;
 /// Generated machines of each kind, and faults of each kind on each machine.
-const EACH: u64 = 4;
+const EACH: u64 = 6;
 const ONSETS: u64 = 3;
 
 /// How much is evaluated.
@@ -95,11 +95,18 @@ impl Networks {
     }
 }
 
-/// Evaluates, and writes the report into the folder `out`.
+/// Evaluates, and writes the report into the folder `out` and the model card to `card`.
 ///
 /// # Errors
 /// Where NAB cannot be read, a training fails, something cannot be written, or `stop` is set.
-pub(crate) fn evaluate(artifact: Artifact, nab: &Nab, plan: &Plan, out: &Path, stop: &AtomicBool) -> Result<()> {
+pub(crate) fn evaluate(
+    artifact: Artifact,
+    nab: &Nab,
+    plan: &Plan,
+    out: &Path,
+    card: Option<&Path>,
+    stop: &AtomicBool,
+) -> Result<()> {
     let entries = corpus::load(nab)?;
     let networks = match plan.seeds {
         0 => vec![Networks { name: "DeepGuard".into(), folds: vec![artifact.clone()] }],
@@ -109,7 +116,7 @@ pub(crate) fn evaluate(artifact: Artifact, nab: &Nab, plan: &Plan, out: &Path, s
         0 => vec![("generated machines", inject::generated(EACH, 1))],
         _ => vec![
             ("generated machines", inject::generated(EACH, ONSETS)),
-            ("clean parts of the development files", inject::clean_parts(&entries, 1)),
+            ("clean parts of the development files", inject::clean_parts(&entries, ONSETS)),
         ],
     };
     let bare = || Detector::without_network(artifact.clone(), device());
@@ -173,7 +180,7 @@ pub(crate) fn evaluate(artifact: Artifact, nab: &Nab, plan: &Plan, out: &Path, s
         benches: compared,
         entries,
     };
-    findings.write(out)
+    findings.write(out, card)
 }
 
 /// Trains a network for each seed and fold, with the artifact's shape and threshold.

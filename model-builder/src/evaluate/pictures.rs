@@ -23,12 +23,14 @@ const CURVE: usize = 400;
 const CURVE_RATES: [f64; 9] = [0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 4.0];
 
 impl Findings {
-    /// Writes tables, pictures and report into the folder `out`, and the scores in NAB's own format below it.
-    pub(super) fn write(&self, out: &Path) -> Result<()> {
+    /// Writes tables, pictures and report into the folder `out`, the scores in NAB's own format below it, and the model card.
+    pub(super) fn write(&self, out: &Path, card: Option<&Path>) -> Result<()> {
         std::fs::create_dir_all(out)?;
         let report = self.report(out)?;
         report.write(out)?;
-        write_whole(&out.join("model-card.md"), self.model_card()?.markdown(None).as_bytes())?;
+        if let Some(card) = card {
+            write_whole(card, self.model_card()?.markdown(None).as_bytes())?;
+        }
         self.write_results(&out.join("results"))?;
         for table in self.summary()? {
             println!("{table}");
@@ -128,8 +130,10 @@ impl Findings {
 
     fn curves(&self, out: &Path) -> Result<Picture> {
         let indices = self.group(Group::Ec2);
+        // Of the simple rules, the two that differ most: more lines than colours cannot be told apart.
+        let left_out: Vec<&str> = self.peers[1..self.peers.len() - 1].iter().map(|run| run.name.as_str()).collect();
         let (mut roc, mut precision) = (Vec::new(), Vec::new());
-        for (name, runs) in self.contestants(&indices) {
+        for (name, runs) in self.contestants(&indices).into_iter().filter(|(name, _)| !left_out.contains(&name.as_str())) {
             let Some(ranking) = Ranking::of(self.rows_of(runs[0], &indices).map(|(score, labelled, _)| (score, labelled))) else {
                 continue;
             };

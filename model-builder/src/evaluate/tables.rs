@@ -3,7 +3,7 @@
 use anyhow::Result;
 use deepguard::series::PERIOD;
 
-use super::bootstrap::{Interval, bootstrap, mean_difference};
+use super::bootstrap::{Interval, bootstrap};
 use super::corpus::{Entry, Run};
 use super::inject::{Bench, Outcome};
 use super::measures::{Alarms, Confusion, Proxy, Ranking};
@@ -286,13 +286,13 @@ impl Findings {
         }
         for compared in &self.benches {
             for rate in RATES {
-                let by_machine = |outcome: &Outcome| compared.by_machine(outcome, rate);
-                let without = by_machine(&compared.without);
-                let ours: Vec<Vec<f64>> = compared.ours.iter().map(by_machine).collect();
-                let mean: Vec<f64> = (0..without.len())
-                    .map(|machine| ours.iter().map(|seed| seed[machine]).sum::<f64>() / ours.len() as f64)
-                    .collect();
-                let interval = mean_difference(&mean, &without, RESAMPLES, SEED);
+                let without = compared.by_machine(&compared.without, rate);
+                let ours: Vec<_> = compared.ours.iter().map(|outcome| compared.by_machine(outcome, rate)).collect();
+                let difference = |chosen: &[usize]| {
+                    let mean = ours.iter().map(|seed| eight(seed, chosen)).sum::<f64>() / ours.len() as f64;
+                    mean - eight(&without, chosen)
+                };
+                let interval = bootstrap(compared.bench.machines.len(), RESAMPLES, SEED, difference);
                 let name = format!("% of the eight faults found at {rate} false alarms a week, {}", compared.name);
                 found.extend(interval.map(|interval| (name, interval)));
             }
@@ -337,16 +337,18 @@ impl Compared {
         outcomes.iter().map(of).collect()
     }
 
-    /// Percent of the eight faults that are found on each machine.
-    fn by_machine(&self, outcome: &Outcome, rate: f64) -> Vec<f64> {
+    /// For each machine and each of the eight faults: cases that are found, and cases.
+    fn by_machine(&self, outcome: &Outcome, rate: f64) -> Vec<[(u32, u32); Fault::EIGHT.len()]> {
         let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
-        let of = |machine: usize| {
-            let cases = self.bench.cases.iter().zip(&found);
-            let own = cases.filter(|(case, _)| case.machine == machine && Fault::EIGHT.contains(&case.fault));
-            let hits: Vec<bool> = own.map(|(_, found)| found.is_some()).collect();
-            100.0 * hits.iter().filter(|hit| **hit).count() as f64 / hits.len().max(1) as f64
-        };
-        (0..self.bench.machines.len()).map(of).collect()
+        let mut counts = vec![[(0, 0); Fault::EIGHT.len()]; self.bench.machines.len()];
+        for (case, found) in self.bench.cases.iter().zip(found) {
+            if let Some(fault) = Fault::EIGHT.iter().position(|fault| *fault == case.fault) {
+                let (hits, cases) = &mut counts[case.machine][fault];
+                *hits += u32::from(found.is_some());
+                *cases += 1;
+            }
+        }
+        counts
     }
 
     /// What is found of each fault at a rate of false alarms.
@@ -440,6 +442,17 @@ impl Compared {
             strong: vec![0],
         }
     }
+}
+
+/// Percent found, mean over the eight faults, on the machines that are chosen.
+fn eight(machines: &[[(u32, u32); Fault::EIGHT.len()]], chosen: &[usize]) -> f64 {
+    let percent = |fault: usize| {
+        let counts = chosen.iter().map(|&machine| machines[machine][fault]);
+        let (hits, cases) = counts.fold((0, 0), |(hits, cases), (found, all)| (hits + found, cases + all));
+        (cases > 0).then(|| 100.0 * f64::from(hits) / f64::from(cases))
+    };
+    let found: Vec<f64> = (0..Fault::EIGHT.len()).filter_map(percent).collect();
+    found.iter().sum::<f64>() / found.len() as f64
 }
 
 fn mean_over(faults: &[Fault], of: impl Fn(Fault) -> Option<f64>) -> f64 {

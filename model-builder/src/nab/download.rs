@@ -116,13 +116,15 @@ mod tests {
 
     /// Labels with an entry for each file, and one that is not used.
     fn labels(unused: u32) -> Vec<u8> {
-        let mut all: BTreeMap<&str, Value> = files().filter(|(name, _)| is_labelled(name)).map(|(name, _)| (name, Value::from(vec![4242]))).collect();
+        let mut all: BTreeMap<&str, Value> =
+            files().filter(|(name, _)| is_labelled(name)).map(|(name, _)| (name, Value::from(vec![4242]))).collect();
         all.insert("unused", unused.into());
         serde_json::to_vec_pretty(&all).unwrap()
     }
 
     fn pinned() -> [Pinned; 2] {
-        let used: BTreeMap<&str, Value> = files().filter(|(name, _)| is_labelled(name)).map(|(name, _)| (name, Value::from(vec![4242]))).collect();
+        let used: BTreeMap<&str, Value> =
+            files().filter(|(name, _)| is_labelled(name)).map(|(name, _)| (name, Value::from(vec![4242]))).collect();
         let sha256 = hex_sha256(&serde_json::to_vec(&used).unwrap());
         [
             Pinned { path: DATA.into(), sha256: hex_sha256(ROWS), check: check_file },
