@@ -33,6 +33,8 @@ const FROZEN: f64 = 1.5;
 /// The score of a frozen instance.
 const FROZEN_SCORE: Score = Score(1.1);
 
+/// From this many days on, the largest one is passed over.
+const ROBUST_DAYS: usize = 4;
 /// How much of the spread of the days' largest errors is added to what is usual ...
 const SPREAD: f64 = 0.5;
 /// ... and how much of it at most, as a logarithm.
@@ -68,21 +70,21 @@ impl Rule {
 
     /// The error that is usual, given the largest errors of the last days.
     ///
-    /// It is the second largest, so that one bad day does not make its like usual, and above it half of the spread of the
-    /// other days (standard deviation of their logarithms), a tenth at most: where days differ, a larger one is to be
-    /// expected. Of one or two days it is the largest, and that tenth.
+    /// It is the largest, from the fourth day on the second largest, so that one bad day does not make its like usual; and
+    /// above that half of the spread of the other days (standard deviation of their logarithms), a tenth at most: where
+    /// days differ, a larger one is to be expected.
     pub fn usual(&self, channel: Channel, days: impl Iterator<Item = f64>) -> f64 {
         let mut largest: Vec<f64> = days.collect();
         largest.sort_unstable_by(|a, b| b.total_cmp(a));
-        let floor = self.floor(channel);
-        let above = |error: f64, spread: f64| (error + floor) * spread.min(MOST_SPREAD).exp() - floor;
         match largest.as_slice() {
             [] => 0.0,
-            [_, rest @ ..] if rest.len() >= 2 => {
+            [_, rest @ ..] if rest.len() + 1 >= ROBUST_DAYS => {
+                let floor = self.floor(channel);
                 let logarithms: Vec<f64> = rest.iter().map(|error| (error + floor).ln()).collect();
-                above(rest[0], SPREAD * deviation(&logarithms))
+                let spread = SPREAD * deviation(&logarithms);
+                (rest[0] + floor) * spread.min(MOST_SPREAD).exp() - floor
             }
-            [largest, ..] => above(*largest, MOST_SPREAD),
+            [largest, ..] => *largest,
         }
     }
 
@@ -142,14 +144,12 @@ mod tests {
         let rule = Rule::new(1.05, 1.0, 0);
         let usual = |channel, days: &[f64]| rule.usual(channel, days.iter().copied());
         assert_eq!(usual(SPIKE, &[]), 0.0);
-        let tenth = 0.1f64.exp();
-        assert!((usual(SPIKE, &[2.0, 9.0]) / 9.0 - tenth).abs() < 1e-3, "of two days, the larger");
-        assert!((usual(SPIKE, &[2.0, 9.0, 2.0]) - 2.0).abs() < 1e-9);
+        assert_eq!(usual(SPIKE, &[2.0, 9.0, 2.0]), 9.0);
         assert!((usual(SPIKE, &[2.0, 9.0, 2.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((usual(Channel::Habit, &[2.0, 9.0, 2.0, 2.0]) - 2.0).abs() < 1e-9);
         let (alike, different) = (usual(SPIKE, &[9.0, 4.0, 3.9, 3.8]), usual(SPIKE, &[9.0, 4.0, 1.0, 0.2]));
         assert!(alike > 4.0 && alike < 4.1, "{alike}");
-        assert!((different / 4.0 - tenth).abs() < 1e-3, "{different}: no more than a tenth is added");
+        assert!((different / 4.0 - 0.1f64.exp()).abs() < 1e-3, "{different}: no more than a tenth is added");
     }
 
     #[test]

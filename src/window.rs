@@ -176,6 +176,7 @@ mod tests {
         assert_eq!(windows.values()[5], 0.0);
         windows.hide_newest();
         assert_eq!(windows.visible()[7], 0.0);
+        assert_eq!(windows.present, [true, true, true, true, true, false, true, true], "hidden is not missing");
         assert_eq!(windows.visible_fraction(0), 6.0 / 7.0);
     }
 

@@ -341,7 +341,8 @@ fn what_hardly_moves_is_no_alarm_and_a_step_of_it_is() {
 #[test]
 fn extremes_are_finite_and_what_is_always_so_is_no_alarm() {
     let detector = detector();
-    let machines: [(&str, fn(i64, f64) -> f64); 8] = [
+    type Machine = fn(i64, f64) -> f64;
+    let machines: [(&str, Machine); 8] = [
         ("a square wave", |slot, _| if slot / 12 % 2 == 0 { 20.0 } else { 60.0 }),
         ("from nothing to everything", |slot, _| if slot / 7 % 2 == 0 { 0.0 } else { 100.0 }),
         ("every other slot", |slot, _| f64::from(u8::from(slot % 2 == 0)) * 100.0),

@@ -96,7 +96,12 @@ fn generated(seed: u64, now: Timestamp) -> Result<Vec<Instance>> {
         Ok(Instance {
             instance: instance_id(&machine.name),
             expected: if anomaly_start.is_some() { Expected::Anomaly } else { Expected::Quiet },
-            note: if anomaly_start.is_some() { "as busy as at its peak, at an hour at which it never is" } else { "as always" }.into(),
+            note: if anomaly_start.is_some() {
+                "as busy as at its peak, at an hour at which it never is"
+            } else {
+                "as always"
+            }
+            .into(),
             source: machine.name,
             anomaly_start,
             datapoints: machine.datapoints,

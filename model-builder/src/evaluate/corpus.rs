@@ -160,5 +160,9 @@ pub(crate) fn with_peer(peer: &Peer, entries: &[Entry]) -> Run {
             gated: gated.iter().map(|&score| if score.is_finite() { share(score) } else { 0.0 }).collect(),
         })
     };
-    Run { name: peer.name.into(), threshold: peer.fixed_threshold.map(share), files: scores.iter().map(judged).collect() }
+    Run {
+        name: peer.name.into(),
+        threshold: peer.fixed_threshold.map(share),
+        files: scores.iter().map(judged).collect(),
+    }
 }

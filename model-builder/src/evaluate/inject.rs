@@ -88,7 +88,9 @@ pub(crate) fn generated(each: u64, onsets: u64) -> Bench {
 /// The longest parts without a label of the development files, where they are long enough.
 pub(crate) fn clean_parts(entries: &[Entry], onsets: u64) -> Bench {
     let machine = |(index, entry): (usize, &Entry)| {
-        if !entry.file.is_development() || entry.labels.is_none() || entry.file.slots().iter().any(|row| row.datapoints.len() > 1)
+        if !entry.file.is_development()
+            || entry.labels.is_none()
+            || entry.file.slots().iter().any(|row| row.datapoints.len() > 1)
         {
             return None;
         }
@@ -194,7 +196,12 @@ impl Bench {
 
     /// False alarms per week of the machines that `wanted` chooses, above `threshold`: once two weeks of history are there,
     /// and before that.
-    pub(crate) fn false_alarms(&self, outcome: &Outcome, threshold: f64, wanted: impl Fn(&Machine) -> bool) -> [f64; 2] {
+    pub(crate) fn false_alarms(
+        &self,
+        outcome: &Outcome,
+        threshold: f64,
+        wanted: impl Fn(&Machine) -> bool,
+    ) -> [f64; 2] {
         let chosen = || self.machines.iter().zip(&outcome.machines).filter(|(machine, _)| wanted(machine));
         let count = |scores: &[f64]| scores.iter().filter(|score| **score > threshold).count();
         let settled: usize = chosen().map(|(_, seen)| count(&seen.clean[SETTLED * DAY..])).sum();
@@ -206,7 +213,8 @@ impl Bench {
 
     /// Whether each case is found above `threshold`, and after how many slots.
     pub(crate) fn found(&self, outcome: &Outcome, threshold: f64) -> Vec<Option<usize>> {
-        let first = |scores: &Vec<(usize, f64)>| scores.iter().find(|(_, score)| *score > threshold).map(|(slots, _)| *slots);
+        let first =
+            |scores: &Vec<(usize, f64)>| scores.iter().find(|(_, score)| *score > threshold).map(|(slots, _)| *slots);
         outcome.cases.iter().map(first).collect()
     }
 }
@@ -220,7 +228,14 @@ impl Machine {
 /// The scores that are higher than all before them.
 fn rising(scores: impl Iterator<Item = (usize, f64)>) -> Vec<(usize, f64)> {
     let mut highest = f64::MIN_POSITIVE;
-    scores.filter(|(_, score)| *score > highest && { highest = *score; true }).collect()
+    scores
+        .filter(|(_, score)| {
+            *score > highest && {
+                highest = *score;
+                true
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

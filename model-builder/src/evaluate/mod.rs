@@ -124,8 +124,10 @@ pub(crate) fn evaluate(
     let labelled: Vec<usize> = (0..entries.len()).filter(|&index| entries[index].labels.is_some()).collect();
     let machines: usize = benches.iter().map(|(_, bench)| bench.machines.len()).sum();
     let bar = bar("series", (networks.len() + 1) * (labelled.len() + machines))?;
-    let jobs: Vec<(Option<&Networks>, usize)> =
-        std::iter::once(None).chain(networks.iter().map(Some)).flat_map(|of| labelled.iter().map(move |&index| (of, index))).collect();
+    let jobs: Vec<(Option<&Networks>, usize)> = std::iter::once(None)
+        .chain(networks.iter().map(Some))
+        .flat_map(|of| labelled.iter().map(move |&index| (of, index)))
+        .collect();
     let judged = parallel(&jobs, stop, |&(networks, index)| {
         let detector = networks.map_or_else(bare, |networks| networks.unseen_by(index));
         let judged = entries[index].judge(&detector);
@@ -211,7 +213,9 @@ fn train_folds(entries: &[Entry], artifact: &Artifact, plan: &Plan, stop: &Atomi
     })?;
     bar.finish_and_clear();
     let folds = trained.chunks(FOLDS).zip(1..);
-    Ok(folds.map(|(folds, seed): (_, u64)| Networks { name: format!("DeepGuard, seed {seed}"), folds: folds.to_vec() }).collect())
+    Ok(folds
+        .map(|(folds, seed): (_, u64)| Networks { name: format!("DeepGuard, seed {seed}"), folds: folds.to_vec() })
+        .collect())
 }
 
 fn bar(unit: &str, length: usize) -> Result<ProgressBar> {

@@ -61,22 +61,23 @@ impl Findings {
         nab = nab.picture(self.curves(out)?).picture(self.errors(out)?);
         sections.push(nab);
         for compared in &self.benches {
-            let mut section = Section::new(format!("Injected faults: {}", compared.name)).table(compared.faults(RATES[0]));
+            let mut section =
+                Section::new(format!("Injected faults: {}", compared.name)).table(compared.faults(RATES[0]));
             section = section.picture(compared.fault_picture(out)?).picture(compared.rate_picture(out)?);
             section = section.table(compared.faults(RATES[1])).table(compared.false_alarms()).table(compared.delays());
             sections.push(section);
         }
         sections.push(
-            Section::new("What the network adds").table(self.difference_table()?).picture(self.difference_picture(out)?),
+            Section::new("What the network adds")
+                .table(self.difference_table()?)
+                .picture(self.difference_picture(out)?),
         );
         let mut files = Section::new("The EC2 files, one by one").table(self.nab_by_file(Group::Ec2)?);
         for (&index, scored) in &self.scored {
             files = files.picture(self.file_picture(index, scored, out)?);
         }
         sections.push(files);
-        sections.push(
-            Section::new("More").table(self.nab_by_file(Group::Development)?).table(self.proxies()),
-        );
+        sections.push(Section::new("More").table(self.nab_by_file(Group::Development)?).table(self.proxies()));
         Ok(Report { title: "DeepGuard, evaluated".into(), subtitle: self.subtitle(), sections })
     }
 
@@ -110,7 +111,8 @@ impl Findings {
             .filter(|&index| self.entries[index].labels.as_ref().is_some_and(|labels| labels.windows.is_empty()))
             .collect();
         let contestants = self.contestants(&quiet);
-        let with_threshold: Vec<_> = contestants.iter().filter(|(_, runs)| runs.iter().all(|run| run.threshold.is_some())).collect();
+        let with_threshold: Vec<_> =
+            contestants.iter().filter(|(_, runs)| runs.iter().all(|run| run.threshold.is_some())).collect();
         let row = |&index: &usize| {
             let count = |run: &&Run| {
                 let judgement = run.files[index].as_ref()?;
@@ -122,7 +124,9 @@ impl Findings {
         Table {
             title: "Alarms on the files without anomalies".into(),
             note: "At the fixed threshold; 12 days each.".into(),
-            header: std::iter::once("file".to_string()).chain(with_threshold.iter().map(|(name, _)| name.clone())).collect(),
+            header: std::iter::once("file".to_string())
+                .chain(with_threshold.iter().map(|(name, _)| name.clone()))
+                .collect(),
             rows: quiet.iter().map(row).collect(),
             strong: Vec::new(),
         }
@@ -133,8 +137,12 @@ impl Findings {
         // Of the simple rules, the two that differ most: more lines than colours cannot be told apart.
         let left_out: Vec<&str> = self.peers[1..self.peers.len() - 1].iter().map(|run| run.name.as_str()).collect();
         let (mut roc, mut precision) = (Vec::new(), Vec::new());
-        for (name, runs) in self.contestants(&indices).into_iter().filter(|(name, _)| !left_out.contains(&name.as_str())) {
-            let Some(ranking) = Ranking::of(self.rows_of(runs[0], &indices).map(|(score, labelled, _)| (score, labelled))) else {
+        for (name, runs) in
+            self.contestants(&indices).into_iter().filter(|(name, _)| !left_out.contains(&name.as_str()))
+        {
+            let Some(ranking) =
+                Ranking::of(self.rows_of(runs[0], &indices).map(|(score, labelled, _)| (score, labelled)))
+            else {
                 continue;
             };
             let line = |points| Line { name: name.clone(), points, dashed: false };
@@ -162,7 +170,8 @@ impl Findings {
 
     fn errors(&self, out: &Path) -> Result<Picture> {
         let of = |inside: bool| {
-            let scored = self.scored.iter().flat_map(|(&index, scored)| scored.iter().map(move |scored| (index, scored)));
+            let scored =
+                self.scored.iter().flat_map(|(&index, scored)| scored.iter().map(move |scored| (index, scored)));
             let chosen = scored.filter(|(index, scored)| {
                 let windows = self.entries[*index].windows();
                 windows.iter().any(|window| window.contains(&scored.time)) == inside
@@ -189,7 +198,13 @@ impl Findings {
             }],
         };
         let rows: Vec<charts::Row> = self.differences()?.into_iter().map(row).collect();
-        charts::dots(&out.join("differences.png"), "With the network minus without it", "points, or percentage points", None, &rows)?;
+        charts::dots(
+            &out.join("differences.png"),
+            "With the network minus without it",
+            "points, or percentage points",
+            None,
+            &rows,
+        )?;
         Ok(Picture {
             file: "differences.png".into(),
             alt: "Differences with their 95 % intervals".into(),
@@ -199,7 +214,8 @@ impl Findings {
 
     fn file_picture(&self, index: usize, scored: &[Scored], out: &Path) -> Result<Picture> {
         let entry = &self.entries[index];
-        let by_time: std::collections::BTreeMap<i64, &Scored> = scored.iter().map(|scored| (scored.time, scored)).collect();
+        let by_time: std::collections::BTreeMap<i64, &Scored> =
+            scored.iter().map(|scored| (scored.time, scored)).collect();
         let points: Vec<_> = entry.series.datapoints().collect();
         let of = |value: &dyn Fn(&Scored) -> f64| -> Vec<Option<f64>> {
             points.iter().map(|point| by_time.get(&point.time).map(|scored| value(scored))).collect()
@@ -244,12 +260,15 @@ impl Findings {
         for (entry, judgement) in self.entries.iter().zip(&self.ours[0].files) {
             let Some(judgement) = judgement else { continue };
             let stamps: Vec<String> = entry.times.iter().map(|&time| stamp(time)).collect();
-            let rows = entry.file.datapoints.iter().zip(&stamps).zip(&judgement.gated).map(|((row, timestamp), &score)| ResultRow {
-                timestamp,
-                value: row.value,
-                score,
-                labelled: entry.windows().iter().any(|window| window.contains(&row.time)),
-            });
+            let rows =
+                entry.file.datapoints.iter().zip(&stamps).zip(&judgement.gated).map(|((row, timestamp), &score)| {
+                    ResultRow {
+                        timestamp,
+                        value: row.value,
+                        score,
+                        labelled: entry.windows().iter().any(|window| window.contains(&row.time)),
+                    }
+                });
             write_results(&results_path(folder, "DeepGuard", &entry.file.name)?, rows)?;
         }
         Ok(())
@@ -277,15 +296,31 @@ impl Findings {
                 ),
                 row("scaling", card.scaling.clone()),
                 row("threshold", format!("{} times what is usual; a score of 1.0", card.threshold)),
-                row("trained on", format!("{} files of NAB, {} generated machines", card.training.files.len(), card.training.generated)),
-                row("windows, passes, seed", format!("{}, {}, {}", card.training.windows, card.training.epochs, card.training.seed)),
+                row(
+                    "trained on",
+                    format!(
+                        "{} files of NAB, {} generated machines",
+                        card.training.files.len(),
+                        card.training.generated
+                    ),
+                ),
+                row(
+                    "windows, passes, seed",
+                    format!("{}, {}, {}", card.training.windows, card.training.epochs, card.training.seed),
+                ),
                 row("mean loss of the last pass", format!("{:.4}", card.training.loss)),
             ],
             ..Table::default()
         };
-        let mut measured = Section::new("How well it detects").paragraph(self.subtitle()).table(self.nab(Group::Ec2)?).table(self.nab(Group::Development)?);
+        let mut measured = Section::new("How well it detects")
+            .paragraph(self.subtitle())
+            .table(self.nab(Group::Ec2)?)
+            .table(self.nab(Group::Development)?);
         for compared in &self.benches {
-            measured = measured.table(compared.faults(RATES[0])).table(compared.faults(RATES[1])).table(compared.false_alarms());
+            measured = measured
+                .table(compared.faults(RATES[0]))
+                .table(compared.faults(RATES[1]))
+                .table(compared.false_alarms());
         }
         measured = measured.table(self.difference_table()?);
         let sections = vec![
@@ -298,7 +333,11 @@ impl Findings {
                 .paragraph("The artifact itself was trained on all files that it is reported on here; the figures are those of networks trained the same way that had not seen the file they score.")
                 .paragraph("The generated machines and their faults are our own. Sizes of three of the faults were set once after a detector without a network was seen to find too few of them; this detector was not run then."),
         ];
-        Ok(Report { title: "Model card of the default artifact".into(), subtitle: "Made by `model-builder evaluate`.".into(), sections })
+        Ok(Report {
+            title: "Model card of the default artifact".into(),
+            subtitle: "Made by `model-builder evaluate`.".into(),
+            sections,
+        })
     }
 }
 
@@ -315,14 +354,22 @@ impl Compared {
                 .iter()
                 .map(|(name, outcomes)| {
                     let values = self.detection(outcomes, RATES[0], &[fault]);
-                    Dot { series: name.clone(), value: values.iter().sum::<f64>() / values.len() as f64, interval: None }
+                    Dot {
+                        series: name.clone(),
+                        value: values.iter().sum::<f64>() / values.len() as f64,
+                        interval: None,
+                    }
                 })
                 .collect(),
         };
         let file = self.file("faults");
         let title = format!("Faults found at {} false alarm per machine and week: {}", RATES[0], self.name);
         charts::dots(&out.join(&file), &title, "% found", Some((0.0, 100.0)), &Fault::ALL.map(row))?;
-        Ok(Picture { file, alt: "Percent of each fault that each detector finds".into(), caption: "By fault. The last row is chance.".into() })
+        Ok(Picture {
+            file,
+            alt: "Percent of each fault that each detector finds".into(),
+            caption: "By fault. The last row is chance.".into(),
+        })
     }
 
     fn rate_picture(&self, out: &Path) -> Result<Picture> {

@@ -83,32 +83,30 @@ impl Findings {
         let mut rows = Vec::new();
         for (name, runs) in self.contestants(&indices) {
             let sorted = runs.iter().map(|run| run.rows(&self.entries, &indices)).collect::<Result<Vec<Rows>>>()?;
-            let best = |profile: &Profile| spread(&sorted.iter().map(|rows| rows.best(profile).score).collect::<Vec<_>>(), 1);
+            let best =
+                |profile: &Profile| spread(&sorted.iter().map(|rows| rows.best(profile).score).collect::<Vec<_>>(), 1);
             let fixed: Vec<_> = runs
                 .iter()
                 .zip(&sorted)
                 .filter_map(|(run, rows)| Some(rows.at(&Profile::STANDARD, run.threshold?)))
                 .collect();
             let optimal: Vec<_> = sorted.iter().map(|rows| rows.best(&Profile::STANDARD)).collect();
-            let of = |outcomes: &[super::nab_score::Outcome], value: &dyn Fn(&super::nab_score::Outcome) -> f64, digits| {
-                spread(&outcomes.iter().map(value).collect::<Vec<_>>(), digits)
-            };
+            let of = |outcomes: &[super::nab_score::Outcome],
+                      value: &dyn Fn(&super::nab_score::Outcome) -> f64,
+                      digits| { spread(&outcomes.iter().map(value).collect::<Vec<_>>(), digits) };
             let windows = optimal.first().map_or(0, super::nab_score::Outcome::windows);
             let hit = |outcomes: &[super::nab_score::Outcome]| match outcomes {
                 [] => "-".into(),
                 _ => format!("{} of {windows}", of(outcomes, &|outcome| outcome.hit() as f64, 0)),
             };
             let false_alarms = |outcomes| of(outcomes, &|outcome| outcome.false_positives() as f64 / weeks, 2);
-            rows.push([
-                name,
-                of(&fixed, &|outcome| outcome.score, 1),
-                hit(&fixed),
-                false_alarms(&fixed),
-            ]
-            .into_iter()
-            .chain(Profile::ALL.iter().map(best))
-            .chain([hit(&optimal), false_alarms(&optimal)])
-            .collect());
+            rows.push(
+                [name, of(&fixed, &|outcome| outcome.score, 1), hit(&fixed), false_alarms(&fixed)]
+                    .into_iter()
+                    .chain(Profile::ALL.iter().map(best))
+                    .chain([hit(&optimal), false_alarms(&optimal)])
+                    .collect(),
+            );
         }
         Ok(Table {
             title: format!("NAB's score on {}", group.name()),
@@ -151,7 +149,14 @@ impl Findings {
         Ok(Table {
             title: format!("File by file: {}", group.name()),
             note: "Points lost add up to 100 minus the score. At the fixed threshold, first seed.".into(),
-            header: strings(["file", "windows hit", "false alarms", "points lost", "hit without network", "false without"]),
+            header: strings([
+                "file",
+                "windows hit",
+                "false alarms",
+                "points lost",
+                "hit without network",
+                "false without",
+            ]),
             rows: indices.iter().enumerate().map(row).collect(),
             strong: Vec::new(),
         })
@@ -172,7 +177,8 @@ impl Findings {
                 };
                 Some(indices.iter().filter_map(of).sum())
             };
-            let ranking = |run: &Run| Ranking::of(self.rows_of(run, &indices).map(|(score, labelled, _)| (score, labelled)));
+            let ranking =
+                |run: &Run| Ranking::of(self.rows_of(run, &indices).map(|(score, labelled, _)| (score, labelled)));
             let mut cells = vec![
                 name,
                 each(&|run| alarms(run)?.precision(), 2),
@@ -186,7 +192,14 @@ impl Findings {
             }
             cells
         };
-        let mut header = strings(["detector", "precision of alarms", "recall of windows", "hours to alarm", "ROC AUC", "average precision"]);
+        let mut header = strings([
+            "detector",
+            "precision of alarms",
+            "recall of windows",
+            "hours to alarm",
+            "ROC AUC",
+            "average precision",
+        ]);
         if group == Group::Ec2 {
             header.push("VUS-PR".into());
         }
@@ -246,10 +259,16 @@ impl Findings {
     }
 
     /// Score, label and index of the entry of each judged row.
-    pub(super) fn rows_of<'a>(&'a self, run: &'a Run, indices: &'a [usize]) -> impl Iterator<Item = (f64, bool, usize)> + 'a {
-        indices.iter().filter_map(|&index| Some((index, run.files[index].as_ref()?))).flat_map(move |(index, judgement)| {
-            self.entries[index].judged().map(move |(row, labelled)| (judgement.score[row], labelled, index))
-        })
+    pub(super) fn rows_of<'a>(
+        &'a self,
+        run: &'a Run,
+        indices: &'a [usize],
+    ) -> impl Iterator<Item = (f64, bool, usize)> + 'a {
+        indices.iter().filter_map(|&index| Some((index, run.files[index].as_ref()?))).flat_map(
+            move |(index, judgement)| {
+                self.entries[index].judged().map(move |(row, labelled)| (judgement.score[row], labelled, index))
+            },
+        )
     }
 
     fn vus_pr(&self, run: &Run, indices: &[usize]) -> Option<f64> {
@@ -282,7 +301,9 @@ impl Findings {
                 mean - score(&without, chosen)
             };
             let interval = bootstrap(indices.len(), RESAMPLES, SEED, difference);
-            found.extend(interval.map(|interval| (format!("NAB standard at the fixed threshold, {}", group.name()), interval)));
+            found.extend(
+                interval.map(|interval| (format!("NAB standard at the fixed threshold, {}", group.name()), interval)),
+            );
         }
         for compared in &self.benches {
             for rate in RATES {
@@ -414,7 +435,9 @@ impl Compared {
         }
         let cells = |name: &str, wanted: &dyn Fn(&str) -> bool| {
             let of = |outcomes: &[Outcome], part: usize| {
-                let rates = outcomes.iter().map(|outcome| self.bench.false_alarms(outcome, 1.0, |machine| wanted(&machine.kind))[part]);
+                let rates = outcomes
+                    .iter()
+                    .map(|outcome| self.bench.false_alarms(outcome, 1.0, |machine| wanted(&machine.kind))[part]);
                 spread(&rates.collect::<Vec<_>>(), 2)
             };
             vec![
@@ -462,7 +485,12 @@ fn mean_over(faults: &[Fault], of: impl Fn(Fault) -> Option<f64>) -> f64 {
 
 /// Percent of the cases of the wanted faults that are found; `None` where there are none.
 fn share(bench: &Bench, found: &[Option<usize>], wanted: impl Fn(Fault) -> bool) -> Option<f64> {
-    let own: Vec<bool> =
-        bench.cases.iter().zip(found).filter(|(case, _)| wanted(case.fault)).map(|(_, found)| found.is_some()).collect();
+    let own: Vec<bool> = bench
+        .cases
+        .iter()
+        .zip(found)
+        .filter(|(case, _)| wanted(case.fault))
+        .map(|(_, found)| found.is_some())
+        .collect();
     (!own.is_empty()).then(|| 100.0 * own.iter().filter(|hit| **hit).count() as f64 / own.len() as f64)
 }

@@ -128,7 +128,8 @@ impl NabFile {
         let mut rows = Vec::with_capacity(self.datapoints.len());
         let mut before: Option<Datapoint> = None;
         for &row in &self.datapoints {
-            let joined = before.filter(|before| period > PERIOD && (PERIOD..=2 * period).contains(&(row.time - before.time)));
+            let joined =
+                before.filter(|before| period > PERIOD && (PERIOD..=2 * period).contains(&(row.time - before.time)));
             let end = slot_start(row.time);
             let mut datapoints = Vec::new();
             if let Some(before) = joined {
