@@ -335,7 +335,7 @@ impl Findings {
         ];
         Ok(Report {
             title: "Model card of the default artifact".into(),
-            subtitle: "Made by `model-builder evaluate`.".into(),
+            subtitle: "Made by make evaluate.".into(),
             sections,
         })
     }
