@@ -437,3 +437,17 @@ async fn another_model_begins_anew() {
     assert_eq!(summary.model.version, other.version());
     assert_eq!(summary.instances.anomalous, [], "the threshold is the artifact's");
 }
+
+#[tokio::test]
+async fn what_a_run_has_no_time_for_comes_in_the_next() {
+    let metrics = fleet();
+    let mut detection = detection(&metrics);
+    detection.set_deadline(std::time::Instant::now());
+    let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!((summary.instances.scored, summary.instances.skipped), (0, [("out_of_time", 5)].into()));
+    assert_eq!(reads(&metrics), [], "nothing is read that would not be scored");
+    assert!(!metrics.published.take().is_empty(), "that nothing was scored is published");
+
+    detection.set_deadline(std::time::Instant::now() + std::time::Duration::from_secs(600));
+    assert_eq!(detection.run(&json!({}), at(NOW)).await.unwrap().instances.scored, 5);
+}
