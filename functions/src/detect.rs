@@ -21,8 +21,8 @@ use crate::ports::{CallError, Cpu, Objects, Published, Read, Scores};
 use crate::settings::{Settings, SettingsError};
 use crate::summary::{Instances, Model, Summary};
 
-/// Kept free at the end of a run.
-const TIME_TO_PUBLISH: Duration = Duration::from_secs(20);
+/// One part in this many of a run's time is kept free at its end.
+const TIME_TO_PUBLISH: u32 = 6;
 /// What becomes of an instance for which a run had no time.
 const NEXT_RUN: &str = "the run had no time left for it: the next one goes on";
 
@@ -112,10 +112,10 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
         self.init = Some(started.elapsed());
     }
 
-    /// The next run has until `deadline`. What it cannot score by then is skipped, and what it knows by then is kept: the next
-    /// run goes on from there.
-    pub fn set_deadline(&mut self, deadline: Instant) {
-        self.deadline = deadline.checked_sub(TIME_TO_PUBLISH);
+    /// The next run has this much time, or all it wants. What it cannot score by then is skipped, and what it knows by then is
+    /// kept: the next run goes on from there.
+    pub fn set_time_left(&mut self, left: Option<Duration>) {
+        self.deadline = left.and_then(|left| Instant::now().checked_add(left - left / TIME_TO_PUBLISH));
     }
 
     /// One run. `now` is the time of the event where it has none of its own.

@@ -442,12 +442,12 @@ async fn another_model_begins_anew() {
 async fn what_a_run_has_no_time_for_comes_in_the_next() {
     let metrics = fleet();
     let mut detection = detection(&metrics);
-    detection.set_deadline(std::time::Instant::now());
+    detection.set_time_left(Some(std::time::Duration::ZERO));
     let summary = detection.run(&json!({}), at(NOW)).await.unwrap();
     assert_eq!((summary.instances.scored, summary.instances.skipped), (0, [("out_of_time", 5)].into()));
     assert_eq!(reads(&metrics), [], "nothing is read that would not be scored");
     assert!(!metrics.published.take().is_empty(), "that nothing was scored is published");
 
-    detection.set_deadline(std::time::Instant::now() + std::time::Duration::from_secs(600));
+    detection.set_time_left(Some(std::time::Duration::from_secs(600)));
     assert_eq!(detection.run(&json!({}), at(NOW)).await.unwrap().instances.scored, 5);
 }
