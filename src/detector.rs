@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::{Baseline, HISTORY, Phase, TooLittleHistory, calibrated_at};
+use crate::baseline::{Baseline, Phase, TooLittleHistory, calibrated_at};
 use crate::memory::Memory;
 use crate::model::Autoencoder;
 use crate::model::artifact::Artifact;
@@ -115,7 +115,7 @@ impl Detector {
     /// Scores the datapoints of `series` that are newer than `watch` and older than `until` (seconds since 1970),
     /// each against the baseline of its own day, and leaves `watch` at the last of them.
     ///
-    /// Baselines are made of `series`, where a new day begins: see [`Self::needs_from`] for how much it must hold.
+    /// Baselines are made of `series`, where a new day begins.
     pub fn follow(&self, series: &Series, watch: &mut Watch, until: i64) -> Vec<Scored> {
         let mut scored = Vec::new();
         let mut start = watch.memory.end().unwrap_or(series.start()).max(series.start());
@@ -252,31 +252,8 @@ impl Detector {
     }
 
     /// Slots that a datapoint's windows span at the coarsest resolution, averages included.
-    fn context(&self) -> usize {
+    pub(crate) fn context(&self) -> usize {
         self.artifact.card().shape.window * RESOLUTIONS[RESOLUTIONS.len() - 1]
-    }
-
-    /// What is known of an instance at `time` (seconds since 1970), of which nothing is remembered: as much of `series` as
-    /// the first window sees.
-    pub fn begin(&self, series: &Series, time: i64) -> Watch {
-        let mut memory = Memory::default();
-        let seen = series.between(time - self.context() as i64 * PERIOD, time);
-        seen.for_each(|datapoint| memory.remember(datapoint, self.context()));
-        Watch { baseline: None, memory }
-    }
-
-    /// How far back the series must reach for [`Self::follow`] to go on from `watch` until `until`: to what is remembered,
-    /// or two weeks before the first midnight for which a baseline is missing. Where nothing is known, as far as it takes to
-    /// [begin](Self::begin) at [`rebuild_from`].
-    pub fn needs_from(&self, watch: Option<&Watch>, until: i64) -> i64 {
-        let history = HISTORY as i64 * PERIOD;
-        let Some((watch, end)) = watch.and_then(|watch| Some((watch, watch.memory.end()?))) else {
-            return rebuild_from(until) - history;
-        };
-        let today = calibrated_at(end);
-        let known = watch.baseline.as_ref().is_some_and(|baseline| baseline.at == today);
-        let missing = if known { today + DAY_SECONDS } else { today };
-        if missing < until { missing - history } else { end }
     }
 }
 
@@ -302,44 +279,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_reaches_to_what_is_known_or_two_weeks_before_midnight() {
-        let detector = Detector::new(artifact(), crate::model::device());
-        let series = series(6);
-        let (today, tomorrow, history) = (5 * DAY_SECONDS, 6 * DAY_SECONDS, HISTORY as i64 * PERIOD);
-        let followed = |until| {
-            let mut watch = Watch::default();
-            detector.follow(&series, &mut watch, until);
-            watch
-        };
-
-        let at_noon = followed(today + DAY_SECONDS / 2);
-        assert_eq!(detector.needs_from(Some(&at_noon), tomorrow), today + DAY_SECONDS / 2);
-        assert_eq!(detector.needs_from(Some(&at_noon), tomorrow + 1), tomorrow - history);
-        let at_midnight = followed(today);
-        assert_eq!(detector.needs_from(Some(&at_midnight), today + PERIOD), today - history);
-        let young = followed(DAY_SECONDS / 2);
-        assert_eq!((young.baseline.is_none(), young.memory.end()), (true, Some(DAY_SECONDS / 2)));
-        assert_eq!(detector.needs_from(Some(&young), DAY_SECONDS - PERIOD), -history);
-
-        for nothing in [None, Some(&Watch::default())] {
-            assert_eq!(detector.needs_from(nothing, tomorrow), today - REBUILD * DAY_SECONDS - history);
-        }
-        assert_eq!(rebuild_from(tomorrow), today - REBUILD * DAY_SECONDS);
-        assert_eq!(rebuild_from(tomorrow + 1), tomorrow - REBUILD * DAY_SECONDS);
-    }
-
-    #[test]
-    fn it_begins_with_as_much_as_a_window_sees() {
-        let detector = Detector::new(artifact(), crate::model::device());
-        let (series, time) = (series(3), 2 * DAY_SECONDS + 1000);
-        let watch = detector.begin(&series, time);
-        let recent = watch.memory.recent.as_ref().expect("some");
-        assert_eq!((recent.len(), recent.end()), (detector.context(), 2 * DAY_SECONDS + 4 * PERIOD));
-        assert_eq!((watch.baseline.as_ref(), watch.phase()), (None, Phase::NoBaseline));
-        assert_eq!(detector.begin(&series, -PERIOD), Watch::default());
-    }
-
-    #[test]
     fn without_its_network_it_expects_what_is_usual_at_the_hour() {
         let detector = Detector::without_network(artifact(), crate::model::device());
         let series = series(5);
@@ -348,7 +287,7 @@ mod tests {
         let expectation = &watch.baseline.as_ref().expect("enough").expectations[0];
         for scored in &scored[3 * DAY..] {
             let (said, usual) =
-                (scored.reconstruction.expect("a whole window"), expectation.daily.at(scored.time).centre);
+                (scored.reconstruction.expect("a whole window"), expectation.daily(scored.time));
             assert!((said - usual).abs() < 1e-4, "{said} instead of {usual}");
         }
     }

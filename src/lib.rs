@@ -17,8 +17,8 @@
 //!    1.0 is the threshold.
 //!
 //! [`detector`] walks that way: [`Detector::score`] takes new datapoints, a baseline and a memory, and gives scores;
-//! [`Detector::follow`] does so along a series, with a new baseline each midnight. The Lambda function, the evaluation and
-//! the tests all call these two.
+//! [`Detector::follow`] does so along a series, with a new baseline each midnight, for evaluation and pictures;
+//! [`Detector::take`] does so from run to run, late datapoints included, for the Lambda function: see [`track`].
 
 pub mod baseline;
 pub mod detector;
@@ -27,6 +27,7 @@ pub mod model;
 pub mod residual;
 pub mod score;
 pub mod series;
+pub mod track;
 pub mod window;
 
 pub use baseline::{Baseline, Phase};
@@ -35,3 +36,4 @@ pub use memory::Memory;
 pub use model::artifact::{Artifact, ArtifactError};
 pub use score::Score;
 pub use series::{Datapoint, Series};
+pub use track::Track;

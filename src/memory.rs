@@ -112,7 +112,7 @@ impl Memory {
         (0..missing.min(HABIT as i64)).for_each(|_| self.habit.push(None));
         let before = self.recent.as_ref().and_then(|recent| recent.get(recent.len() - 1));
         if before == Some(datapoint.value) {
-            self.run += 1;
+            self.run = self.run.saturating_add(1);
         } else {
             (self.run, self.reported) = (1, false);
         }

@@ -20,7 +20,7 @@ pub enum Explanation {
 ///
 /// A datapoint that any one of the explanations fits is explained: the residual is
 /// `min(|x - reconstruction|, |x - daily profile|, |x - weekly profile|)`. The daily profile may be a few minutes
-/// early or late: see [`Profile::nearest`](crate::baseline::profile::Profile::nearest).
+/// early or late: see [`Expectation::nearest_daily`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Residual {
     /// Percentage points, never negative.
@@ -36,8 +36,8 @@ impl Residual {
     /// much of the window is missing to ask the network.
     pub fn of(observed: f64, time: i64, reconstruction: Option<f64>, expectation: &Expectation) -> Self {
         let from = |expected: f64, explanation| Self { size: (observed - expected).abs(), expected, explanation };
-        let daily = from(expectation.daily.nearest(time, observed), Explanation::DailyProfile);
-        let weekly = expectation.weekly.as_ref().map(|weekly| from(weekly.at(time).centre, Explanation::WeeklyProfile));
+        let daily = from(expectation.nearest_daily(time, observed), Explanation::DailyProfile);
+        let weekly = expectation.weekly(time).map(|weekly| from(weekly, Explanation::WeeklyProfile));
         let reconstructed = reconstruction.map(|value| from(value, Explanation::Reconstruction));
         let nearer = |best: Self, other: Self| if other.size < best.size { other } else { best };
         weekly.into_iter().chain(reconstructed).fold(daily, nearer)
@@ -126,7 +126,7 @@ mod tests {
             let residual =
                 Residual::of(observed, (day * DAY + 60) as i64 * PERIOD, reconstruction, &baseline.expectations[0]);
             assert_eq!((observed - residual.expected).abs(), residual.size);
-            (residual.size, residual.explanation)
+            ((residual.size * 1e3).round() / 1e3, residual.explanation)
         };
         assert_eq!(of(15, 50.0, Some(49.0)), (1.0, Explanation::Reconstruction));
         assert_eq!(of(15, 22.0, Some(49.0)), (2.0, Explanation::DailyProfile));

@@ -39,11 +39,34 @@ impl Datapoint {
 
 /// A regular series: one slot every [`PERIOD`] seconds, aligned to it, each with a finite value or known to be missing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Series {
     start: i64,
     /// NaN marks a gap. It never leaves this type: every way out gives an `Option`.
     #[serde(with = "gaps")]
     values: Vec<f64>,
+}
+
+/// A series as it was read from somewhere.
+#[derive(Deserialize)]
+#[serde(rename = "Series")]
+struct Unchecked {
+    start: i64,
+    #[serde(with = "gaps")]
+    values: Vec<f64>,
+}
+
+impl TryFrom<Unchecked> for Series {
+    type Error = &'static str;
+
+    fn try_from(Unchecked { start, values }: Unchecked) -> Result<Self, Self::Error> {
+        let spans = values.len() as i64 * PERIOD;
+        let possible = TIMES.contains(&start) && start.rem_euclid(PERIOD) == 0 && (1..=MAX_SPAN).contains(&spans);
+        match possible && values.iter().all(|value| value.is_nan() || value.abs() <= MAX_MAGNITUDE) {
+            true => Ok(Self { start, values }),
+            false => Err("a series has aligned times that are dates, and values that are measurements"),
+        }
+    }
 }
 
 impl PartialEq for Series {
@@ -56,17 +79,23 @@ impl PartialEq for Series {
     }
 }
 
-/// Values in which NaN marks a gap, written as optional ones: JSON has no NaN.
+/// Values in which NaN marks a gap, written as optional ones where a person may read them: JSON has no NaN.
 pub(crate) mod gaps {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return values.serialize(serializer);
+        }
         let values: Vec<Option<f64>> =
             values.iter().map(|value| Some(*value).filter(|value| !value.is_nan())).collect();
         values.serialize(serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Vec::deserialize(deserializer);
+        }
         let values = Vec::<Option<f64>>::deserialize(deserializer)?;
         Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
     }
@@ -175,6 +204,12 @@ impl Series {
     /// The value of slot `index`, or `None` where there is none.
     pub fn get(&self, index: usize) -> Option<f64> {
         self.values.get(index).copied().filter(|value| !value.is_nan())
+    }
+
+    /// The value of the slot that holds `time` (seconds since 1970), or `None` where there is none.
+    pub fn at(&self, time: i64) -> Option<f64> {
+        let slot = time.checked_sub(self.start)?.div_euclid(PERIOD);
+        usize::try_from(slot).ok().and_then(|slot| self.get(slot))
     }
 
     /// The value `back` slots before slot `index`.

@@ -50,12 +50,11 @@ impl Windows {
             self.visible.push(f32::from(u8::from(value.is_some())));
             self.present.push(value.is_some());
             let time = series.time_of(newest) - back as i64 * crate::series::PERIOD;
-            let usual = daily.at(time);
             self.context.extend([
-                level.scaled(usual.centre) as f32,
-                (usual.spread / level.scale + 0.05).ln() as f32,
+                daily.centre(time),
+                daily.spread(time),
                 daily.confidence as f32,
-                weekly.as_ref().map_or(0.0, |weekly| level.scaled(weekly.at(time).centre)) as f32,
+                weekly.as_ref().map_or(0.0, |weekly| weekly.centre(time)),
                 weekly.as_ref().map_or(0.0, |weekly| weekly.confidence) as f32,
             ]);
         }
@@ -199,7 +198,7 @@ mod tests {
         // 101 % 50 and so on: in the fourth the saw has begun anew.
         let expected = [1.0, 5.0, 9.0, 13.0].map(|value| expectation.level.scaled(value) as f32);
         assert_eq!(windows.values(), expected);
-        let profile = expectation.level.scaled(expectation.daily.at(113 * PERIOD).centre) as f32;
+        let profile = expectation.daily.centre(113 * PERIOD);
         assert_eq!(windows.profile_newest_first()[0], profile);
     }
 

@@ -33,59 +33,11 @@ fn portions<'a>(datapoints: &'a [Datapoint], sizes: &'a [usize]) -> impl Iterato
     })
 }
 
-/// The slots that start in `times`, as CloudWatch would give them; `None` where there are none.
-fn read(datapoints: &[Datapoint], times: std::ops::Range<i64>) -> Option<Series> {
-    let within = datapoints.iter().filter(|point| times.contains(&point.time));
-    Series::from_datapoints(within.copied()).ok().map(|(series, _)| series)
-}
-
-/// Follows `datapoints` from its beginning, a portion a run, each of which reads no more than it says that it needs.
-fn followed_in_portions(
-    detector: &Detector,
-    datapoints: &[Datapoint],
-    sizes: &[usize],
-    restart: bool,
-) -> (Vec<Scored>, Watch) {
-    let (mut watch, mut scored) = (Watch::default(), Vec::new());
-    for portion in portions(datapoints, sizes) {
-        let until = portion.last().map_or(0, |point| point.time + PERIOD);
-        let series = read(datapoints, detector.needs_from(Some(&watch), until)..until).expect("at least the portion");
-        scored.extend(detector.follow(&series, &mut watch, until));
-        if restart {
-            watch = restarted(&watch);
-        }
-    }
-    (scored, watch)
-}
-
-#[test]
-fn one_by_one_gives_the_same_as_all_at_once() {
-    let (detector, datapoints) = (detector(), eventful(6));
-    let series = series(&datapoints);
-    let mut watch = Watch::default();
-    let whole = (detector.follow(&series, &mut watch, series.end()), watch);
-    assert!(whole.0.len() > 2 * DAY && whole.0.iter().any(|scored| scored.score.is_anomalous()));
-    assert_eq!(followed_in_portions(&detector, &datapoints, &[1], false), whole);
-    assert_eq!(followed_in_portions(&detector, &datapoints, &[1], true), whole, "with a restart between any two");
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn portions_and_restarts_change_nothing(
-        sizes in prop::collection::vec(1usize..400, 1..8),
-        restart in any::<bool>(),
-    ) {
-        let (detector, datapoints) = (detector(), eventful(6));
-        let series = series(&datapoints);
-        let mut watch = Watch::default();
-        let whole = (detector.follow(&series, &mut watch, series.end()), watch);
-        prop_assert_eq!(followed_in_portions(&detector, &datapoints, &sizes, restart), whole);
-    }
-
-    #[test]
-    fn portions_and_restarts_change_nothing_for_a_given_baseline(
         sizes in prop::collection::vec(1usize..900, 1..8),
         restart in any::<bool>(),
     ) {
@@ -107,45 +59,6 @@ proptest! {
         }
         prop_assert_eq!(scored, whole);
         prop_assert_eq!(memory, once);
-    }
-}
-
-#[test]
-fn a_watch_that_was_rebuilt_scores_like_one_that_always_watched() {
-    let detector = detector();
-    // A shift that ends on the first morning after 15 days, one since then (the second largest day is what counts), one at
-    // the end, and spikes, the largest of them early.
-    let shifts = [28 * DAY_SLOTS + 20 * HOUR, 32 * DAY_SLOTS + 9 * HOUR, 43 * DAY_SLOTS + 20 * HOUR];
-    let shifted = |slot: i64| shifts.iter().any(|start| (0..60).contains(&(slot - start)));
-    let spike = |slot: i64| match slot % 331 < 4 {
-        true if (27..29).contains(&(slot / DAY_SLOTS)) => 50.0,
-        true => 25.0 * noise(slot as u64 / 331),
-        false => 0.0,
-    };
-    let watched = machine(45, |slot, cpu| cpu + spike(slot) + if shifted(slot) { 6.0 } else { 0.0 });
-    let missing = |slot: i64| slot % 89 == 0;
-    // Off for an evening, and for days.
-    let off = |slot: i64| (0..40).contains(&(slot - 40 * DAY_SLOTS - 200)) || (35..38).contains(&(slot / DAY_SLOTS));
-    for (name, absent) in [("on", &missing as &dyn Fn(i64) -> bool), ("off", &|slot| missing(slot) || off(slot))] {
-        let mut datapoints = watched.clone();
-        datapoints.retain(|point| !absent(point.time / PERIOD));
-        let always = followed(&detector, &datapoints);
-        for until in [44 * DAY_SECONDS, 44 * DAY_SECONDS + 600] {
-            let read = |from| read(&datapoints, from..until + 6 * 3600).expect("there are some");
-            let series = read(detector.needs_from(None, until));
-            let mut watch = detector.begin(&series, rebuild_from(until));
-            detector.follow(&series, &mut watch, until - 3 * 3600);
-            let mut scored = detector.follow(&series, &mut watch, until);
-            // And on from there.
-            let series = read(detector.needs_from(Some(&watch), until + 6 * 3600));
-            scored.extend(detector.follow(&series, &mut watch, until + 6 * 3600));
-            let times = until - 3 * 3600..until + 6 * 3600;
-            let expected: Vec<Scored> = always.iter().filter(|scored| times.contains(&scored.time)).copied().collect();
-            assert!(expected.len() > 100 && expected.len() == scored.len());
-            for (scored, expected) in scored.iter().zip(expected) {
-                assert_eq!(*scored, expected, "always {name}, rebuilt for {until}");
-            }
-        }
     }
 }
 

@@ -9,7 +9,7 @@ pub mod profile;
 use serde::{Deserialize, Serialize};
 
 use crate::residual::Channel;
-use crate::series::{DAY, DAY_SECONDS, RESOLUTIONS, Series};
+use crate::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS, Series};
 use level::Level;
 use profile::Profile;
 
@@ -18,6 +18,8 @@ use profile::Profile;
 pub const HISTORY: usize = 14 * DAY;
 /// Datapoints without which there is no baseline: one day's worth.
 pub const MIN_DATAPOINTS: usize = DAY;
+/// Slots by which a datapoint may be early or late.
+const LENIENCE: i64 = 3;
 /// Days of history from which an instance is judged by its own residuals alone.
 pub const OWN_DAYS: usize = 3;
 
@@ -50,12 +52,29 @@ pub struct Expectation {
 }
 
 impl Expectation {
+    /// What is usual at the hour of `time` (seconds since 1970), in percent.
+    pub fn daily(&self, time: i64) -> f64 {
+        self.level.unscaled(self.daily.centre(time).into())
+    }
+
+    /// What is usual at the hour of the week, in percent; only with two weeks of history.
+    pub fn weekly(&self, time: i64) -> Option<f64> {
+        Some(self.level.unscaled(self.weekly.as_ref()?.centre(time).into()))
+    }
+
+    /// What is usual at the hour, as near to `value` (percent) as it comes within a quarter of an hour of `time`: a job that
+    /// starts ten minutes early is the same job.
+    pub fn nearest_daily(&self, time: i64, value: f64) -> f64 {
+        let hours = (-LENIENCE..=LENIENCE).map(|slots| self.daily(time + slots * PERIOD));
+        let nearer = |best: f64, usual: f64| if (value - usual).abs() < (value - best).abs() { usual } else { best };
+        hours.fold(self.daily(time), nearer)
+    }
+
     /// How far `value` (percent) is from what is usual at `time` (seconds since 1970), in percentage points: from the nearer of
     /// daily and weekly profile.
     pub fn distance(&self, time: i64, value: f64) -> f64 {
-        let daily = (value - self.daily.at(time).centre).abs();
-        let weekly = self.weekly.as_ref().map(|weekly| (value - weekly.at(time).centre).abs());
-        weekly.map_or(daily, |weekly| weekly.min(daily))
+        let daily = (value - self.daily(time)).abs();
+        self.weekly(time).map_or(daily, |weekly| (value - weekly).abs().min(daily))
     }
 }
 
@@ -98,6 +117,16 @@ impl Baseline {
         Ok(Self { at, phase, expectations: [fine?, coarse?], longest_run: longest_run(&recent) })
     }
 
+    /// The same, without what its day does not need: the other days of the week. `seen` are the slots before the day that the
+    /// windows of its first datapoints span.
+    pub fn for_its_day(mut self, seen: usize) -> Self {
+        let (start, end) = (self.at - seen as i64 * PERIOD, self.at + DAY_SECONDS);
+        for expectation in &mut self.expectations {
+            expectation.weekly = expectation.weekly.as_ref().map(|weekly| weekly.between(start, end));
+        }
+        self
+    }
+
     /// The scale (percentage points) at the resolution that `channel` looks at.
     pub fn scale(&self, channel: Channel) -> f64 {
         self.expectations[channel.resolution()].level.scale
@@ -131,7 +160,7 @@ pub struct TooLittleHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::{Datapoint, PERIOD};
+    use crate::series::Datapoint;
 
     fn history(slots: usize) -> Series {
         let points = (0..slots).map(|i| Datapoint { time: i as i64 * PERIOD, value: (i % 7) as f64 });
@@ -169,6 +198,16 @@ mod tests {
         assert_eq!(longest_run(&series(&[1.0, 1.0, 2.0, 3.0, 3.0, 3.0])), 2);
         assert_eq!(longest_run(&series(&[1.0, 1.0, f64::NAN, 1.0, 2.0])), 3, "a gap does not end a run");
         assert_eq!(longest_run(&series(&[1.0, 1.0])), 0);
+    }
+
+    #[test]
+    fn a_quarter_of_an_hour_early_or_late_is_on_time() {
+        let point = |slot: i64| Datapoint { time: slot * PERIOD, value: (slot % DAY as i64) as f64 };
+        let (series, _) = Series::from_datapoints((0..6 * DAY as i64).map(point)).expect("usable");
+        let [expectation, _] = Baseline::learn(&series, series.end()).expect("enough").expectations;
+        let nearest = |value| (expectation.nearest_daily(100 * PERIOD, value) * 1e3).round() / 1e3;
+        assert_eq!([nearest(100.2), nearest(102.2), nearest(98.0)], [100.0, 102.0, 98.0]);
+        assert_eq!([nearest(150.0), nearest(0.0)], [103.0, 97.0]);
     }
 
     #[test]

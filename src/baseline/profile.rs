@@ -8,26 +8,25 @@ use crate::series::{DAY, PERIOD, Series, WEEK};
 
 /// Neighbouring slots on each side that count as the same time: jobs do not start on the second.
 const NEIGHBOURS: usize = 2;
-/// Slots by which a datapoint may be early or late.
-const LENIENCE: i64 = 3;
 /// Cycles without which there is no profile.
 const MIN_CYCLES: usize = 2;
 
-/// Centre and spread, in percent, for each slot of a cycle (a day or a week).
+/// Centre and spread for each slot of a cycle (a day or a week), in the network's unit and precision.
+///
+/// So the network sees them as they are, and an instance's are small enough to keep ten thousand in memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    slots: Vec<Slot>,
+    /// Slots in a cycle.
+    cycle: usize,
+    /// The number of the first slot that is kept, counted from 1970.
+    first: i64,
+    /// Median of each slot: see [`Level::scaled`].
+    centres: Vec<f32>,
+    /// `ln(spread / scale + 0.05)` of each slot, where the spread is half the distance between the quantiles at 16 % and
+    /// 84 %: one sigma, were it normal. Empty where nobody needs it.
+    spreads: Vec<f32>,
     /// How far the profile can be trusted, from 0 (not at all) to 1 (a week of days, a month of weeks).
     pub confidence: f64,
-}
-
-/// What is usual in one slot of a cycle, in percent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Slot {
-    /// Median.
-    pub centre: f64,
-    /// Half the distance between the quantiles at 16 % and 84 %: one sigma, were it normal.
-    pub spread: f64,
 }
 
 impl Profile {
@@ -35,14 +34,19 @@ impl Profile {
     /// Under two days it is flat, with no confidence.
     pub fn daily(history: &Series, end: usize, level: &Level) -> Self {
         Self::of(history, end, level, DAY, 7).unwrap_or_else(|| Self {
-            slots: vec![Slot { centre: level.median, spread: level.scale }; DAY],
+            cycle: DAY,
+            first: 0,
+            centres: vec![0.0; DAY],
+            spreads: vec![relative(level.scale, level); DAY],
             confidence: 0.0,
         })
     }
 
-    /// The profile by time of the week, over the two weeks before slot `end`; `None` under that.
+    /// The profile by time of the week, over the two weeks before slot `end`; `None` under that. It has no spreads: two
+    /// values have none.
     pub fn weekly(history: &Series, end: usize, level: &Level) -> Option<Self> {
-        Self::of(history, end, level, WEEK, 4)
+        let weekly = Self::of(history, end, level, WEEK, 4)?;
+        Some(Self { spreads: Vec::new(), ..weekly })
     }
 
     /// `trusted`: the number of cycles that give full confidence.
@@ -53,9 +57,8 @@ impl Profile {
         if cycles < MIN_CYCLES {
             return None;
         }
-        // Slot 0 of the profile is the slot of the cycle that begins at 1970-01-01T00:00Z.
-        let offset = history.time_of(end).div_euclid(PERIOD).rem_euclid(cycle as i64) as usize;
-        let mut slots = vec![Slot { centre: level.median, spread: level.scale }; cycle];
+        let mut centres = Vec::with_capacity(cycle);
+        let mut spreads = Vec::with_capacity(cycle);
         let mut values = Vec::with_capacity(most * (2 * NEIGHBOURS + 1));
         for ahead in 0..cycle {
             values.clear();
@@ -68,31 +71,45 @@ impl Profile {
                 }
             }
             values.sort_unstable_by(f64::total_cmp);
-            if let (Some(centre), Some(low), Some(high)) =
-                (quantile(&values, 0.5), quantile(&values, 0.16), quantile(&values, 0.84))
-            {
-                slots[(offset + ahead) % cycle] = Slot { centre, spread: (high - low) / 2.0 };
-            }
+            let usual = (quantile(&values, 0.5), quantile(&values, 0.16), quantile(&values, 0.84));
+            let (centre, spread) = match usual {
+                (Some(centre), Some(low), Some(high)) => (centre, (high - low) / 2.0),
+                _ => (level.median, level.scale),
+            };
+            centres.push(level.scaled(centre) as f32);
+            spreads.push(relative(spread, level));
         }
-        Some(Self { slots, confidence: cycles.min(trusted) as f64 / trusted as f64 })
+        let first = history.time_of(end).div_euclid(PERIOD);
+        Some(Self { cycle, first, centres, spreads, confidence: cycles.min(trusted) as f64 / trusted as f64 })
     }
 
-    /// The centre nearest to `value` (percent) within a quarter of an hour of `time`: a job that starts ten minutes early is
-    /// the same job.
-    pub fn nearest(&self, time: i64, value: f64) -> f64 {
-        let centres = (-LENIENCE..=LENIENCE).map(|slots| self.at(time + slots * PERIOD).centre);
-        centres.fold(
-            self.at(time).centre,
-            |best, centre| {
-                if (value - centre).abs() < (value - best).abs() { centre } else { best }
-            },
-        )
+    /// The slots between `start` and `end` alone (seconds since 1970): all that a day needs of a week.
+    pub(crate) fn between(&self, start: i64, end: i64) -> Self {
+        let first = start.div_euclid(PERIOD);
+        let slots = (end.div_euclid(PERIOD) - first).clamp(0, self.cycle as i64);
+        let times = || (0..slots).map(|slot| (first + slot) * PERIOD);
+        let spreads = if self.spreads.is_empty() { Vec::new() } else { times().map(|time| self.spread(time)).collect() };
+        Self { first, centres: times().map(|time| self.centre(time)).collect(), spreads, ..*self }
     }
 
-    /// What is usual at `time` (seconds since 1970).
-    pub fn at(&self, time: i64) -> Slot {
-        self.slots[time.div_euclid(PERIOD).rem_euclid(self.slots.len() as i64) as usize]
+    /// The centre at `time` (seconds since 1970), in the network's unit; the median where it is not kept.
+    pub fn centre(&self, time: i64) -> f32 {
+        self.centres.get(self.index(time)).copied().unwrap_or_default()
     }
+
+    /// `ln(spread / scale + 0.05)` at `time` (seconds since 1970); 0 where it is not kept.
+    pub fn spread(&self, time: i64) -> f32 {
+        self.spreads.get(self.index(time)).copied().unwrap_or_default()
+    }
+
+    fn index(&self, time: i64) -> usize {
+        (time.div_euclid(PERIOD) - self.first).rem_euclid(self.cycle.max(1) as i64) as usize
+    }
+}
+
+/// A spread as the network sees it.
+fn relative(spread: f64, level: &Level) -> f32 {
+    (spread / level.scale + 0.05).ln() as f32
 }
 
 #[cfg(test)]
@@ -115,11 +132,8 @@ mod tests {
             let (series, level) = cyclic(start, slots, DAY);
             let profile = Profile::daily(&series, series.len(), &level);
             for slot in NEIGHBOURS..DAY - NEIGHBOURS {
-                assert_eq!(
-                    profile.at(40 * DAY_SECONDS + slot as i64 * PERIOD).centre,
-                    slot as f64,
-                    "slot {slot} from {start}"
-                );
+                let centre = level.unscaled(profile.centre(40 * DAY_SECONDS + slot as i64 * PERIOD).into());
+                assert!((centre - slot as f64).abs() < 1e-4, "slot {slot} from {start}: {centre}");
             }
             assert_eq!(profile.confidence, (slots / DAY).min(7) as f64 / 7.0);
         }
@@ -130,7 +144,7 @@ mod tests {
         let (series, level) = cyclic(0, 2 * DAY - DAY / 9, DAY);
         let profile = Profile::daily(&series, series.len(), &level);
         assert_eq!(profile.confidence, 0.0);
-        assert_eq!(profile.at(12345), Slot { centre: level.median, spread: level.scale });
+        assert_eq!((profile.centre(12345), profile.spread(12345)), (0.0, 1.05f64.ln() as f32));
     }
 
     #[test]
@@ -139,17 +153,24 @@ mod tests {
         assert_eq!(Profile::weekly(&series, series.len(), &level), None);
         let (series, level) = cyclic(3 * DAY_SECONDS, 2 * WEEK, WEEK);
         let profile = Profile::weekly(&series, series.len(), &level).expect("two weeks");
-        assert_eq!(profile.at(100 * 7 * DAY_SECONDS + 1000 * PERIOD).centre, 1000.0);
-        assert_eq!(profile.confidence, 0.5);
+        let time = 100 * 7 * DAY_SECONDS + 1000 * PERIOD;
+        assert!((level.unscaled(profile.centre(time).into()) - 1000.0).abs() < 1e-3);
+        assert_eq!((profile.confidence, profile.spread(time)), (0.5, 0.0));
     }
 
     #[test]
-    fn a_quarter_of_an_hour_early_or_late_is_on_time() {
-        let (series, level) = cyclic(0, 6 * DAY, DAY);
-        let profile = Profile::daily(&series, series.len(), &level);
-        let nearest = |value| profile.nearest(100 * PERIOD, value);
-        assert_eq!([nearest(100.2), nearest(102.2), nearest(98.0)], [100.0, 102.0, 98.0]);
-        assert_eq!([nearest(150.0), nearest(0.0)], [103.0, 97.0]);
+    fn a_part_of_a_profile_says_the_same_of_what_it_keeps() {
+        let (series, level) = cyclic(3 * DAY_SECONDS, 2 * WEEK, WEEK);
+        let weekly = Profile::weekly(&series, series.len(), &level).expect("two weeks");
+        let daily = Profile::daily(&series, series.len(), &level);
+        let kept = series.end() - 90 * PERIOD..series.end() + DAY_SECONDS;
+        for whole in [weekly, daily] {
+            let part = whole.between(kept.start, kept.end);
+            for time in kept.clone().step_by(PERIOD as usize) {
+                assert_eq!((part.centre(time), part.spread(time)), (whole.centre(time), whole.spread(time)));
+            }
+            assert_eq!(part.confidence, whole.confidence);
+        }
     }
 
     #[test]
@@ -158,7 +179,7 @@ mod tests {
         let kept = series.datapoints().filter(|point| (point.time / PERIOD) % DAY as i64 >= 20);
         let (series, _) = Series::from_datapoints(kept).expect("usable");
         let profile = Profile::daily(&series, series.len(), &level);
-        assert_eq!(profile.at(10 * PERIOD).centre, level.median);
-        assert_eq!(profile.at(100 * PERIOD).centre, 100.0);
+        assert_eq!(profile.centre(10 * PERIOD), 0.0);
+        assert_eq!(profile.centre(100 * PERIOD), level.scaled(100.0) as f32);
     }
 }

@@ -1,0 +1,205 @@
+//! One instance, followed over many runs: what was scored stays as it was said, and what comes late is scored when it comes.
+//!
+//! A datapoint has one score for ever. One that comes late gets the score that it would have had on time; those after it were
+//! scored without it and keep their scores; from then on everything is as if it had been on time. For that a [`Track`] holds,
+//! beside the memory at its newest datapoint, the memories at the two boundaries of three hours before, to go on from again.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::baseline::{Baseline, calibrated_at};
+use crate::detector::{Detector, Scored, rebuild_from};
+use crate::memory::Memory;
+use crate::series::{DAY_SECONDS, Datapoint, PERIOD, Series};
+
+/// How late a datapoint may come and still be scored, in seconds: three hours.
+pub const LATE: i64 = 3 * 3600;
+/// Memories that are kept to go back to. Their boundaries are [`LATE`] apart, so that with two of them one always lies
+/// before what is late by no more than that.
+const CHECKPOINTS: usize = 2;
+
+/// What is known of one instance from run to run. How its datapoints were portioned, and whether some came late, changes nothing
+/// about it in the end.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Track {
+    /// What the datapoints so far left behind.
+    memory: Memory,
+    /// The same before the first datapoint of each of the last stretches of [`LATE`], oldest first.
+    checkpoints: VecDeque<Memory>,
+}
+
+/// What is known of the baseline of a day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Known<'a> {
+    /// What is usual on that day.
+    Baseline(&'a Baseline),
+    /// There is none: too little history. Datapoints are remembered and have no score.
+    TooLittle,
+    /// Nobody has looked yet. Datapoints have to wait.
+    NotYet,
+}
+
+/// What became of new datapoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// Those that got a score, oldest first. None of them had one before.
+    pub scored: Vec<Scored>,
+    /// How many of them came after a later one had been scored.
+    pub late: usize,
+    /// The day whose baseline is not known yet, because of which the rest has to wait.
+    pub waits_for: Option<i64>,
+}
+
+impl Track {
+    /// End of the newest slot that was taken in, in seconds since 1970.
+    pub fn end(&self) -> Option<i64> {
+        self.memory.end()
+    }
+
+    /// From when on datapoints are needed (seconds since 1970) to go on, those that may still come late among them; `None` of
+    /// an instance of which nothing is known.
+    pub fn needs_from(&self) -> Option<i64> {
+        Some(self.end()? - LATE)
+    }
+
+    /// The track as it was before `time` (seconds since 1970), and the datapoints since then; `None` where that is too long ago.
+    fn back_to(&self, time: i64) -> Option<(Self, Vec<Datapoint>)> {
+        let before = |memory: &Memory| memory.end().is_none_or(|end| end <= time);
+        if before(&self.memory) {
+            return Some((self.clone(), Vec::new()));
+        }
+        let index = self.checkpoints.iter().rposition(before)?;
+        let memory = self.checkpoints[index].clone();
+        let start = memory.end().unwrap_or(i64::MIN);
+        let since = self.memory.recent.iter().flat_map(|recent| recent.between(start, i64::MAX)).collect();
+        // The memory itself is kept again when the first datapoint after it is.
+        Some((Self { memory, checkpoints: self.checkpoints.range(..index).cloned().collect() }, since))
+    }
+
+    /// Keeps the memory as it is where `time` begins another stretch.
+    fn begin(&mut self, time: i64) {
+        if self.end().is_some_and(|end| stretch(end - PERIOD) != stretch(time)) {
+            if self.checkpoints.len() == CHECKPOINTS {
+                self.checkpoints.pop_front();
+            }
+            self.checkpoints.push_back(self.memory.clone());
+        }
+    }
+
+    /// Of the datapoints of `series` before `until`, those that are late, and those that are newer than all that is known.
+    fn new_in(&self, series: &Series, until: i64) -> (Vec<Datapoint>, Vec<Datapoint>) {
+        let end = self.end().unwrap_or(i64::MIN);
+        let unknown = |point: &Datapoint| match &self.memory.recent {
+            Some(recent) if point.time < end => recent.at(point.time).is_none(),
+            _ => true,
+        };
+        let new = series.between(end.saturating_sub(LATE), until).filter(unknown);
+        new.partition(|point| point.time < end)
+    }
+}
+
+impl Detector {
+    /// Scores the datapoints of `series` before `until` (seconds since 1970) that `track` has not seen, each against the
+    /// baseline of its own day, and takes them in. Late ones are scored as if they had been on time.
+    ///
+    /// Where a baseline is not known yet, what lies before that day is taken in, and the rest has to come again.
+    pub fn take<'a>(
+        &self,
+        track: &mut Track,
+        series: &Series,
+        until: i64,
+        baseline: impl Fn(i64) -> Known<'a>,
+    ) -> Taken {
+        let (mut late, new) = track.new_in(series, until);
+        let (ahead, mut points) = late.first().and_then(|first| track.back_to(first.time)).unwrap_or_else(|| {
+            // Older than all that is kept to go back to: as good as never measured.
+            late.clear();
+            (track.clone(), Vec::new())
+        });
+        let end = track.end();
+        points.extend(late.iter().chain(&new));
+        points.sort_by_key(|point| point.time);
+        let (ahead, mut scored, waits_for) = self.replay(ahead, &points, baseline);
+        // Going back without arriving where it was would forget what was taken in already.
+        if ahead.end() < end {
+            return Taken { scored: Vec::new(), late: 0, waits_for };
+        }
+        let is_new = |time: i64| end.is_none_or(|end| time >= end) || late.iter().any(|point| point.time == time);
+        scored.retain(|scored| is_new(scored.time));
+        *track = ahead;
+        Taken { scored, late: late.len(), waits_for }
+    }
+
+    /// Scores what lies between `times` (seconds since 1970) once more, with all that is known now, and changes nothing. `None`
+    /// where `track` does not reach back so far.
+    pub fn review<'a>(
+        &self,
+        track: &Track,
+        series: &Series,
+        times: Range<i64>,
+        baseline: impl Fn(i64) -> Known<'a>,
+    ) -> Option<Taken> {
+        let (late, new) = track.new_in(series, times.end);
+        let first = late.first().map_or(times.start, |first| first.time.min(times.start));
+        let (before, mut points) = track.back_to(first)?;
+        points.extend(late.iter().chain(&new));
+        points.retain(|point| point.time < times.end);
+        points.sort_by_key(|point| point.time);
+        let (_, mut scored, waits_for) = self.replay(before, &points, baseline);
+        scored.retain(|scored| times.contains(&scored.time));
+        Some(Taken { scored, late: late.len(), waits_for })
+    }
+
+    /// Goes on from `track` with `points`, oldest first, as far as baselines are known: the track then, the scores, and the day
+    /// that is waited for.
+    fn replay<'a>(
+        &self,
+        mut track: Track,
+        points: &[Datapoint],
+        baseline: impl Fn(i64) -> Known<'a>,
+    ) -> (Track, Vec<Scored>, Option<i64>) {
+        let mut scored = Vec::new();
+        for points in points.chunk_by(|a, b| calibrated_at(a.time) == calibrated_at(b.time)) {
+            let day = calibrated_at(points[0].time);
+            let known = match baseline(day) {
+                Known::Baseline(baseline) => Some(baseline),
+                Known::TooLittle => None,
+                Known::NotYet => return (track, scored, Some(day)),
+            };
+            for points in points.chunk_by(|a, b| stretch(a.time) == stretch(b.time)) {
+                track.begin(points[0].time);
+                scored.extend(self.score(known, &mut track.memory, points));
+            }
+        }
+        (track, scored, None)
+    }
+
+    /// Begins with an instance of which nothing is known. `series` reaches [`HISTORY`](crate::baseline::HISTORY) further back than
+    /// [`rebuild_from`]; what comes
+    /// of [taking](Self::take) the rest of it is what would be known, had it always been watched.
+    pub fn begin(&self, series: &Series, until: i64) -> Track {
+        let start = rebuild_from(until);
+        let mut memory = Memory::default();
+        let seen = series.between(start - self.context() as i64 * PERIOD, start);
+        seen.for_each(|datapoint| memory.remember(datapoint, self.context()));
+        Track { memory, checkpoints: VecDeque::new() }
+    }
+
+    /// What is usual on the day that begins at `day` (midnight UTC), or that there is too little history: see
+    /// [`Baseline::learn`]. Without what no datapoint of the day is compared with.
+    pub fn calibrate(&self, series: &Series, day: i64) -> Option<Baseline> {
+        Baseline::learn(series, day).ok().map(|baseline| baseline.for_its_day(self.context()))
+    }
+}
+
+/// The number of the stretch of [`LATE`] that `time` lies in.
+fn stretch(time: i64) -> i64 {
+    time.div_euclid(LATE)
+}
+
+/// The days, by their midnight UTC, in which `times` (seconds since 1970) lies.
+pub fn days(times: Range<i64>) -> impl Iterator<Item = i64> {
+    (calibrated_at(times.start)..times.end).step_by(DAY_SECONDS as usize)
+}
