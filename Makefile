@@ -1,7 +1,7 @@
 # Everything that is done with DeepGuard, by name. `make` lists it.
 
 PYTHON ?= python3
-# Instruction set of the function: x86_64 or arm64.
+# Instruction set of the functions: x86_64 or arm64.
 ARCH ?= x86_64
 # More parameters of template.yaml for `make deploy`, such as NotificationEmail=me@example.com
 PARAMETERS ?=
@@ -17,7 +17,7 @@ HOST = $(FEATURES) --bins --tests
 
 # cargo-lambda, zig, the SAM CLI and cfn-lint, pinned, in an environment of their own that is made when first needed.
 WITH_TOOLS = tools="$$($(PYTHON) tests/local_aws/environment.py tools)" && PATH="$$tools:$$PATH"
-BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/detector/bootstrap
+BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
@@ -34,15 +34,16 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	cargo test $(FEATURES)
 	cargo build $(HOST)
 	$(PYTHON) tests/local_aws/test_journey.py
+	$(PYTHON) tests/local_aws/test_shards.py
 	$(PYTHON) tests/local_aws/test_emulator.py
 
-build: ## The function's bootstrap for Lambda, into build/detector
+build: ## The bootstrap of both functions for Lambda, into build/bootstrap
 	$(WITH_TOOLS) cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) \
-		-p functions --bin detector --lambda-dir $(CARGO_TARGET_DIR)/lambda
-	@mkdir -p build/detector
+		-p functions --bin bootstrap --lambda-dir $(CARGO_TARGET_DIR)/lambda
+	@mkdir -p build/bootstrap
 	@# Replaced at once and only if it changed: another run may be packing it.
-	@cmp -s $(BOOTSTRAP) build/detector/bootstrap || \
-		{ copy="build/bootstrap.$$$$" && cp $(BOOTSTRAP) $$copy && mv $$copy build/detector/bootstrap; }
+	@cmp -s $(BOOTSTRAP) build/bootstrap/bootstrap || \
+		{ copy="build/bootstrap.$$$$" && cp $(BOOTSTRAP) $$copy && mv $$copy build/bootstrap/bootstrap; }
 
 build-host: ## model-builder, for this machine
 	cargo build $(HOST)
@@ -68,9 +69,11 @@ doc: ## The documentation of the Rust code, warnings are errors
 backend: ## Does the domain build with the other backend alone?
 	cargo check -p deepguard --no-default-features --features ndarray
 
-template: ## Lints of template.yaml
+template: ## Lints of template.yaml and shards.asl.json
 	$(WITH_TOOLS) sam validate --lint --template-file template.yaml --region us-east-1
 	$(WITH_TOOLS) cfn-lint template.yaml
+	@# cfn-lint reads no file that a template names, only what stands in it.
+	$(WITH_TOOLS) && $(PYTHON) tests/state_machine.py | cfn-lint
 
 repository: ## Does README.md name only what exists, and are no data committed?
 	$(PYTHON) tests/check_repository.py

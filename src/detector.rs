@@ -252,7 +252,7 @@ impl Detector {
     }
 
     /// Slots that a datapoint's windows span at the coarsest resolution, averages included.
-    pub(crate) fn context(&self) -> usize {
+    pub fn context(&self) -> usize {
         self.artifact.card().shape.window * RESOLUTIONS[RESOLUTIONS.len() - 1]
     }
 }

@@ -4,7 +4,7 @@
 //! scored without it and keep their scores; from then on everything is as if it had been on time. For that a [`Track`] holds,
 //! beside the memory at its newest datapoint, the memories at the two boundaries of three hours before, to go on from again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,24 @@ pub struct Taken {
     pub late: usize,
     /// The day whose baseline is not known yet, because of which the rest has to wait.
     pub waits_for: Option<i64>,
+}
+
+/// An instance of which nothing was known before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Begun {
+    /// What is known of it now.
+    pub track: Track,
+    /// The baseline of each of the days that were gone through, by their midnight; `None` where there was too little history.
+    pub baselines: BTreeMap<i64, Option<Baseline>>,
+    /// The scores of those days, oldest first.
+    pub scored: Vec<Scored>,
+}
+
+impl<'a> From<Option<&'a Baseline>> for Known<'a> {
+    /// Of a day that was looked at.
+    fn from(baseline: Option<&'a Baseline>) -> Self {
+        baseline.map_or(Self::TooLittle, Self::Baseline)
+    }
 }
 
 impl Track {
@@ -176,15 +194,19 @@ impl Detector {
         (track, scored, None)
     }
 
-    /// Begins with an instance of which nothing is known. `series` reaches [`HISTORY`](crate::baseline::HISTORY) further back than
-    /// [`rebuild_from`]; what comes
-    /// of [taking](Self::take) the rest of it is what would be known, had it always been watched.
-    pub fn begin(&self, series: &Series, until: i64) -> Track {
+    /// Begins with an instance of which nothing is known. Where `series` reaches [`HISTORY`](crate::baseline::HISTORY) further
+    /// back than [`rebuild_from`], all is as if it had always been followed.
+    pub fn begin(&self, series: &Series, until: i64) -> Begun {
         let start = rebuild_from(until);
         let mut memory = Memory::default();
         let seen = series.between(start - self.context() as i64 * PERIOD, start);
         seen.for_each(|datapoint| memory.remember(datapoint, self.context()));
-        Track { memory, checkpoints: VecDeque::new() }
+        let baselines: BTreeMap<i64, Option<Baseline>> =
+            days(start..until).map(|day| (day, self.calibrate(series, day))).collect();
+        let points: Vec<Datapoint> = series.between(start, until).collect();
+        let known = |day| baselines.get(&day).map_or(Known::NotYet, |baseline| Known::from(baseline.as_ref()));
+        let (track, scored, _) = self.replay(Track { memory, checkpoints: VecDeque::new() }, &points, known);
+        Begun { track, baselines, scored }
     }
 
     /// What is usual on the day that begins at `day` (midnight UTC), or that there is too little history: see

@@ -249,8 +249,9 @@ fn a_track_that_was_begun_late_scores_like_one_that_always_was() {
             let history = rebuild_from(until) - HISTORY as i64 * PERIOD;
             let read = read(&datapoints, history..until + 6 * 3600).expect("there are some");
             let mut runs = Runs::new(&detector, &read);
-            runs.track = detector.begin(&read, until);
-            runs.run(&read, until);
+            let begun = detector.begin(&read, until);
+            runs.track = begun.track;
+            runs.scores = begun.scored.into_iter().map(|scored| (scored.time, scored)).collect();
             // And on from there.
             runs.run(&read, until + 6 * 3600);
             let times = until - LATE..until + 6 * 3600;

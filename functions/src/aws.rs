@@ -48,6 +48,32 @@ where
     CallError { operation, why }
 }
 
+/// Whether AWS said that it was asked too fast. CloudWatch says so with HTTP 400.
+pub fn is_throttled<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code).is_some_and(|code| THROTTLING.contains(&code))
+}
+
+/// Whether AWS said that there is something wrong with what it was asked, so that it will say so again.
+pub fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code).is_some_and(|code| REFUSING.contains(&code))
+}
+
+/// Codes of what came too fast.
+const THROTTLING: [&str; 6] =
+    ["Throttling", "ThrottlingException", "ThrottledException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException"];
+/// Codes of what is wrong in itself. (PutMetricData, Errors)
+const REFUSING: [&str; 9] = [
+    "InvalidParameterValue",
+    "InvalidParameterValueException",
+    "InvalidParameterCombination",
+    "InvalidParameterCombinationException",
+    "MissingParameter",
+    "MissingRequiredParameterException",
+    "ValidationError",
+    "ValidationException",
+    "InvalidFormat",
+];
+
 /// What to do about an error, where its code tells.
 fn advice(code: &str) -> &'static str {
     match code {
@@ -55,7 +81,7 @@ fn advice(code: &str) -> &'static str {
         "ExpiredToken" | "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidAccessKeyId" => {
             " (renew the credentials)"
         }
-        "Throttling" | "ThrottlingException" | "SlowDown" | "RequestLimitExceeded" => {
+        code if THROTTLING.contains(&code) => {
             " (the next run makes up for it; if it goes on, ask AWS for a higher quota)"
         }
         _ => "",

@@ -1,30 +1,46 @@
-//! One run: find the instances, read their CPU, score, publish, tell.
+//! One run: find the instances, read their CPU, score, decide, publish, tell.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use deepguard::{Detector, Watch};
+use deepguard::series::SeriesError;
+use deepguard::track::{Begun, Known, LATE, days};
+use deepguard::{Detector, Series};
+use futures_util::StreamExt;
+use futures_util::stream;
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::cloudwatch::plan;
+use crate::cloudwatch::limits;
+use crate::cloudwatch::plan::{self, Batch};
 use crate::event::{EventError, Trigger};
 use crate::fleet::{Fleet, Skip};
 use crate::log;
-use crate::metric;
+use crate::metric::{Datum, Gauges, Mode};
 use crate::model::{ModelError, Models};
 use crate::names::InstanceId;
 use crate::ports::{CallError, Cpu, Objects, Published, Read, Scores};
+use crate::round::{Next, Round, history_from};
 use crate::settings::{Settings, SettingsError};
-use crate::summary::{Instances, Model, Summary};
+use crate::shard::Shard;
+use crate::state::State;
+use crate::store::{Saved, Store};
+use crate::summary::{CaughtUp, Instances, Model, StateSummary, Summary};
 
-/// One part in this many of a run's time is kept free at its end.
-const TIME_TO_PUBLISH: u32 = 6;
+/// One part in this many of a run's time is kept free at its end, to write down what was decided and to publish it.
+const TIME_TO_END: u32 = 5;
+/// GetMetricData calls that are under way at once.
+pub(crate) const READS_AT_ONCE: usize = 8;
 /// What becomes of an instance for which a run had no time.
-const NEXT_RUN: &str = "the run had no time left for it: the next one goes on";
+pub(crate) const NEXT_RUN: &str = "the run had no time left for it: the next one goes on";
+/// How long, in seconds, the fleet's numbers at a time are remembered.
+const TALLIED: i64 = 2 * LATE;
 
 /// A run that failed as a whole. What fails for some instances only is in the summary.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -57,6 +73,12 @@ pub enum RunError {
         /// What went wrong, the last time.
         error: CallError,
     },
+    /// There is nowhere to keep baselines.
+    #[error("STATE_URI is empty, so that baselines could not be kept: set it, or do without a calibrator")]
+    NothingKept,
+    /// Baselines were made in vain.
+    #[error("the baselines that were made could not be written: the log says why")]
+    NotWritten,
 }
 
 /// What the Lambda console shows, and what retries and alarms can tell apart.
@@ -69,6 +91,8 @@ impl From<RunError> for Diagnostic {
             RunError::List(_) => "ListError",
             RunError::NothingRead { .. } => "NothingRead",
             RunError::NothingPublished { .. } => "NothingPublished",
+            RunError::NothingKept => "NothingKept",
+            RunError::NotWritten => "NotWritten",
         };
         Self { error_type: error_type.into(), error_message: error.to_string() }
     }
@@ -77,35 +101,35 @@ impl From<RunError> for Diagnostic {
 /// The detector, with what it keeps from one run to the next while the function is warm.
 #[derive(Debug)]
 pub struct Detection<C, O> {
-    lookback_minutes: i64,
+    /// Seconds.
+    lookback: i64,
+    mode: Mode,
     cloudwatch: C,
     models: Models<O>,
-    known: Known,
+    store: Store<O>,
     /// How long the process took until it was ready; taken by the first run.
     init: Option<Duration>,
-    /// When a run stops scoring, to have time left to publish.
+    /// When a run stops scoring, to have time left to end in order.
     deadline: Option<Instant>,
 }
 
-/// What is known of the instances, as one model sees them.
-#[derive(Debug, Default)]
-struct Known {
-    /// The model's checksum.
-    model: String,
-    watches: HashMap<InstanceId, Watch>,
-}
-
-impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
+impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
     /// Knows nothing yet of any instance.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
-        let models = Models::new(settings.model, objects);
-        let lookback_minutes = settings.lookback_minutes;
-        Self { lookback_minutes, cloudwatch, models, known: Known::default(), init: None, deadline: None }
+        Self {
+            lookback: settings.lookback_minutes * 60,
+            mode: settings.mode,
+            cloudwatch,
+            models: Models::new(settings.model, objects.clone()),
+            store: Store::new(objects, settings.state),
+            init: None,
+            deadline: None,
+        }
     }
 
     /// Loads the model before the first event. A failure is logged and no more: the run that comes will
     /// meet it again, and has somebody to tell.
-    pub async fn prepare(&mut self, started: Instant) {
+    pub async fn prepare(&mut self, started: std::time::Instant) {
         if let Err(error) = self.models.current().await {
             error!(%error, "the model cannot be loaded yet");
         }
@@ -115,7 +139,7 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
     /// The next run has this much time, or all it wants. What it cannot score by then is skipped, and what it knows by then is
     /// kept: the next run goes on from there.
     pub fn set_time_left(&mut self, left: Option<Duration>) {
-        self.deadline = left.and_then(|left| Instant::now().checked_add(left - left / TIME_TO_PUBLISH));
+        self.deadline = left.and_then(|left| Instant::now().checked_add(left - left / TIME_TO_END));
     }
 
     /// One run. `now` is the time of the event where it has none of its own.
@@ -126,82 +150,245 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
         let started = Instant::now();
         let init = self.init.take();
         let trigger = Trigger::from_event(event)?;
-        let times = trigger.times(now, self.lookback_minutes)?;
+        let times = trigger.times(now, self.lookback / 60)?;
         let detector = self.models.current().await?;
+        let (mut state, loaded) = self.store.state(trigger.shard).await;
+        self.cloudwatch.share(trigger.shard.of());
+        let changed = state.model != detector.artifact().checksum();
+        state.seen_by(detector.artifact().checksum());
 
-        let fleet = self.score(&detector, &trigger, times.clone()).await?;
-        log::instances(&fleet);
-        let published = match trigger.dry_run {
-            true => Published::default(),
-            false => self.publish(&fleet).await?,
+        let is_question = trigger.dry_run || trigger.instances.is_some() || times.end < now.as_second() - LATE;
+        let run = match is_question {
+            true => self.answer(&detector, &trigger, &state, times).await,
+            false => self.follow(&detector, trigger.shard, &mut state, times, changed).await,
         };
+        let lag = run.as_ref().ok().and_then(|run| run.lag);
+        let run = match run {
+            Ok(run) => run,
+            Err(error) => {
+                self.store.remember(state);
+                return Err(error);
+            }
+        };
+        log::instances(&run.fleet);
+        let published = match (trigger.dry_run, run.saved) {
+            (true, _) | (_, Some(Saved::Superseded)) => Ok(Published::default()),
+            _ => self.publish(&run, &detector, &mut state, now).await,
+        };
+        self.store.remember(state);
+        let published = published?;
+        let (datapoints, oldest) = run.fleet.caught_up();
         Ok(Summary {
-            time: times.end,
+            time: run.fleet.times.end,
             dry_run: trigger.dry_run,
+            shard: trigger.shard,
             model: Model { version: detector.artifact().version(), source: self.models.source().to_string() },
-            newest_datapoint: fleet.newest_datapoint(),
-            instances: Instances::of(&fleet),
+            newest_datapoint: run.fleet.newest_datapoint(),
+            data_lag_seconds: lag,
+            instances: Instances::of(&run.fleet),
+            caught_up: CaughtUp { datapoints, late: run.fleet.late, oldest },
+            state: StateSummary { loaded, saved: run.saved == Some(Saved::Yes) && self.store.keeps() },
+            superseded: run.saved == Some(Saved::Superseded),
             datums_published: published.published,
-            datums_failed: published.failed,
+            datums_failed: published.failed.len() + published.refused,
             duration_ms: started.elapsed().as_millis() as u64,
             cold_start: init.is_some(),
             init_ms: init.map(|init| init.as_millis() as u64),
         })
     }
 
-    /// Finds, reads and scores, one call after another: what is held in memory is one call's datapoints.
-    async fn score(&mut self, detector: &Detector, trigger: &Trigger, times: Range<i64>) -> Result<Fleet, RunError> {
-        let instances = match &trigger.instances {
-            Some(instances) => instances.clone(),
-            None => self.cloudwatch.instances().await.map_err(RunError::List)?,
-        };
-        self.known.forget(detector.artifact().checksum(), &times, trigger.instances.is_none().then_some(&instances));
+    fn is_out_of_time(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
 
-        let mut fleet = Fleet::new(times.clone());
-        let wanted = instances.into_iter().map(|instance| {
-            let start = detector.needs_from(self.known.watches.get(&instance), times.end);
-            (instance, start)
-        });
-        let out_of_time = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        for batch in plan::batches(wanted.collect::<Vec<_>>(), times.end) {
-            if out_of_time() {
-                batch.instances.into_iter().for_each(|instance| fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
-                continue;
+    /// Scores what was not scored yet, and writes down what was decided.
+    async fn follow(
+        &mut self,
+        detector: &Detector,
+        shard: Shard,
+        state: &mut State,
+        times: Range<i64>,
+        mut changed: bool,
+    ) -> Result<Run, RunError> {
+        let listed = match self.cloudwatch.instances().await {
+            Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
+            // Those that are remembered can be read all the same.
+            Err(error) if !state.instances.is_empty() => {
+                warn!(%error, "the instances cannot be listed: those that were seen before are scored");
+                state.instances.keys().cloned().collect()
             }
-            for (instance, read) in self.cloudwatch.read(&batch).await {
-                match read {
-                    _ if out_of_time() => fleet.skip(instance, Skip::OutOfTime, NEXT_RUN),
-                    // Here and not on another thread: nothing else is under way that could go on meanwhile.
-                    Ok(Read { datapoints, whole }) => {
-                        let mut watch = self.known.watches.remove(&instance);
-                        fleet.score(detector, instance.clone(), datapoints, &mut watch);
-                        // Made of history with holes in it, a baseline would be wrong all day. The next run makes it again.
-                        if let (Some(watch), true) = (watch, whole) {
-                            self.known.watches.insert(instance, watch);
-                        }
+            Err(error) => return Err(RunError::List(error)),
+        };
+        let before = state.marks();
+        let Self { cloudwatch, store, lookback, deadline, .. } = self;
+        let fleet = Fleet::new(times.clone());
+        let mut round = Round { detector, store, state, shard, lookback: *lookback, fleet, oldest_baseline: None };
+        let mut wanted = round.wanted(&listed).await;
+        while !wanted.is_empty() {
+            let batches = plan::batches(wanted.split_off(0), times.end);
+            let reads = batches.into_iter().map(|batch| read(cloudwatch, batch, *deadline));
+            let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+            while let Some((batch, answers)) = reads.next().await {
+                let Some(answers) = answers else {
+                    let late = batch.instances.into_iter();
+                    late.for_each(|instance| round.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
+                    continue;
+                };
+                for (instance, read) in answers {
+                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                        round.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
+                    } else if let Next::ReadFrom(start) = round.score(instance.clone(), read, &batch.times).await {
+                        wanted.push((instance, start));
                     }
-                    Err(error) => fleet.skip(instance, Skip::ReadFailed, error),
                 }
             }
         }
-        let unread: Vec<_> = fleet.skipped.values().filter(|skipped| skipped.reason == Skip::ReadFailed).collect();
-        match unread.last() {
-            Some(last) if unread.len() == fleet.seen() => {
-                Err(RunError::NothingRead { instances: fleet.seen(), why: last.why.clone() })
-            }
-            _ => Ok(fleet),
+        let Round { fleet, oldest_baseline, .. } = round;
+        nothing_read(&fleet)?;
+
+        let mut datums: Vec<Datum> = Vec::new();
+        for (instance, scored) in &fleet.scored {
+            let Some(followed) = state.instances.get_mut(instance) else { continue };
+            datums.extend(self.mode.datums(instance, scored, &mut followed.tail));
+            scored.iter().for_each(|scored| state.tally.add(scored));
         }
+        datums.extend(state.tally.datums(&fleet.times_scored()));
+        state.tally.forget(times.end - TALLIED);
+        changed |= fleet.late > 0 || before != state.marks();
+        state.outbox.extend(datums);
+        let saved = match changed {
+            true => self.store.save(state).await,
+            false => Saved::Yes,
+        };
+        self.store.save_baselines(detector.context()).await;
+        let newest = state.instances.values().filter_map(|followed| followed.track.end()).max();
+        let lag = newest.map(|end| (times.end - end).max(0));
+        let nothing_scored = !state.tally.has_since(times.end - LATE);
+        Ok(Run { fleet, oldest_baseline, lag, nothing_scored, saved: Some(saved), answers: Vec::new() })
     }
 
-    async fn publish(&self, fleet: &Fleet) -> Result<Published, RunError> {
-        let datums = metric::datums(fleet);
-        let published = self.cloudwatch.publish(&datums).await;
+    /// Answers a question: scores once more what lies in `times`, with all that is known now, and changes nothing.
+    async fn answer(
+        &mut self,
+        detector: &Detector,
+        trigger: &Trigger,
+        state: &State,
+        times: Range<i64>,
+    ) -> Result<Run, RunError> {
+        let instances: BTreeSet<InstanceId> = match &trigger.instances {
+            Some(instances) => instances.clone(),
+            None => self.cloudwatch.instances().await.map_err(RunError::List)?,
+        };
+        let needed: Vec<i64> = days(times.start - 2 * LATE..times.end).collect();
+        for &day in &needed {
+            self.store.open(trigger.shard, day, detector.context()).await;
+        }
+        let store = &self.store;
+        let wanted = instances.into_iter().filter(|instance| trigger.shard.holds(instance)).map(|instance| {
+            let known = needed.iter().all(|&day| store.baseline(&instance, day) != Known::NotYet);
+            let track = state.instances.get(&instance).filter(|_| known).and_then(|followed| followed.track.needs_from());
+            let recent = track.filter(|needed| *needed <= times.start && times.end >= *needed + LATE);
+            (instance, recent.unwrap_or_else(|| history_from(times.end)))
+        });
+        let batches = plan::batches(wanted.collect::<Vec<_>>(), times.end);
+        let reads = batches.into_iter().map(|batch| read(&self.cloudwatch, batch, self.deadline));
+        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        let mut fleet = Fleet::new(times.clone());
+        while let Some((batch, answers)) = reads.next().await {
+            let answers = answers.unwrap_or_else(|| {
+                let late = |instance: &InstanceId| {
+                    (instance.clone(), Err(CallError { operation: "GetMetricData", why: NEXT_RUN.into() }))
+                };
+                batch.instances.iter().map(late).collect()
+            });
+            for (instance, read) in answers {
+                let series = match read {
+                    _ if self.is_out_of_time() => {
+                        fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
+                        continue;
+                    }
+                    Ok(Read { datapoints, .. }) => match Series::from_datapoints(datapoints) {
+                        Ok((series, _)) => series,
+                        Err(SeriesError::Empty { given: 0 }) => {
+                            fleet.skip(instance, Skip::NoDatapoints, "no datapoint lately");
+                            continue;
+                        }
+                        Err(error) => {
+                            fleet.skip(instance, Skip::Unusable, error);
+                            continue;
+                        }
+                    },
+                    Err(error) => {
+                        fleet.skip(instance, Skip::ReadFailed, error);
+                        continue;
+                    }
+                };
+                let track = state.instances.get(&instance).map(|followed| &followed.track);
+                let review = track.and_then(|track| {
+                    detector.review(track, &series, times.clone(), |day| self.store.baseline(&instance, day))
+                });
+                let scored = match review.filter(|review| review.waits_for.is_none()) {
+                    Some(review) => review.scored,
+                    None => {
+                        let Begun { mut scored, .. } = detector.begin(&series, times.end);
+                        scored.retain(|scored| times.contains(&scored.time));
+                        scored
+                    }
+                };
+                if !scored.is_empty() {
+                    fleet.scored.insert(instance, scored);
+                } else if series.between(times.start, times.end).next().is_none() {
+                    fleet.skip(instance, Skip::NoDatapoints, "no datapoint in the stretch that was asked for");
+                } else {
+                    fleet.skip(instance, Skip::NoBaseline, "less than a day of datapoints before midnight UTC");
+                }
+            }
+        }
+        nothing_read(&fleet)?;
+        let mut answers: Vec<Datum> = Vec::new();
+        for (instance, scored) in &fleet.scored {
+            answers.extend(Mode::Full.datums(instance, scored, &mut 0));
+        }
+        Ok(Run { fleet, oldest_baseline: None, lag: None, nothing_scored: false, saved: None, answers })
+    }
+
+    /// Publishes what was decided, what is left of earlier runs included, and what is true of this run.
+    async fn publish(
+        &self,
+        run: &Run,
+        detector: &Detector,
+        state: &mut State,
+        now: Timestamp,
+    ) -> Result<Published, RunError> {
+        let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
+        state.outbox.retain(|datum| datum.time > oldest);
+        let is_question = run.saved.is_none();
+        let datums = if is_question { &run.answers } else { &state.outbox };
+        let mut published = self.cloudwatch.publish(datums).await;
+        if !is_question {
+            let gauges = Gauges {
+                skipped: run.fleet.reasons(),
+                lag: run.lag,
+                failures: published.failed.len() + published.refused,
+                model_days: model_days(detector, now),
+                baseline_hours: run.oldest_baseline.map(|day| (run.fleet.times.end - day) as f64 / 3600.0),
+                nothing_scored: run.nothing_scored,
+            };
+            let told = self.cloudwatch.publish(&gauges.datums(run.fleet.newest_slot())).await;
+            // They are true of this run only: none of them is worth keeping for the next one.
+            published.published += told.published;
+            published.refused += told.refused + told.failed.len();
+            published.error = told.error.or(published.error);
+            state.outbox.clone_from(&published.failed);
+        }
         match &published.error {
             Some(error) if published.published == 0 => {
-                Err(RunError::NothingPublished { datums: datums.len(), error: error.clone() })
+                let datums = published.failed.len() + published.refused;
+                Err(RunError::NothingPublished { datums, error: error.clone() })
             }
             Some(error) => {
-                warn!(%error, datums = published.failed, "some datums were not published");
+                let datums = published.failed.len() + published.refused;
+                warn!(%error, datums, "some datums were not published");
                 Ok(published)
             }
             None => Ok(published),
@@ -209,18 +396,48 @@ impl<C: Cpu + Scores, O: Objects> Detection<C, O> {
     }
 }
 
-impl Known {
-    /// Forgets what is of no more use: everything where the model is another one, what has gone past the beginning of
-    /// `times` (an event may ask for an earlier time), and, where `all` instances are given, those that are not among them.
-    fn forget(&mut self, model: &str, times: &Range<i64>, all: Option<&BTreeSet<InstanceId>>) {
-        if self.model != model {
-            self.watches.clear();
-            self.model = model.into();
+/// What a run found out.
+struct Run {
+    fleet: Fleet,
+    oldest_baseline: Option<i64>,
+    /// Seconds from the newest datapoint of all to the run's time.
+    lag: Option<i64>,
+    nothing_scored: bool,
+    /// What became of the state; `None` where nothing was to change.
+    saved: Option<Saved>,
+    /// What is published of a question's answer.
+    answers: Vec<Datum>,
+}
+
+/// Reads a batch, or `None` where there is no time left to.
+pub(crate) async fn read<C: Cpu>(
+    cloudwatch: &C,
+    batch: Batch,
+    deadline: Option<Instant>,
+) -> (Batch, Option<Vec<(InstanceId, Result<Read, CallError>)>>) {
+    let answers = match deadline {
+        None => Some(cloudwatch.read(&batch).await),
+        Some(deadline) if Instant::now() >= deadline => None,
+        Some(deadline) => tokio::time::timeout_at(deadline, cloudwatch.read(&batch)).await.ok(),
+    };
+    (batch, answers)
+}
+
+fn nothing_read(fleet: &Fleet) -> Result<(), RunError> {
+    let unread: Vec<_> = fleet.skipped.values().filter(|skipped| skipped.reason == Skip::ReadFailed).collect();
+    match unread.last() {
+        Some(last) if unread.len() == fleet.seen() => {
+            Err(RunError::NothingRead { instances: fleet.seen(), why: last.why.clone() })
         }
-        self.watches.retain(|instance, watch| {
-            watch.memory.end().is_some_and(|end| end <= times.start) && all.is_none_or(|all| all.contains(instance))
-        });
+        _ => Ok(()),
     }
+}
+
+/// Days since the model was trained.
+fn model_days(detector: &Detector, now: Timestamp) -> Option<f64> {
+    let date: Date = detector.artifact().card().training.date.parse().ok()?;
+    let trained = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Some(now.duration_since(trained).as_secs_f64() / 86_400.0)
 }
 
 #[cfg(test)]

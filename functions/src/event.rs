@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::cloudwatch::limits;
 use crate::names::{InstanceId, NotAnInstance};
+use crate::shard::{MAX_SHARDS, Shard};
 
 /// No event names more instances: it would no longer be a question about some of them.
 pub const MAX_INSTANCES: usize = 500;
@@ -29,6 +30,8 @@ pub struct Trigger {
     pub instances: Option<BTreeSet<InstanceId>>,
     /// Whether to publish nothing.
     pub dry_run: bool,
+    /// Which part of the fleet.
+    pub shard: Shard,
 }
 
 /// An event that asks for nothing the detector can do.
@@ -53,6 +56,16 @@ pub enum EventError {
         "the event names {0} instances, 1 to {MAX_INSTANCES} can be asked for; leave `instances` out to score every one"
     )]
     Instances(usize),
+    /// No part of a fleet.
+    #[error(
+        "the event's shard {shard} of {shards} is none: give 1 to {MAX_SHARDS} `shards` and a `shard` from 0 to one less, or neither for the whole fleet"
+    )]
+    Shard {
+        /// The part's number.
+        shard: u32,
+        /// How many there are to be.
+        shards: u32,
+    },
     /// There can be no datapoints yet.
     #[error("the event's time {time} is in the future (it is {now}): give an earlier one, or none for now")]
     Future {
@@ -79,6 +92,8 @@ struct Direct {
     instances: Option<Vec<String>>,
     #[serde(default)]
     dry_run: bool,
+    shard: Option<u32>,
+    shards: Option<u32>,
 }
 
 /// What EventBridge sends when a schedule has no `Input` of its own. Both kinds wrap nothing in `detail`:
@@ -118,9 +133,11 @@ impl Trigger {
             }
             let time = event.get("time").ok_or_else(|| EventError::Shape("a scheduled event has a `time`".into()))?;
             // Its own time, not the clock's: a retry must score the same datapoints.
-            return Ok(Self { time: Some(timestamp(time)?), instances: None, dry_run: false });
+            return Ok(Self { time: Some(timestamp(time)?), instances: None, dry_run: false, shard: Shard::WHOLE });
         }
-        let Direct { time, instances, dry_run } = Direct::deserialize(event).map_err(shape)?;
+        let Direct { time, instances, dry_run, shard, shards } = Direct::deserialize(event).map_err(shape)?;
+        let (shard, shards) = (shard.unwrap_or(0), shards.unwrap_or(1));
+        let shard = Shard::new(shard, shards).ok_or(EventError::Shard { shard, shards })?;
         let instances = instances.map(|names| {
             let instances = names.iter().map(|name| name.parse()).collect::<Result<BTreeSet<_>, _>>()?;
             match instances.len() {
@@ -129,7 +146,7 @@ impl Trigger {
             }
         });
         let time = time.as_ref().map(timestamp).transpose()?;
-        Ok(Self { time, instances: instances.transpose()?, dry_run })
+        Ok(Self { time, instances: instances.transpose()?, dry_run, shard })
     }
 
     /// The stretch to score, in seconds since 1970: the `lookback_minutes` up to the event's time, or up to `now`
@@ -179,7 +196,8 @@ mod tests {
             json!({ "version": "0", "id": "53dc4d37", "detail-type": "Scheduled Event", "source": source, "account": "1",
                 "time": "2026-01-15T12:00:00Z", "region": "us-east-1", "resources": [], "detail": detail })
         };
-        let trigger = |time, instances, dry_run| Trigger { time, instances, dry_run };
+        let trigger = |time, instances, dry_run| Trigger { time, instances, dry_run, shard: Shard::WHOLE };
+        let third = Trigger { shard: Shard::new(2, 4).unwrap(), ..trigger(noon, None, false) };
         let cases = [
             (json!({}), trigger(None, None, false)),
             (json!({ "dry_run": true }), trigger(None, None, true)),
@@ -187,6 +205,8 @@ mod tests {
             (json!({ "time": "2026-01-15T12:00:00Z" }), trigger(noon, None, false)),
             (json!({ "time": "2026-01-15T13:00:00+01:00" }), trigger(noon, None, false)),
             (json!({ "instances": [b, a, b] }), trigger(None, ids(&[a, b]), false)),
+            (json!({ "shard": 2, "shards": 4, "time": "2026-01-15T12:00:00Z" }), third),
+            (json!({ "shard": 0, "shards": 1 }), trigger(None, None, false)),
             (scheduled("aws.events", json!({})), trigger(noon, None, false)),
             (scheduled("aws.scheduler", json!("{}")), trigger(noon, None, false)),
             (scheduled("aws.scheduler", json!({})), trigger(noon, None, false)),
@@ -214,6 +234,11 @@ mod tests {
             (json!({ "instances": "i-0123456789abcdef0" }), "invalid type"),
             (json!({ "instances": [] }), "names 0 instances"),
             (json!({ "instances": many }), "names 501 instances"),
+            (json!({ "shard": 4, "shards": 4 }), "shard 4 of 4 is none"),
+            (json!({ "shard": 1 }), "shard 1 of 1 is none"),
+            (json!({ "shard": 0, "shards": 0 }), "shard 0 of 0 is none"),
+            (json!({ "shard": 0, "shards": 101 }), "1 to 100 `shards`"),
+            (json!({ "shard": -1, "shards": 4 }), "invalid value"),
             (json!({ "instances": ["i-0123456789abcdef0", "web-1"] }), "`web-1` is no instance"),
             (json!({ "source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification" }), "of `aws.ec2`"),
             (
@@ -260,7 +285,8 @@ mod tests {
         let now = at("2026-01-15T12:03:20Z");
         let noon = at("2026-01-15T12:00:00Z").as_second();
         let times = |time: Option<&str>, lookback| {
-            Trigger { time: time.map(at), instances: None, dry_run: false }.times(now, lookback).unwrap()
+            let trigger = Trigger { time: time.map(at), instances: None, dry_run: false, shard: Shard::WHOLE };
+            trigger.times(now, lookback).unwrap()
         };
         assert_eq!(times(None, 30), noon - 1800..noon);
         assert_eq!(times(None, 5), noon - 300..noon);
@@ -272,7 +298,9 @@ mod tests {
     #[test]
     fn times_that_cannot_be_scored_are_refused() {
         let now = at("2026-01-15T12:00:00Z");
-        let times = |time: &str, dry_run| Trigger { time: Some(at(time)), instances: None, dry_run }.times(now, 30);
+        let times = |time: &str, dry_run| {
+            Trigger { time: Some(at(time)), instances: None, dry_run, shard: Shard::WHOLE }.times(now, 30)
+        };
         assert!(matches!(times("2026-01-15T12:05:01Z", false), Err(EventError::Future { .. })));
         assert!(matches!(times("2026-01-15T12:05:01Z", true), Err(EventError::Future { .. })));
         assert!(times("2026-01-01T13:00:00Z", false).is_ok());

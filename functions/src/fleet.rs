@@ -1,21 +1,23 @@
-//! What a run found out: the scores of the instances that have some, and why the others have none.
+//! What a run found out: the new scores, and why instances have none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use deepguard::detector::{Scored, rebuild_from};
-use deepguard::series::{PERIOD, SeriesError};
-use deepguard::{Datapoint, Detector, Series, Watch};
+use deepguard::Scored;
+use deepguard::series::PERIOD;
+use serde::{Deserialize, Serialize};
 
 use crate::names::InstanceId;
 
 /// Why an instance was not scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Skip {
-    /// It has no datapoint in the stretch that is scored: it has just started, or stopped.
+    /// It has had no datapoint lately: it has just started, or stopped.
     NoDatapoints,
     /// It has not run for long enough to say what is usual for it.
     NoBaseline,
+    /// The baseline of the day that has just begun is still to be made.
+    AwaitsBaseline,
     /// What it has are no measurements.
     Unusable,
     /// Its datapoints could not be read.
@@ -25,11 +27,12 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// Its name in the summary and in the log.
+    /// Its name in the summary, in the log and in CloudWatch.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoDatapoints => "no_datapoints",
             Self::NoBaseline => "no_baseline",
+            Self::AwaitsBaseline => "awaits_baseline",
             Self::Unusable => "unusable",
             Self::ReadFailed => "read_failed",
             Self::OutOfTime => "out_of_time",
@@ -49,46 +52,25 @@ pub struct Skipped {
 /// The result of one run, in the order of the instances' names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fleet {
-    /// The stretch that was scored, in seconds since 1970.
+    /// The stretch that the run is about, in seconds since 1970.
     pub times: Range<i64>,
-    /// The scores of each instance, at least one, oldest first.
+    /// The new scores of each instance, at least one, oldest first.
     pub scored: BTreeMap<InstanceId, Vec<Scored>>,
-    /// The instances that have none.
+    /// Those that have all the scores that they can have.
+    pub unchanged: BTreeSet<InstanceId>,
+    /// Those that have none lately.
     pub skipped: BTreeMap<InstanceId, Skipped>,
+    /// Datapoints that came after a later one had its score.
+    pub late: usize,
 }
 
-impl Fleet {
-    /// Nothing scored yet of the stretch `times` (seconds since 1970, aligned, not empty).
-    pub fn new(times: Range<i64>) -> Self {
-        Self { times, scored: BTreeMap::new(), skipped: BTreeMap::new() }
-    }
+/// Slots at the end of a run's time in which it is no wonder that a datapoint was not there before.
+const ON_TIME: i64 = 3;
 
-    /// Scores an instance by its `datapoints`, or says why it cannot. What is known of the instance is left at the beginning of
-    /// the stretch that is scored: the next run scores the overlap again, late datapoints included.
-    pub fn score(
-        &mut self,
-        detector: &Detector,
-        instance: InstanceId,
-        datapoints: Vec<Datapoint>,
-        known: &mut Option<Watch>,
-    ) {
-        let series = match Series::from_datapoints(datapoints) {
-            Ok((series, _)) => series,
-            Err(error @ SeriesError::Empty { given: 0 }) => return self.skip(instance, Skip::NoDatapoints, error),
-            Err(error) => return self.skip(instance, Skip::Unusable, error),
-        };
-        let watch = known.get_or_insert_with(|| detector.begin(&series, rebuild_from(self.times.end)));
-        detector.follow(&series, watch, self.times.start);
-        let mut ahead = watch.clone();
-        let scored = detector.follow(&series, &mut ahead, self.times.end);
-        if !scored.is_empty() {
-            self.scored.insert(instance, scored);
-        } else if series.between(self.times.start, self.times.end).next().is_none() {
-            self.skip(instance, Skip::NoDatapoints, "no datapoint in the stretch that is scored");
-        } else {
-            let why = "less than a day of datapoints before midnight UTC: nobody can say yet what is usual for it";
-            self.skip(instance, Skip::NoBaseline, why);
-        }
+impl Fleet {
+    /// Nothing found out yet. The run is about `times` (seconds since 1970, aligned, not empty).
+    pub fn new(times: Range<i64>) -> Self {
+        Self { times, scored: BTreeMap::new(), unchanged: BTreeSet::new(), skipped: BTreeMap::new(), late: 0 }
     }
 
     /// Notes that an instance was not scored.
@@ -98,17 +80,37 @@ impl Fleet {
 
     /// How many instances there are, scored or not.
     pub fn seen(&self) -> usize {
-        self.scored.len() + self.skipped.len()
+        self.scored.len() + self.unchanged.len() + self.skipped.len()
     }
 
-    /// The start of the newest slot that was to be scored, in seconds since 1970.
+    /// How many were skipped, by reason.
+    pub fn reasons(&self) -> BTreeMap<Skip, usize> {
+        let mut reasons = BTreeMap::new();
+        self.skipped.values().for_each(|skipped| *reasons.entry(skipped.reason).or_insert(0) += 1);
+        reasons
+    }
+
+    /// The start of the newest slot that there could be, in seconds since 1970.
     pub fn newest_slot(&self) -> i64 {
         self.times.end - PERIOD
     }
 
     /// The start of the newest datapoint that was scored, in seconds since 1970.
     pub fn newest_datapoint(&self) -> Option<i64> {
-        self.scored.values().flatten().map(|scored| scored.time).max()
+        self.scored.values().filter_map(|scored| scored.last()).map(|scored| scored.time).max()
+    }
+
+    /// The times of all new scores, in seconds since 1970.
+    pub fn times_scored(&self) -> BTreeSet<i64> {
+        self.scored.values().flatten().map(|scored| scored.time).collect()
+    }
+
+    /// The new scores that an earlier run would have given, had it been made and seen the datapoints: how many, and the time of
+    /// the oldest.
+    pub fn caught_up(&self) -> (usize, Option<i64>) {
+        let before = self.times.end - ON_TIME * PERIOD;
+        let times = || self.scored.values().flatten().map(|scored| scored.time).filter(|time| *time < before);
+        (times().count(), times().min())
     }
 
     /// Each instance in which an alarm begins, with the datapoint at which it does (the last, if it gets worse), highest
@@ -125,31 +127,7 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{builtin, instance, lasting, scored};
-    use deepguard::series::DAY_SECONDS;
-
-    #[test]
-    fn each_kind_of_reason() {
-        let detector = builtin();
-        let times = 20 * DAY_SECONDS..20 * DAY_SECONDS + 1800;
-        let points = |from: i64, to: i64, value: f64| -> Vec<Datapoint> {
-            (from..to).step_by(PERIOD as usize).map(|time| Datapoint { time, value }).collect()
-        };
-        let cases = [
-            (vec![], Skip::NoDatapoints),
-            (points(18 * DAY_SECONDS, 20 * DAY_SECONDS, 3.0), Skip::NoDatapoints),
-            (points(20 * DAY_SECONDS - 3600, times.end, 3.0), Skip::NoBaseline),
-            (points(times.start, times.end, 3.0), Skip::NoBaseline),
-            (points(10 * DAY_SECONDS, times.end, f64::NAN), Skip::Unusable),
-            (vec![Datapoint { time: i64::MAX, value: 1.0 }], Skip::Unusable),
-        ];
-        for (datapoints, reason) in cases {
-            let mut fleet = Fleet::new(times.clone());
-            fleet.score(&detector, instance(1), datapoints, &mut None);
-            assert_eq!(fleet.skipped[&instance(1)].reason, reason, "{}", fleet.skipped[&instance(1)].why);
-            assert_eq!((fleet.seen(), fleet.scored.len()), (1, 0));
-        }
-    }
+    use crate::testing::{instance, lasting, scored};
 
     #[test]
     fn anomalous_instances_come_highest_first_with_the_datapoint_of_their_alarm() {
@@ -162,6 +140,19 @@ mod tests {
             fleet.anomalous().iter().map(|(instance, scored)| ((*instance).clone(), scored.time)).collect();
         assert_eq!(anomalous, [(instance(3), 300), (instance(1), 0)]);
         assert_eq!(fleet.newest_datapoint(), Some(600));
+        assert_eq!(fleet.caught_up(), (6, Some(0)));
         assert_eq!(Fleet::new(0..300).newest_datapoint(), None);
+    }
+
+    #[test]
+    fn everyone_is_counted_once() {
+        let mut fleet = Fleet::new(0..1500);
+        fleet.scored.insert(instance(1), vec![scored(0, 1.5)]);
+        fleet.unchanged.insert(instance(2));
+        [(3, Skip::NoBaseline), (4, Skip::ReadFailed), (5, Skip::ReadFailed)]
+            .into_iter()
+            .for_each(|(number, reason)| fleet.skip(instance(number), reason, "because"));
+        assert_eq!(fleet.seen(), 5);
+        assert_eq!(fleet.reasons(), [(Skip::NoBaseline, 1), (Skip::ReadFailed, 2)].into());
     }
 }

@@ -6,26 +6,38 @@
 //!
 //! 1. [`event`]: whatever invoked the function becomes a [`event::Trigger`]: which stretch of time, which instances.
 //! 2. [`model`]: the artifact that is current, compiled in or from S3, asked for again in each run.
-//! 3. [`cloudwatch`]: finds the instances, plans the calls that read their CPU, and makes them.
-//! 4. [`deepguard::Detector::follow`] scores; what is skipped has a [`fleet::Skip`] as its reason. All of it is a [`fleet::Fleet`].
-//! 5. [`metric`]: the fleet becomes the [`metric::Datum`]s that CloudWatch gets.
-//! 6. [`summary`]: the answer to the invocation, and the same as one line in the log.
+//! 3. [`store`]: what earlier runs left of this [`shard`] of the fleet, its [`state`] and its [`baselines`].
+//! 4. [`cloudwatch`]: finds the instances, plans the calls that read their CPU, and makes them.
+//! 5. [`deepguard::Detector::take`] scores what is new; what is skipped has a [`fleet::Skip`] as its reason. All of it is a
+//!    [`fleet::Fleet`].
+//! 6. [`metric`]: the fleet becomes the [`metric::Datum`]s that CloudWatch gets. They are written down with the state before
+//!    they are published.
+//! 7. [`summary`]: the answer to the invocation, and the same as one line in the log.
 //!
-//! [`detect`] tells that way as one story. It meets the outside only through [`ports`], which
-//! [`cloudwatch`] and [`s3`] implement for AWS. [`settings`] is the only reader of our environment variables.
+//! [`detect`] tells that way as one story, and [`calibrate`] the shorter one of the baselines of a new day. They meet the
+//! outside only through [`ports`], which [`cloudwatch`] and [`s3`] implement for AWS. [`settings`] is the only reader of our
+//! environment variables.
 
 pub mod aws;
+pub mod baselines;
+pub mod calibrate;
 pub mod cloudwatch;
 pub mod detect;
 pub mod event;
 pub mod fleet;
+pub mod kept;
 pub mod log;
 pub mod metric;
 pub mod model;
 pub mod names;
+mod pages;
 pub mod ports;
+mod round;
 pub mod s3;
 pub mod settings;
+pub mod shard;
+pub mod state;
+pub mod store;
 pub mod summary;
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use tracing::{Level, enabled, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::fleet::Fleet;
-use crate::summary::{Summary, rfc3339};
+use crate::summary::rfc3339;
 
 /// Of skipped instances, no more are named in the log of a run; the rest is counted.
 const MOST_NAMED: usize = 50;
 
 /// Starts logging at `level`. Of the libraries only warnings are logged, and from `lambda_runtime` the span with the request id.
 pub fn start(level: Level) {
-    let filter = format!("warn,lambda_runtime=info,functions={level},detector={level}");
+    let filter = format!("warn,lambda_runtime=info,functions={level},bootstrap={level}");
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -50,15 +50,15 @@ pub fn instances(fleet: &Fleet) {
 ///
 /// Not through `tracing`: its fields hold no nested values, so the summary would be a text inside JSON,
 /// which CloudWatch Logs Insights cannot look into.
-pub fn summary(summary: &Summary, request_id: &str, now: Timestamp) {
+pub fn summary(summary: &impl Serialize, request_id: &str, now: Timestamp) {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Line<'a> {
+    struct Line<'a, S> {
         timestamp: Timestamp,
         level: &'a str,
         message: &'a str,
         request_id: &'a str,
-        summary: &'a Summary,
+        summary: &'a S,
     }
     if enabled!(Level::INFO) {
         let line = Line { timestamp: now, level: "INFO", message: "the run is over", request_id, summary };

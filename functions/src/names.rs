@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The name of an EC2 instance: `i-` and 17 hexadecimal digits, or 8 where it is old.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct InstanceId(String);
 
 /// A text that names no instance.
@@ -19,6 +19,20 @@ impl InstanceId {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<InstanceId> for String {
+    fn from(instance: InstanceId) -> Self {
+        instance.0
+    }
+}
+
+impl TryFrom<String> for InstanceId {
+    type Error = NotAnInstance;
+
+    fn try_from(text: String) -> Result<Self, NotAnInstance> {
+        text.parse()
     }
 }
 

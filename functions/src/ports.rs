@@ -36,6 +36,9 @@ pub struct Read {
 
 /// The CPU of the fleet.
 pub trait Cpu {
+    /// From now on, so many runs at once share what may be asked for.
+    fn share(&self, _parts: u32) {}
+
     /// Every instance that had a datapoint in the last three hours.
     ///
     /// # Errors
@@ -55,23 +58,47 @@ pub trait Scores {
 }
 
 /// What became of datums.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Published {
     /// How many were taken.
     pub published: usize,
-    /// How many were not.
-    pub failed: usize,
+    /// Those that were not, and may be another time.
+    pub failed: Vec<Datum>,
+    /// How many will never be taken.
+    pub refused: usize,
     /// Why: the last failure.
     pub error: Option<CallError>,
 }
 
-/// Where artifacts are.
+/// Where artifacts and all that is kept from run to run are.
 pub trait Objects {
     /// The object at `uri`, unless it still is the version that `known` (an ETag) names.
     ///
     /// # Errors
     /// [`ObjectError`]; [`ObjectError::TooLarge`] before more than `most` bytes are held in memory.
     async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError>;
+
+    /// Writes the object at `uri` where it still is the version that `known` (an ETag) names, or, without one, where there is
+    /// none. The ETag of the new version, or `None` where the condition does not hold: then nothing was written.
+    ///
+    /// # Errors
+    /// [`ObjectError`]. Whether it was written is not known then.
+    async fn put(&self, uri: &ObjectUri, known: Option<&str>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError>;
+
+    /// The objects whose addresses begin like `prefix`.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError>;
+}
+
+/// An object in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its address.
+    pub uri: ObjectUri,
+    /// When it was written, in seconds since 1970.
+    pub written: i64,
 }
 
 /// The answer to a conditional request for an object.
@@ -88,7 +115,7 @@ pub enum Fetched {
     },
 }
 
-/// An object that could not be had.
+/// An object that could not be had, or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
     /// There is none.
@@ -98,7 +125,7 @@ pub enum ObjectError {
         uri: ObjectUri,
     },
     /// Larger than anything that belongs there.
-    #[error("{uri} has {bytes} bytes, more than the {most} allowed: it is no model of DeepGuard")]
+    #[error("{uri} has {bytes} bytes, more than the {most} allowed: it is nothing of DeepGuard's")]
     TooLarge {
         /// Its address.
         uri: ObjectUri,

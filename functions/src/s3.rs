@@ -1,15 +1,21 @@
-//! S3: where artifacts are.
+//! S3: where artifacts are, and what is kept from run to run.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 
 use crate::aws::failed;
 use crate::names::ObjectUri;
-use crate::ports::{CallError, Fetched, ObjectError, Objects};
+use crate::pages::Pages;
+use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects};
 
 const GET: &str = "GetObject";
+const PUT: &str = "PutObject";
+const LIST: &str = "ListObjectsV2";
 /// HTTP status of a conditional request whose condition does not hold.
 const NOT_MODIFIED: u16 = 304;
+/// HTTP statuses of a conditional write whose condition does not hold: there is none, another write is under way, another
+/// version is there.
+const NOT_WRITTEN: [u16; 3] = [404, 409, 412];
 
 /// S3 in one Region and account.
 #[derive(Debug, Clone)]
@@ -55,6 +61,50 @@ impl Objects for S3 {
             }
         }
         Ok(Fetched::Object { bytes, etag: answer.e_tag })
+    }
+
+    async fn put(&self, uri: &ObjectUri, known: Option<&str>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+        let request = self.client.put_object().bucket(&uri.bucket).key(&uri.key).body(bytes.into());
+        let request = match known {
+            Some(etag) => request.if_match(etag),
+            None => request.if_none_match("*"),
+        };
+        match request.send().await {
+            Ok(answer) => match answer.e_tag {
+                Some(etag) => Ok(Some(etag)),
+                None => {
+                    let why = "the answer has no ETag: what answers there is no S3".into();
+                    Err(ObjectError::Call { uri: uri.clone(), error: CallError { operation: PUT, why } })
+                }
+            },
+            Err(error) => {
+                let status = error.raw_response().map(|response| response.status().as_u16());
+                let missing_bucket = error.as_service_error().is_some_and(|error| error.meta().code() == Some("NoSuchBucket"));
+                match status {
+                    Some(status) if NOT_WRITTEN.contains(&status) && !missing_bucket => Ok(None),
+                    _ => Err(ObjectError::Call { uri: uri.clone(), error: failed(PUT, &error) }),
+                }
+            }
+        }
+    }
+
+    async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
+        let call = |error| ObjectError::Call { uri: prefix.clone(), error };
+        let mut listed = Vec::new();
+        let mut pages = Pages::of(LIST);
+        loop {
+            let request = self.client.list_objects_v2().bucket(&prefix.bucket).prefix(&prefix.key);
+            let request = request.set_continuation_token(pages.token());
+            let page = request.send().await.map_err(|error| call(failed(LIST, &error)))?;
+            listed.extend(page.contents().iter().filter_map(|object| {
+                let uri = prefix.beside(object.key()?).ok()?;
+                Some(Listed { uri, written: object.last_modified().map_or(0, |time| time.secs()) })
+            }));
+            let next = page.next_continuation_token.filter(|_| page.is_truncated == Some(true));
+            if pages.end_with(next).map_err(call)? {
+                return Ok(listed);
+            }
+        }
     }
 }
 

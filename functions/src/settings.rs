@@ -5,7 +5,10 @@ use std::fmt;
 use tracing::Level;
 
 use crate::cloudwatch::limits;
+use crate::cloudwatch::pace::Rates;
+use crate::metric::Mode;
 use crate::model::ModelSource;
+use crate::names::ObjectUri;
 
 /// An environment variable that the detector reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,36 @@ const MODEL_URI: Variable = Variable {
     meaning: "the model in S3; empty: the one compiled into the function",
     values: "empty, or s3://bucket/key of a pointer (such as models/current) or of a .safetensors artifact",
 };
+const STATE_URI: Variable = Variable {
+    name: "STATE_URI",
+    default: "",
+    meaning: "where in S3 all is kept that is remembered from run to run; empty: nowhere, each process begins anew",
+    values: "empty, or s3://bucket/prefix",
+};
+const PUBLISH_MODE: Variable = Variable {
+    name: "PUBLISH_MODE",
+    default: "sparse",
+    meaning: "which scores of an instance are published: all, or those from PUBLISH_FROM on and half an hour after each",
+    values: "sparse or full",
+};
+const PUBLISH_FROM: Variable = Variable {
+    name: "PUBLISH_FROM",
+    default: "0.8",
+    meaning: "the score from which on an instance's scores are published in sparse mode; 1.0 is the threshold",
+    values: "0 to 1",
+};
+const READ_CALLS_PER_SECOND: Variable = Variable {
+    name: "READ_CALLS_PER_SECOND",
+    default: "25",
+    meaning: "GetMetricData and ListMetrics calls a second, of all shards together; the account has 50",
+    values: "1 to 500",
+};
+const READ_DATAPOINTS_PER_SECOND: Variable = Variable {
+    name: "READ_DATAPOINTS_PER_SECOND",
+    default: "90000",
+    meaning: "datapoints read a second, of all shards together; the account has 180000",
+    values: "1000 to 10000000",
+};
 const NAMESPACE: Variable = Variable {
     name: "NAMESPACE",
     default: "DeepGuard",
@@ -34,8 +67,8 @@ const NAMESPACE: Variable = Variable {
 };
 const LOOKBACK_MINUTES: Variable = Variable {
     name: "LOOKBACK_MINUTES",
-    default: "30",
-    meaning: "each run scores the datapoints of this last stretch",
+    default: "180",
+    meaning: "how far back the first scores of an instance go, and the answer to a question",
     values: "5 to 180, in steps of 5",
 };
 const LOG_LEVEL: Variable = Variable {
@@ -46,16 +79,32 @@ const LOG_LEVEL: Variable = Variable {
 };
 
 /// Every variable there is.
-pub const VARIABLES: [Variable; 4] = [MODEL_URI, NAMESPACE, LOOKBACK_MINUTES, LOG_LEVEL];
+pub const VARIABLES: [Variable; 9] = [
+    MODEL_URI,
+    STATE_URI,
+    NAMESPACE,
+    PUBLISH_MODE,
+    PUBLISH_FROM,
+    LOOKBACK_MINUTES,
+    READ_CALLS_PER_SECOND,
+    READ_DATAPOINTS_PER_SECOND,
+    LOG_LEVEL,
+];
 
 /// What the operator has decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Where the model comes from.
     pub model: ModelSource,
+    /// Below which address all is kept that is remembered from run to run.
+    pub state: Option<ObjectUri>,
+    /// Which scores of an instance are published.
+    pub mode: Mode,
+    /// How fast CloudWatch is asked, by all shards together.
+    pub rates: Rates,
     /// The CloudWatch namespace of the metrics.
     pub namespace: String,
-    /// Minutes of datapoints that each run scores.
+    /// Minutes that the first scores of an instance go back.
     pub lookback_minutes: i64,
     /// The least severe level that is logged.
     pub log_level: Level,
@@ -111,12 +160,24 @@ impl Settings {
         let settings = {
             let mut read = Reader { get, wrong: &mut wrong };
             let model = read.variable(MODEL_URI, model_source);
+            let state = read.variable(STATE_URI, state_uri);
             let namespace = read.variable(NAMESPACE, namespace);
+            let full = read.variable(PUBLISH_MODE, |value| match value {
+                "full" => Some(true),
+                "sparse" => Some(false),
+                _ => None,
+            });
+            let from = read.variable(PUBLISH_FROM, |value| number(value, 0.0, 1.0));
             let lookback_minutes = read.variable(LOOKBACK_MINUTES, lookback_minutes);
+            let calls = read.variable(READ_CALLS_PER_SECOND, |value| number(value, 1.0, 500.0));
+            let datapoints = read.variable(READ_DATAPOINTS_PER_SECOND, |value| number(value, 1e3, 1e7));
             let log_level = read.variable(LOG_LEVEL, |value| value.to_ascii_lowercase().parse().ok());
             (|| {
                 Some(Self {
                     model: model?,
+                    state: state?,
+                    mode: if full? { Mode::Full } else { Mode::Sparse { from: from? } },
+                    rates: Rates { calls: calls?, datapoints: datapoints? },
                     namespace: namespace?,
                     lookback_minutes: lookback_minutes?,
                     log_level: log_level?,
@@ -152,6 +213,19 @@ fn model_source(value: &str) -> Option<ModelSource> {
     }
 }
 
+fn state_uri(value: &str) -> Option<Option<ObjectUri>> {
+    match value.trim_end_matches('/') {
+        "" => value.is_empty().then_some(None),
+        // What is kept has keys of its own below it.
+        uri if uri.len() <= 512 => uri.parse().ok().map(Some),
+        _ => None,
+    }
+}
+
+fn number(value: &str, least: f64, most: f64) -> Option<f64> {
+    value.parse().ok().filter(|number| (least..=most).contains(number))
+}
+
 fn namespace(value: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/#:-".contains(&byte);
     // AWS keeps what begins with `AWS/` for itself, and CloudWatch refuses a leading colon.
@@ -180,8 +254,11 @@ mod tests {
     fn unset_and_empty_are_the_defaults() {
         let defaults = Settings {
             model: ModelSource::Builtin,
+            state: None,
+            mode: Mode::Sparse { from: 0.8 },
+            rates: Rates { calls: 25.0, datapoints: 90_000.0 },
             namespace: "DeepGuard".into(),
-            lookback_minutes: 30,
+            lookback_minutes: 180,
             log_level: Level::INFO,
         };
         assert_eq!(from(&[]).unwrap(), defaults);
@@ -196,7 +273,14 @@ mod tests {
             ("MODEL_URI", "s3://my-models/models/2026-01-01-abc.safetensors"),
             ("NAMESPACE", "team.one/cpu_watch#2:a-b"),
             ("LOOKBACK_MINUTES", "5"),
-            ("LOOKBACK_MINUTES", "180"),
+            ("LOOKBACK_MINUTES", "175"),
+            ("STATE_URI", "s3://my-models/state"),
+            ("STATE_URI", "s3://my-models/state/"),
+            ("PUBLISH_MODE", "full"),
+            ("PUBLISH_FROM", "0"),
+            ("PUBLISH_FROM", "1.0"),
+            ("READ_CALLS_PER_SECOND", "2.5"),
+            ("READ_DATAPOINTS_PER_SECOND", "180000"),
             ("LOG_LEVEL", "DEBUG"),
             ("LOG_LEVEL", "error"),
         ] {
@@ -224,6 +308,17 @@ mod tests {
             ("LOOKBACK_MINUTES", "185"),
             ("LOOKBACK_MINUTES", "30.0"),
             ("LOOKBACK_MINUTES", "thirty"),
+            ("STATE_URI", "s3://my-models"),
+            ("STATE_URI", "state"),
+            ("STATE_URI", "/"),
+            ("PUBLISH_MODE", "Sparse"),
+            ("PUBLISH_MODE", "none"),
+            ("PUBLISH_FROM", "1.1"),
+            ("PUBLISH_FROM", "-0.1"),
+            ("PUBLISH_FROM", "NaN"),
+            ("READ_CALLS_PER_SECOND", "0"),
+            ("READ_CALLS_PER_SECOND", "501"),
+            ("READ_DATAPOINTS_PER_SECOND", "inf"),
             ("LOG_LEVEL", "loud"),
             ("LOG_LEVEL", "functions=debug"),
         ] {

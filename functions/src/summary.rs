@@ -9,6 +9,8 @@ use serde::{Serialize, Serializer};
 
 use crate::fleet::Fleet;
 use crate::names::InstanceId;
+use crate::shard::Shard;
+use crate::store::Loaded;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,16 +20,26 @@ pub struct Summary {
     pub time: i64,
     /// Whether nothing was published, as asked.
     pub dry_run: bool,
+    /// Which part of the fleet it was about.
+    pub shard: Shard,
     /// What scored.
     pub model: Model,
-    /// Start of the newest datapoint that was scored.
+    /// Start of the newest datapoint that was scored in this run.
     #[serde(serialize_with = "maybe_timestamp")]
     pub newest_datapoint: Option<i64>,
+    /// Seconds from the end of the newest datapoint that ever was to the time of the run.
+    pub data_lag_seconds: Option<i64>,
     /// What became of the instances.
     pub instances: Instances,
+    /// What earlier runs had left.
+    pub caught_up: CaughtUp,
+    /// What is kept from run to run.
+    pub state: StateSummary,
+    /// Whether another run decided meanwhile, so that this one published nothing.
+    pub superseded: bool,
     /// Datums that CloudWatch took; in a dry run, none.
     pub datums_published: usize,
-    /// Datums that it did not take.
+    /// Datums that it did not take: the next run publishes them, but for those that it refuses.
     pub datums_failed: usize,
     /// Milliseconds from the event to this answer.
     pub duration_ms: u64,
@@ -47,13 +59,36 @@ pub struct Model {
     pub source: String,
 }
 
+/// What earlier runs would have scored, had they been made and seen it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaughtUp {
+    /// Datapoints that were scored more than a quarter of an hour after their time.
+    pub datapoints: usize,
+    /// Those among the datapoints of this run that came after a later one had its score.
+    pub late: usize,
+    /// Start of the oldest of them.
+    #[serde(serialize_with = "maybe_timestamp")]
+    pub oldest: Option<i64>,
+}
+
+/// What is kept from run to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct StateSummary {
+    /// How the run came by it.
+    pub loaded: Loaded,
+    /// Whether it was written down again.
+    pub saved: bool,
+}
+
 /// What became of the instances.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Instances {
     /// How many there are.
     pub seen: usize,
-    /// How many have a score.
+    /// How many have a new score.
     pub scored: usize,
+    /// How many had all scores that they can have already.
+    pub unchanged: usize,
     /// How many have none, by [`crate::fleet::Skip::name`].
     pub skipped: BTreeMap<&'static str, usize>,
     /// The anomalous ones, highest score first.
@@ -85,8 +120,7 @@ pub struct Anomaly {
 impl Instances {
     /// Of a fleet.
     pub fn of(fleet: &Fleet) -> Self {
-        let mut skipped = BTreeMap::new();
-        fleet.skipped.values().for_each(|why| *skipped.entry(why.reason.name()).or_insert(0) += 1);
+        let skipped = fleet.reasons().into_iter().map(|(reason, instances)| (reason.name(), instances)).collect();
         let anomaly = |(instance, scored): (&InstanceId, &deepguard::detector::Scored)| Anomaly {
             instance: instance.clone(),
             time: scored.time,
@@ -100,6 +134,7 @@ impl Instances {
         Self {
             seen: fleet.seen(),
             scored: fleet.scored.len(),
+            unchanged: fleet.unchanged.len(),
             skipped,
             anomalous: fleet.anomalous().into_iter().map(anomaly).collect(),
         }
@@ -111,7 +146,7 @@ pub(crate) fn rfc3339(time: i64) -> String {
     Timestamp::from_second(time).map_or_else(|_| time.to_string(), |time| time.to_string())
 }
 
-fn timestamp<S: Serializer>(time: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn timestamp<S: Serializer>(time: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*time))
 }
 

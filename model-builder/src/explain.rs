@@ -5,8 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
-use deepguard::detector::rebuild_from;
-use deepguard::{Datapoint, Detector, Scored, Series};
+use deepguard::{Datapoint, Detector, Scored, Series, Watch};
 use indicatif::ProgressIterator;
 
 use crate::nab::parse_time;
@@ -36,9 +35,9 @@ pub(crate) fn explain(
     let mut scored = Vec::new();
     for (instance, series) in history.iter().progress() {
         let from = series.end() - i64::from(hours) * 3600;
-        let mut watch = detector.begin(series, rebuild_from(from));
-        detector.follow(series, &mut watch, from);
-        scored.push((instance, detector.follow(series, &mut watch, series.end())));
+        let mut all = detector.follow(series, &mut Watch::default(), series.end());
+        all.retain(|scored| scored.time >= from);
+        scored.push((instance, all));
     }
     const HEAD: u32 = 80;
     picture::png(out, HEAD + PANEL * scored.len() as u32, |area| {

@@ -1,5 +1,6 @@
 //! The command line of DeepGuard: train a model, look at it, publish it, and see what it does.
 
+mod cost;
 mod evaluate;
 mod explain;
 mod files;
@@ -95,6 +96,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Work out the monthly AWS bill of a deployment, item by item, before it is deployed.
+    Cost(cost::Args),
     /// Draw instances from their history: CPU, what was expected, and the score.
     Explain {
         #[command(flatten)]
@@ -182,6 +185,7 @@ fn main() -> Result<()> {
             };
             evaluate::evaluate(artifact, &nab.locate()?, &plan, &out, card.as_deref(), stopped()?.as_ref())
         }
+        Command::Cost(args) => cost::cost(&args),
         Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),
         Command::Publish { model, to } => publish::publish(&model.read()?, &to),
         Command::Replay { nab, generated, seed, now, out } => {

@@ -32,13 +32,15 @@ def read_fleet(folder):
     return replay["source"], [Instance(described, folder) for described in replay["instances"]]
 
 
-def put_history(cloudwatch, instances):
-    """Puts every instance's CPU into CloudWatch as EC2 would have, and returns the number of datapoints."""
+def put_history(cloudwatch, instances, since=None, until=None):
+    """Puts every instance's CPU into CloudWatch as EC2 would have, or what of it is not before `since` and before `until`, and
+    returns the number of datapoints."""
     batches = []
     for instance in instances:
         dimensions = [{"Name": "InstanceId", "Value": instance.id}]
         datums = [{"MetricName": "CPUUtilization", "Dimensions": dimensions, "Timestamp": time, "Value": value,
-                   "Unit": "Percent"} for time, value in instance.datapoints]
+                   "Unit": "Percent"} for time, value in instance.datapoints
+                  if (since is None or time >= since) and (until is None or time < until)]
         batches += [datums[i:i + PUT_LIMIT] for i in range(0, len(datums), PUT_LIMIT)]
     # Two at a time: the server is one process, so that more would only wait there.
     with ThreadPoolExecutor(2) as pool:
@@ -46,13 +48,13 @@ def put_history(cloudwatch, instances):
     return sum(map(len, batches))
 
 
-def read_published(cloudwatch, namespace, instances, since, until):
-    """The scores that the detector has published, as rows (instance, time, metric, value), oldest first."""
-    # Maximum, as the alarm: a datapoint that was published twice is still one datapoint.
+def read_published(cloudwatch, namespace, instances, since, until, statistic="Maximum"):
+    """The scores that the detector has published, as rows (instance, time, metric, value), oldest first. Maximum, as the alarm: a
+    datapoint that was published twice is still one datapoint."""
     queries = [{"Id": f"q{number}", "Label": f"{instance.id} {metric}", "MetricStat": {
                     "Metric": {"Namespace": namespace, "MetricName": metric,
                                "Dimensions": [{"Name": "InstanceId", "Value": instance.id}]},
-                    "Period": PERIOD, "Stat": "Maximum"}}
+                    "Period": PERIOD, "Stat": statistic}}
                for number, (instance, metric) in enumerate((i, m) for i in instances for m in SCORE_METRICS)]
     rows = []
     for start in range(0, len(queries), QUERY_LIMIT):

@@ -9,16 +9,14 @@ which the end-to-end test reads.
 import argparse
 import json
 import os
-import shutil
 import sys
 import time
 import traceback
 from contextlib import ExitStack
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 
 import environment
-from environment import LOCAL, ROOT, TARGET
 
 if __name__ == "__main__":
     try:
@@ -29,36 +27,28 @@ if __name__ == "__main__":
 import fleet
 import measure
 import report
-from local_aws import Failure, LocalAws, Processes, ignore_signals, interrupt_on_termination, wait_for
-
-STACK = "deepguard"  # as samconfig.toml names it
-NAMESPACE = "DeepGuard"  # the template's default
-PACKAGE_BUCKET = "deepguard-packages"  # samconfig.toml, environment `local`
-BOOTSTRAP = ROOT / "build" / "detector" / "bootstrap"  # the template's CodeUri
-KEPT_RUNS = 5
+from local_aws import Failure, interrupt_on_termination, wait_for
+from stage import NAMESPACE, Stage, forget_old_runs
 
 
-class Journey:
+class Journey(Stage):
     def __init__(self, options):
+        super().__init__()
         self.options = options
-        self.began = time.monotonic()
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        self.folder = LOCAL / "runs" / f"{stamp}-{os.getpid()}"
-        self.folder.mkdir(parents=True)
-        self.processes = Processes()
-        self.aws = LocalAws(self.processes, environment.programs("aws"), self.folder / "scratch",
-                            self.folder / "ministack.log")
         self.result = {"held": False, "folder": str(self.folder), "steps": {}}
-
-    def say(self, text):
-        print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
 
     def step(self, name, since):
         self.result["steps"][name] = round(time.monotonic() - since, 1)
 
     def run(self):
-        self.prepare()
-        outputs = self.deploy()
+        started = time.monotonic()
+        self.prepare(self.options.replay)
+        self.result.update(endpoint=self.aws.endpoint, source=self.source)
+        self.step("prepare", started)
+        started = time.monotonic()
+        outputs = self.deploy(meanwhile=self.put_history)
+        self.step("deploy", started)
+        self.publish_model(outputs)
         queue = self.listen(outputs["AlarmTopicArn"])
         self.wait_for_alarm(outputs, queue)
         self.collect(outputs)
@@ -66,47 +56,10 @@ class Journey:
         self.measure(outputs)
         self.result["held"] = True
 
-    def prepare(self):
-        """The local AWS up, and the replayed fleet on disk."""
+    def put_history(self, since=None, until=None):
         started = time.monotonic()
-        if not BOOTSTRAP.exists():
-            raise Failure(f"{BOOTSTRAP} is not there; run `make build`.")
-        replay = [self.model_builder(), "replay", "--out", str(self.folder / "replay"),
-                  "--now", fleet.format_time(datetime.now(timezone.utc)), *self.options.replay]
-        self.command(replay, "replay", os.environ, "make build-host")
-        self.source, self.instances = fleet.read_fleet(self.folder / "replay")
-        expected = sum(instance.anomalous for instance in self.instances)
-        self.say(f"fleet: {len(self.instances)} instances from {self.source} data, {expected} with an anomaly now")
-        self.aws.start()
-        self.result.update(endpoint=self.aws.endpoint, source=self.source)
-        self.say(f"local AWS: MiniStack answers on {self.aws.endpoint}")
-        self.step("prepare", started)
-
-    def deploy(self):
-        """The real template, with `sam deploy`; the CPU history goes in meanwhile. Returns the stack's outputs."""
-        started = time.monotonic()
-        self.aws.client("s3").create_bucket(Bucket=PACKAGE_BUCKET)
-        self.say("deploy: sam deploy --config-env local")
-        log = self.folder / "sam-deploy.log"
-        deploy = self.processes.start(
-            [str(environment.programs("tools") / "sam"), "deploy", "--config-env", "local"], log, cwd=ROOT,
-            # The poll delay is for the quotas of a real account.
-            env={**self.aws.environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"})
-        points = fleet.put_history(self.aws.client("cloudwatch"), self.instances)
+        super().put_history(since, until)
         self.step("history", started)
-        self.say(f"history: {points:,} datapoints of CPUUtilization are in CloudWatch")
-        wait_for("sam deploy to end", lambda: deploy.poll() is not None, 180)
-        if deploy.returncode != 0:
-            raise Failure(f"sam deploy failed; its output:\n{report.tail(log, 40)}")
-        self.step("deploy", started)
-        stack = self.aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        self.say(f"deployed: {stack['StackStatus']}, function {outputs['FunctionName']}")
-        self.command([self.model_builder(), "publish", "--artifact", str(ROOT / "models" / "default.safetensors"),
-                      "--to", f"s3://{outputs['ModelBucketName']}/models"],
-                     "publish", self.aws.environment, "make model")
-        self.say(f"model: published, {outputs['ModelPointerUri']} points to it")
-        return outputs
 
     def listen(self, topic):
         """A queue that gets what the topic says, as a pager or a chat would."""
@@ -122,7 +75,7 @@ class Journey:
         cloudwatch = self.aws.client("cloudwatch")
         self.say("waiting for the schedule, which fires by itself 60 to 70 s after it was deployed")
         reminder = started + 15
-        names = [outputs["AnomalyAlarmName"], outputs["SilenceAlarmName"], outputs["ErrorAlarmName"]]
+        names = [outputs[f"{which}AlarmName"] for which in ("Anomaly", "Silence", "Error", "Calibrator")]
 
         def alarms():
             return {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
@@ -195,33 +148,9 @@ class Journey:
             raise Failure("These events were not answered as they should be:\n" + json.dumps(wrong, indent=2))
         self.say(f"events: every file of events/ was answered as it should be ({len(self.result['events'])})")
 
-    def model_builder(self):
-        return str(TARGET / "debug" / "model-builder")
-
-    def command(self, command, name, env, advice):
-        log = self.folder / f"{name}.log"
-        try:
-            process = self.processes.start(command, log, cwd=ROOT, env=env)
-        except FileNotFoundError:
-            raise Failure(f"{command[0]} is not there; run `{advice}`.") from None
-        wait_for(f"model-builder {name} to end", lambda: process.poll() is not None, 120, every=0.05)
-        if process.returncode != 0:
-            raise Failure(f"model-builder {name} failed (`{advice}` may be what is missing):\n{report.tail(log, 20)}")
-
     def end(self):
-        """Ends everything that was started, and removes what the local AWS kept on disk; logs and pictures stay."""
-        ignore_signals()
-        self.processes.end_all()
-        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+        super().end()
         self.result["seconds"] = round(time.monotonic() - self.began, 1)
-
-
-def forget_old_runs():
-    """Keeps the newest runs only. A run that is still going has its scratch folder, and is left alone."""
-    runs = sorted((LOCAL / "runs").glob("*Z-*"))
-    for folder in runs[:-KEPT_RUNS]:
-        if not (folder / "scratch").exists():
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main():

@@ -22,6 +22,7 @@ if __name__ == "__main__":
 import fleet
 import measure
 from local_aws import LocalAws, Processes, free_port, listens, wait_for
+from stage import BOOTSTRAP
 
 
 class Emulator(unittest.TestCase):
@@ -47,9 +48,9 @@ class Emulator(unittest.TestCase):
         wait_for("cargo lambda watch to listen", lambda: listens(cls.port) or cls.watch.poll() is not None, 30)
         if cls.watch.poll() is not None:
             raise AssertionError(f"cargo lambda watch has ended:\n{cls.log('watch')}")
-        bootstrap = ROOT / "build" / "detector" / "bootstrap"
-        cls.bootstrap = processes.start([str(bootstrap)], cls.folder / "bootstrap.log", env={
+        cls.bootstrap = processes.start([str(BOOTSTRAP)], cls.folder / "bootstrap.log", env={
             **cls.aws.environment,
+            "_HANDLER": "detector",
             "AWS_LAMBDA_RUNTIME_API": f"http://127.0.0.1:{cls.port}/.rt",
             "AWS_LAMBDA_FUNCTION_NAME": "_",  # the emulator's name for a function that is not named
             "AWS_LAMBDA_FUNCTION_VERSION": "1",

@@ -7,10 +7,9 @@ pub const QUERIES_PER_READ: usize = 500;
 /// Datapoints that one GetMetricData call returns before it goes on to another page. (GetMetricData, `MaxDatapoints`)
 pub const DATAPOINTS_PER_READ: usize = 100_800;
 /// Datums in one PutMetricData call. (PutMetricData, `MetricData`)
-///
-/// The other limit of that call, 1 MB, is never met first: a test of `publish` holds a full call of
-/// the largest datums to under half of it, uncompressed. (The SDK compresses what is over 10 KB.)
 pub const DATUMS_PER_PUT: usize = 1000;
+/// Bytes of one PutMetricData call. (PutMetricData: "no larger than 1 MB") It counts after compression; here it is kept to before.
+pub const BYTES_PER_PUT: usize = 1_000_000;
 /// The largest magnitude of a value, 2^360; NaN and infinities are refused too. (MetricDatum, `Value`)
 pub const LARGEST_VALUE: f64 = f64::from_bits((1023 + 360) << 52);
 /// How old a datum's time stamp may be. (PutMetricData, `Timestamp`)

@@ -2,33 +2,56 @@
 
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
+use futures_util::StreamExt;
+use futures_util::stream;
 
-use super::CloudWatch;
-use super::limits::{DATUMS_PER_PUT, LARGEST_VALUE};
-use crate::aws::failed;
-use crate::metric::{DIMENSION, Datum, Unit};
+use super::limits::LARGEST_VALUE;
+use super::{CloudWatch, plan};
+use crate::aws::{failed, is_refused};
+use crate::metric::{Datum, Unit};
 use crate::ports::{CallError, Published, Scores};
 
 const PUT: &str = "PutMetricData";
+/// Calls that are under way at once.
+const AT_ONCE: usize = 4;
 
 impl Scores for CloudWatch {
     async fn publish(&self, datums: &[Datum]) -> Published {
-        // One value that CloudWatch refuses would cost the whole call.
-        let (usable, unusable): (Vec<&Datum>, Vec<&Datum>) =
-            datums.iter().partition(|datum| datum.value.abs() <= LARGEST_VALUE);
-        let refused = unusable.first().map(|datum| CallError {
+        let (usable, unusable): (Vec<Datum>, Vec<Datum>) =
+            datums.iter().cloned().partition(|datum| datum.value.abs() <= LARGEST_VALUE);
+        let mut published = Published { refused: unusable.len(), ..Published::default() };
+        published.error = unusable.first().map(|datum| CallError {
             operation: PUT,
             why: format!("{} is {}, which CloudWatch does not take", datum.metric.name(), datum.value),
         });
-        let mut published = Published { published: 0, failed: unusable.len(), error: refused };
-        for datums in usable.chunks(DATUMS_PER_PUT) {
-            let data = datums.iter().map(|datum| metric_datum(datum)).collect();
+        let mut puts = stream::iter(plan::puts(&usable)).map(|datums| self.put(datums)).buffered(AT_ONCE);
+        while let Some(put) = puts.next().await {
+            published.published += put.published;
+            published.failed.extend(put.failed);
+            published.refused += put.refused;
+            published.error = put.error.or(published.error);
+        }
+        published
+    }
+}
+
+impl CloudWatch {
+    /// Publishes the datums of one call, and where CloudWatch refuses them, all but the one that it refuses.
+    async fn put(&self, datums: &[Datum]) -> Published {
+        let mut published = Published::default();
+        let mut parts = vec![datums];
+        while let Some(part) = parts.pop() {
+            let data = part.iter().map(metric_datum).collect();
             let request = self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data));
             match request.send().await {
-                Ok(_) => published.published += datums.len(),
+                Ok(_) => published.published += part.len(),
                 Err(error) => {
-                    published.failed += datums.len();
                     published.error = Some(failed(PUT, &error));
+                    match part.len() {
+                        1 if is_refused(&error) => published.refused += 1,
+                        2.. if is_refused(&error) => parts.extend(<[_; 2]>::from(part.split_at(part.len() / 2))),
+                        _ => published.failed.extend_from_slice(part),
+                    }
                 }
             }
         }
@@ -41,9 +64,9 @@ fn metric_datum(datum: &Datum) -> MetricDatum {
         Unit::None => StandardUnit::None,
         Unit::Percent => StandardUnit::Percent,
         Unit::Count => StandardUnit::Count,
+        Unit::Seconds => StandardUnit::Seconds,
     };
-    let dimension =
-        datum.instance.as_ref().map(|instance| Dimension::builder().name(DIMENSION).value(instance.as_str()).build());
+    let dimension = datum.dimension().map(|(name, value)| Dimension::builder().name(name).value(value).build());
     MetricDatum::builder()
         .metric_name(datum.metric.name())
         .set_dimensions(dimension.map(|dimension| vec![dimension]))
@@ -58,12 +81,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::metric::Metric;
+    use crate::metric::{Metric, Of};
     use crate::testing::instance;
     use crate::testing::scripted::{Scripted, answer, error};
 
     fn datum(number: usize, value: f64) -> Datum {
-        Datum { metric: Metric::ReconstructionError, instance: Some(instance(number)), time: 1_768_478_400, value }
+        Datum { metric: Metric::ReconstructionError, of: Of::Instance(instance(number)), time: 1_768_478_400, value }
     }
 
     fn datums(count: usize) -> Vec<Datum> {
@@ -81,8 +104,8 @@ mod tests {
     #[tokio::test]
     async fn a_datum_says_what_whose_when_and_how_much() {
         let aws = put(1).await;
-        let of_fleet = Datum { metric: Metric::InstancesScored, instance: None, time: 300, value: 2.0 };
-        let of_one = Datum { metric: Metric::AnomalyScore, instance: Some(instance(7)), time: 600, value: 0.5 };
+        let of_fleet = Datum { metric: Metric::InstancesScored, of: Of::Fleet, time: 300, value: 2.0 };
+        let of_one = Datum { metric: Metric::AnomalyScore, of: Of::Instance(instance(7)), time: 600, value: 0.5 };
         aws.cloudwatch(false).publish(&[of_fleet, of_one]).await;
         let expected = json!({ "Namespace": "DeepGuard", "MetricData": [
             { "MetricName": "InstancesScored", "Timestamp": { "$time": 300 }, "Value": 2.0, "Unit": "Count" },
@@ -98,9 +121,12 @@ mod tests {
         {
             let aws = put(expected.len()).await;
             let published = aws.cloudwatch(false).publish(&datums(count)).await;
-            assert_eq!(published, Published { published: count, failed: 0, error: None });
+            assert_eq!(published, Published { published: count, ..Published::default() });
             assert_eq!(sizes(&aws.requests(PUT).await), expected);
-            assert!(aws.raw_requests().await.iter().all(|request| request.body.len() < 500_000), "near 1 MB");
+            for (request, put) in aws.raw_requests().await.iter().zip(plan::puts(&datums(count))) {
+                let planned: usize = put.iter().map(plan::datum_bytes).sum();
+                assert!(request.body.len() < planned + 500, "{} bytes instead of {planned}", request.body.len());
+            }
         }
     }
 
@@ -118,18 +144,30 @@ mod tests {
         let aws = put(1).await;
         let values = [f64::NAN, 1.0, f64::INFINITY, f64::NEG_INFINITY, LARGEST_VALUE, -LARGEST_VALUE * 2.0];
         let published = aws.cloudwatch(false).publish(&values.map(|value| datum(0, value))).await;
-        assert_eq!((published.published, published.failed), (2, 4));
+        assert_eq!((published.published, published.refused), (2, 4));
         assert!(published.error.unwrap().to_string().contains("ReconstructionError is NaN"));
         assert_eq!(sizes(&aws.requests(PUT).await), [2]);
     }
 
     #[tokio::test]
     async fn a_put_that_failed_does_not_keep_the_others() {
-        let aws =
-            Scripted::new([(PUT, vec![answer(json!({})), error(400, "InvalidParameterValue"), answer(json!({}))])])
-                .await;
+        let broken = || error(403, "AccessDenied");
+        let aws = Scripted::new([(PUT, vec![answer(json!({})), broken(), answer(json!({}))])]).await;
         let published = aws.cloudwatch(false).publish(&datums(2001)).await;
-        assert_eq!((published.published, published.failed), (1001, 1000));
+        assert_eq!((published.published, published.refused), (1001, 0));
+        assert_eq!(published.failed, datums(2001)[1000..2000], "they may be published another time");
+        assert!(published.error.unwrap().to_string().contains("AccessDenied: said the script"));
+    }
+
+    #[tokio::test]
+    async fn a_datum_that_is_refused_does_not_keep_the_others() {
+        let refused = || error(400, "InvalidParameterValue");
+        let taken = || answer(json!({}));
+        // All 5; the last 3; the last 2; of these the first; the first 2.
+        let aws = Scripted::new([(PUT, vec![refused(), taken(), refused(), refused(), taken()])]).await;
+        let published = aws.cloudwatch(false).publish(&datums(5)).await;
+        assert_eq!((published.published, published.refused, published.failed), (4, 1, vec![]));
+        assert_eq!(sizes(&aws.requests(PUT).await), [5, 3, 2, 1, 1]);
         assert!(published.error.unwrap().to_string().contains("InvalidParameterValue: said the script"));
     }
 }

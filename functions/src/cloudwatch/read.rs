@@ -1,6 +1,6 @@
 //! ListMetrics and GetMetricData: which instances there are, and their CPU.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use aws_sdk_cloudwatch::primitives::DateTime;
@@ -14,9 +14,9 @@ use tracing::{debug, warn};
 
 use super::CloudWatch;
 use super::plan::Batch;
-use crate::aws::failed;
 use crate::metric::DIMENSION;
 use crate::names::InstanceId;
+use crate::pages::Pages;
 use crate::ports::{CallError, Cpu, Read};
 
 const LIST: &str = "ListMetrics";
@@ -27,6 +27,10 @@ const METRIC: &str = "CPUUtilization";
 const STATISTIC: &str = "Average";
 
 impl Cpu for CloudWatch {
+    fn share(&self, parts: u32) {
+        self.pace.share(parts);
+    }
+
     async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
         let mut instances = BTreeSet::new();
         let mut pages = Pages::of(LIST);
@@ -39,7 +43,7 @@ impl Cpu for CloudWatch {
                 .dimensions(DimensionFilter::builder().name(DIMENSION).build())
                 .recently_active(RecentlyActive::Pt3H)
                 .set_next_token(pages.token());
-            let page = request.send().await.map_err(|error| failed(LIST, &error))?;
+            let page = self.paced(0, LIST, || request.clone().send()).await?;
             instances.extend(page.metrics().iter().filter_map(of_instance));
             if pages.end_with(page.next_token)? {
                 return Ok(instances);
@@ -80,7 +84,7 @@ impl CloudWatch {
                 .end_time(DateTime::from_secs(end))
                 .scan_by(ScanBy::TimestampAscending)
                 .set_next_token(pages.token());
-            let page = request.send().await.map_err(|error| failed(GET, &error))?;
+            let page = self.paced(batch.datapoints(), GET, || request.clone().send()).await?;
             page.messages().iter().for_each(|message| warn!(message = told(message), "GetMetricData sent a message"));
             for result in page.metric_data_results.unwrap_or_default() {
                 answers.entry(result.id().unwrap_or_default().into()).or_default().merge(result);
@@ -152,38 +156,6 @@ impl Answer {
                 }
                 Ok(Read { datapoints: self.datapoints.clone(), whole })
             }
-        }
-    }
-}
-
-/// The way through the pages of an answer.
-struct Pages {
-    operation: &'static str,
-    token: Option<String>,
-    seen: HashSet<String>,
-}
-
-impl Pages {
-    fn of(operation: &'static str) -> Self {
-        Self { operation, token: None, seen: HashSet::new() }
-    }
-
-    /// What asks for the next page.
-    fn token(&self) -> Option<String> {
-        self.token.clone()
-    }
-
-    /// Whether there is no page after the one that came with `next`.
-    ///
-    /// A token that was there before is an error: it would lead round in a circle.
-    fn end_with(&mut self, next: Option<String>) -> Result<bool, CallError> {
-        self.token = next.filter(|token| !token.is_empty());
-        match &self.token {
-            Some(token) if !self.seen.insert(token.clone()) => {
-                let why = "it answered with a NextToken that it had given before: its pages do not end".into();
-                Err(CallError { operation: self.operation, why })
-            }
-            token => Ok(token.is_none()),
         }
     }
 }

@@ -1,0 +1,68 @@
+//! The functions, in one binary: which of them it is, the handler says that Lambda was told. `detector` scores the CPU of EC2
+//! instances, `calibrator` makes the baselines of a new day.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use functions::calibrate::Calibration;
+use functions::cloudwatch::CloudWatch;
+use functions::detect::{Detection, RunError};
+use functions::s3::S3;
+use functions::settings::Settings;
+use functions::{aws, log};
+use jiff::Timestamp;
+use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tracing::{Level, error};
+
+/// Lambda's name for the handler of the function's configuration.
+const HANDLER: &str = "_HANDLER";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let started = Instant::now();
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(error) => {
+            log::start(Level::INFO);
+            error!(%error, "the function cannot work");
+            // Answers every event with the error instead of ending: an exit would tell the caller nothing but its code.
+            let refuse = |_: LambdaEvent<Value>| {
+                std::future::ready(Err::<Value, Diagnostic>(RunError::from(error.clone()).into()))
+            };
+            return lambda_runtime::run(service_fn(refuse)).await;
+        }
+    };
+    log::start(settings.log_level);
+    let config = aws::config().await;
+    let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), &settings.namespace, settings.rates);
+    let s3 = S3::new(aws::s3(&config));
+    // The locks are never contended: Lambda sends a process one event at a time.
+    if std::env::var(HANDLER).is_ok_and(|handler| handler == "calibrator") {
+        let calibration = &Mutex::new(Calibration::new(settings, cloudwatch, s3));
+        let run = |event: LambdaEvent<Value>| async move {
+            let mut calibration = calibration.lock().await;
+            calibration.set_time_left(time_left(&event.context));
+            let summary = calibration.run(&event.payload, Timestamp::now()).await?;
+            log::summary(&summary, &event.context.request_id, Timestamp::now());
+            Ok::<_, Diagnostic>(summary)
+        };
+        return lambda_runtime::run(service_fn(run)).await;
+    }
+    let mut detection = Detection::new(settings, cloudwatch, s3);
+    detection.prepare(started).await;
+    let detection = &Mutex::new(detection);
+    let run = |event: LambdaEvent<Value>| async move {
+        let mut detection = detection.lock().await;
+        detection.set_time_left(time_left(&event.context));
+        let summary = detection.run(&event.payload, Timestamp::now()).await?;
+        log::summary(&summary, &event.context.request_id, Timestamp::now());
+        Ok::<_, Diagnostic>(summary)
+    };
+    lambda_runtime::run(service_fn(run)).await
+}
+
+/// Until when Lambda lets the run go on. A deadline that is over before it begins is not Lambda's: an emulator gives such ones.
+fn time_left(context: &Context) -> Option<Duration> {
+    context.deadline().duration_since(SystemTime::now()).ok()
+}

@@ -1,0 +1,164 @@
+//! The daily run: what is usual for each instance on the day that has begun, for the detector to read.
+
+use std::time::Duration;
+
+use deepguard::Series;
+use deepguard::baseline::{HISTORY, calibrated_at};
+use deepguard::series::PERIOD;
+use deepguard::track::Known;
+use futures_util::StreamExt;
+use futures_util::stream;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::cloudwatch::plan;
+use crate::detect::{READS_AT_ONCE, RunError, read};
+use crate::event::Trigger;
+use crate::model::Models;
+#[cfg(test)]
+use crate::names::InstanceId;
+use crate::ports::{Cpu, Objects};
+use crate::settings::Settings;
+use crate::shard::Shard;
+use crate::store::{Store, date};
+use crate::summary::timestamp;
+
+/// One part in this many of a run's time is kept free at its end, to write down what was made.
+const TIME_TO_END: u32 = 5;
+
+/// The calibrator.
+#[derive(Debug)]
+pub struct Calibration<C, O> {
+    cloudwatch: C,
+    models: Models<O>,
+    store: Store<O>,
+    deadline: Option<Instant>,
+}
+
+/// What a run of the calibrator did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Calibrated {
+    /// The time of the run, in whole slots.
+    #[serde(serialize_with = "timestamp")]
+    pub time: i64,
+    /// Which part of the fleet it was about.
+    pub shard: Shard,
+    /// The day, UTC, whose baselines were made.
+    #[serde(serialize_with = "as_date")]
+    pub day: i64,
+    /// What became of the instances.
+    pub instances: Instances,
+    /// Milliseconds from the event to this answer.
+    pub duration_ms: u64,
+}
+
+/// What became of the instances.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Instances {
+    /// How many there are.
+    pub seen: usize,
+    /// How many baselines were there already.
+    pub known: usize,
+    /// How many were made.
+    pub made: usize,
+    /// How many instances have too little history for one.
+    pub too_little: usize,
+    /// How many could not be read, or not in time: the detector makes theirs when it needs them.
+    pub skipped: usize,
+}
+
+fn as_date<S: Serializer>(day: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&date(*day))
+}
+
+impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
+    /// Knows nothing yet of any instance.
+    pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
+        let models = Models::new(settings.model, objects.clone());
+        Self { cloudwatch, models, store: Store::new(objects, settings.state), deadline: None }
+    }
+
+    /// The next run has this much time, or all it wants.
+    pub fn set_time_left(&mut self, left: Option<Duration>) {
+        self.deadline = left.and_then(|left| Instant::now().checked_add(left - left / TIME_TO_END));
+    }
+
+    /// Makes the baselines of the day of the event's time, or of `now`, that are not there yet.
+    ///
+    /// # Errors
+    /// [`RunError`], where nothing at all could be read or written.
+    pub async fn run(&mut self, event: &Value, now: Timestamp) -> Result<Calibrated, RunError> {
+        let started = Instant::now();
+        if !self.store.keeps() {
+            return Err(RunError::NothingKept);
+        }
+        let trigger = Trigger::from_event(event)?;
+        let time = trigger.times(now, PERIOD / 60)?.end;
+        let (day, shard) = (calibrated_at(time), trigger.shard);
+        self.cloudwatch.share(shard.of());
+        let detector = self.models.current().await?;
+        let mut instances = match trigger.instances {
+            Some(instances) => instances,
+            None => self.cloudwatch.instances().await.map_err(RunError::List)?,
+        };
+        instances.retain(|instance| shard.holds(instance));
+
+        self.store.open(shard, day, detector.context()).await;
+        let mut done = Instances { seen: instances.len(), ..Instances::default() };
+        instances.retain(|instance| self.store.baseline(instance, day) == Known::NotYet);
+        done.known = done.seen - instances.len();
+        let start = day - HISTORY as i64 * PERIOD;
+        let wanted = instances.into_iter().map(|instance| (instance, start));
+        let reads = plan::batches(wanted, day).into_iter().map(|batch| read(&self.cloudwatch, batch, self.deadline));
+        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE / 2);
+        let mut why = None;
+        while let Some((batch, answers)) = reads.next().await {
+            let Some(answers) = answers else {
+                done.skipped += batch.instances.len();
+                continue;
+            };
+            for (instance, read) in answers {
+                let datapoints = match read {
+                    Ok(read) if read.whole => read.datapoints,
+                    Ok(_) => {
+                        done.skipped += 1;
+                        continue;
+                    }
+                    Err(error) => {
+                        warn!(%instance, %error, "no baseline is made");
+                        why = Some(error);
+                        done.skipped += 1;
+                        continue;
+                    }
+                };
+                let baseline =
+                    Series::from_datapoints(datapoints).ok().and_then(|(series, _)| detector.calibrate(&series, day));
+                match &baseline {
+                    Some(_) => done.made += 1,
+                    None => done.too_little += 1,
+                }
+                self.store.learn(shard, &instance, day, baseline);
+            }
+        }
+        drop(reads);
+        if let (Some(why), true) = (why, done.skipped == done.seen) {
+            return Err(RunError::NothingRead { instances: done.seen, why: why.to_string() });
+        }
+        if self.store.save_baselines(detector.context()).await > 0 {
+            return Err(RunError::NotWritten);
+        }
+        self.store.forget_baselines(day);
+        info!(day = date(day), made = done.made, "the baselines of the day are made");
+        let duration_ms = started.elapsed().as_millis() as u64;
+        Ok(Calibrated { time, shard, day, instances: done, duration_ms })
+    }
+
+    /// What is known of the baseline of an instance on a day, for tests.
+    #[cfg(test)]
+    pub(crate) fn knows(&self, instance: &InstanceId, day: i64) -> bool {
+        self.store.baseline(instance, day) != Known::NotYet
+    }
+}

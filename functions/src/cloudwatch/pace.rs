@@ -1,0 +1,116 @@
+//! How fast CloudWatch is asked: within what the account may ask for a second, and slower where CloudWatch says so.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// What a run may ask for. The account's own limits are higher; others ask, too.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Calls a second.
+    pub calls: f64,
+    /// Datapoints a second.
+    pub datapoints: f64,
+}
+
+/// After a call that was throttled, the rates are this much of what they were ...
+const SLOWER: f64 = 0.5;
+/// ... and after each that was not, this much more of what was set.
+const RECOVERY: f64 = 0.05;
+/// Never slower than this.
+const SLOWEST: f64 = 1.0 / 64.0;
+
+/// Lets calls begin one after another, no faster than the rates.
+#[derive(Debug)]
+pub(super) struct Pace {
+    rates: Rates,
+    state: RefCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When the next call may begin.
+    next: Option<Instant>,
+    /// How much of the rates is used.
+    part: f64,
+    /// How many runs at once share them.
+    shared: f64,
+}
+
+impl Pace {
+    pub(super) fn new(rates: Rates) -> Self {
+        Self { rates, state: RefCell::new(State { next: None, part: 1.0, shared: 1.0 }) }
+    }
+
+    /// Waits until a call for so many datapoints may begin.
+    pub(super) async fn turn(&self, datapoints: usize) {
+        let begins = {
+            let mut state = self.state.borrow_mut();
+            let begins = state.next.map_or_else(Instant::now, |next| next.max(Instant::now()));
+            let takes = f64::max(1.0 / self.rates.calls, datapoints as f64 / self.rates.datapoints) * state.shared / state.part;
+            state.next = Some(begins + Duration::from_secs_f64(takes));
+            begins
+        };
+        sleep_until(begins).await;
+    }
+
+    /// So many runs at once share the rates.
+    pub(super) fn share(&self, parts: u32) {
+        self.state.borrow_mut().shared = f64::from(parts.max(1));
+    }
+
+    /// A call was throttled.
+    pub(super) fn slow_down(&self) {
+        let mut state = self.state.borrow_mut();
+        state.part = (state.part * SLOWER).max(SLOWEST);
+    }
+
+    /// A call was answered.
+    pub(super) fn recover(&self) {
+        let mut state = self.state.borrow_mut();
+        state.part = (state.part + RECOVERY).min(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds at which each of `calls` began.
+    async fn begins(pace: &Pace, calls: &[usize]) -> Vec<f64> {
+        let started = Instant::now();
+        let mut begins = Vec::new();
+        for &datapoints in calls {
+            pace.turn(datapoints).await;
+            begins.push((started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0);
+        }
+        begins
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_rate_is_exceeded() {
+        let pace = Pace::new(Rates { calls: 10.0, datapoints: 1000.0 });
+        assert_eq!(begins(&pace, &[0, 50, 500, 100, 0]).await, [0.0, 0.1, 0.2, 0.7, 0.8]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_shared_is_divided() {
+        let pace = Pace::new(Rates { calls: 10.0, datapoints: 1000.0 });
+        pace.share(4);
+        assert_eq!(begins(&pace, &[0, 200, 0]).await, [0.0, 0.4, 1.2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_slower_after_throttling_and_recovers() {
+        let pace = Pace::new(Rates { calls: 10.0, datapoints: 1000.0 });
+        pace.slow_down();
+        pace.slow_down();
+        assert_eq!(begins(&pace, &[0, 0, 0]).await, [0.0, 0.4, 0.8]);
+        (0..20).for_each(|_| pace.recover());
+        assert_eq!(begins(&pace, &[0, 0, 0]).await, [0.4, 0.5, 0.6]);
+        (0..100).for_each(|_| pace.slow_down());
+        pace.turn(0).await;
+        assert_eq!(begins(&pace, &[0]).await, [6.4]);
+    }
+}

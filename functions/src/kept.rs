@@ -1,0 +1,183 @@
+//! The form of what is kept in S3 from run to run: a head and records, compressed, checked, and read one record at a time.
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 8 | `DEEPGRD` and the format's version |
+//! | 32 | SHA-256 of all that follows |
+//! | rest | a zlib stream of records, each its length (4 bytes, little-endian) and its [postcard] form; the first is the head |
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+/// What every object begins with. The last byte is the version: another one is another form of the records.
+const MAGIC: [u8; 8] = *b"DEEPGRD\x01";
+const DIGEST: usize = 32;
+const BEGINNING: usize = MAGIC.len() + DIGEST;
+/// No record is longer: it would be no record of ours.
+const LONGEST: u32 = 1 << 24;
+/// No object is larger. At some kilobytes an instance this is a hundred thousand of them.
+pub const MAX_BYTES: usize = 1 << 30;
+
+/// An object that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Damaged {
+    /// Not one of ours, or of another version.
+    #[error("it does not begin like one of this version of DeepGuard")]
+    Foreign,
+    /// Cut off or altered.
+    #[error("its checksum is wrong: it is damaged")]
+    Checksum,
+    /// Whole, and yet not readable.
+    #[error("it cannot be read: {0}")]
+    Record(String),
+}
+
+/// Writes an object.
+#[derive(Debug)]
+pub struct Writer {
+    stream: ZlibEncoder<Vec<u8>>,
+}
+
+impl Writer {
+    /// Begins with the head.
+    ///
+    /// # Errors
+    /// Where the head has no binary form.
+    pub fn new(head: &impl Serialize) -> Result<Self, Damaged> {
+        let mut begun = MAGIC.to_vec();
+        begun.resize(BEGINNING, 0);
+        // The fastest: what is long are measurements, which hardly get shorter, and repeats, which any level finds.
+        let mut writer = Self { stream: ZlibEncoder::new(begun, Compression::fast()) };
+        writer.record(head)?;
+        Ok(writer)
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// Where it has no binary form, or too long a one.
+    pub fn record(&mut self, record: &impl Serialize) -> Result<(), Damaged> {
+        let bytes = postcard::to_allocvec(record).map_err(unreadable)?;
+        let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= LONGEST);
+        let length = length.ok_or_else(|| Damaged::Record(format!("a record has {} bytes", bytes.len())))?;
+        self.stream.write_all(&length.to_le_bytes()).and_then(|()| self.stream.write_all(&bytes)).map_err(unreadable)
+    }
+
+    /// The object.
+    ///
+    /// # Errors
+    /// Where compression fails, which in memory it does not.
+    pub fn finish(self) -> Result<Vec<u8>, Damaged> {
+        let mut bytes = self.stream.finish().map_err(unreadable)?;
+        let digest = Sha256::digest(&bytes[BEGINNING..]);
+        bytes[MAGIC.len()..BEGINNING].copy_from_slice(&digest);
+        Ok(bytes)
+    }
+}
+
+/// Reads an object, one record at a time.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    stream: ZlibDecoder<&'a [u8]>,
+}
+
+impl<'a> Reader<'a> {
+    /// Checks the object and reads its head.
+    ///
+    /// # Errors
+    /// [`Damaged`].
+    pub fn open<H: DeserializeOwned>(bytes: &'a [u8]) -> Result<(H, Self), Damaged> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(Damaged::Foreign)?;
+        let (digest, content) = rest.split_at_checked(DIGEST).ok_or(Damaged::Checksum)?;
+        if Sha256::digest(content).as_slice() != digest {
+            return Err(Damaged::Checksum);
+        }
+        let mut reader = Self { stream: ZlibDecoder::new(content) };
+        let head = reader.record()?.ok_or_else(|| Damaged::Record("it has no head".into()))?;
+        Ok((head, reader))
+    }
+
+    /// The next record; `None` after the last one.
+    ///
+    /// # Errors
+    /// [`Damaged::Record`].
+    pub fn record<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Damaged> {
+        let mut length = [0; 4];
+        match self.stream.read(&mut length[..1]).map_err(unreadable)? {
+            0 => return Ok(None),
+            _ => self.stream.read_exact(&mut length[1..]).map_err(unreadable)?,
+        }
+        let length = u32::from_le_bytes(length);
+        if length > LONGEST {
+            return Err(Damaged::Record(format!("a record has {length} bytes")));
+        }
+        // As much as there is, and not as much as is said to be there.
+        let mut bytes = Vec::new();
+        (&mut self.stream).take(length.into()).read_to_end(&mut bytes).map_err(unreadable)?;
+        postcard::from_bytes(&bytes).map(Some).map_err(unreadable)
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Damaged {
+    Damaged::Record(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(records: &[(u32, Vec<f64>)]) -> Vec<u8> {
+        let mut writer = Writer::new(&"head").unwrap();
+        records.iter().for_each(|record| writer.record(record).unwrap());
+        writer.finish().unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<(u32, Vec<f64>)>, Damaged> {
+        let (head, mut reader) = Reader::open::<String>(bytes)?;
+        assert_eq!(head, "head");
+        std::iter::from_fn(|| reader.record().transpose()).collect()
+    }
+
+    #[test]
+    fn there_and_back() {
+        let records = [(1, vec![]), (2, vec![1.5, -0.0, f64::MAX]), (3, vec![0.1; 1000])];
+        assert_eq!(read(&object(&records)).unwrap(), records);
+        assert_eq!(read(&object(&[])).unwrap(), []);
+        assert_eq!(object(&records), object(&records), "the same content is the same bytes");
+        assert!(object(&records).len() < 300, "repeats are worth little");
+    }
+
+    #[test]
+    fn no_damage_goes_unnoticed() {
+        let whole = object(&[(7, vec![1.0, 2.0]), (8, vec![3.0])]);
+        for length in 0..whole.len() {
+            assert!(read(&whole[..length]).is_err(), "cut after {length} bytes");
+        }
+        for place in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0x10;
+            assert!(read(&damaged).is_err(), "altered at {place}");
+        }
+        for foreign in [&b"<html>"[..], b"", b"DEEPGRD\x02", &[0; 100]] {
+            assert_eq!(read(foreign), Err(Damaged::Foreign));
+        }
+        assert!(read(&[whole.as_slice(), b"more"].concat()).is_err());
+    }
+
+    #[test]
+    fn a_length_that_is_a_lie_takes_no_memory() {
+        let mut stream = ZlibEncoder::new(vec![0; BEGINNING], Compression::fast());
+        stream.write_all(&LONGEST.to_le_bytes()).unwrap();
+        let mut bytes = stream.finish().unwrap();
+        let digest = Sha256::digest(&bytes[BEGINNING..]);
+        bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
+        bytes[MAGIC.len()..BEGINNING].copy_from_slice(&digest);
+        assert!(matches!(read(&bytes), Err(Damaged::Record(_))));
+    }
+}

@@ -1,0 +1,262 @@
+//! The way of one instance through a run: what is read of it, and what becomes of that.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use deepguard::baseline::{HISTORY, calibrated_at};
+use deepguard::detector::rebuild_from;
+use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
+use deepguard::track::{Begun, Known, LATE, days};
+use deepguard::{Detector, Scored, Series};
+
+use crate::fleet::{Fleet, Skip};
+use crate::names::InstanceId;
+use crate::ports::{CallError, Objects, Read};
+use crate::shard::Shard;
+use crate::state::{Followed, State};
+use crate::store::Store;
+
+/// Two weeks, in seconds: what a baseline is made of.
+const TWO_WEEKS: i64 = HISTORY as i64 * PERIOD;
+/// How long after midnight, in seconds, the baselines of the new day are left to the calibrator. After that they are made here.
+const CALIBRATOR: i64 = 30 * 60;
+/// How long, in seconds, an instance is remembered that has no datapoints any more: CloudWatch takes no scores of what is older,
+/// and most of what is remembered is of no use by then.
+const FORGET: i64 = 14 * DAY_SECONDS;
+
+/// From when on to read an instance of which nothing is known, to score what lies before `until` (seconds since 1970).
+pub(crate) fn history_from(until: i64) -> i64 {
+    rebuild_from(until) - TWO_WEEKS
+}
+
+/// One round through the fleet: everything that is known, and what was found out.
+#[derive(Debug)]
+pub(crate) struct Round<'a, O> {
+    pub(crate) detector: &'a Detector,
+    pub(crate) store: &'a mut Store<O>,
+    pub(crate) state: &'a mut State,
+    pub(crate) shard: Shard,
+    /// How far back, in seconds, the scores go of an instance of which nothing is known.
+    pub(crate) lookback: i64,
+    pub(crate) fleet: Fleet,
+    /// The midnight of the oldest baseline that was used.
+    pub(crate) oldest_baseline: Option<i64>,
+}
+
+/// What is to be done with an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing more in this run.
+    Done,
+    /// It has to be read once more, from this time on (seconds since 1970).
+    ReadFrom(i64),
+}
+
+impl<O: Objects> Round<'_, O> {
+    fn until(&self) -> i64 {
+        self.fleet.times.end
+    }
+
+    /// From when on each instance is to be read (seconds since 1970), those that wait longest first. An instance is read that is
+    /// among those `listed`, or that may have had a datapoint since it was last looked at.
+    pub(crate) async fn wanted(&mut self, listed: &BTreeSet<InstanceId>) -> Vec<(InstanceId, i64)> {
+        let until = self.until();
+        self.state.instances.retain(|_, followed| followed.watermark > until - FORGET);
+        let stopped = |followed: &Followed| followed.looked >= followed.watermark + LATE;
+        let remembered = self.state.instances.iter().filter(|(_, followed)| !stopped(followed));
+        let instances: BTreeSet<&InstanceId> = remembered.map(|(instance, _)| instance).chain(listed).collect();
+        let mut wanted: Vec<(i64, InstanceId)> = instances
+            .into_iter()
+            .map(|instance| (self.state.instances.get(instance).map_or(i64::MAX, |known| known.watermark), instance.clone()))
+            .collect();
+        wanted.sort();
+        self.open_days(&wanted).await;
+        wanted.into_iter().map(|(_, instance)| (self.read_from(&instance), instance)).map(|(from, id)| (id, from)).collect()
+    }
+
+    /// Makes the baselines known that the instances need, as far as they are kept.
+    async fn open_days(&mut self, wanted: &[(i64, InstanceId)]) {
+        let until = self.until();
+        let mut missing = BTreeSet::new();
+        for (_, instance) in wanted {
+            match self.state.instances.get(instance).and_then(|followed| followed.track.end()) {
+                Some(end) => missing.extend(days(end..until).filter(|&day| self.is_unknown(instance, day))),
+                None => missing.extend([calibrated_at(until - 1)]),
+            }
+        }
+        let first = wanted.iter().filter_map(|(_, instance)| self.state.instances.get(instance)?.track.end()).min();
+        self.store.forget_baselines(first.unwrap_or(until).min(calibrated_at(until)) - DAY_SECONDS);
+        for day in missing {
+            self.store.open(self.shard, day, self.detector.context()).await;
+        }
+    }
+
+    fn is_unknown(&self, instance: &InstanceId, day: i64) -> bool {
+        self.store.baseline(instance, day) == Known::NotYet
+    }
+
+    /// Whether a baseline that is not known is still to be expected from the calibrator.
+    fn is_awaited(&self, instance: &InstanceId, day: i64) -> bool {
+        self.until() < day + CALIBRATOR && !self.is_unknown(instance, day - DAY_SECONDS)
+    }
+
+    /// From when on to read an instance to score what was not scored: with the context of it where all else is known, else from
+    /// two weeks before the first day whose baseline is missing, or as far as it takes to begin.
+    fn read_from(&self, instance: &InstanceId) -> i64 {
+        let track = self.state.instances.get(instance).map(|followed| &followed.track);
+        let Some((track, end)) = track.and_then(|track| Some((track, track.end()?))) else {
+            return history_from(self.until());
+        };
+        let missing = days(end..self.until()).find(|&day| self.is_unknown(instance, day));
+        let context = track.needs_from().unwrap_or(end);
+        match missing.filter(|&day| !self.is_awaited(instance, day)) {
+            Some(day) => context.min(day - TWO_WEEKS),
+            None => context,
+        }
+    }
+
+    /// Scores an instance by what was read of it from `times.start` on, or says why it cannot.
+    pub(crate) async fn score(
+        &mut self,
+        instance: InstanceId,
+        read: Result<Read, CallError>,
+        times: &Range<i64>,
+    ) -> Next {
+        let until = self.until();
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.fleet.skip(instance, Skip::ReadFailed, error);
+                return Next::Done;
+            }
+        };
+        let followed = self.state.instances.get(&instance);
+        let behind = followed.is_some_and(|followed| followed.track.end() < Some(until - LATE));
+        if !read.whole && !behind {
+            // What is missing now may be there the next time. Only where that lasts, what there is has to do.
+            self.fleet.skip(instance, Skip::ReadFailed, "CloudWatch gave a part of its datapoints only");
+            return Next::Done;
+        }
+        let series = match Series::from_datapoints(read.datapoints) {
+            Ok((series, _)) => series,
+            Err(SeriesError::Empty { given: 0 }) => {
+                self.nothing_new(instance);
+                return Next::Done;
+            }
+            Err(error) => {
+                self.fleet.skip(instance, Skip::Unusable, error);
+                return Next::Done;
+            }
+        };
+        match followed.and_then(|followed| followed.track.end()) {
+            Some(end) => self.go_on(instance, &series, end, times).await,
+            None => {
+                self.begin(instance, &series);
+                Next::Done
+            }
+        }
+    }
+
+    /// Begins with an instance of which nothing is known.
+    fn begin(&mut self, instance: InstanceId, series: &Series) {
+        let until = self.until();
+        let Begun { track, baselines, mut scored } = self.detector.begin(series, until);
+        let known = self.state.instances.get(&instance);
+        let (since, tail) = known.map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
+        for (day, baseline) in baselines {
+            // The last two days are the ones that the next runs may need.
+            if day >= calibrated_at(until) - DAY_SECONDS {
+                self.store.learn(self.shard, &instance, day, baseline);
+            }
+        }
+        scored.retain(|scored| scored.time >= since);
+        let watermark = track.end().unwrap_or(since).max(since);
+        self.state.instances.insert(instance.clone(), Followed { track, watermark, looked: until, tail });
+        self.found(instance, scored, 0);
+    }
+
+    /// Goes on with an instance that was scored up to `end`, by what was read of it from `times.start` on.
+    async fn go_on(&mut self, instance: InstanceId, series: &Series, end: i64, times: &Range<i64>) -> Next {
+        let until = self.until();
+        let covered = |day: i64| times.start <= day - TWO_WEEKS;
+        let missing: Vec<i64> = days(end - 2 * LATE..until).filter(|&day| covered(day)).collect();
+        for day in missing.into_iter().filter(|&day| self.is_unknown(&instance, day)).collect::<Vec<_>>() {
+            self.store.learn(self.shard, &instance, day, self.detector.calibrate(series, day));
+        }
+        let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
+        let mut taken = self.detector.take(&mut followed.track, series, until, |day| self.store.baseline(&instance, day));
+        if let Some(day) = taken.waits_for
+            && !self.store.is_open(day)
+        {
+            // Going back over midnight for a late datapoint takes the baseline of yesterday.
+            self.store.open(self.shard, day, self.detector.context()).await;
+            let rest =
+                self.detector.take(&mut followed.track, series, until, |day| self.store.baseline(&instance, day));
+            taken.scored.extend(rest.scored);
+            taken.late += rest.late;
+            taken.waits_for = rest.waits_for;
+        }
+        followed.watermark = followed.track.end().unwrap_or_default().max(followed.watermark);
+        if taken.waits_for.is_none() {
+            followed.looked = followed.looked.max(until);
+        }
+        self.state.instances.insert(instance.clone(), followed);
+        match taken.waits_for {
+            Some(day) if !self.is_awaited(&instance, day) && !covered(day) => {
+                self.found_some(&instance, taken.scored, taken.late);
+                Next::ReadFrom(day - TWO_WEEKS)
+            }
+            Some(_) if taken.scored.is_empty() => {
+                self.fleet.skip(instance, Skip::AwaitsBaseline, "the baseline of the new day is still to be made");
+                Next::Done
+            }
+            _ => {
+                self.found(instance, taken.scored, taken.late);
+                Next::Done
+            }
+        }
+    }
+
+    /// Takes new scores in.
+    fn found_some(&mut self, instance: &InstanceId, scored: Vec<Scored>, late: usize) {
+        self.fleet.late += late;
+        let day = scored.iter().map(|scored| calibrated_at(scored.time)).min();
+        self.oldest_baseline = self.oldest_baseline.into_iter().chain(day).min();
+        if !scored.is_empty() {
+            self.fleet.scored.entry(instance.clone()).or_default().extend(scored);
+        }
+    }
+
+    /// Takes the last new scores in, or says why there are none.
+    fn found(&mut self, instance: InstanceId, scored: Vec<Scored>, late: usize) {
+        self.found_some(&instance, scored, late);
+        if self.fleet.scored.contains_key(&instance) {
+            return;
+        }
+        let end = self.state.instances.get(&instance).and_then(|followed| followed.track.end());
+        let day = end.map(|end| calibrated_at(end - PERIOD));
+        match day.map(|day| self.store.baseline(&instance, day)) {
+            Some(Known::TooLittle) if end > Some(self.until() - LATE) => {
+                let why = "less than a day of datapoints before midnight UTC: nobody can say yet what is usual for it";
+                self.fleet.skip(instance, Skip::NoBaseline, why);
+            }
+            _ => self.nothing_new(instance),
+        }
+    }
+
+    /// An instance has no new datapoints: that is no wonder where it had one lately.
+    fn nothing_new(&mut self, instance: InstanceId) {
+        let until = self.until();
+        let lookback = self.lookback;
+        let followed = self.state.instances.get_mut(&instance);
+        let end = followed.and_then(|followed| {
+            followed.looked = followed.looked.max(until);
+            followed.track.end()
+        });
+        if end.is_some_and(|end| end > until - lookback) {
+            self.fleet.unchanged.insert(instance);
+        } else {
+            self.fleet.skip(instance, Skip::NoDatapoints, "no datapoint lately: it has just started, or stopped");
+        }
+    }
+}

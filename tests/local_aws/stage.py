@@ -1,0 +1,104 @@
+"""What every end-to-end run begins with: a folder for its files, a local AWS, a replayed fleet, and the real template deployed
+with `sam deploy`. The journey and the test of the shards go on from here."""
+
+import os
+import shutil
+import time
+from datetime import datetime, timezone
+
+import environment
+import fleet
+import report
+from environment import LOCAL, ROOT, TARGET
+from local_aws import Failure, LocalAws, Processes, ignore_signals, wait_for
+
+STACK = "deepguard"  # as samconfig.toml names it
+NAMESPACE = "DeepGuard"  # the template's default
+PACKAGE_BUCKET = "deepguard-packages"  # samconfig.toml, environment `local`
+BOOTSTRAP = ROOT / "build" / "bootstrap" / "bootstrap"  # the template's CodeUri
+KEPT_RUNS = 5
+
+
+class Stage:
+    def __init__(self):
+        self.began = time.monotonic()
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        self.folder = LOCAL / "runs" / f"{stamp}-{os.getpid()}"
+        self.folder.mkdir(parents=True)
+        self.processes = Processes()
+        self.aws = LocalAws(self.processes, environment.programs("aws"), self.folder / "scratch",
+                            self.folder / "ministack.log")
+
+    def say(self, text):
+        print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
+
+    def prepare(self, replay):
+        """The local AWS up, and the replayed fleet on disk. `replay` is the options for `model-builder replay`."""
+        if not BOOTSTRAP.exists():
+            raise Failure(f"{BOOTSTRAP} is not there; run `make build`.")
+        self.command([self.model_builder(), "replay", "--out", str(self.folder / "replay"),
+                      "--now", fleet.format_time(datetime.now(timezone.utc)), *replay],
+                     "replay", os.environ, "make build-host")
+        self.source, self.instances = fleet.read_fleet(self.folder / "replay")
+        expected = sum(instance.anomalous for instance in self.instances)
+        self.say(f"fleet: {len(self.instances)} instances from {self.source} data, {expected} with an anomaly now")
+        self.aws.start()
+        self.aws.client("s3").create_bucket(Bucket=PACKAGE_BUCKET)
+        self.say(f"local AWS: MiniStack answers on {self.aws.endpoint}")
+
+    def deploy(self, meanwhile=lambda: None, parameters=()):
+        """The real template, with `sam deploy`, while `meanwhile` is done. Returns the stack's outputs. `parameters` stand in for
+        all those of samconfig.toml."""
+        overrides = ["--parameter-overrides", *parameters] if parameters else []
+        self.say(" ".join(["deploy: sam deploy --config-env local", *overrides]))
+        log = self.folder / "sam-deploy.log"
+        deploy = self.processes.start(
+            [str(environment.programs("tools") / "sam"), "deploy", "--config-env", "local", *overrides], log, cwd=ROOT,
+            # The poll delay is for the quotas of a real account.
+            env={**self.aws.environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"})
+        meanwhile()
+        wait_for("sam deploy to end", lambda: deploy.poll() is not None, 180)
+        if deploy.returncode != 0:
+            raise Failure(f"sam deploy failed; its output:\n{report.tail(log, 40)}")
+        stack = self.aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        self.say(f"deployed: {stack['StackStatus']}, function {outputs['FunctionName']}")
+        return outputs
+
+    def put_history(self, since=None, until=None):
+        """The replayed CPU into CloudWatch, or what of it is not before `since` and before `until`."""
+        points = fleet.put_history(self.aws.client("cloudwatch"), self.instances, since, until)
+        self.say(f"history: {points:,} datapoints of CPUUtilization are in CloudWatch")
+
+    def publish_model(self, outputs):
+        self.command([self.model_builder(), "publish", "--artifact", str(ROOT / "models" / "default.safetensors"),
+                      "--to", f"s3://{outputs['ModelBucketName']}/models"],
+                     "publish", self.aws.environment, "make model")
+        self.say(f"model: published, {outputs['ModelPointerUri']} points to it")
+
+    def model_builder(self):
+        return str(TARGET / "debug" / "model-builder")
+
+    def command(self, command, name, env, advice):
+        log = self.folder / f"{name}.log"
+        try:
+            process = self.processes.start(command, log, cwd=ROOT, env=env)
+        except FileNotFoundError:
+            raise Failure(f"{command[0]} is not there; run `{advice}`.") from None
+        wait_for(f"model-builder {name} to end", lambda: process.poll() is not None, 120, every=0.05)
+        if process.returncode != 0:
+            raise Failure(f"model-builder {name} failed (`{advice}` may be what is missing):\n{report.tail(log, 20)}")
+
+    def end(self):
+        """Ends everything that was started, and removes what the local AWS kept on disk; logs and pictures stay."""
+        ignore_signals()
+        self.processes.end_all()
+        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+
+
+def forget_old_runs():
+    """Keeps the newest runs only. A run that is still going has its scratch folder, and is left alone."""
+    runs = sorted((LOCAL / "runs").glob("*Z-*"))
+    for folder in runs[:-KEPT_RUNS]:
+        if not (folder / "scratch").exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,15 @@
+"""Prints shards.asl.json as a template of its own, with the definition in it: `cfn-lint` then checks its states, which it
+does not where a template names a file."""
+
+import json
+from pathlib import Path
+
+DEFINITION = Path(__file__).resolve().parent.parent / "shards.asl.json"
+# As template.yaml has them: CloudFormation puts text in, whatever the type of the parameter.
+SUBSTITUTIONS = {"FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:detector", "Shards": "4",
+                 "ConcurrentShards": "2"}
+
+if __name__ == "__main__":
+    print(json.dumps({"Resources": {"Shards": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
+        "RoleArn": "arn:aws:iam::123456789012:role/shards", "DefinitionSubstitutions": SUBSTITUTIONS,
+        "Definition": json.loads(DEFINITION.read_text())}}}}))
