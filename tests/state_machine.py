@@ -5,9 +5,7 @@ import json
 from pathlib import Path
 
 DEFINITION = Path(__file__).resolve().parent.parent / "shards.asl.json"
-# As template.yaml has them: CloudFormation puts text in, whatever the type of the parameter.
-SUBSTITUTIONS = {"FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:detector", "Shards": "4",
-                 "ConcurrentShards": "2"}
+SUBSTITUTIONS = {"FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:detector", "Shards": "4"}
 
 if __name__ == "__main__":
     print(json.dumps({"Resources": {"Shards": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {

@@ -157,8 +157,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         let changed = state.model != detector.artifact().checksum();
         state.seen_by(detector.artifact().checksum());
 
-        let is_question = trigger.dry_run || trigger.instances.is_some() || times.end < now.as_second() - LATE;
-        let run = match is_question {
+        let run = match trigger.is_question(times.end, now) {
             true => self.answer(&detector, &trigger, &state, times).await,
             false => self.follow(&detector, trigger.shard, &mut state, times, changed).await,
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use deepguard::series::{PERIOD, slot_start};
+use deepguard::track::LATE;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub struct Trigger {
     pub dry_run: bool,
     /// Which part of the fleet.
     pub shard: Shard,
+    /// Whether it is one of the runs that follow the fleet, and not somebody who asks: a schedule's, or one that names its shard.
+    pub scheduled: bool,
 }
 
 /// An event that asks for nothing the detector can do.
@@ -133,9 +136,10 @@ impl Trigger {
             }
             let time = event.get("time").ok_or_else(|| EventError::Shape("a scheduled event has a `time`".into()))?;
             // Its own time, not the clock's: a retry must score the same datapoints.
-            return Ok(Self { time: Some(timestamp(time)?), instances: None, dry_run: false, shard: Shard::WHOLE });
+            return Ok(Self { time: Some(timestamp(time)?), instances: None, dry_run: false, shard: Shard::WHOLE, scheduled: true });
         }
         let Direct { time, instances, dry_run, shard, shards } = Direct::deserialize(event).map_err(shape)?;
+        let scheduled = shard.is_some();
         let (shard, shards) = (shard.unwrap_or(0), shards.unwrap_or(1));
         let shard = Shard::new(shard, shards).ok_or(EventError::Shard { shard, shards })?;
         let instances = instances.map(|names| {
@@ -146,7 +150,14 @@ impl Trigger {
             }
         });
         let time = time.as_ref().map(timestamp).transpose()?;
-        Ok(Self { time, instances: instances.transpose()?, dry_run, shard })
+        Ok(Self { time, instances: instances.transpose()?, dry_run, shard, scheduled })
+    }
+
+    /// Whether it asks what the scores up to `end` (seconds since 1970) are, at a time at which it is `now`, and is not one of the
+    /// runs that go on from where the last one was.
+    pub fn is_question(&self, end: i64, now: Timestamp) -> bool {
+        let long_ago = end < now.as_second() - LATE;
+        self.dry_run || self.instances.is_some() || (long_ago && !self.scheduled)
     }
 
     /// The stretch to score, in seconds since 1970: the `lookback_minutes` up to the event's time, or up to `now`
@@ -196,21 +207,28 @@ mod tests {
             json!({ "version": "0", "id": "53dc4d37", "detail-type": "Scheduled Event", "source": source, "account": "1",
                 "time": "2026-01-15T12:00:00Z", "region": "us-east-1", "resources": [], "detail": detail })
         };
-        let trigger = |time, instances, dry_run| Trigger { time, instances, dry_run, shard: Shard::WHOLE };
-        let third = Trigger { shard: Shard::new(2, 4).unwrap(), ..trigger(noon, None, false) };
+        let direct = |time, instances, dry_run| Trigger {
+            time,
+            instances,
+            dry_run,
+            shard: Shard::WHOLE,
+            scheduled: false,
+        };
+        let of = |shard, shards| Shard::new(shard, shards).unwrap();
+        let regular = |time, shard| Trigger { scheduled: true, shard, ..direct(time, None, false) };
         let cases = [
-            (json!({}), trigger(None, None, false)),
-            (json!({ "dry_run": true }), trigger(None, None, true)),
-            (json!({ "time": null, "instances": null }), trigger(None, None, false)),
-            (json!({ "time": "2026-01-15T12:00:00Z" }), trigger(noon, None, false)),
-            (json!({ "time": "2026-01-15T13:00:00+01:00" }), trigger(noon, None, false)),
-            (json!({ "instances": [b, a, b] }), trigger(None, ids(&[a, b]), false)),
-            (json!({ "shard": 2, "shards": 4, "time": "2026-01-15T12:00:00Z" }), third),
-            (json!({ "shard": 0, "shards": 1 }), trigger(None, None, false)),
-            (scheduled("aws.events", json!({})), trigger(noon, None, false)),
-            (scheduled("aws.scheduler", json!("{}")), trigger(noon, None, false)),
-            (scheduled("aws.scheduler", json!({})), trigger(noon, None, false)),
-            (scheduled("aws.events", Value::Null), trigger(noon, None, false)),
+            (json!({}), direct(None, None, false)),
+            (json!({ "dry_run": true }), direct(None, None, true)),
+            (json!({ "time": null, "instances": null }), direct(None, None, false)),
+            (json!({ "time": "2026-01-15T12:00:00Z" }), direct(noon, None, false)),
+            (json!({ "time": "2026-01-15T13:00:00+01:00" }), direct(noon, None, false)),
+            (json!({ "instances": [b, a, b] }), direct(None, ids(&[a, b]), false)),
+            (json!({ "shard": 2, "shards": 4, "time": "2026-01-15T12:00:00Z" }), regular(noon, of(2, 4))),
+            (json!({ "shard": 0, "shards": 1 }), regular(None, Shard::WHOLE)),
+            (scheduled("aws.events", json!({})), regular(noon, Shard::WHOLE)),
+            (scheduled("aws.scheduler", json!("{}")), regular(noon, Shard::WHOLE)),
+            (scheduled("aws.scheduler", json!({})), regular(noon, Shard::WHOLE)),
+            (scheduled("aws.events", Value::Null), regular(noon, Shard::WHOLE)),
         ];
         for (event, expected) in cases {
             assert_eq!(Trigger::from_event(&event), Ok(expected), "{event}");
@@ -285,7 +303,8 @@ mod tests {
         let now = at("2026-01-15T12:03:20Z");
         let noon = at("2026-01-15T12:00:00Z").as_second();
         let times = |time: Option<&str>, lookback| {
-            let trigger = Trigger { time: time.map(at), instances: None, dry_run: false, shard: Shard::WHOLE };
+            let time = time.map(at);
+            let trigger = Trigger { time, instances: None, dry_run: false, shard: Shard::WHOLE, scheduled: false };
             trigger.times(now, lookback).unwrap()
         };
         assert_eq!(times(None, 30), noon - 1800..noon);
@@ -296,10 +315,26 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_and_who_goes_on() {
+        let now = at("2026-01-15T12:00:00Z");
+        let is_question = |event: Value, minutes_ago: i64| {
+            Trigger::from_event(&event).unwrap().is_question(now.as_second() - 60 * minutes_ago, now)
+        };
+        let scheduled = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T08:00:00Z" });
+        let shard = json!({ "shard": 0, "shards": 1 });
+        assert_eq!([is_question(scheduled.clone(), 0), is_question(scheduled, 240)], [false; 2]);
+        assert_eq!([is_question(shard.clone(), 0), is_question(shard, 240)], [false; 2]);
+        assert_eq!([is_question(json!({}), 0), is_question(json!({}), 240)], [false, true]);
+        assert!(is_question(json!({ "dry_run": true }), 0));
+        assert!(is_question(json!({ "instances": ["i-1a2b3c4d"] }), 0));
+    }
+
+    #[test]
     fn times_that_cannot_be_scored_are_refused() {
         let now = at("2026-01-15T12:00:00Z");
         let times = |time: &str, dry_run| {
-            Trigger { time: Some(at(time)), instances: None, dry_run, shard: Shard::WHOLE }.times(now, 30)
+            let trigger = Trigger { time: Some(at(time)), instances: None, dry_run, shard: Shard::WHOLE, scheduled: false };
+            trigger.times(now, 30)
         };
         assert!(matches!(times("2026-01-15T12:05:01Z", false), Err(EventError::Future { .. })));
         assert!(matches!(times("2026-01-15T12:05:01Z", true), Err(EventError::Future { .. })));

@@ -215,11 +215,11 @@ mod tests {
     #[tokio::test]
     async fn an_artifact_is_loaded_again_only_when_it_changed() {
         let (mut models, bucket) = models(ONE);
-        bucket.put(ONE, artifact().to_bytes().unwrap());
+        bucket.store(ONE, artifact().to_bytes().unwrap());
         let first = models.current().await.unwrap();
         assert!(Rc::ptr_eq(&first, &models.current().await.unwrap()));
         let changed = artifact_with_threshold(3.0);
-        bucket.put(ONE, changed.to_bytes().unwrap());
+        bucket.store(ONE, changed.to_bytes().unwrap());
         assert_eq!(models.current().await.unwrap().artifact(), &changed);
         assert_eq!(gets(&bucket), [got(ONE, true), got(ONE, false), got(ONE, true)]);
     }
@@ -228,9 +228,9 @@ mod tests {
     async fn a_pointer_is_followed_when_it_moves() {
         let (mut models, bucket) = models(CURRENT);
         let (one, two) = (artifact(), artifact_with_threshold(3.0));
-        bucket.put(ONE, one.to_bytes().unwrap());
-        bucket.put(TWO, two.to_bytes().unwrap());
-        bucket.put(CURRENT, pointer("models/one.safetensors", &one));
+        bucket.store(ONE, one.to_bytes().unwrap());
+        bucket.store(TWO, two.to_bytes().unwrap());
+        bucket.store(CURRENT, pointer("models/one.safetensors", &one));
         let first = models.current().await.unwrap();
         assert_eq!(first.artifact(), &one);
         assert_eq!(gets(&bucket), [got(CURRENT, true), got(ONE, true)]);
@@ -238,13 +238,13 @@ mod tests {
         assert!(Rc::ptr_eq(&first, &models.current().await.unwrap()));
         assert_eq!(gets(&bucket), [got(CURRENT, false)]);
 
-        bucket.put(CURRENT, pointer("models/one.safetensors", &one));
+        bucket.store(CURRENT, pointer("models/one.safetensors", &one));
         assert!(Rc::ptr_eq(&first, &models.current().await.unwrap()), "written again, to the same artifact");
         assert_eq!(gets(&bucket), [got(CURRENT, true)]);
         models.current().await.unwrap();
         assert_eq!(gets(&bucket), [got(CURRENT, false)]);
 
-        bucket.put(CURRENT, pointer("models/two.safetensors", &two));
+        bucket.store(CURRENT, pointer("models/two.safetensors", &two));
         assert_eq!(models.current().await.unwrap().artifact(), &two);
         assert_eq!(gets(&bucket), [got(CURRENT, true), got(TWO, true)]);
     }
@@ -284,7 +284,7 @@ mod tests {
         for (uri, objects, why) in cases {
             let (mut models, bucket) = models(uri);
             for (uri, bytes) in objects {
-                bucket.put(uri, bytes);
+                bucket.store(uri, bytes);
             }
             for _ in 0..2 {
                 let error = models.current().await.expect_err(why).to_string();
@@ -297,14 +297,14 @@ mod tests {
     async fn a_pointer_that_moved_to_a_broken_artifact_fails_until_it_is_mended() {
         let (mut models, bucket) = models(CURRENT);
         let (one, two) = (artifact(), artifact_with_threshold(3.0));
-        bucket.put(ONE, one.to_bytes().unwrap());
-        bucket.put(CURRENT, pointer("models/one.safetensors", &one));
+        bucket.store(ONE, one.to_bytes().unwrap());
+        bucket.store(CURRENT, pointer("models/one.safetensors", &one));
         models.current().await.unwrap();
-        bucket.put(CURRENT, pointer("models/two.safetensors", &two));
+        bucket.store(CURRENT, pointer("models/two.safetensors", &two));
         for _ in 0..2 {
             assert!(models.current().await.is_err(), "the old model was handed out");
         }
-        bucket.put(TWO, two.to_bytes().unwrap());
+        bucket.store(TWO, two.to_bytes().unwrap());
         assert_eq!(models.current().await.unwrap().artifact(), &two);
     }
 }

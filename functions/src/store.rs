@@ -154,10 +154,10 @@ impl<O: Objects> Store<O> {
 
     /// What other divisions of the fleet know of the instances of `shard`, where they were written after the object at `own`.
     async fn other_states(&self, own: &ObjectUri, shard: Shard) -> Option<State> {
-        let folder = self.uri("shards/").ok()??;
+        let folder = self.uri("shards").ok()??;
         let listed = self.objects.list(&folder).await.inspect_err(|error| warn!(%error, "no other states")).ok()?;
         let since = listed.iter().find(|object| object.uri == *own).map_or(i64::MIN, |object| object.written);
-        let division = format!("{}{}/", folder.key, shard.of());
+        let division = format!("{}/{}/", folder.key, shard.of());
         let others = listed.iter().filter(|object| !object.uri.key.starts_with(&division) && object.written >= since);
         let mut taken: Option<State> = None;
         for other in others {
@@ -262,7 +262,7 @@ impl<O: Objects> Store<O> {
 
     /// Takes over what other divisions of the fleet know.
     async fn other_baselines(&self, baselines: &mut Baselines, shard: Shard, day: i64, context: usize) {
-        let Ok(Some(folder)) = self.uri(&format!("baselines/{}/", date(day))) else { return };
+        let Ok(Some(folder)) = self.uri(&format!("baselines/{}", date(day))) else { return };
         let listed = match self.objects.list(&folder).await {
             Ok(listed) => listed,
             Err(error) => return warn!(%error, "no other baselines"),

@@ -60,12 +60,17 @@ def print_failure(journey, failure):
     print(f"\nFAILED: {failure}")
     if journey.aws.endpoint is None:
         return  # nothing has run that could have a log
-    print("\n--- the function's log")
-    try:
-        streams = measure.log_streams(journey.aws, "/aws/lambda/deepguard")
-        print("\n".join(line for stream in streams[-3:] for line in stream[-20:]) or "(it was not invoked)")
-    except Exception as error:  # whatever has failed already must not hide the failure itself
-        print(f"(cannot be read: {error})")
-    print("\n--- the last lines of MiniStack's log\n" + tail(journey.folder / "ministack.log", 25))
+    print_logs(journey)
     print(f"\nEverything is in {journey.folder}. If the log above does not say it: build again (`make build`), run again"
           " (`make run`); what MiniStack cannot do is listed in README.md.")
+
+
+def print_logs(stage):
+    for name, group in {"detector": "/aws/lambda/deepguard", "calibrator": "/aws/lambda/deepguard-calibrator"}.items():
+        print(f"\n--- the log of the {name}")
+        try:
+            streams = measure.log_streams(stage.aws, group)
+            print("\n".join(line for stream in streams[-3:] for line in stream[-20:]) or "(it was not invoked)")
+        except Exception as error:  # whatever has failed already must not hide the failure itself
+            print(f"(cannot be read: {error})")
+    print("\n--- the last lines of MiniStack's log\n" + tail(stage.folder / "ministack.log", 25))

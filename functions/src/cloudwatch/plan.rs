@@ -157,7 +157,7 @@ mod tests {
             };
             let datums: Vec<Datum> = (0..count).map(datum).collect();
             let put: Vec<&[Datum]> = puts(&datums).collect();
-            prop_assert_eq!(put.concat(), datums);
+            prop_assert_eq!(put.concat(), datums.clone());
             prop_assert_eq!(put.len(), count.div_ceil(DATUMS_PER_PUT));
             for put in put {
                 prop_assert!(put.len() <= DATUMS_PER_PUT);

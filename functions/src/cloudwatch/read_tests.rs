@@ -77,7 +77,8 @@ async fn a_list_that_cannot_be_had_whole_is_an_error() {
         (vec![some(Some("two")), error(403, "AccessDeniedException")], "AccessDeniedException"),
         (vec![some(Some("two")), some(Some("two"))], "NextToken that it had given before"),
         (vec![some(Some("a")), some(Some("b")), some(Some("a"))], "NextToken that it had given before"),
-        (vec![throttled(), throttled(), throttled()], "ThrottlingException: said the script (the next run"),
+        // Seven times, and each time the three tries of the SDK.
+        (vec![throttled(); 21], "ThrottlingException: said the script (the next run"),
         (vec![cloudwatch(200, b"<html>")], "ListMetrics failed"),
         (vec![cloudwatch(502, b"<html>"), cloudwatch(502, b""), cloudwatch(502, b"")], "ListMetrics failed"),
     ];

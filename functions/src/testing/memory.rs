@@ -9,7 +9,7 @@ use deepguard::Datapoint;
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::{InstanceId, ObjectUri};
-use crate::ports::{CallError, Cpu, Fetched, ObjectError, Objects, Published, Read, Scores};
+use crate::ports::{CallError, Cpu, Fetched, Listed, ObjectError, Objects, Published, Read, Scores};
 
 fn error(operation: &'static str) -> CallError {
     CallError { operation, why: "said the script".into() }
@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     /// Instances of which every other datapoint is missing when they are read.
     pub(crate) partial: RefCell<BTreeSet<InstanceId>>,
     pub(crate) list_fails: Cell<bool>,
+    /// Instances that have stopped too long ago to be listed.
+    pub(crate) unlisted: RefCell<BTreeSet<InstanceId>>,
     /// How many datums are taken before all others fail.
     pub(crate) takes: Cell<Option<usize>>,
     /// What was read since this was last emptied.
@@ -36,7 +38,10 @@ impl Cpu for Rc<Metrics> {
     async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
         match self.list_fails.get() {
             true => Err(error("ListMetrics")),
-            false => Ok(self.cpu.borrow().keys().cloned().collect()),
+            false => {
+                let unlisted = self.unlisted.borrow();
+                Ok(self.cpu.borrow().keys().filter(|instance| !unlisted.contains(instance)).cloned().collect())
+            }
         }
     }
 
@@ -59,9 +64,10 @@ impl Cpu for Rc<Metrics> {
 impl Scores for Rc<Metrics> {
     async fn publish(&self, datums: &[Datum]) -> Published {
         let published = self.takes.get().unwrap_or(datums.len()).min(datums.len());
-        let failed = datums.len() - published;
+        let failed = datums[published..].to_vec();
         self.published.borrow_mut().extend_from_slice(&datums[..published]);
-        Published { published, failed, error: (failed > 0).then(|| error("PutMetricData")) }
+        let error = (!failed.is_empty()).then(|| error("PutMetricData"));
+        Published { published, failed, refused: 0, error }
     }
 }
 
@@ -72,17 +78,41 @@ pub(crate) struct Bucket {
     puts: Cell<usize>,
     /// Every request since this was last emptied: the address, and whether the answer had content.
     pub(crate) gets: RefCell<Vec<(String, bool)>>,
+    /// Whether nothing can be read or written.
+    pub(crate) down: Cell<bool>,
+    /// Whether what is written is written, and the answer gets lost.
+    pub(crate) mute: Cell<bool>,
 }
 
 impl Bucket {
-    pub(crate) fn put(&self, uri: &str, bytes: impl Into<Vec<u8>>) {
+    pub(crate) fn store(&self, uri: &str, bytes: impl Into<Vec<u8>>) {
         let etag = self.puts.replace(self.puts.get() + 1).to_string();
         self.objects.borrow_mut().insert(uri.into(), (bytes.into(), etag));
+    }
+
+    pub(crate) fn remove(&self, uri: &str) {
+        self.objects.borrow_mut().remove(uri);
+    }
+
+    pub(crate) fn content(&self, uri: &str) -> Option<Vec<u8>> {
+        self.objects.borrow().get(uri).map(|(bytes, _)| bytes.clone())
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.objects.borrow().keys().cloned().collect()
+    }
+
+    fn is_up(&self, uri: &ObjectUri, operation: &'static str) -> Result<(), ObjectError> {
+        match self.down.get() {
+            true => Err(ObjectError::Call { uri: uri.clone(), error: error(operation) }),
+            false => Ok(()),
+        }
     }
 }
 
 impl Objects for Rc<Bucket> {
     async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
+        self.is_up(uri, "GetObject")?;
         let objects = self.objects.borrow();
         let (bytes, etag) = objects.get(&uri.to_string()).ok_or_else(|| ObjectError::Missing { uri: uri.clone() })?;
         let unchanged = known == Some(etag);
@@ -94,5 +124,27 @@ impl Objects for Rc<Bucket> {
             }
             false => Ok(Fetched::Object { bytes: bytes.clone(), etag: Some(etag.clone()) }),
         }
+    }
+
+    async fn put(&self, uri: &ObjectUri, known: Option<&str>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+        self.is_up(uri, "PutObject")?;
+        let there = self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone());
+        if there.as_deref() != known {
+            return Ok(None);
+        }
+        self.store(&uri.to_string(), bytes);
+        match self.mute.get() {
+            true => Err(ObjectError::Call { uri: uri.clone(), error: error("PutObject") }),
+            false => Ok(self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone())),
+        }
+    }
+
+    async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
+        self.is_up(prefix, "ListObjectsV2")?;
+        let listed = |(uri, (_, etag)): (&String, &(Vec<u8>, String))| {
+            let uri: ObjectUri = uri.parse().ok()?;
+            uri.to_string().starts_with(&prefix.to_string()).then(|| Listed { uri, written: etag.parse().unwrap() })
+        };
+        Ok(self.objects.borrow().iter().filter_map(listed).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use deepguard::detector::Scored;
 use deepguard::model::device;
-use deepguard::{Artifact, Detector};
+use deepguard::Artifact;
 
 use crate::names::InstanceId;
 
@@ -13,11 +13,6 @@ pub(crate) mod scripted;
 /// The instance with this number.
 pub(crate) fn instance(number: usize) -> InstanceId {
     format!("i-{number:017x}").parse().unwrap()
-}
-
-/// A detector with the artifact that is compiled in.
-pub(crate) fn builtin() -> Detector {
-    Detector::new(artifact(), device())
 }
 
 /// The artifact that is compiled in.

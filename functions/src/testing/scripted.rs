@@ -12,6 +12,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use super::cbor;
 use crate::cloudwatch::CloudWatch;
+use crate::cloudwatch::pace::Rates;
 use crate::s3::S3;
 
 /// An answer of CloudWatch.
@@ -40,7 +41,8 @@ pub(crate) fn cloudwatch_at(endpoint: impl Into<String>, compress: bool) -> Clou
         .disable_request_compression(!compress)
         .endpoint_url(endpoint)
         .build();
-    CloudWatch::new(aws_sdk_cloudwatch::Client::from_conf(config), "DeepGuard")
+    let rates = Rates { calls: 1e6, datapoints: 1e9 };
+    CloudWatch::new(aws_sdk_cloudwatch::Client::from_conf(config), "DeepGuard", rates)
 }
 
 /// A scripted AWS.
