@@ -25,7 +25,7 @@ pub struct Memory {
     /// Whether that run was reported: the length that is too long is another one on the next day.
     reported: bool,
     /// How far the newest slots were off what is usual at the hour.
-    habit: Trailing,
+    habit: Trailing<HABIT>,
     /// The largest errors of the day so far.
     today: Day,
     /// Those of the days before, each with its midnight, oldest first.
@@ -44,29 +44,24 @@ struct Day {
 }
 
 /// The last few values of something that has one in each slot, or none.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Trailing {
-    slots: usize,
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Trailing<const SLOTS: usize> {
     #[serde(with = "gaps")]
     values: Vec<f64>,
 }
 
-impl PartialEq for Trailing {
+impl<const SLOTS: usize> PartialEq for Trailing<SLOTS> {
     fn eq(&self, other: &Self) -> bool {
         let bits = |trailing: &Self| trailing.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        self.slots == other.slots && bits(self) == bits(other)
+        bits(self) == bits(other)
     }
 }
 
-impl Trailing {
-    const fn new(slots: usize) -> Self {
-        Self { slots, values: Vec::new() }
-    }
-
+impl<const SLOTS: usize> Trailing<SLOTS> {
     /// Takes the next slot's value in.
     fn push(&mut self, value: Option<f64>) {
-        if self.values.len() == self.slots {
-            self.values.remove(0);
+        if self.values.len() >= SLOTS {
+            self.values.drain(..=self.values.len() - SLOTS);
         }
         self.values.push(value.unwrap_or(f64::NAN));
     }
@@ -75,7 +70,7 @@ impl Trailing {
     fn mean(&self) -> Option<f64> {
         let present = || self.values.iter().filter(|value| !value.is_nan());
         let count = present().count();
-        (2 * count >= self.slots).then(|| present().sum::<f64>() / count as f64)
+        (2 * count >= SLOTS).then(|| present().sum::<f64>() / count as f64)
     }
 }
 
@@ -85,7 +80,7 @@ impl Default for Memory {
             recent: None,
             run: 0,
             reported: false,
-            habit: Trailing::new(HABIT),
+            habit: Trailing::default(),
             today: Day { start: i64::MIN, largest: None },
             days: VecDeque::new(),
             unsurpassed: VecDeque::new(),
@@ -225,7 +220,7 @@ mod tests {
 
     #[test]
     fn half_of_the_slots_make_a_mean() {
-        let mut trailing = Trailing::new(4);
+        let mut trailing = Trailing::<4>::default();
         let mut after = |value| {
             trailing.push(value);
             trailing.mean()

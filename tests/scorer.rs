@@ -5,10 +5,9 @@ mod common;
 
 use common::{detector, eventful, followed, machine, noise, series};
 use deepguard::baseline::Baseline;
-use deepguard::detector::rebuild_from;
 use deepguard::residual::Channel;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
-use deepguard::{Datapoint, Detector, Memory, Phase, Scored, Series, Watch};
+use deepguard::{Datapoint, Memory, Phase, Scored, Watch};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

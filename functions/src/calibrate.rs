@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::cloudwatch::plan;
-use crate::detect::{READS_AT_ONCE, RunError, read};
+use crate::detect::{READS_AT_ONCE, RunError};
 use crate::event::Trigger;
 use crate::model::Models;
 #[cfg(test)]
@@ -25,9 +25,7 @@ use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::store::{Store, date};
 use crate::summary::timestamp;
-
-/// One part in this many of a run's time is kept free at its end, to write down what was made.
-const TIME_TO_END: u32 = 5;
+use crate::time_left::TimeLeft;
 
 /// The calibrator.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ pub struct Calibration<C, O> {
     cloudwatch: C,
     models: Models<O>,
     store: Store<O>,
-    deadline: Option<Instant>,
+    time: TimeLeft,
 }
 
 /// What a run of the calibrator did.
@@ -78,12 +76,13 @@ impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
     /// Knows nothing yet of any instance.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
         let models = Models::new(settings.model, objects.clone());
-        Self { cloudwatch, models, store: Store::new(objects, settings.state), deadline: None }
+        Self { cloudwatch, models, store: Store::new(objects, settings.state), time: TimeLeft::default() }
     }
 
     /// The next run has this much time, or all it wants.
     pub fn set_time_left(&mut self, left: Option<Duration>) {
-        self.deadline = left.and_then(|left| Instant::now().checked_add(left - left / TIME_TO_END));
+        self.time = TimeLeft::new(left);
+        self.store.set_end(self.time.end);
     }
 
     /// Makes the baselines of the day of the event's time, or of `now`, that are not there yet.
@@ -102,7 +101,7 @@ impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
         let detector = self.models.current().await?;
         let mut instances = match trigger.instances {
             Some(instances) => instances,
-            None => self.cloudwatch.instances().await.map_err(RunError::List)?,
+            None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,
         };
         instances.retain(|instance| shard.holds(instance));
 
@@ -112,7 +111,7 @@ impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
         done.known = done.seen - instances.len();
         let start = day - HISTORY as i64 * PERIOD;
         let wanted = instances.into_iter().map(|instance| (instance, start));
-        let reads = plan::batches(wanted, day).into_iter().map(|batch| read(&self.cloudwatch, batch, self.deadline));
+        let reads = plan::batches(wanted, day).into_iter().map(|batch| self.time.read(&self.cloudwatch, batch));
         let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE / 2);
         let mut why = None;
         while let Some((batch, answers)) = reads.next().await {

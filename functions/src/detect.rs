@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::cloudwatch::limits;
-use crate::cloudwatch::plan::{self, Batch};
+use crate::cloudwatch::plan;
 use crate::event::{EventError, Trigger};
 use crate::fleet::{Fleet, Skip};
 use crate::log;
@@ -26,6 +26,7 @@ use crate::metric::{Datum, Gauges, Mode};
 use crate::model::{ModelError, Models};
 use crate::names::InstanceId;
 use crate::ports::{CallError, Cpu, Objects, Published, Read, Scores};
+use crate::time_left::{NEXT_RUN, TimeLeft};
 use crate::round::{Next, Round, history_from};
 use crate::settings::{Settings, SettingsError};
 use crate::shard::Shard;
@@ -33,14 +34,12 @@ use crate::state::State;
 use crate::store::{Saved, Store};
 use crate::summary::{CaughtUp, Instances, Model, StateSummary, Summary};
 
-/// One part in this many of a run's time is kept free at its end, to write down what was decided and to publish it.
-const TIME_TO_END: u32 = 5;
 /// GetMetricData calls that are under way at once.
 pub(crate) const READS_AT_ONCE: usize = 8;
-/// What becomes of an instance for which a run had no time.
-pub(crate) const NEXT_RUN: &str = "the run had no time left for it: the next one goes on";
 /// How long, in seconds, the fleet's numbers at a time are remembered.
 const TALLIED: i64 = 2 * LATE;
+/// No more datums wait to be published: the oldest are given up, so that what is kept stays small enough to be kept.
+const MOST_WAITING: usize = 200_000;
 
 /// A run that failed as a whole. What fails for some instances only is in the summary.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -109,8 +108,7 @@ pub struct Detection<C, O> {
     store: Store<O>,
     /// How long the process took until it was ready; taken by the first run.
     init: Option<Duration>,
-    /// When a run stops scoring, to have time left to end in order.
-    deadline: Option<Instant>,
+    time: TimeLeft,
 }
 
 impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
@@ -123,7 +121,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             models: Models::new(settings.model, objects.clone()),
             store: Store::new(objects, settings.state),
             init: None,
-            deadline: None,
+            time: TimeLeft::default(),
         }
     }
 
@@ -139,7 +137,8 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
     /// The next run has this much time, or all it wants. What it cannot score by then is skipped, and what it knows by then is
     /// kept: the next run goes on from there.
     pub fn set_time_left(&mut self, left: Option<Duration>) {
-        self.deadline = left.and_then(|left| Instant::now().checked_add(left - left / TIME_TO_END));
+        self.time = TimeLeft::new(left);
+        self.store.set_end(self.time.end);
     }
 
     /// One run. `now` is the time of the event where it has none of its own.
@@ -196,10 +195,6 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         })
     }
 
-    fn is_out_of_time(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-    }
-
     /// Scores what was not scored yet, and writes down what was decided.
     async fn follow(
         &mut self,
@@ -209,7 +204,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         times: Range<i64>,
         mut changed: bool,
     ) -> Result<Run, RunError> {
-        let listed = match self.cloudwatch.instances().await {
+        let listed = match self.time.list(&self.cloudwatch).await {
             Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
             // Those that are remembered can be read all the same.
             Err(error) if !state.instances.is_empty() => {
@@ -219,13 +214,13 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             Err(error) => return Err(RunError::List(error)),
         };
         let before = state.marks();
-        let Self { cloudwatch, store, lookback, deadline, .. } = self;
+        let Self { cloudwatch, store, lookback, time, .. } = self;
         let fleet = Fleet::new(times.clone());
         let mut round = Round { detector, store, state, shard, lookback: *lookback, fleet, oldest_baseline: None };
         let mut wanted = round.wanted(&listed).await;
         while !wanted.is_empty() {
             let batches = plan::batches(wanted.split_off(0), times.end);
-            let reads = batches.into_iter().map(|batch| read(cloudwatch, batch, *deadline));
+            let reads = batches.into_iter().map(|batch| time.read(cloudwatch, batch));
             let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
             while let Some((batch, answers)) = reads.next().await {
                 let Some(answers) = answers else {
@@ -234,7 +229,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
                     continue;
                 };
                 for (instance, read) in answers {
-                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    if time.is_over() {
                         round.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
                     } else if let Next::ReadFrom(start) = round.score(instance.clone(), read, &batch.times).await {
                         wanted.push((instance, start));
@@ -255,6 +250,10 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         state.tally.forget(times.end - TALLIED);
         changed |= fleet.late > 0 || before != state.marks();
         state.outbox.extend(datums);
+        if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {
+            error!(datums = given_up, "too many datums wait to be published: the oldest are given up");
+            state.outbox.drain(..given_up);
+        }
         let saved = match changed {
             true => self.store.save(state).await,
             false => Saved::Yes,
@@ -276,7 +275,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
     ) -> Result<Run, RunError> {
         let instances: BTreeSet<InstanceId> = match &trigger.instances {
             Some(instances) => instances.clone(),
-            None => self.cloudwatch.instances().await.map_err(RunError::List)?,
+            None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,
         };
         let needed: Vec<i64> = days(times.start - 2 * LATE..times.end).collect();
         for &day in &needed {
@@ -290,7 +289,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             (instance, recent.unwrap_or_else(|| history_from(times.end)))
         });
         let batches = plan::batches(wanted.collect::<Vec<_>>(), times.end);
-        let reads = batches.into_iter().map(|batch| read(&self.cloudwatch, batch, self.deadline));
+        let reads = batches.into_iter().map(|batch| self.time.read(&self.cloudwatch, batch));
         let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
         let mut fleet = Fleet::new(times.clone());
         while let Some((batch, answers)) = reads.next().await {
@@ -302,7 +301,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             });
             for (instance, read) in answers {
                 let series = match read {
-                    _ if self.is_out_of_time() => {
+                    _ if self.time.is_over() => {
                         fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
                         continue;
                     }
@@ -363,7 +362,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         state.outbox.retain(|datum| datum.time > oldest);
         let is_question = run.saved.is_none();
         let datums = if is_question { &run.answers } else { &state.outbox };
-        let mut published = self.cloudwatch.publish(datums).await;
+        let mut published = self.time.publish(&self.cloudwatch, datums).await;
         if !is_question {
             let gauges = Gauges {
                 skipped: run.fleet.reasons(),
@@ -373,7 +372,8 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
                 baseline_hours: run.oldest_baseline.map(|day| (run.fleet.times.end - day) as f64 / 3600.0),
                 nothing_scored: run.nothing_scored,
             };
-            let told = self.cloudwatch.publish(&gauges.datums(run.fleet.newest_slot())).await;
+            let gauges = gauges.datums(run.fleet.newest_slot());
+            let told = self.time.publish(&self.cloudwatch, &gauges).await;
             // They are true of this run only: none of them is worth keeping for the next one.
             published.published += told.published;
             published.refused += told.refused + told.failed.len();
@@ -406,20 +406,6 @@ struct Run {
     saved: Option<Saved>,
     /// What is published of a question's answer.
     answers: Vec<Datum>,
-}
-
-/// Reads a batch, or `None` where there is no time left to.
-pub(crate) async fn read<C: Cpu>(
-    cloudwatch: &C,
-    batch: Batch,
-    deadline: Option<Instant>,
-) -> (Batch, Option<Vec<(InstanceId, Result<Read, CallError>)>>) {
-    let answers = match deadline {
-        None => Some(cloudwatch.read(&batch).await),
-        Some(deadline) if Instant::now() >= deadline => None,
-        Some(deadline) => tokio::time::timeout_at(deadline, cloudwatch.read(&batch)).await.ok(),
-    };
-    (batch, answers)
 }
 
 fn nothing_read(fleet: &Fleet) -> Result<(), RunError> {

@@ -92,7 +92,7 @@ impl World {
     /// How many days back each read goes, and how many instances are in it.
     fn reads(&self) -> Vec<(i64, usize)> {
         let reads = self.metrics.reads.take();
-        let days = |batch: &Batch| (batch.times.end - batch.times.start) / DAY_SECONDS;
+        let days = |batch: &plan::Batch| (batch.times.end - batch.times.start) / DAY_SECONDS;
         reads.iter().map(|batch| (days(batch), batch.instances.len())).collect()
     }
 

@@ -73,9 +73,11 @@ impl Fleet {
         Self { times, scored: BTreeMap::new(), unchanged: BTreeSet::new(), skipped: BTreeMap::new(), late: 0 }
     }
 
-    /// Notes that an instance was not scored.
+    /// Notes that an instance was not scored, unless it was.
     pub fn skip(&mut self, instance: InstanceId, reason: Skip, why: impl ToString) {
-        self.skipped.insert(instance, Skipped { reason, why: why.to_string() });
+        if !self.scored.contains_key(&instance) {
+            self.skipped.insert(instance, Skipped { reason, why: why.to_string() });
+        }
     }
 
     /// How many instances there are, scored or not.

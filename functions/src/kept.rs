@@ -18,7 +18,8 @@ use sha2::{Digest, Sha256};
 /// What every object begins with. The last byte is the version: another one is another form of the records.
 const MAGIC: [u8; 8] = *b"DEEPGRD\x01";
 const DIGEST: usize = 32;
-const BEGINNING: usize = MAGIC.len() + DIGEST;
+/// Bytes before the compressed records: no two different objects have the same ones.
+pub const BEGINNING: usize = MAGIC.len() + DIGEST;
 /// No record is longer: it would be no record of ours.
 const LONGEST: u32 = 1 << 24;
 /// No object is larger. At some kilobytes an instance this is a hundred thousand of them.

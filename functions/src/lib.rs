@@ -39,6 +39,7 @@ pub mod shard;
 pub mod state;
 pub mod store;
 pub mod summary;
+mod time_left;
 
 #[cfg(test)]
 mod testing;

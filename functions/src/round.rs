@@ -65,27 +65,30 @@ impl<O: Objects> Round<'_, O> {
         let stopped = |followed: &Followed| followed.looked >= followed.watermark + LATE;
         let remembered = self.state.instances.iter().filter(|(_, followed)| !stopped(followed));
         let instances: BTreeSet<&InstanceId> = remembered.map(|(instance, _)| instance).chain(listed).collect();
-        let mut wanted: Vec<(i64, InstanceId)> = instances
-            .into_iter()
-            .map(|instance| (self.state.instances.get(instance).map_or(i64::MAX, |known| known.watermark), instance.clone()))
-            .collect();
-        wanted.sort();
+        let mut wanted: Vec<InstanceId> = instances.into_iter().cloned().collect();
+        wanted.sort_by_key(|instance| self.state.instances.get(instance).map_or(i64::MAX, |known| known.watermark));
         self.open_days(&wanted).await;
-        wanted.into_iter().map(|(_, instance)| (self.read_from(&instance), instance)).map(|(from, id)| (id, from)).collect()
+        let read_from = |instance: InstanceId| {
+            let from = self.read_from(&instance);
+            (instance, from)
+        };
+        wanted.into_iter().map(read_from).collect()
     }
 
     /// Makes the baselines known that the instances need, as far as they are kept.
-    async fn open_days(&mut self, wanted: &[(i64, InstanceId)]) {
+    async fn open_days(&mut self, wanted: &[InstanceId]) {
         let until = self.until();
+        let end = |instance| self.state.instances.get(instance).and_then(|followed: &Followed| followed.track.end());
         let mut missing = BTreeSet::new();
-        for (_, instance) in wanted {
-            match self.state.instances.get(instance).and_then(|followed| followed.track.end()) {
+        for instance in wanted {
+            match end(instance) {
                 Some(end) => missing.extend(days(end..until).filter(|&day| self.is_unknown(instance, day))),
                 None => missing.extend([calibrated_at(until - 1)]),
             }
         }
-        let first = wanted.iter().filter_map(|(_, instance)| self.state.instances.get(instance)?.track.end()).min();
-        self.store.forget_baselines(first.unwrap_or(until).min(calibrated_at(until)) - DAY_SECONDS);
+        // Going back for a late datapoint may take the day before.
+        let oldest = wanted.iter().filter_map(end).min().unwrap_or(until).min(until - 2 * LATE);
+        self.store.forget_baselines(calibrated_at(oldest));
         for day in missing {
             self.store.open(self.shard, day, self.detector.context()).await;
         }
@@ -95,9 +98,9 @@ impl<O: Objects> Round<'_, O> {
         self.store.baseline(instance, day) == Known::NotYet
     }
 
-    /// Whether a baseline that is not known is still to be expected from the calibrator.
-    fn is_awaited(&self, instance: &InstanceId, day: i64) -> bool {
-        self.until() < day + CALIBRATOR && !self.is_unknown(instance, day - DAY_SECONDS)
+    /// Whether a baseline of this day that is not known is still to be expected from the calibrator.
+    fn is_awaited(&self, day: i64) -> bool {
+        self.until() < day + CALIBRATOR
     }
 
     /// From when on to read an instance to score what was not scored: with the context of it where all else is known, else from
@@ -109,7 +112,7 @@ impl<O: Objects> Round<'_, O> {
         };
         let missing = days(end..self.until()).find(|&day| self.is_unknown(instance, day));
         let context = track.needs_from().unwrap_or(end);
-        match missing.filter(|&day| !self.is_awaited(instance, day)) {
+        match missing.filter(|&day| !self.is_awaited(day)) {
             Some(day) => context.min(day - TWO_WEEKS),
             None => context,
         }
@@ -202,7 +205,7 @@ impl<O: Objects> Round<'_, O> {
         }
         self.state.instances.insert(instance.clone(), followed);
         match taken.waits_for {
-            Some(day) if !self.is_awaited(&instance, day) && !covered(day) => {
+            Some(day) if !self.is_awaited(day) && !covered(day) => {
                 self.found_some(&instance, taken.scored, taken.late);
                 Next::ReadFrom(day - TWO_WEEKS)
             }

@@ -10,14 +10,16 @@ use deepguard::track::Known;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::baselines::Baselines;
-use crate::kept::{Damaged, MAX_BYTES};
+use crate::kept::{BEGINNING, Damaged, MAX_BYTES};
 use crate::names::{InstanceId, NotAnObject, ObjectUri};
-use crate::ports::{Fetched, ObjectError, Objects};
+use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects};
 use crate::shard::Shard;
 use crate::state::State;
+use crate::time_left::{NEXT_RUN, within};
 
 /// How often what others wrote meanwhile is taken over before giving up.
 const TRIES: usize = 4;
@@ -56,7 +58,7 @@ pub enum Saved {
 /// The place, and what is known of what is there.
 #[derive(Debug)]
 pub struct Store<O> {
-    objects: O,
+    objects: Limited<O>,
     root: Option<ObjectUri>,
     state: Option<Kept>,
     baselines: BTreeMap<i64, Day>,
@@ -80,6 +82,37 @@ struct Day {
     changed: bool,
 }
 
+/// Objects to which no call goes on after the end of a run.
+#[derive(Debug)]
+struct Limited<O> {
+    objects: O,
+    end: Option<Instant>,
+}
+
+impl<O: Objects> Limited<O> {
+    async fn within<T>(
+        &self,
+        uri: &ObjectUri,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, ObjectError>>,
+    ) -> Result<T, ObjectError> {
+        let over = || ObjectError::Call { uri: uri.clone(), error: CallError { operation, why: NEXT_RUN.into() } };
+        within(self.end, call).await.unwrap_or_else(|_| Err(over()))
+    }
+
+    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
+        self.within(uri, "GetObject", self.objects.get(uri, known, most)).await
+    }
+
+    async fn put(&self, uri: &ObjectUri, known: Option<&str>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+        self.within(uri, "PutObject", self.objects.put(uri, known, bytes)).await
+    }
+
+    async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
+        self.within(prefix, "ListObjectsV2", self.objects.list(prefix)).await
+    }
+}
+
 /// An object that is not there for us.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
@@ -94,7 +127,13 @@ enum Unusable {
 impl<O: Objects> Store<O> {
     /// Keeps all below `root`, or, without one, nothing.
     pub fn new(objects: O, root: Option<ObjectUri>) -> Self {
+        let objects = Limited { objects, end: None };
         Self { objects, root, state: None, baselines: BTreeMap::new() }
+    }
+
+    /// No call goes on after `end`.
+    pub(crate) fn set_end(&mut self, end: Option<Instant>) {
+        self.objects.end = end;
     }
 
     /// Whether anything is kept.
@@ -193,7 +232,9 @@ impl<O: Objects> Store<O> {
                 return Saved::No;
             }
         };
-        let written = match self.objects.put(&uri, etag.as_deref(), bytes.clone()).await {
+        // Its checksum, to know it again.
+        let beginning = bytes[..BEGINNING].to_vec();
+        let written = match self.objects.put(&uri, etag.as_deref(), bytes).await {
             Ok(written) => written,
             Err(error) => {
                 warn!(%error, "the state is not written, or nobody knows");
@@ -204,13 +245,15 @@ impl<O: Objects> Store<O> {
             Some(etag) => Some(etag),
             // It may be our own: a try whose answer got lost.
             None => match self.objects.get(&uri, None, MAX_BYTES).await {
-                Ok(Fetched::Object { bytes: there, etag }) if there == bytes => etag,
+                Ok(Fetched::Object { bytes: there, etag }) if there.starts_with(&beginning) => etag,
                 Ok(_) => None,
-                Err(ObjectError::Missing { .. }) => match self.objects.put(&uri, None, bytes).await {
-                    Ok(etag) => etag,
-                    Err(_) => return Saved::No,
-                },
-                Err(_) => return Saved::No,
+                Err(error) => {
+                    // Where somebody has removed it, the next run writes it as a new one.
+                    if let (ObjectError::Missing { .. }, Some(kept)) = (error, &mut self.state) {
+                        kept.etag = None;
+                    }
+                    return Saved::No;
+                }
             },
         };
         match (written, &mut self.state) {

@@ -236,6 +236,10 @@ pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/common/fuzz.rs"]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -321,5 +325,22 @@ mod tests {
         assert_eq!((&found["a/b.csv"], &found["a/c.csv"]), (&expected, &Labels::default()));
         assert!(parse_labels(labels, "{}").is_err());
         assert!(parse_labels("[", windows).is_err());
+    }
+
+    #[test]
+    fn wrong_files_of_every_kind_are_refused() {
+        let csv = "timestamp,value\n2014-02-14 14:30:00,6.456\n2014-02-14 14:35:00,5.816\n2014-02-14 14:40:00,-1e3\n";
+        fuzz::fuzz("nab-csv", &[csv.into(), csv.repeat(20).into(), b"timestamp,value\r\n".to_vec()], |bytes| {
+            if let Ok((datapoints, _)) = parse(bytes) {
+                let _ = deepguard::Series::from_datapoints(datapoints);
+            }
+        });
+        let labels = r#"{"a/b.csv": ["2014-02-26 22:05:00"]}"#;
+        fuzz::fuzz("nab-labels", &[labels.into()], |bytes| {
+            if let Ok(text) = std::str::from_utf8(bytes) {
+                let _ = parse_labels(text, text);
+                let _ = parse_labels(labels, text);
+            }
+        });
     }
 }
