@@ -13,7 +13,7 @@ use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::window::Windows;
 
 /// Datapoints that are looked at at once: enough to fill the processor, few enough to stay in its cache.
-const BATCH: usize = 512;
+const BATCH: usize = 256;
 /// With less of the window visible than this, the network is not asked.
 const MIN_VISIBLE: f64 = 0.5;
 /// Days that are scored again when nothing is remembered: the 14 that are kept, before them one that is not seen as it was
@@ -230,22 +230,25 @@ impl Detector {
         slots: &[usize],
     ) -> Vec<[Look; RESOLUTIONS.len()]> {
         let time = self.artifact.card().shape.window;
-        let mut looks = vec![[Look::default(); RESOLUTIONS.len()]; slots.len()];
+        // One batch of both resolutions: a small one costs about as much as a single window.
+        let mut windows = Windows::new(time, RESOLUTIONS.len() * slots.len());
         for (resolution, (series, expectation)) in averaged.iter().zip(&baseline.expectations).enumerate() {
-            let mut windows = Windows::new(time, slots.len());
             slots.iter().for_each(|&slot| windows.push(series, expectation, slot, RESOLUTIONS[resolution]));
-            windows.hide_newest();
-            let reconstructed = match &self.network {
-                Some(network) => network.reconstruct(&windows, time, &self.device),
-                None => windows.profile_newest_first(),
-            };
-            for (index, (looks, newest_first)) in looks.iter_mut().zip(reconstructed.chunks_exact(time)).enumerate() {
-                if windows.visible_fraction(index) >= MIN_VISIBLE {
-                    looks[resolution] = Look {
-                        reconstruction: Some(expectation.level.unscaled(f64::from(newest_first[0]))),
-                        window: Some(windows.error(index, newest_first)),
-                    };
-                }
+        }
+        windows.hide_newest();
+        let reconstructed = match &self.network {
+            Some(network) => network.reconstruct(&windows, time, &self.device),
+            None => windows.profile_newest_first(),
+        };
+        let mut looks = vec![[Look::default(); RESOLUTIONS.len()]; slots.len()];
+        for (window, newest_first) in reconstructed.chunks_exact(time).enumerate() {
+            let (resolution, index) = (window / slots.len(), window % slots.len());
+            if windows.visible_fraction(window) >= MIN_VISIBLE {
+                let level = &baseline.expectations[resolution].level;
+                looks[index][resolution] = Look {
+                    reconstruction: Some(level.unscaled(f64::from(newest_first[0]))),
+                    window: Some(windows.error(window, newest_first)),
+                };
             }
         }
         looks
