@@ -352,7 +352,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
 
     /// Publishes what was decided, what is left of earlier runs included, and what is true of this run.
     async fn publish(
-        &self,
+        &mut self,
         run: &Run,
         detector: &Detector,
         state: &mut State,
@@ -379,6 +379,9 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             published.refused += told.refused + told.failed.len();
             published.error = told.error.or(published.error);
             state.outbox.clone_from(&published.failed);
+            if published.failed.is_empty() && run.saved == Some(Saved::Yes) {
+                self.store.published().await;
+            }
         }
         match &published.error {
             Some(error) if published.published == 0 => {

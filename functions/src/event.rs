@@ -20,7 +20,7 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// How long a run may take from its first look at the clock to its last call: Lambda's longest timeout.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_mins(15);
 /// The shapes that are understood, for whoever sent another.
-const SHAPES: &str = r#"send {} or {"time": "2026-01-15T12:00:00Z", "instances": ["i-0123456789abcdef0"], "dry_run": true} (all of them optional), or let an EventBridge rule or schedule send its own event"#;
+const SHAPES: &str = r#"send {}, {"shard": 0, "shards": 4} or {"time": "2026-01-15T12:00:00Z", "instances": ["i-0123456789abcdef0"], "dry_run": true} (all of them optional), or let an EventBridge rule or schedule send its own event"#;
 
 /// What a run was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,18 +78,36 @@ pub trait Objects {
     /// [`ObjectError`]; [`ObjectError::TooLarge`] before more than `most` bytes are held in memory.
     async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError>;
 
-    /// Writes the object at `uri` where it still is the version that `known` (an ETag) names, or, without one, where there is
-    /// none. The ETag of the new version, or `None` where the condition does not hold: then nothing was written.
+    /// Writes the object at `uri` where the condition holds. The ETag of the new version, or `None` where it does not hold: then
+    /// nothing was written.
     ///
     /// # Errors
     /// [`ObjectError`]. Whether it was written is not known then.
-    async fn put(&self, uri: &ObjectUri, known: Option<&str>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError>;
+    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError>;
 
     /// The objects whose addresses begin like `prefix`.
     ///
     /// # Errors
     /// [`ObjectError`].
     async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError>;
+}
+
+/// What must hold for an object to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only<'a> {
+    /// It still is the version that this ETag names.
+    Over(&'a str),
+    /// There is none.
+    New,
+    /// Nothing.
+    Any,
+}
+
+impl<'a> From<Option<&'a str>> for Only<'a> {
+    /// Over the version that is known, or a new one where none is.
+    fn from(known: Option<&'a str>) -> Self {
+        known.map_or(Self::New, Self::Over)
+    }
 }
 
 /// An object in a list.

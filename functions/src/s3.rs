@@ -6,7 +6,7 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use crate::aws::failed;
 use crate::names::ObjectUri;
 use crate::pages::Pages;
-use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects};
+use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects, Only};
 
 const GET: &str = "GetObject";
 const PUT: &str = "PutObject";
@@ -63,11 +63,12 @@ impl Objects for S3 {
         Ok(Fetched::Object { bytes, etag: answer.e_tag })
     }
 
-    async fn put(&self, uri: &ObjectUri, known: Option<&str>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
         let request = self.client.put_object().bucket(&uri.bucket).key(&uri.key).body(bytes.into());
-        let request = match known {
-            Some(etag) => request.if_match(etag),
-            None => request.if_none_match("*"),
+        let request = match only {
+            Only::Over(etag) => request.if_match(etag),
+            Only::New => request.if_none_match("*"),
+            Only::Any => request,
         };
         match request.send().await {
             Ok(answer) => match answer.e_tag {
@@ -81,7 +82,7 @@ impl Objects for S3 {
                 let status = error.raw_response().map(|response| response.status().as_u16());
                 let missing_bucket = error.as_service_error().is_some_and(|error| error.meta().code() == Some("NoSuchBucket"));
                 match status {
-                    Some(status) if NOT_WRITTEN.contains(&status) && !missing_bucket => Ok(None),
+                    Some(status) if only != Only::Any && NOT_WRITTEN.contains(&status) && !missing_bucket => Ok(None),
                     _ => Err(ObjectError::Call { uri: uri.clone(), error: failed(PUT, &error) }),
                 }
             }

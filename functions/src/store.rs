@@ -1,7 +1,9 @@
 //! Where all that is kept from run to run is: below one address in S3, or nowhere.
 //!
-//! `shards/<shards>/<shard>` is the [`State`] of a part of the fleet, `baselines/<day>/<shards>/<shard>` its [`Baselines`]. Every
-//! object is written on condition that it still is the version that was read, so that of two runs at once one decides.
+//! `shards/<shards>/<shard>` is the [`State`] of a part of the fleet, `baselines/<day>/<shards>/<shard>` its [`Baselines`]. Both
+//! are written on condition that they still are the version that was read, so that of two runs at once one decides.
+//! `shards/<shards>/<shard>.published` is the beginning of the state whose outbox was published, checksum included: another
+//! process need not publish that again.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +18,13 @@ use tracing::warn;
 use crate::baselines::Baselines;
 use crate::kept::{BEGINNING, Damaged, MAX_BYTES};
 use crate::names::{InstanceId, NotAnObject, ObjectUri};
-use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects};
+use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects, Only};
 use crate::shard::Shard;
 use crate::state::State;
 use crate::time_left::{NEXT_RUN, within};
 
+/// The end of the key that says what was published.
+const PUBLISHED: &str = ".published";
 /// How often what others wrote meanwhile is taken over before giving up.
 const TRIES: usize = 4;
 
@@ -68,6 +72,8 @@ pub struct Store<O> {
 struct Kept {
     shard: Shard,
     etag: Option<String>,
+    /// The beginning of the object that was written last.
+    beginning: Vec<u8>,
     /// `None` while a run has it: where that ends without giving it back, what is kept is read again.
     state: Option<State>,
 }
@@ -104,8 +110,8 @@ impl<O: Objects> Limited<O> {
         self.within(uri, "GetObject", self.objects.get(uri, known, most)).await
     }
 
-    async fn put(&self, uri: &ObjectUri, known: Option<&str>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
-        self.within(uri, "PutObject", self.objects.put(uri, known, bytes)).await
+    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+        self.within(uri, "PutObject", self.objects.put(uri, only, bytes)).await
     }
 
     async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
@@ -151,7 +157,7 @@ impl<O: Objects> Store<O> {
         let known = known.and_then(|kept| Some((kept.etag, kept.state?)));
         let Ok(Some(uri)) = self.uri(&format!("shards/{shard}")) else {
             let state = known.map(|(_, state)| state).unwrap_or_default();
-            self.state = Some(Kept { shard, etag: None, state: None });
+            self.state = Some(Kept { shard, etag: None, beginning: Vec::new(), state: None });
             return (state, Loaded::InProcess);
         };
         let etag = known.as_ref().and_then(|(etag, _)| etag.as_deref());
@@ -162,6 +168,7 @@ impl<O: Objects> Store<O> {
                 let others = if known.is_none() { self.other_states(&uri, shard).await } else { None };
                 match State::from_bytes(&bytes) {
                     Ok(mut state) => {
+                        self.forget_published(&uri, &bytes, &mut state).await;
                         let resharded = others.is_some();
                         others.into_iter().for_each(|others| state.take_over(others, shard));
                         (etag, state, if resharded { Loaded::Resharded } else { Loaded::Read })
@@ -187,7 +194,7 @@ impl<O: Objects> Store<O> {
                 (etag, state, if damaged { Loaded::Damaged } else { Loaded::Unreachable })
             }
         };
-        self.state = Some(Kept { shard, etag, state: None });
+        self.state = Some(Kept { shard, etag, beginning: Vec::new(), state: None });
         (state, loaded)
     }
 
@@ -197,15 +204,47 @@ impl<O: Objects> Store<O> {
         let listed = self.objects.list(&folder).await.inspect_err(|error| warn!(%error, "no other states")).ok()?;
         let since = listed.iter().find(|object| object.uri == *own).map_or(i64::MIN, |object| object.written);
         let division = format!("{}/{}/", folder.key, shard.of());
-        let others = listed.iter().filter(|object| !object.uri.key.starts_with(&division) && object.written >= since);
+        let is_state = |key: &str| !key.starts_with(&division) && !key.ends_with(PUBLISHED);
+        let others = listed.iter().filter(|object| is_state(&object.uri.key) && object.written >= since);
         let mut taken: Option<State> = None;
         for other in others {
-            match self.read(&other.uri, State::from_bytes).await {
-                Ok((state, _)) => taken.get_or_insert_default().take_over(state, shard),
+            let read = self.read(&other.uri, |bytes| Ok((State::from_bytes(bytes)?, bytes[..BEGINNING].to_vec()))).await;
+            match read {
+                Ok(((mut state, beginning), _)) => {
+                    self.forget_published(&other.uri, &beginning, &mut state).await;
+                    taken.get_or_insert_default().take_over(state, shard);
+                }
                 Err(error) => warn!(%error, "another state is left out"),
             }
         }
         taken
+    }
+
+    /// Empties the outbox of the state that was read from `uri` where it was published. Where nobody knows, it is published again.
+    async fn forget_published(&self, uri: &ObjectUri, bytes: &[u8], state: &mut State) {
+        if state.outbox.is_empty() {
+            return;
+        }
+        let Ok(marker) = uri.beside(&format!("{}{PUBLISHED}", uri.key)) else { return };
+        if let Ok(Fetched::Object { bytes: published, .. }) = self.objects.get(&marker, None, BEGINNING).await
+            && published.len() == BEGINNING
+            && bytes.starts_with(&published)
+        {
+            state.outbox.clear();
+        }
+    }
+
+    /// Notes that the outbox of the state that was saved is published.
+    pub async fn published(&mut self) {
+        let Some(Kept { shard, beginning, .. }) = &self.state else { return };
+        if beginning.is_empty() {
+            return;
+        }
+        if let Ok(Some(uri)) = self.uri(&format!("shards/{shard}{PUBLISHED}"))
+            && let Err(error) = self.objects.put(&uri, Only::Any, beginning.clone()).await
+        {
+            warn!(%error, "it is not noted what was published: another process will publish it again");
+        }
     }
 
     async fn read<T>(
@@ -234,7 +273,7 @@ impl<O: Objects> Store<O> {
         };
         // Its checksum, to know it again.
         let beginning = bytes[..BEGINNING].to_vec();
-        let written = match self.objects.put(&uri, etag.as_deref(), bytes).await {
+        let written = match self.objects.put(&uri, etag.as_deref().into(), bytes).await {
             Ok(written) => written,
             Err(error) => {
                 warn!(%error, "the state is not written, or nobody knows");
@@ -259,6 +298,7 @@ impl<O: Objects> Store<O> {
         match (written, &mut self.state) {
             (Some(etag), Some(kept)) => {
                 kept.etag = Some(etag);
+                kept.beginning = beginning;
                 Saved::Yes
             }
             _ => {
@@ -365,7 +405,7 @@ impl<O: Objects> Store<O> {
     async fn save_day(&self, uri: &ObjectUri, day: i64, known: &mut Day, context: usize) -> Result<(), Unusable> {
         for _ in 0..TRIES {
             let bytes = known.baselines.to_bytes(day, context).map_err(|error| Unusable::Damaged(uri.clone(), error))?;
-            if let Some(etag) = self.objects.put(uri, known.etag.as_deref(), bytes).await? {
+            if let Some(etag) = self.objects.put(uri, known.etag.as_deref().into(), bytes).await? {
                 known.etag = Some(etag);
                 return Ok(());
             }

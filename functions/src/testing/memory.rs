@@ -9,7 +9,7 @@ use deepguard::Datapoint;
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::{InstanceId, ObjectUri};
-use crate::ports::{CallError, Cpu, Fetched, Listed, ObjectError, Objects, Published, Read, Scores};
+use crate::ports::{CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Published, Read, Scores};
 
 fn error(operation: &'static str) -> CallError {
     CallError { operation, why: "said the script".into() }
@@ -126,10 +126,10 @@ impl Objects for Rc<Bucket> {
         }
     }
 
-    async fn put(&self, uri: &ObjectUri, known: Option<&str>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
         self.is_up(uri, "PutObject")?;
         let there = self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone());
-        if there.as_deref() != known {
+        if only != Only::Any && Only::from(there.as_deref()) != only {
             return Ok(None);
         }
         self.store(&uri.to_string(), bytes);
