@@ -7,6 +7,8 @@ ARCH ?= x86_64
 PARAMETERS ?=
 # Options of `model-builder replay` for `make run`, such as --generated
 REPLAY ?=
+# For how long `make fuzz` tries each kind of input
+FUZZ_SECONDS ?= 600
 
 export CARGO_TARGET_DIR ?= target
 
@@ -22,7 +24,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate lint fmt clippy doc backend template repository deploy clean
+.PHONY: help run test build build-host model evaluate load faults fuzz lint fmt clippy doc backend template repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +56,16 @@ model: build-host ## Train the default model again, bit for bit
 evaluate: build-host ## How well does a model like the default one detect? A report in build/evaluation, and docs/model-card.md
 	$(CARGO_TARGET_DIR)/debug/model-builder evaluate --artifact models/default.safetensors --out build/evaluation \
 		--card docs/model-card.md
+
+load: build ## How large may the fleet be? A table and a picture in docs/
+	cargo run $(FEATURES) -p functions --example load -- --bootstrap build/bootstrap/bootstrap --out docs
+
+faults: build-host ## Every fault at every stage, 200 random schedules, and 50 kills in a replay of two days
+	cargo test $(FEATURES) -p functions --test faults --test kill -- --nocapture
+
+fuzz: ## Wrong input of every kind, for ten minutes each
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(FEATURES) -p functions --test fuzz -- --nocapture
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(FEATURES) -p model-builder wrong_files -- --nocapture
 
 lint: fmt clippy doc backend template repository ## All checks that need no test run
 
