@@ -58,7 +58,8 @@ evaluate: build-host ## How well does a model like the default one detect? A rep
 		--card docs/model-card.md
 
 load: build ## How large may the fleet be? A table and a picture in docs/
-	cargo run $(FEATURES) -p functions --example load -- --bootstrap build/bootstrap/bootstrap --out docs
+	cargo build $(FEATURES) -p functions --example load
+	$(CARGO_TARGET_DIR)/debug/examples/load --bootstrap build/bootstrap/bootstrap --out docs
 
 faults: build-host ## Every fault at every stage, 200 random schedules, and 50 kills in a replay of two days
 	cargo test $(FEATURES) -p functions --test faults --test kill -- --nocapture

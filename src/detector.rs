@@ -289,8 +289,7 @@ mod tests {
         let scored = detector.follow(&series, &mut watch, series.end());
         let expectation = &watch.baseline.as_ref().expect("enough").expectations[0];
         for scored in &scored[3 * DAY..] {
-            let (said, usual) =
-                (scored.reconstruction.expect("a whole window"), expectation.daily(scored.time));
+            let (said, usual) = (scored.reconstruction.expect("a whole window"), expectation.daily(scored.time));
             assert!((said - usual).abs() < 1e-4, "{said} instead of {usual}");
         }
     }

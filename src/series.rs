@@ -251,6 +251,16 @@ impl Series {
         Self { start: self.start, values: (0..self.values.len()).map(mean).collect() }
     }
 
+    /// The `slots` slots before `end` (seconds since 1970, aligned), as far as the series reaches back; those after its last one are
+    /// missing. `None` where it begins later.
+    pub fn up_to(&self, end: i64, slots: usize) -> Option<Self> {
+        let start = self.start.max(end.saturating_sub(slots as i64 * PERIOD));
+        let slots = usize::try_from((end - start) / PERIOD).ok().filter(|slots| *slots > 0)?;
+        let first = self.index_at(start);
+        let value = |slot: usize| self.get(first + slot).unwrap_or(f64::NAN);
+        Some(Self { start, values: (0..slots).map(value).collect() })
+    }
+
     /// The slots in `range`; at least one, the last there is.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
         let end = range.end.clamp(1, self.values.len());

@@ -59,8 +59,14 @@ pub fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
 }
 
 /// Codes of what came too fast.
-const THROTTLING: [&str; 6] =
-    ["Throttling", "ThrottlingException", "ThrottledException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException"];
+const THROTTLING: [&str; 6] = [
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "SlowDown",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+];
 /// Codes of what is wrong in itself. (PutMetricData, Errors)
 const REFUSING: [&str; 9] = [
     "InvalidParameterValue",

@@ -6,8 +6,6 @@ use deepguard::Series;
 use deepguard::baseline::{HISTORY, calibrated_at};
 use deepguard::series::PERIOD;
 use deepguard::track::Known;
-use futures_util::StreamExt;
-use futures_util::stream;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -15,12 +13,13 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::cloudwatch::plan;
-use crate::detect::{READS_AT_ONCE, RunError};
+use crate::detect::RunError;
 use crate::event::Trigger;
 use crate::model::Models;
 #[cfg(test)]
 use crate::names::InstanceId;
 use crate::ports::{Cpu, Objects};
+use crate::reads::Reads;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::store::{Store, date};
@@ -111,8 +110,7 @@ impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
         done.known = done.seen - instances.len();
         let start = day - HISTORY as i64 * PERIOD;
         let wanted = instances.into_iter().map(|instance| (instance, start));
-        let reads = plan::batches(wanted, day).into_iter().map(|batch| self.time.read(&self.cloudwatch, batch));
-        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE / 2);
+        let mut reads = Reads::new(&self.cloudwatch, self.time, plan::batches(wanted, day));
         let mut why = None;
         while let Some((batch, answers)) = reads.next().await {
             let Some(answers) = answers else {
@@ -120,6 +118,7 @@ impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
                 continue;
             };
             for (instance, read) in answers {
+                reads.go_on().await;
                 let datapoints = match read {
                     Ok(read) if read.whole => read.datapoints,
                     Ok(_) => {

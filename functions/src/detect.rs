@@ -7,8 +7,6 @@ use std::time::Duration;
 use deepguard::series::SeriesError;
 use deepguard::track::{Begun, Known, LATE, days};
 use deepguard::{Detector, Series};
-use futures_util::StreamExt;
-use futures_util::stream;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -26,16 +24,15 @@ use crate::metric::{Datum, Gauges, Mode};
 use crate::model::{ModelError, Models};
 use crate::names::InstanceId;
 use crate::ports::{CallError, Cpu, Objects, Published, Read, Scores};
-use crate::time_left::{NEXT_RUN, TimeLeft};
+use crate::reads::Reads;
 use crate::round::{Next, Round, history_from};
 use crate::settings::{Settings, SettingsError};
 use crate::shard::Shard;
 use crate::state::State;
 use crate::store::{Saved, Store};
 use crate::summary::{CaughtUp, Instances, Model, StateSummary, Summary};
+use crate::time_left::{NEXT_RUN, TimeLeft};
 
-/// GetMetricData calls that are under way at once.
-pub(crate) const READS_AT_ONCE: usize = 8;
 /// How long, in seconds, the fleet's numbers at a time are remembered.
 const TALLIED: i64 = 2 * LATE;
 /// No more datums wait to be published: the oldest are given up, so that what is kept stays small enough to be kept.
@@ -219,9 +216,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         let mut round = Round { detector, store, state, shard, lookback: *lookback, fleet, oldest_baseline: None };
         let mut wanted = round.wanted(&listed).await;
         while !wanted.is_empty() {
-            let batches = plan::batches(wanted.split_off(0), times.end);
-            let reads = batches.into_iter().map(|batch| time.read(cloudwatch, batch));
-            let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+            let mut reads = Reads::new(cloudwatch, *time, plan::batches(wanted.split_off(0), times.end));
             while let Some((batch, answers)) = reads.next().await {
                 let Some(answers) = answers else {
                     let late = batch.instances.into_iter();
@@ -231,9 +226,12 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
                 for (instance, read) in answers {
                     if time.is_over() {
                         round.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
-                    } else if let Next::ReadFrom(start) = round.score(instance.clone(), read, &batch.times).await {
+                        continue;
+                    }
+                    if let Next::ReadFrom(start) = round.score(instance.clone(), read, &batch.times).await {
                         wanted.push((instance, start));
                     }
+                    reads.go_on().await;
                 }
             }
         }
@@ -284,13 +282,13 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         let store = &self.store;
         let wanted = instances.into_iter().filter(|instance| trigger.shard.holds(instance)).map(|instance| {
             let known = needed.iter().all(|&day| store.baseline(&instance, day) != Known::NotYet);
-            let track = state.instances.get(&instance).filter(|_| known).and_then(|followed| followed.track.needs_from());
+            let track =
+                state.instances.get(&instance).filter(|_| known).and_then(|followed| followed.track.needs_from());
             let recent = track.filter(|needed| *needed <= times.start && times.end >= *needed + LATE);
             (instance, recent.unwrap_or_else(|| history_from(times.end)))
         });
         let batches = plan::batches(wanted.collect::<Vec<_>>(), times.end);
-        let reads = batches.into_iter().map(|batch| self.time.read(&self.cloudwatch, batch));
-        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        let mut reads = Reads::new(&self.cloudwatch, self.time, batches);
         let mut fleet = Fleet::new(times.clone());
         while let Some((batch, answers)) = reads.next().await {
             let answers = answers.unwrap_or_else(|| {
@@ -300,6 +298,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
                 batch.instances.iter().map(late).collect()
             });
             for (instance, read) in answers {
+                reads.go_on().await;
                 let series = match read {
                     _ if self.time.is_over() => {
                         fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);

@@ -269,7 +269,13 @@ async fn what_stopped_is_looked_for_no_longer_than_it_may_come_late() {
     let world = World::new();
     let mut process = world.process();
     process.run(&json!({}), at("2026-01-15T10:02:00Z")).await.unwrap();
-    world.metrics.cpu.borrow_mut().get_mut(&instance(4)).unwrap().retain(|point| point.time < seconds("2026-01-15T10:00:00Z"));
+    world
+        .metrics
+        .cpu
+        .borrow_mut()
+        .get_mut(&instance(4))
+        .unwrap()
+        .retain(|point| point.time < seconds("2026-01-15T10:00:00Z"));
     world.metrics.unlisted.borrow_mut().insert(instance(4));
     let mut seen = Vec::new();
     for time in ["2026-01-15T10:07:00Z", "2026-01-15T12:57:00Z", "2026-01-15T13:02:00Z", "2026-01-15T13:07:00Z"] {
@@ -347,7 +353,10 @@ async fn of_two_runs_at_once_one_decides_and_publishes() {
     // It begins with what the first has decided and published.
     assert_eq!(of_instances(&first).len(), 5 * 2);
     let summary = two.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
-    assert_eq!((summary.superseded, summary.state.loaded, summary.instances.scored), (false, crate::store::Loaded::Read, 0));
+    assert_eq!(
+        (summary.superseded, summary.state.loaded, summary.instances.scored),
+        (false, crate::store::Loaded::Read, 0)
+    );
     assert_eq!(world.scores(), Scores::new());
 }
 
@@ -385,7 +394,9 @@ async fn a_state_that_is_gone_or_damaged_is_made_anew_with_the_same_scores() {
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     let html = b"<html>a proxy's page</html>".to_vec();
-    for (content, loaded) in [(None, "missing"), (Some(flipped), "damaged"), (Some(html), "damaged"), (Some(vec![]), "damaged")] {
+    for (content, loaded) in
+        [(None, "missing"), (Some(flipped), "damaged"), (Some(html), "damaged"), (Some(vec![]), "damaged")]
+    {
         match content {
             Some(content) => world.bucket.store(STATE, content),
             None => world.bucket.remove(STATE),
@@ -451,7 +462,9 @@ async fn a_datapoint_that_comes_late_is_scored_once_and_nothing_else_again() {
     let world = World::new();
     let late = seconds("2026-01-15T14:40:00Z");
     let expected = undisturbed(&world, "2026-01-15T14:32:00Z", "2026-01-15T15:32:00Z").await;
-    let taken = |world: &World| world.metrics.cpu.borrow_mut().get_mut(&instance(1)).unwrap().retain(|point| point.time != late);
+    let taken = |world: &World| {
+        world.metrics.cpu.borrow_mut().get_mut(&instance(1)).unwrap().retain(|point| point.time != late)
+    };
     taken(&world);
     let mut process = world.process();
     for time in every_five_minutes("2026-01-15T14:32:00Z", "2026-01-15T15:02:00Z") {
@@ -474,8 +487,13 @@ async fn a_datapoint_that_comes_late_is_scored_once_and_nothing_else_again() {
         let without_it = (late + 1..seconds("2026-01-15T15:00:00Z")).contains(time) && key.0 == instance(1);
         assert!(without_it || *value == expected[key], "{key:?}");
     }
-    let scored = |datums: &[Datum]| of_fleet(datums, Metric::InstancesScored).into_iter().find(|(time, _)| *time == late);
-    assert_eq!((scored(&before), scored(&after)), (Some((late, 4.0)), Some((late, 5.0))), "the fleet's number only grows");
+    let scored =
+        |datums: &[Datum]| of_fleet(datums, Metric::InstancesScored).into_iter().find(|(time, _)| *time == late);
+    assert_eq!(
+        (scored(&before), scored(&after)),
+        (Some((late, 4.0)), Some((late, 5.0))),
+        "the fleet's number only grows"
+    );
 }
 
 #[tokio::test]

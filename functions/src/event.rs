@@ -136,7 +136,13 @@ impl Trigger {
             }
             let time = event.get("time").ok_or_else(|| EventError::Shape("a scheduled event has a `time`".into()))?;
             // Its own time, not the clock's: a retry must score the same datapoints.
-            return Ok(Self { time: Some(timestamp(time)?), instances: None, dry_run: false, shard: Shard::WHOLE, scheduled: true });
+            return Ok(Self {
+                time: Some(timestamp(time)?),
+                instances: None,
+                dry_run: false,
+                shard: Shard::WHOLE,
+                scheduled: true,
+            });
         }
         let Direct { time, instances, dry_run, shard, shards } = Direct::deserialize(event).map_err(shape)?;
         let scheduled = shard.is_some();
@@ -207,13 +213,8 @@ mod tests {
             json!({ "version": "0", "id": "53dc4d37", "detail-type": "Scheduled Event", "source": source, "account": "1",
                 "time": "2026-01-15T12:00:00Z", "region": "us-east-1", "resources": [], "detail": detail })
         };
-        let direct = |time, instances, dry_run| Trigger {
-            time,
-            instances,
-            dry_run,
-            shard: Shard::WHOLE,
-            scheduled: false,
-        };
+        let direct =
+            |time, instances, dry_run| Trigger { time, instances, dry_run, shard: Shard::WHOLE, scheduled: false };
         let of = |shard, shards| Shard::new(shard, shards).unwrap();
         let regular = |time, shard| Trigger { scheduled: true, shard, ..direct(time, None, false) };
         let cases = [
@@ -320,7 +321,8 @@ mod tests {
         let is_question = |event: Value, minutes_ago: i64| {
             Trigger::from_event(&event).unwrap().is_question(now.as_second() - 60 * minutes_ago, now)
         };
-        let scheduled = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T08:00:00Z" });
+        let scheduled =
+            json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T08:00:00Z" });
         let shard = json!({ "shard": 0, "shards": 1 });
         assert_eq!([is_question(scheduled.clone(), 0), is_question(scheduled, 240)], [false; 2]);
         assert_eq!([is_question(shard.clone(), 0), is_question(shard, 240)], [false; 2]);
@@ -333,7 +335,8 @@ mod tests {
     fn times_that_cannot_be_scored_are_refused() {
         let now = at("2026-01-15T12:00:00Z");
         let times = |time: &str, dry_run| {
-            let trigger = Trigger { time: Some(at(time)), instances: None, dry_run, shard: Shard::WHOLE, scheduled: false };
+            let trigger =
+                Trigger { time: Some(at(time)), instances: None, dry_run, shard: Shard::WHOLE, scheduled: false };
             trigger.times(now, 30)
         };
         assert!(matches!(times("2026-01-15T12:05:01Z", false), Err(EventError::Future { .. })));

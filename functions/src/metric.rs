@@ -294,7 +294,11 @@ mod tests {
         [scored(600, 0.5), scored(900, 1.0), lasting(1200, 2.0)].iter().for_each(|scored| tally.add(scored));
         let all = |tally: &Tally| values(&tally.datums(&[600, 900, 1200].into()));
         let at = |time, anomalous, scored, highest| {
-            [("AnomalousInstances", time, anomalous), ("InstancesScored", time, scored), ("MaxAnomalyScore", time, highest)]
+            [
+                ("AnomalousInstances", time, anomalous),
+                ("InstancesScored", time, scored),
+                ("MaxAnomalyScore", time, highest),
+            ]
         };
         assert_eq!(all(&tally), [at(600, 0.0, 1.0, 0.5), at(900, 1.0, 1.0, 1.0), at(1200, 0.0, 1.0, 2.0)].concat());
         tally.add(&scored(900, 0.2));
@@ -307,7 +311,8 @@ mod tests {
     #[test]
     fn in_sparse_mode_what_is_worth_it_is_sent_and_half_an_hour_after_it() {
         let scores = [0.1, 0.79, 0.8, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 1.5, 0.2];
-        let all: Vec<Scored> = scores.iter().enumerate().map(|(slot, &score)| scored(slot as i64 * 300, score)).collect();
+        let all: Vec<Scored> =
+            scores.iter().enumerate().map(|(slot, &score)| scored(slot as i64 * 300, score)).collect();
         let sent = |mode: Mode, portion: usize| {
             let mut tail = 0;
             let datums: Vec<Datum> =

@@ -187,7 +187,8 @@ impl<O: Objects> Round<'_, O> {
             self.store.learn(self.shard, &instance, day, self.detector.calibrate(series, day));
         }
         let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
-        let mut taken = self.detector.take(&mut followed.track, series, until, |day| self.store.baseline(&instance, day));
+        let mut taken =
+            self.detector.take(&mut followed.track, series, until, |day| self.store.baseline(&instance, day));
         if let Some(day) = taken.waits_for
             && !self.store.is_open(day)
         {

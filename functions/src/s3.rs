@@ -80,7 +80,8 @@ impl Objects for S3 {
             },
             Err(error) => {
                 let status = error.raw_response().map(|response| response.status().as_u16());
-                let missing_bucket = error.as_service_error().is_some_and(|error| error.meta().code() == Some("NoSuchBucket"));
+                let missing_bucket =
+                    error.as_service_error().is_some_and(|error| error.meta().code() == Some("NoSuchBucket"));
                 match status {
                     Some(status) if only != Only::Any && NOT_WRITTEN.contains(&status) && !missing_bucket => Ok(None),
                     _ => Err(ObjectError::Call { uri: uri.clone(), error: failed(PUT, &error) }),

@@ -67,7 +67,8 @@ mod tests {
             let parts: Vec<Shard> = (0..shards).map(|shard| Shard::new(shard, shards).unwrap()).collect();
             let mut sizes = vec![0; parts.len()];
             for number in 0..8000 {
-                let holders: Vec<usize> = (0..parts.len()).filter(|&part| parts[part].holds(&instance(number))).collect();
+                let holders: Vec<usize> =
+                    (0..parts.len()).filter(|&part| parts[part].holds(&instance(number))).collect();
                 assert_eq!(holders.len(), 1);
                 sizes[holders[0]] += 1;
             }

@@ -170,9 +170,14 @@ mod tests {
         assert_eq!(outbox, whole.outbox.len(), "each datum is in one of the parts");
         // What the parts know is newer than what the whole knew.
         back.take_over(whole, Shard::WHOLE);
-        assert_eq!(back.instances, state(&all, 600).instances.into_iter().map(|(instance, followed)| {
-            (instance, Followed { watermark: 900, ..followed })
-        }).collect());
+        assert_eq!(
+            back.instances,
+            state(&all, 600)
+                .instances
+                .into_iter()
+                .map(|(instance, followed)| { (instance, Followed { watermark: 900, ..followed }) })
+                .collect()
+        );
     }
 
     #[test]

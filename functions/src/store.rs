@@ -208,7 +208,8 @@ impl<O: Objects> Store<O> {
         let others = listed.iter().filter(|object| is_state(&object.uri.key) && object.written >= since);
         let mut taken: Option<State> = None;
         for other in others {
-            let read = self.read(&other.uri, |bytes| Ok((State::from_bytes(bytes)?, bytes[..BEGINNING].to_vec()))).await;
+            let read =
+                self.read(&other.uri, |bytes| Ok((State::from_bytes(bytes)?, bytes[..BEGINNING].to_vec()))).await;
             match read {
                 Ok(((mut state, beginning), _)) => {
                     self.forget_published(&other.uri, &beginning, &mut state).await;
@@ -286,13 +287,13 @@ impl<O: Objects> Store<O> {
             None => match self.objects.get(&uri, None, MAX_BYTES).await {
                 Ok(Fetched::Object { bytes: there, etag }) if there.starts_with(&beginning) => etag,
                 Ok(_) => None,
-                Err(error) => {
-                    // Where somebody has removed it, the next run writes it as a new one.
-                    if let (ObjectError::Missing { .. }, Some(kept)) = (error, &mut self.state) {
-                        kept.etag = None;
-                    }
+                // Somebody has removed it: the next run writes it as a new one.
+                Err(ObjectError::Missing { .. }) => {
+                    self.state.iter_mut().for_each(|kept| kept.etag = None);
                     return Saved::No;
                 }
+                // Somebody has decided. If it was this run, the next one publishes what it decided.
+                Err(_) => None,
             },
         };
         match (written, &mut self.state) {
@@ -370,10 +371,12 @@ impl<O: Objects> Store<O> {
 
     /// Adds what was learnt of an instance. What is known already stays.
     pub fn learn(&mut self, shard: Shard, instance: &InstanceId, day: i64, baseline: Option<deepguard::Baseline>) {
-        let day = self
-            .baselines
-            .entry(day)
-            .or_insert_with(|| Day { shard, etag: None, baselines: Baselines::default(), changed: false });
+        let day = self.baselines.entry(day).or_insert_with(|| Day {
+            shard,
+            etag: None,
+            baselines: Baselines::default(),
+            changed: false,
+        });
         day.baselines.instances.entry(instance.clone()).or_insert_with(|| {
             day.changed = true;
             baseline
@@ -404,7 +407,8 @@ impl<O: Objects> Store<O> {
 
     async fn save_day(&self, uri: &ObjectUri, day: i64, known: &mut Day, context: usize) -> Result<(), Unusable> {
         for _ in 0..TRIES {
-            let bytes = known.baselines.to_bytes(day, context).map_err(|error| Unusable::Damaged(uri.clone(), error))?;
+            let bytes =
+                known.baselines.to_bytes(day, context).map_err(|error| Unusable::Damaged(uri.clone(), error))?;
             if let Some(etag) = self.objects.put(uri, known.etag.as_deref().into(), bytes).await? {
                 known.etag = Some(etag);
                 return Ok(());

@@ -8,7 +8,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::InstanceId;
-use crate::ports::{CallError, Cpu, Published, Read, Scores};
+use crate::ports::{CallError, Cpu, Published, Scores};
+use crate::reads::Answers;
 
 /// One part in this many of a run's time is kept free at its end, to write down what was decided and to publish it ...
 const TO_END_IN_ORDER: u32 = 5;
@@ -25,9 +26,6 @@ pub(crate) struct TimeLeft {
     /// When everything ends.
     pub(crate) end: Option<Instant>,
 }
-
-/// What was read of each instance of a batch; `None` where there was no time to.
-pub(crate) type Answers = Option<Vec<(InstanceId, Result<Read, CallError>)>>;
 
 impl TimeLeft {
     pub(crate) fn new(left: Option<Duration>) -> Self {

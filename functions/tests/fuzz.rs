@@ -1,5 +1,10 @@
 //! Whatever comes from outside as bytes: what cannot be used is refused, and nothing panics or takes memory without end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 #[path = "../../tests/common/fuzz.rs"]
 mod fuzz;

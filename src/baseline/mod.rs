@@ -97,13 +97,11 @@ impl Baseline {
     /// # Errors
     /// [`TooLittleHistory`] when they hold less than a day.
     pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
-        let end = history.index_at(at);
-        let datapoints = history.present(end.saturating_sub(HISTORY)..end).count();
+        // Up to `at`, even where the last slots are missing: whether they could be seen to be depends on what else was read.
+        let recent = history.up_to(at, HISTORY);
+        let datapoints = recent.as_ref().map_or(0, |recent| recent.present(0..recent.len()).count());
         let too_little = TooLittleHistory { at, datapoints };
-        if datapoints < MIN_DATAPOINTS {
-            return Err(too_little);
-        }
-        let recent = history.slice(end.saturating_sub(HISTORY)..end);
+        let recent = recent.filter(|_| datapoints >= MIN_DATAPOINTS).ok_or(too_little)?;
         let [fine, coarse] = RESOLUTIONS.map(|over| {
             let recent = recent.averaged(over);
             let level = Level::of(recent.present(0..recent.len()).collect()).ok_or(too_little)?;
@@ -187,6 +185,17 @@ mod tests {
         let before = learn(&points);
         points.iter_mut().filter(|p| p.time >= DAY_SECONDS).for_each(|p| p.value = 1e6);
         assert_eq!(before, learn(&points));
+    }
+
+    #[test]
+    fn a_gap_before_midnight_is_the_same_whatever_comes_after_it() {
+        let (whole, gap) = (history(4 * DAY), DAY_SECONDS * 3 - 7 * PERIOD..DAY_SECONDS * 3 + 5 * PERIOD);
+        let learn = |until: i64| {
+            let points = whole.datapoints().filter(|point| point.time < until && !gap.contains(&point.time));
+            let (read, _) = Series::from_datapoints(points).expect("usable");
+            Baseline::learn(&read, DAY_SECONDS * 3).expect("enough")
+        };
+        assert_eq!(learn(DAY_SECONDS * 3), learn(DAY_SECONDS * 4));
     }
 
     #[test]

@@ -88,7 +88,8 @@ impl Profile {
         let first = start.div_euclid(PERIOD);
         let slots = (end.div_euclid(PERIOD) - first).clamp(0, self.cycle as i64);
         let times = || (0..slots).map(|slot| (first + slot) * PERIOD);
-        let spreads = if self.spreads.is_empty() { Vec::new() } else { times().map(|time| self.spread(time)).collect() };
+        let spreads =
+            if self.spreads.is_empty() { Vec::new() } else { times().map(|time| self.spread(time)).collect() };
         Self { first, centres: times().map(|time| self.centre(time)).collect(), spreads, ..*self }
     }
 

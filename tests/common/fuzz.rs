@@ -11,7 +11,18 @@ use std::time::{Duration, Instant};
 const MOST_KILOBYTES: u64 = 512 * 1024;
 /// Numbers at which things tend to break.
 const EDGES: [&[u8]; 12] = [
-    b"\0", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"-1", b"1e999", b"NaN", b"9223372036854775807", b"\"", b"{",
+    b"\0",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\xff\xff\xff\xff",
+    b"\xff\xff\xff\x7f",
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b"9223372036854775807",
+    b"\"",
+    b"{",
 ];
 
 /// splitmix64.

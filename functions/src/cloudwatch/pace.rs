@@ -1,8 +1,9 @@
 //! How fast CloudWatch is asked: within what the account may ask for a second, and slower where CloudWatch says so.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 /// What a run may ask for. The account's own limits are higher; others ask, too.
@@ -25,51 +26,43 @@ const SLOWEST: f64 = 1.0 / 64.0;
 #[derive(Debug)]
 pub(super) struct Pace {
     rates: Rates,
-    state: RefCell<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// When the next call may begin.
-    next: Option<Instant>,
+    /// When the next call may begin. Whose turn it is holds it until then: the next one counts from when that call really
+    /// began, so that calls which all had to wait for something else do not begin at once.
+    next: Mutex<Option<Instant>>,
     /// How much of the rates is used.
-    part: f64,
+    part: Cell<f64>,
     /// How many runs at once share them.
-    shared: f64,
+    shared: Cell<f64>,
 }
 
 impl Pace {
     pub(super) fn new(rates: Rates) -> Self {
-        Self { rates, state: RefCell::new(State { next: None, part: 1.0, shared: 1.0 }) }
+        Self { rates, next: Mutex::new(None), part: Cell::new(1.0), shared: Cell::new(1.0) }
     }
 
     /// Waits until a call for so many datapoints may begin.
     pub(super) async fn turn(&self, datapoints: usize) {
-        let begins = {
-            let mut state = self.state.borrow_mut();
-            let begins = state.next.map_or_else(Instant::now, |next| next.max(Instant::now()));
-            let takes = f64::max(1.0 / self.rates.calls, datapoints as f64 / self.rates.datapoints) * state.shared / state.part;
-            state.next = Some(begins + Duration::from_secs_f64(takes));
-            begins
-        };
-        sleep_until(begins).await;
+        let mut next = self.next.lock().await;
+        if let Some(next) = *next {
+            sleep_until(next).await;
+        }
+        let takes = f64::max(1.0 / self.rates.calls, datapoints as f64 / self.rates.datapoints);
+        *next = Some(Instant::now() + Duration::from_secs_f64(takes * self.shared.get() / self.part.get()));
     }
 
     /// So many runs at once share the rates.
     pub(super) fn share(&self, parts: u32) {
-        self.state.borrow_mut().shared = f64::from(parts.max(1));
+        self.shared.set(f64::from(parts.max(1)));
     }
 
     /// A call was throttled.
     pub(super) fn slow_down(&self) {
-        let mut state = self.state.borrow_mut();
-        state.part = (state.part * SLOWER).max(SLOWEST);
+        self.part.set((self.part.get() * SLOWER).max(SLOWEST));
     }
 
     /// A call was answered.
     pub(super) fn recover(&self) {
-        let mut state = self.state.borrow_mut();
-        state.part = (state.part + RECOVERY).min(1.0);
+        self.part.set((self.part.get() + RECOVERY).min(1.0));
     }
 }
 
@@ -112,5 +105,23 @@ mod tests {
         (0..100).for_each(|_| pace.slow_down());
         pace.turn(0).await;
         assert_eq!(begins(&pace, &[0]).await, [6.4]);
+    }
+
+    #[tokio::test]
+    async fn calls_that_had_to_wait_do_not_begin_at_once() {
+        let pace = Pace::new(Rates { calls: 50.0, datapoints: 1000.0 });
+        let started = std::time::Instant::now();
+        let turn = async || {
+            pace.turn(0).await;
+            started.elapsed()
+        };
+        // Somebody has the thread for as long as three calls take.
+        let blocked = async {
+            tokio::task::yield_now().await;
+            std::thread::sleep(Duration::from_millis(60));
+        };
+        let (a, b, c, ()) = futures_util::join!(turn(), turn(), turn(), blocked);
+        let least = Duration::from_millis(19);
+        assert!(b - a >= least && c - b >= least, "{a:?} {b:?} {c:?}");
     }
 }

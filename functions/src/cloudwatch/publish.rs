@@ -1,5 +1,6 @@
 //! PutMetricData: what the scores become.
 
+use aws_sdk_cloudwatch::operation::RequestId;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use futures_util::StreamExt;
@@ -44,7 +45,13 @@ impl CloudWatch {
             let data = part.iter().map(metric_datum).collect();
             let request = self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data));
             match request.send().await {
-                Ok(_) => published.published += part.len(),
+                Ok(answer) if answer.request_id().is_some() => published.published += part.len(),
+                // The SDK looks at nothing else, as the answer has no content: so would be a proxy's page.
+                Ok(_) => {
+                    let why = "the answer has no request id: what answers there is no CloudWatch".into();
+                    published.error = Some(CallError { operation: PUT, why });
+                    published.failed.extend_from_slice(part);
+                }
                 Err(error) => {
                     published.error = Some(failed(PUT, &error));
                     match part.len() {
@@ -117,7 +124,8 @@ mod tests {
 
     #[tokio::test]
     async fn calls_keep_to_the_limits() {
-        for (count, expected) in [(0, Vec::<usize>::new()), (1000, vec![1000]), (1001, vec![1000, 1]), (2500, vec![1000, 1000, 500])]
+        for (count, expected) in
+            [(0, Vec::<usize>::new()), (1000, vec![1000]), (1001, vec![1000, 1]), (2500, vec![1000, 1000, 500])]
         {
             let aws = put(expected.len()).await;
             let published = aws.cloudwatch(false).publish(&datums(count)).await;

@@ -1,8 +1,8 @@
 //! What several tests need.
 
+use deepguard::Artifact;
 use deepguard::detector::Scored;
 use deepguard::model::device;
-use deepguard::Artifact;
 
 use crate::names::InstanceId;
 

@@ -28,6 +28,7 @@ pub(crate) fn error(status: u16, code: &str) -> ResponseTemplate {
 /// Anything with the headers of CloudWatch.
 pub(crate) fn cloudwatch(status: u16, body: &[u8]) -> ResponseTemplate {
     let answer = ResponseTemplate::new(status).insert_header("smithy-protocol", "rpc-v2-cbor");
+    let answer = answer.insert_header("x-amzn-requestid", "53dc4d37");
     answer.set_body_raw(body, "application/cbor")
 }
 

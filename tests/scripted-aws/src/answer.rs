@@ -188,7 +188,11 @@ impl Handler for Shared {
         call.bytes_out = answer.body.len();
         call.error = answer.error.take();
         let id = format!("{:016X}", call.number);
-        let answer = answer.with("x-amzn-requestid", id.clone()).with("x-amz-request-id", id);
+        // What answers with a page is not AWS, and does not number its answers.
+        let answer = match kinds().any(|kind| matches!(kind, Kind::Html(_))) {
+            true => answer,
+            false => answer.with("x-amzn-requestid", id.clone()).with("x-amz-request-id", id),
+        };
         Ok(answer.into_response(|body| {
             let special = kinds().find_map(|kind| match kind {
                 Kind::SlowBody(time) => Some(Drip::slow(body.clone(), *time)),

@@ -1,0 +1,98 @@
+//! What earlier runs would have left: made once for a few instances, copied for all others.
+
+use std::thread::{available_parallelism, scope};
+
+use anyhow::{Context, Result, anyhow};
+use deepguard::baseline::{HISTORY, calibrated_at};
+use deepguard::detector::rebuild_from;
+use deepguard::model::device;
+use deepguard::series::{DAY_SECONDS, PERIOD};
+use deepguard::{Artifact, Baseline, Datapoint, Detector, Series};
+use functions::baselines::Baselines;
+use functions::names::InstanceId;
+use functions::shard::Shard;
+use functions::state::{Followed, State};
+use functions::store::date;
+use scripted_aws::{Aws, Fleet, Generated};
+
+/// The bucket of the scripted S3 that all is kept in.
+pub(crate) const BUCKET: &str = "deepguard";
+/// Where in it.
+pub(crate) const PREFIX: &str = "state";
+/// The model that is compiled into the function.
+const MODEL: &[u8] = include_bytes!("../../../models/default.safetensors");
+
+/// The key of the state of the whole fleet.
+pub(crate) fn state_key() -> String {
+    format!("{PREFIX}/shards/{}", Shard::WHOLE)
+}
+
+/// The key of the baselines of a day.
+pub(crate) fn baselines_key(day: i64) -> String {
+    format!("{PREFIX}/baselines/{}/{}", date(day), Shard::WHOLE)
+}
+
+/// What is remembered of some instances that are all different.
+pub(crate) struct Prepared {
+    model: String,
+    /// Slots that a window spans.
+    context: usize,
+    /// Midnight of the day whose baselines these are.
+    day: i64,
+    instances: Vec<(Followed, Option<Baseline>)>,
+}
+
+impl Prepared {
+    /// Of the first `distinct` instances of `fleet`, scored up to `at` as a run does that knows nothing of them.
+    pub(crate) fn new(fleet: &Generated, distinct: usize, at: i64) -> Result<Self> {
+        let artifact = Artifact::from_bytes(MODEL).context("the model that is compiled in")?;
+        let model = artifact.checksum().to_string();
+        let context = Detector::new(artifact.clone(), device()).context();
+        let day = calibrated_at(at);
+        debug_assert!(at < day + DAY_SECONDS);
+        let from = rebuild_from(at) - HISTORY as i64 * PERIOD;
+        let begin = |detector: &Detector, n: usize| {
+            let datapoints = fleet.datapoints(&Generated::id(n), from, at, at);
+            let datapoints = datapoints.into_iter().map(|(time, value)| Datapoint { time, value });
+            let (series, _) = Series::from_datapoints(datapoints)?;
+            let mut begun = detector.begin(&series, at);
+            let baseline = begun.baselines.remove(&day).context("no baseline of the day was made")?;
+            Ok((Followed { track: begun.track, watermark: at, looked: at, tail: 0 }, baseline))
+        };
+        // A detector is for one thread.
+        let begin_some = |numbers: Vec<usize>| -> Result<Vec<_>> {
+            let detector = Detector::new(artifact.clone(), device());
+            numbers.into_iter().map(|n| begin(&detector, n)).collect()
+        };
+        let all: Vec<usize> = (0..distinct).collect();
+        let threads = available_parallelism()?.get();
+        let instances: Result<Vec<Vec<_>>> = scope(|scope| {
+            let parts = all.chunks(distinct.div_ceil(threads)).map(|numbers| numbers.to_vec());
+            let threads: Vec<_> = parts.map(|numbers| scope.spawn(|| begin_some(numbers))).collect();
+            let joined =
+                threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread has panicked"))?);
+            joined.collect()
+        });
+        Ok(Self { model, context, day, instances: instances?.concat() })
+    }
+
+    /// Puts the state and the baselines of a fleet of so many instances into S3.
+    pub(crate) fn put(&self, aws: &Aws, instances: usize) -> Result<()> {
+        let mut state = State { model: self.model.clone(), ..State::default() };
+        let mut baselines = Baselines::default();
+        for n in 0..instances {
+            let id: InstanceId = Generated::id(n).parse()?;
+            let (followed, baseline) = &self.instances[n % self.instances.len()];
+            state.instances.insert(id.clone(), followed.clone());
+            baselines.instances.insert(id, baseline.clone());
+        }
+        let unwritten = |error| anyhow!("what is prepared has no binary form: {error}");
+        aws.put_object(BUCKET, &state_key(), state.to_bytes().map_err(unwritten)?);
+        aws.put_object(
+            BUCKET,
+            &baselines_key(self.day),
+            baselines.to_bytes(self.day, self.context).map_err(unwritten)?,
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! The load test: how long a run of the detector takes, what it costs in calls, processor and memory, for fleets of any size.
+//!
+//! The real `bootstrap` runs as a process of its own, as Lambda would start it, against a scripted AWS on this machine that
+//! answers as slowly and allows as little as the real one. Every run is checked: each instance must get its score.
+
+mod fleet;
+mod picture;
+mod process;
+mod report;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+use deepguard::series::{DAY_SECONDS, PERIOD};
+use scripted_aws::{Aws, Generated, Latency, Limits, Options};
+
+use fleet::Prepared;
+use process::Function;
+use report::Report;
+use run::{Kind, Load, Run};
+
+/// Measures runs of the detector on fleets of different sizes.
+#[derive(Debug, Clone, Parser)]
+struct Args {
+    /// The function; by default the `bootstrap` of the same build as this program
+    #[arg(long, value_name = "FILE")]
+    bootstrap: Option<PathBuf>,
+    /// How many instances; may be repeated
+    #[arg(long, value_name = "N", default_values_t = [1000, 3000, 10_000], value_parser = instances)]
+    instances: Vec<usize>,
+    /// How many of them are different; the others are copies
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = instances)]
+    distinct: usize,
+    /// How many instances the run has that begins with nothing; 0: there is no such run
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    rebuild: usize,
+    /// PUBLISH_MODE of the function
+    #[arg(long, value_enum, default_value_t = Mode::Sparse)]
+    publish: Mode,
+    /// Milliseconds that each call to AWS takes
+    #[arg(long, value_name = "MS", default_value_t = Latency::like_aws().base.as_millis() as u64)]
+    latency: u64,
+    /// Microseconds on top of it for every 100 datapoints
+    #[arg(long, value_name = "US", default_value_t = Latency::like_aws().per_100_datapoints.as_micros() as u64)]
+    latency_per_100: u64,
+    /// Memory of the function in MB: what is more is told, not refused
+    #[arg(long, value_name = "MB", default_value_t = 512)]
+    memory: u64,
+    /// Seconds that a run may take; the one that begins with nothing may take Lambda's 900
+    #[arg(long, value_name = "S", default_value_t = 120)]
+    timeout: u64,
+    /// Where to write load.md, load.json and load.png
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where to keep what the function logs
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
+}
+
+/// PUBLISH_MODE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Scores worth it.
+    Sparse,
+    /// All scores.
+    Full,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sparse => "sparse",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// The longest that Lambda lets a run take.
+const LONGEST: Duration = Duration::from_secs(900);
+const HOUR: i64 = 3600;
+
+fn instances(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(instances @ 1..=100_000) => Ok(instances),
+        _ => Err("it must be a number from 1 to 100000".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> Result<()> {
+    let mut args = Args::parse();
+    args.instances.sort_unstable();
+    args.instances.dedup();
+    let bootstrap = match &args.bootstrap {
+        Some(path) => path.clone(),
+        None => beside()?,
+    };
+    ensure!(bootstrap.is_file(), "there is no {}: build it, or name another one with --bootstrap", bootstrap.display());
+    let temporary = tempfile::tempdir()?;
+    let logs = args.logs.as_deref().unwrap_or(temporary.path());
+    for folder in [Some(logs), args.out.as_deref()].into_iter().flatten() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+
+    let at = start_of_runs()?;
+    let started = Instant::now();
+    eprintln!("preparing what is remembered of {} different instances", args.distinct);
+    let prepared = Prepared::new(&generated(&args, args.distinct), args.distinct, at)?;
+    eprintln!("prepared in {:.1} s", started.elapsed().as_secs_f64());
+
+    let mut runs = Vec::new();
+    if args.rebuild > 0 {
+        let function = Measuring::begin(&args, &bootstrap, logs, args.rebuild, None, at)?;
+        runs.extend(function.measure(&[(Kind::FromNothing, 1)], LONGEST)?);
+    }
+    for &instances in &args.instances {
+        eprintln!("putting the state of {instances} instances into the scripted S3");
+        let function = Measuring::begin(&args, &bootstrap, logs, instances, Some(&prepared), at)?;
+        let steps = [(Kind::Cold, 1), (Kind::Warm, 1), (Kind::AfterMissed, 2), (Kind::Warm, 1)];
+        runs.extend(function.measure(&steps, Duration::from_secs(args.timeout))?);
+    }
+    Report::new(&args, &bootstrap, runs)?.give(args.out.as_deref())
+}
+
+/// The `bootstrap` that was built with this program, which lies in `examples` beside it.
+fn beside() -> Result<PathBuf> {
+    let own =
+        std::env::current_exe().context("where this program is, is not known: name the function with --bootstrap")?;
+    let target =
+        own.parent().and_then(|examples| examples.parent()).context("this program lies in no target folder")?;
+    Ok(target.join("bootstrap"))
+}
+
+/// The time of the run before the first one, in seconds since 1970: an hour ago or a little more, so that all runs lie on one day
+/// and the baselines of that day are made.
+fn start_of_runs() -> Result<i64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
+    let at = (now - HOUR).div_euclid(PERIOD) * PERIOD;
+    let day = at.div_euclid(DAY_SECONDS) * DAY_SECONDS;
+    Ok(match at - day {
+        into if into < HOUR => day - 2 * HOUR,
+        into if into > DAY_SECONDS - HOUR => day + DAY_SECONDS - 2 * HOUR,
+        _ => at,
+    })
+}
+
+fn generated(args: &Args, instances: usize) -> Generated {
+    let mut fleet = Generated::new(instances, 1);
+    fleet.distinct = args.distinct;
+    fleet
+}
+
+/// A scripted AWS and a function that is measured at it.
+struct Measuring {
+    aws: Aws,
+    since: Instant,
+    function: Function,
+    load: Load,
+    at: i64,
+}
+
+impl Measuring {
+    /// The function is started, and with it what is prepared, up to the time `at`.
+    fn begin(
+        args: &Args,
+        bootstrap: &std::path::Path,
+        logs: &std::path::Path,
+        instances: usize,
+        prepared: Option<&Prepared>,
+        at: i64,
+    ) -> Result<Self> {
+        let latency = Latency {
+            base: Duration::from_millis(args.latency),
+            per_100_datapoints: Duration::from_micros(args.latency_per_100),
+        };
+        let options = Options { now: at, latency, limits: Limits::default(), ..Options::default() };
+        let since = Instant::now();
+        let aws = Aws::start(Arc::new(generated(args, instances)), options);
+        if let Some(prepared) = prepared {
+            prepared.put(&aws, instances)?;
+        }
+        let log = logs.join(match prepared {
+            Some(_) => format!("load-{instances}.log"),
+            None => format!("load-from-nothing-{instances}.log"),
+        });
+        let function = Function::new(bootstrap, args, log);
+        Ok(Self { aws, since, function, load: Load { instances, publish: args.publish }, at })
+    }
+
+    /// One run after the other, each so many slots after the one before.
+    fn measure(mut self, steps: &[(Kind, i64)], timeout: Duration) -> Result<Vec<Run>> {
+        let mut time = self.at;
+        let mut runs = Vec::new();
+        for &(kind, slots) in steps {
+            time += slots * PERIOD;
+            self.aws.set_now(time);
+            let instances = self.load.instances;
+            eprint!("{instances} instances, {}: ", kind.name());
+            let run = run::measure(&self.aws, self.since, &mut self.function, &self.load, kind, time, timeout);
+            let run = run.with_context(|| format!("{instances} instances, {}", kind.name()))?;
+            eprintln!("{:.2} s, {:.2} s of processor, {:.0} MB", run.wall_seconds, run.cpu_seconds, run.peak_mb);
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+}

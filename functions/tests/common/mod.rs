@@ -1,0 +1,374 @@
+//! Replays: a fleet, a scripted AWS that knows its CPU, and functions that are run at the times of a virtual clock.
+#![allow(dead_code, unreachable_pub)] // Not every test needs all of it.
+#![allow(missing_docs, missing_debug_implementations)] // The names say it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets what it did not expect should stop there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_cloudwatch::config::timeout::TimeoutConfig;
+use aws_sdk_cloudwatch::config::{BehaviorVersion, Credentials, Region};
+use functions::calibrate::{Calibrated, Calibration};
+use functions::cloudwatch::CloudWatch;
+use functions::cloudwatch::pace::Rates;
+use functions::detect::{Detection, RunError};
+use functions::s3::S3;
+use functions::settings::Settings;
+use functions::summary::Summary;
+use jiff::Timestamp;
+use scripted_aws::{Aws, Fleet, Generated, Limits, Options, Published};
+use serde_json::{Value, json};
+
+/// Seconds from one run to the next, and from one datapoint to the next.
+pub const SLOT: i64 = 300;
+pub const DAY: i64 = 86_400;
+/// Midnight UTC of 15 January 2026, a Thursday.
+pub const MIDNIGHT: i64 = 1_768_435_200;
+pub const BUCKET: &str = "bucket";
+/// Where the state of the whole fleet is.
+pub const STATE: &str = "state/shards/1/0";
+/// Where a model is, for those who take it from S3.
+pub const MODEL: &str = "models/default.safetensors";
+
+/// Random numbers from a seed.
+#[derive(Clone, Copy)]
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 to one less than `sides`.
+    pub fn below(&mut self, sides: u64) -> u64 {
+        self.roll() % sides
+    }
+
+    pub fn chance(&mut self, probability: f64) -> bool {
+        ((self.roll() >> 11) as f64) < probability * (1u64 << 53) as f64
+    }
+
+    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize].clone()
+    }
+}
+
+/// How many instances [`fleet`] has.
+pub const INSTANCES: usize = 6;
+
+/// Six instances with weeks of history, of which around `time` one has a gap, one an anomaly, one is 26 hours old, one ten,
+/// and one stops.
+pub fn fleet(time: i64) -> Generated {
+    Generated::new(INSTANCES, 11)
+        .gap(1, time + 300, time + 1200)
+        .fault(2, time - 1200, time + 1500, 99.0)
+        .gap(3, 0, time - 26 * 3600)
+        .gap(4, 0, time - 10 * 3600)
+        .gap(5, time - 600, i64::MAX)
+}
+
+pub fn start_aws(fleet: impl Fleet + 'static, now: i64) -> Aws {
+    Aws::start(Arc::new(fleet), Options { now, limits: Limits::none(), ..Options::default() })
+}
+
+/// The settings that these variables make, and no waiting for CloudWatch's sake.
+pub fn settings(variables: &[(&str, &str)]) -> Settings {
+    let settings = Settings::from_variables(|name| {
+        let given = variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.to_string());
+        given.or_else(|| match name {
+            "STATE_URI" => Some(format!("s3://{BUCKET}/state")),
+            "PUBLISH_MODE" => Some("full".into()),
+            _ => None,
+        })
+    });
+    Settings { rates: Rates { calls: 1e9, datapoints: 1e12 }, ..settings.unwrap() }
+}
+
+/// How long one try of a call may take.
+pub const PATIENT: Duration = Duration::from_secs(20);
+
+/// Clients with a shorter wait between tries. Each has tries of its own, so that one test does not use up those of another.
+fn clients(aws: &Aws, attempt: Duration) -> (aws_sdk_cloudwatch::Client, aws_sdk_s3::Client) {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let retries = RetryConfig::standard()
+        .with_initial_backoff(Duration::from_millis(1))
+        .with_max_backoff(Duration::from_millis(4));
+    let partition = || {
+        let name = MADE.fetch_add(1, Ordering::Relaxed).to_string();
+        RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).build()
+    };
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).build();
+    let cloudwatch = aws_sdk_cloudwatch::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .retry_config(retries.clone())
+        .retry_partition(partition())
+        .timeout_config(timeouts.clone())
+        .endpoint_url(aws.endpoint())
+        .build();
+    let s3 = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .region(aws_sdk_s3::config::Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .retry_config(retries)
+        .retry_partition(partition())
+        .timeout_config(timeouts)
+        .force_path_style(true)
+        .endpoint_url(aws.endpoint())
+        .build();
+    (aws_sdk_cloudwatch::Client::from_conf(cloudwatch), aws_sdk_s3::Client::from_conf(s3))
+}
+
+/// RFC 3339.
+pub fn text(time: i64) -> String {
+    Timestamp::from_second(time).unwrap().to_string()
+}
+
+/// The event of a run at `time`.
+pub fn event(time: i64) -> Value {
+    json!({ "time": text(time) })
+}
+
+/// An AWS, and the processes that run there.
+pub struct World {
+    pub aws: Aws,
+    pub settings: Settings,
+    clients: (aws_sdk_cloudwatch::Client, aws_sdk_s3::Client),
+    detection: Option<Detection<CloudWatch, S3>>,
+}
+
+impl World {
+    pub fn new(aws: Aws, settings: Settings) -> Self {
+        Self { clients: clients(&aws, PATIENT), aws, settings, detection: None }
+    }
+
+    /// One try of a call may take so long.
+    #[must_use]
+    pub fn with_attempts(self, attempt: Duration) -> Self {
+        Self { clients: clients(&self.aws, attempt), ..self }
+    }
+
+    fn services(&self) -> (CloudWatch, S3) {
+        let (cloudwatch, s3) = self.clients.clone();
+        (CloudWatch::new(cloudwatch, "DeepGuard", self.settings.rates), S3::new(s3))
+    }
+
+    /// A new process of the detector.
+    pub fn process(&self) -> Detection<CloudWatch, S3> {
+        let (cloudwatch, s3) = self.services();
+        Detection::new(self.settings.clone(), cloudwatch, s3)
+    }
+
+    /// The detector's process ends; the next run has a new one.
+    pub fn restart(&mut self) {
+        self.detection = None;
+    }
+
+    /// The detector's process.
+    pub fn detection(&mut self) -> &mut Detection<CloudWatch, S3> {
+        if self.detection.is_none() {
+            self.detection = Some(self.process());
+        }
+        self.detection.as_mut().unwrap()
+    }
+
+    /// A run of the detector for `time`, when it is that time.
+    pub async fn run(&mut self, time: i64) -> Result<Summary, RunError> {
+        self.run_late(time, time).await
+    }
+
+    /// A run of the detector for `time`, when it is `now`.
+    pub async fn run_late(&mut self, time: i64, now: i64) -> Result<Summary, RunError> {
+        self.aws.set_now(now);
+        self.detection().run(&event(time), Timestamp::from_second(now).unwrap()).await
+    }
+
+    /// A run of the calibrator in a process of its own.
+    pub async fn calibrate(&self, time: i64) -> Result<Calibrated, RunError> {
+        self.aws.set_now(time);
+        let (cloudwatch, s3) = self.services();
+        let mut calibration = Calibration::new(self.settings.clone(), cloudwatch, s3);
+        calibration.run(&event(time), Timestamp::from_second(time).unwrap()).await
+    }
+
+    /// Everything in the bucket.
+    pub fn bucket(&self) -> Vec<(String, Vec<u8>)> {
+        let objects = self.aws.objects().into_iter();
+        objects.map(|(bucket, key)| (key.clone(), self.aws.object(&bucket, &key).unwrap().bytes)).collect()
+    }
+
+    pub fn fill_bucket(&self, objects: &[(String, Vec<u8>)]) {
+        objects.iter().for_each(|(key, bytes)| drop(self.aws.put_object(BUCKET, key, bytes.clone())));
+    }
+}
+
+/// A fleet that has been watched up to a time: its first run is the one that takes long.
+#[derive(Clone)]
+pub struct Start {
+    pub fleet: Generated,
+    /// The time of the run that was.
+    pub time: i64,
+    pub objects: Vec<(String, Vec<u8>)>,
+    pub published: Published,
+}
+
+impl Start {
+    pub async fn new(fleet: Generated, time: i64) -> Self {
+        let mut world = World::new(start_aws(fleet.clone(), time), settings(&[]));
+        let summary = world.run(time).await.unwrap();
+        assert!(summary.state.saved && summary.datums_failed == 0, "{summary:?}");
+        Self { fleet, time, objects: world.bucket(), published: world.aws.published() }
+    }
+
+    /// A world that is as after that run, in which every process is gone.
+    pub fn world(&self) -> World {
+        self.world_with(self.fleet.clone(), settings(&[]))
+    }
+
+    pub fn world_with(&self, fleet: impl Fleet + 'static, settings: Settings) -> World {
+        let world = World::new(start_aws(fleet, self.time), settings);
+        world.fill_bucket(&self.objects);
+        world
+    }
+
+    /// What is published in all when nothing goes wrong from here to `end`.
+    pub async fn undisturbed(&self, end: i64) -> Truth {
+        let mut world = self.world();
+        for time in slots(self.time + SLOT, end + 1) {
+            if let Some(time) = calibrator_before(time) {
+                let calibrated = world.calibrate(time).await.unwrap();
+                assert_eq!(calibrated.instances.skipped, 0, "{calibrated:?}");
+            }
+            let summary = world.run(time).await.unwrap();
+            assert_eq!((summary.datums_failed, summary.superseded), (0, false), "{summary:?}");
+        }
+        let mut published = self.published.clone();
+        published.extend(world.aws.published());
+        Truth { since: self.time, published }
+    }
+}
+
+/// The times of the runs from `start` to before `end`.
+pub fn slots(start: i64, end: i64) -> impl Iterator<Item = i64> {
+    (start..end).step_by(SLOT as usize)
+}
+
+/// When the calibrator runs between the run at `time` and the one before it.
+pub fn calibrator_before(time: i64) -> Option<i64> {
+    let seven_past = time.div_euclid(DAY) * DAY + 420;
+    (time - SLOT < seven_past && seven_past <= time).then_some(seven_past)
+}
+
+/// One instance's metric at one time.
+pub type Mark = (String, String, i64);
+
+/// Every value of each metric of an instance.
+pub fn of_instances(published: &Published) -> BTreeMap<Mark, Vec<f64>> {
+    let marks = published.iter().filter_map(|(stamp, values)| {
+        let instance = stamp.dimension("InstanceId")?;
+        Some(((instance.to_owned(), stamp.metric.clone(), stamp.time), values.clone()))
+    });
+    marks.collect()
+}
+
+/// The highest value of each metric that counts the fleet.
+pub fn of_fleet(published: &Published) -> BTreeMap<(String, i64), f64> {
+    let metrics = ["AnomalousInstances", "InstancesScored", "MaxAnomalyScore"];
+    let ours =
+        published.iter().filter(|(stamp, _)| stamp.dimensions.is_empty() && metrics.contains(&stamp.metric.as_str()));
+    let highest = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    ours.map(|(stamp, values)| ((stamp.metric.clone(), stamp.time), highest(values))).collect()
+}
+
+/// The number that all of `values` are, bit for bit.
+pub fn only(values: &[f64]) -> Option<u64> {
+    let all: BTreeSet<u64> = values.iter().map(|value| value.to_bits()).collect();
+    all.first().copied().filter(|_| all.len() == 1)
+}
+
+/// What is published where nothing goes wrong.
+pub struct Truth {
+    /// Where the replay begins, in seconds since 1970.
+    pub since: i64,
+    pub published: Published,
+}
+
+impl Truth {
+    /// Everything in which `published` is something else than the truth: values that are missing, that should not be there, that are
+    /// others, or that changed.
+    pub fn differences(&self, published: &Published) -> Vec<String> {
+        self.differences_but(published, |_| false)
+    }
+
+    /// The same, where those instances' values that `may_differ` only have to be there and to be one.
+    pub fn differences_but(&self, published: &Published, may_differ: impl Fn(&Mark) -> bool) -> Vec<String> {
+        let (truth, found) = (of_instances(&self.published), of_instances(published));
+        let mut wrong = Vec::new();
+        for (mark, values) in &found {
+            let (instance, metric, time) = mark;
+            let here = format!("{metric} of {instance} at {}", text(*time));
+            match (only(values), truth.get(mark).and_then(|values| only(values))) {
+                (None, _) => wrong.push(format!("{here} has more than one value: {values:?}")),
+                (Some(_), None) => wrong.push(format!("{here} should not be there: {values:?}")),
+                (Some(found), Some(truth)) if found != truth && !may_differ(mark) => {
+                    wrong.push(format!("{here} is {} and not {}", f64::from_bits(found), f64::from_bits(truth)));
+                }
+                _ => {}
+            }
+        }
+        for mark in truth.keys().filter(|mark| mark.2 >= self.since && !found.contains_key(*mark)) {
+            wrong.push(format!("{} of {} at {} is missing", mark.1, mark.0, text(mark.2)));
+        }
+        if wrong.is_empty() {
+            wrong.extend(
+                self.differences_of_fleet(published, |time| {
+                    truth.keys().any(|mark| mark.2 == time && may_differ(mark))
+                }),
+            );
+        }
+        wrong
+    }
+
+    fn differences_of_fleet(&self, published: &Published, may_differ: impl Fn(i64) -> bool) -> Vec<String> {
+        let (truth, found) = (of_fleet(&self.published), of_fleet(published));
+        let mut wrong = Vec::new();
+        for (mark, &highest) in truth.iter().filter(|(mark, _)| mark.1 >= self.since && !may_differ(mark.1)) {
+            if found.get(mark).is_none_or(|found| found.to_bits() != highest.to_bits()) {
+                wrong.push(format!("{} at {} is {:?} and not {highest}", mark.0, text(mark.1), found.get(mark)));
+            }
+        }
+        // A time at which nobody has a score: all that can be said of it is that there is none.
+        let more = found.iter().filter(|(mark, highest)| !truth.contains_key(*mark) && **highest > 0.0);
+        wrong.extend(
+            more.map(|(mark, highest)| format!("{} at {} should not be there: {highest}", mark.0, text(mark.1))),
+        );
+        wrong
+    }
+
+    /// Fails where there are differences, with what led to them.
+    pub fn assert(&self, published: &Published, story: &dyn std::fmt::Display) {
+        let wrong = self.differences(published);
+        assert!(wrong.is_empty(), "{story}\n{} differences: {:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
+    }
+}
+
+/// The kind of a run's failure.
+pub fn kind(error: &RunError) -> &'static str {
+    match error {
+        RunError::Settings(_) => "Settings",
+        RunError::Event(_) => "Event",
+        RunError::Model(_) => "Model",
+        RunError::List(_) => "List",
+        RunError::NothingRead { .. } => "NothingRead",
+        RunError::NothingPublished { .. } => "NothingPublished",
+        RunError::NothingKept => "NothingKept",
+        RunError::NotWritten => "NotWritten",
+    }
+}
