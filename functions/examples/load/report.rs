@@ -104,7 +104,14 @@ impl Report {
         };
         let tables: Vec<String> = self.tables.iter().map(Titled::markdown).collect();
         let about = self.about.join("\n\n");
-        write("load.md", format!("# Load\n\nMade by `{}`.\n\n{about}\n\n{}", self.command, tables.join("\n")))?;
+        write(
+            "load.md",
+            format!(
+                "# Load\n\nMade by `make load`, which runs `{}`.\n\n![Seconds and memory over the number of instances](load.png)\n\n{about}\n\n{}",
+                self.command,
+                tables.join("\n")
+            ),
+        )?;
         write("load.json", serde_json::to_string_pretty(&self.json)? + "\n")?;
         picture::draw(&out.join("load.png"), &self.runs)?;
         eprintln!("load.md, load.json and load.png are in {}", out.display());
