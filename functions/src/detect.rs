@@ -1,12 +1,10 @@
 //! One run: find the instances, read their CPU, score, decide, publish, tell.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use deepguard::series::SeriesError;
-use deepguard::track::{Begun, Known, LATE, days};
-use deepguard::{Detector, Series};
+use deepguard::track::LATE;
+use deepguard::{Detector, Scored};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -22,10 +20,10 @@ use crate::fleet::{Fleet, Skip};
 use crate::log;
 use crate::metric::{Datum, Gauges, Mode};
 use crate::model::{ModelError, Models};
-use crate::names::InstanceId;
-use crate::ports::{CallError, Cpu, Objects, Published, Read, Scores};
+use crate::ports::{CallError, Cpu, Objects, Published, Scores};
+use crate::question::{self, Question};
 use crate::reads::Reads;
-use crate::round::{Next, Round, history_from};
+use crate::round::{Next, Round};
 use crate::settings::{Settings, SettingsError};
 use crate::shard::Shard;
 use crate::state::State;
@@ -263,7 +261,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         Ok(Run { fleet, oldest_baseline, lag, nothing_scored, saved: Some(saved), answers: Vec::new() })
     }
 
-    /// Answers a question: scores once more what lies in `times`, with all that is known now, and changes nothing.
+    /// Answers a question, and changes nothing.
     async fn answer(
         &mut self,
         detector: &Detector,
@@ -271,81 +269,33 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         state: &State,
         times: Range<i64>,
     ) -> Result<Run, RunError> {
-        let instances: BTreeSet<InstanceId> = match &trigger.instances {
+        let mut instances = match &trigger.instances {
             Some(instances) => instances.clone(),
             None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,
         };
-        let needed: Vec<i64> = days(times.start - 2 * LATE..times.end).collect();
-        for &day in &needed {
+        instances.retain(|instance| trigger.shard.holds(instance));
+        for day in question::days_needed(&times) {
             self.store.open(trigger.shard, day, detector.context()).await;
         }
-        let store = &self.store;
-        let wanted = instances.into_iter().filter(|instance| trigger.shard.holds(instance)).map(|instance| {
-            let known = needed.iter().all(|&day| store.baseline(&instance, day) != Known::NotYet);
-            let track =
-                state.instances.get(&instance).filter(|_| known).and_then(|followed| followed.track.needs_from());
-            let recent = track.filter(|needed| *needed <= times.start && times.end >= *needed + LATE);
-            (instance, recent.unwrap_or_else(|| history_from(times.end)))
-        });
-        let batches = plan::batches(wanted.collect::<Vec<_>>(), times.end);
-        let mut reads = Reads::new(&self.cloudwatch, self.time, batches);
-        let mut fleet = Fleet::new(times.clone());
+        let question = Question { detector, store: &self.store, state, times };
+        let mut reads = Reads::new(&self.cloudwatch, self.time, question.reads(instances));
+        let mut fleet = Fleet::new(question.times.clone());
         while let Some((batch, answers)) = reads.next().await {
-            let answers = answers.unwrap_or_else(|| {
-                let late = |instance: &InstanceId| {
-                    (instance.clone(), Err(CallError { operation: "GetMetricData", why: NEXT_RUN.into() }))
-                };
-                batch.instances.iter().map(late).collect()
-            });
-            for (instance, read) in answers {
-                reads.go_on().await;
-                let series = match read {
-                    _ if self.time.is_over() => {
-                        fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
-                        continue;
+            for (instance, read) in answers.unwrap_or_default() {
+                if !self.time.is_over() {
+                    match question.answer(&instance, read) {
+                        Ok(scored) => drop(fleet.scored.insert(instance, scored)),
+                        Err((reason, why)) => fleet.skip(instance, reason, why),
                     }
-                    Ok(Read { datapoints, .. }) => match Series::from_datapoints(datapoints) {
-                        Ok((series, _)) => series,
-                        Err(SeriesError::Empty { given: 0 }) => {
-                            fleet.skip(instance, Skip::NoDatapoints, "no datapoint lately");
-                            continue;
-                        }
-                        Err(error) => {
-                            fleet.skip(instance, Skip::Unusable, error);
-                            continue;
-                        }
-                    },
-                    Err(error) => {
-                        fleet.skip(instance, Skip::ReadFailed, error);
-                        continue;
-                    }
-                };
-                let track = state.instances.get(&instance).map(|followed| &followed.track);
-                let review = track.and_then(|track| {
-                    detector.review(track, &series, times.clone(), |day| self.store.baseline(&instance, day))
-                });
-                let scored = match review.filter(|review| review.waits_for.is_none()) {
-                    Some(review) => review.scored,
-                    None => {
-                        let Begun { mut scored, .. } = detector.begin(&series, times.end);
-                        scored.retain(|scored| times.contains(&scored.time));
-                        scored
-                    }
-                };
-                if !scored.is_empty() {
-                    fleet.scored.insert(instance, scored);
-                } else if series.between(times.start, times.end).next().is_none() {
-                    fleet.skip(instance, Skip::NoDatapoints, "no datapoint in the stretch that was asked for");
-                } else {
-                    fleet.skip(instance, Skip::NoBaseline, "less than a day of datapoints before midnight UTC");
                 }
+                reads.go_on().await;
             }
+            let unanswered = batch.instances.into_iter().filter(|instance| !fleet.has(instance)).collect::<Vec<_>>();
+            unanswered.into_iter().for_each(|instance| fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
         }
         nothing_read(&fleet)?;
-        let mut answers: Vec<Datum> = Vec::new();
-        for (instance, scored) in &fleet.scored {
-            answers.extend(Mode::Full.datums(instance, scored, &mut 0));
-        }
+        let of_instance = |(instance, scored): (_, &Vec<Scored>)| Mode::Full.datums(instance, scored, &mut 0);
+        let answers = fleet.scored.iter().flat_map(of_instance).collect();
         Ok(Run { fleet, oldest_baseline: None, lag: None, nothing_scored: false, saved: None, answers })
     }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use deepguard::Datapoint;
@@ -9,6 +10,7 @@ use crate::calibrate::Calibration;
 use crate::cloudwatch::pace::Rates;
 use crate::metric::{Metric, Of};
 use crate::model::ModelSource;
+use crate::names::InstanceId;
 use crate::testing::memory::{Bucket, Metrics};
 use crate::testing::{artifact, artifact_with_threshold, instance, pointer};
 

@@ -80,6 +80,11 @@ impl Fleet {
         }
     }
 
+    /// Whether it is known what became of an instance.
+    pub fn has(&self, instance: &InstanceId) -> bool {
+        self.scored.contains_key(instance) || self.unchanged.contains(instance) || self.skipped.contains_key(instance)
+    }
+
     /// How many instances there are, scored or not.
     pub fn seen(&self) -> usize {
         self.scored.len() + self.unchanged.len() + self.skipped.len()

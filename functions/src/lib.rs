@@ -32,6 +32,7 @@ pub mod model;
 pub mod names;
 mod pages;
 pub mod ports;
+mod question;
 mod reads;
 mod round;
 pub mod s3;

@@ -18,10 +18,10 @@ use tracing::warn;
 use crate::baselines::Baselines;
 use crate::kept::{BEGINNING, Damaged, MAX_BYTES};
 use crate::names::{InstanceId, NotAnObject, ObjectUri};
-use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects, Only};
+use crate::ports::{Fetched, ObjectError, Objects, Only};
 use crate::shard::Shard;
 use crate::state::State;
-use crate::time_left::{NEXT_RUN, within};
+use crate::time_left::Limited;
 
 /// The end of the key that says what was published.
 const PUBLISHED: &str = ".published";
@@ -86,37 +86,6 @@ struct Day {
     baselines: Baselines,
     /// Whether there are some that were made here and are not written.
     changed: bool,
-}
-
-/// Objects to which no call goes on after the end of a run.
-#[derive(Debug)]
-struct Limited<O> {
-    objects: O,
-    end: Option<Instant>,
-}
-
-impl<O: Objects> Limited<O> {
-    async fn within<T>(
-        &self,
-        uri: &ObjectUri,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, ObjectError>>,
-    ) -> Result<T, ObjectError> {
-        let over = || ObjectError::Call { uri: uri.clone(), error: CallError { operation, why: NEXT_RUN.into() } };
-        within(self.end, call).await.unwrap_or_else(|_| Err(over()))
-    }
-
-    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
-        self.within(uri, "GetObject", self.objects.get(uri, known, most)).await
-    }
-
-    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
-        self.within(uri, "PutObject", self.objects.put(uri, only, bytes)).await
-    }
-
-    async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
-        self.within(prefix, "ListObjectsV2", self.objects.list(prefix)).await
-    }
 }
 
 /// An object that is not there for us.

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
-use crate::names::InstanceId;
-use crate::ports::{CallError, Cpu, Published, Scores};
+use crate::names::{InstanceId, ObjectUri};
+use crate::ports::{CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Published, Scores};
 use crate::reads::Answers;
 
 /// One part in this many of a run's time is kept free at its end, to write down what was decided and to publish it ...
@@ -65,11 +65,47 @@ impl TimeLeft {
     }
 }
 
+/// Objects to which no call goes on after the end of a run.
+#[derive(Debug)]
+pub(crate) struct Limited<O> {
+    pub(crate) objects: O,
+    pub(crate) end: Option<Instant>,
+}
+
+impl<O: Objects> Limited<O> {
+    async fn within<T>(
+        &self,
+        uri: &ObjectUri,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, ObjectError>>,
+    ) -> Result<T, ObjectError> {
+        let over = || ObjectError::Call { uri: uri.clone(), error: CallError { operation, why: NEXT_RUN.into() } };
+        within(self.end, call).await.unwrap_or_else(|_| Err(over()))
+    }
+
+    pub(crate) async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
+        self.within(uri, "GetObject", self.objects.get(uri, known, most)).await
+    }
+
+    pub(crate) async fn put(
+        &self,
+        uri: &ObjectUri,
+        only: Only<'_>,
+        bytes: Vec<u8>,
+    ) -> Result<Option<String>, ObjectError> {
+        self.within(uri, "PutObject", self.objects.put(uri, only, bytes)).await
+    }
+
+    pub(crate) async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
+        self.within(prefix, "ListObjectsV2", self.objects.list(prefix)).await
+    }
+}
+
 /// There is no time left.
-pub(crate) struct Over;
+struct Over;
 
 /// The result of `future`, if there is one before `end`.
-pub(crate) async fn within<T>(end: Option<Instant>, future: impl Future<Output = T>) -> Result<T, Over> {
+async fn within<T>(end: Option<Instant>, future: impl Future<Output = T>) -> Result<T, Over> {
     match end {
         None => Ok(future.await),
         Some(end) => timeout_at(end, future).await.map_err(|_| Over),

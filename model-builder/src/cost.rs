@@ -83,8 +83,12 @@ const METRICS_PER_INSTANCE: f64 = 2.0;
 /// Metrics of the fleet, published in every run in either mode. Those of skipped instances by reason are only sent where there
 /// are some.
 const FLEET_METRICS: f64 = 8.0;
-/// Datums of the fleet in one run.
-const FLEET_DATUMS: f64 = 8.0;
+/// Datums of the fleet for each datapoint time: `AnomalousInstances`, `InstancesScored`, and `MaxAnomalyScore`. They go with
+/// the instances' datums.
+const FLEET_DATUMS_A_DATAPOINT: f64 = 3.0;
+/// `PutMetricData` calls of one run for its gauges: `InstancesSkipped`, `DataLagSeconds`, `PublishFailures`, `ModelAgeDays`,
+/// and `BaselineAgeHours` go in a call of their own, after the others, whose failures they count.
+const GAUGE_CALLS: f64 = 1.0;
 /// Datums in one `PutMetricData` call at most.
 const DATUMS_PER_CALL: f64 = 1_000.0;
 /// Metrics on one page of `ListMetrics`.
@@ -93,26 +97,29 @@ const METRICS_PER_PAGE: f64 = 500.0;
 /// query analyses.
 const ALARMS: f64 = 4.0;
 
-// How long a run takes. To be set from the load test's table in the performance and cost documents; until then a guess.
+// How long a run takes, and how much it keeps. The seconds of the detector and the bytes of an instance come from the load
+// test: `make load`, docs/load.md.
 
 /// Seconds of one detector call that do not depend on the fleet.
-const BASE_SECONDS: f64 = 2.0;
-/// Seconds of the detector for every thousand instances, at the default memory. `--memory` changes the price of a second
-/// here and not their number, although Lambda gives more processor with more memory.
-const SECONDS_PER_THOUSAND_INSTANCES: f64 = 3.0;
-/// Seconds of the calibrator for each instance, once a day.
-const CALIBRATOR_SECONDS_PER_INSTANCE: f64 = 0.010;
+const BASE_SECONDS: f64 = 1.0;
+/// Seconds of the detector for every thousand instances, at the default memory of 512 MB: the measured CPU time over the part
+/// of a processor that Lambda gives with it. So much it is after a missed run; others take less. `--memory` changes the price
+/// of a second here and not their number, although Lambda gives more processor with more memory.
+const SECONDS_PER_THOUSAND_INSTANCES: f64 = 1.5;
+/// Seconds of the calibrator for each instance, once a day: its 4,032 datapoints of two weeks at the 180,000 a second that are
+/// read unless said otherwise, and the learning of the baseline.
+const CALIBRATOR_SECONDS_PER_INSTANCE: f64 = 0.025;
 /// Memory of the calibrator, in MB: one whole processor.
 const CALIBRATOR_MEMORY: f64 = 1_769.0;
 /// Seconds that Lambda lets one call take at most.
 const LAMBDA_SECONDS: f64 = 900.0;
 
 /// Bytes of one instance's state, written anew in every run.
-const STATE_BYTES: f64 = 3_000.0;
+const STATE_BYTES: f64 = 3_300.0;
 /// Days that replaced versions of the state are kept.
 const STATE_DAYS: f64 = 1.0;
 /// Bytes of one instance's baseline, written anew once a day.
-const BASELINE_BYTES: f64 = 8_000.0;
+const BASELINE_BYTES: f64 = 6_900.0;
 /// Days that baselines are kept: as many versions.
 const BASELINE_DAYS: f64 = 3.0;
 /// The detector writes a shard's state in every run, and that it was published, ...
@@ -134,9 +141,10 @@ const LOG_BYTES_PER_RUN: f64 = 2_000.0;
 /// Bytes of a GB, as S3 and CloudWatch Logs bill it.
 const GB: f64 = 1_073_741_824.0;
 
-/// Part of the instances that is published in sparse mode in any given hour, unless said otherwise. An instance near its
-/// threshold for a quarter of an hour a day costs that whole hour, a 24th, and most have none for days.
-const DEFAULT_ACTIVE: &str = "0.01";
+/// Part of the instances that is published in sparse mode in any given hour, unless said otherwise: about what the default
+/// model publishes of the generated machines of the evaluation, from 0.8 on. An instance near its threshold for a quarter of
+/// an hour costs that whole hour, and the next one, too, if the half hour that is published afterwards reaches into it.
+const DEFAULT_ACTIVE: &str = "0.05";
 /// Fleets of the README's table of comparison.
 const README_FLEETS: [u32; 5] = [10, 100, 500, 1_000, 10_000];
 
@@ -160,7 +168,8 @@ pub(crate) struct Args {
     /// Parts that a run is split into; more than one is run by Step Functions.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     shards: u32,
-    /// Part of the instances, 0 to 1, whose score is 0.8 or more in any given hour: what sparse mode publishes.
+    /// Part of the instances, 0 to 1, whose score is 0.8 or more in any given hour or the half hour before it: what sparse mode
+    /// publishes.
     #[arg(long, value_name = "FRACTION", default_value = DEFAULT_ACTIVE, value_parser = fraction)]
     active: f64,
     /// Memory of the detector function, in MB.
@@ -404,7 +413,8 @@ impl Deployment {
         let mut items = vec![
             Item::of("GetMetricData, detector", instances * runs, PRICES.get_metric_data),
             Item::of("GetMetricData, calibrator", instances * DAYS, PRICES.get_metric_data),
-            Item::of("ListMetrics", (instances / METRICS_PER_PAGE).ceil() * (runs + DAYS), PRICES.list_metrics),
+            // Every shard lists the whole fleet itself.
+            Item::of("ListMetrics", (instances / METRICS_PER_PAGE).ceil() * calls, PRICES.list_metrics),
             Item::of("PutMetricData", self.put_calls_a_run() * runs, PRICES.put_metric_data),
         ];
         items.extend(custom_metrics(self.published_instances() * METRICS_PER_INSTANCE + FLEET_METRICS));
@@ -442,12 +452,14 @@ impl Deployment {
         }
     }
 
-    /// Each datapoint is published once, and the datums are spread evenly over the shards, which each make their own calls.
+    /// Each datapoint is published once. The instances' datums are spread evenly over the shards; each shard adds its own
+    /// numbers and gauges of the fleet, and makes its own calls.
     fn put_calls_a_run(&self) -> f64 {
-        let datapoints = f64::from(self.period.0 / DATAPOINT_MINUTES);
-        let datums = (self.published_instances() * METRICS_PER_INSTANCE * datapoints).ceil() + FLEET_DATUMS;
         let shards = f64::from(self.shards);
-        shards * (datums / shards / DATUMS_PER_CALL).ceil()
+        let datapoints = f64::from(self.period.0 / DATAPOINT_MINUTES);
+        let of_instances = (self.published_instances() * METRICS_PER_INSTANCE * datapoints).ceil() / shards;
+        let datums = of_instances + FLEET_DATUMS_A_DATAPOINT * datapoints;
+        shards * ((datums / DATUMS_PER_CALL).ceil() + GAUGE_CALLS)
     }
 
     /// Seconds of the detector in one run for one shard.
@@ -481,13 +493,14 @@ impl Deployment {
                 quantity(enough.ceil())
             ));
         }
-        let seconds = CALIBRATOR_SECONDS_PER_INSTANCE * instances / f64::from(self.shards);
+        // However many shards there are: they share the rate at which datapoints are read.
+        let seconds = CALIBRATOR_SECONDS_PER_INSTANCE * instances;
         if seconds > LAMBDA_SECONDS {
             warnings.push(format!(
-                "Calibrating a shard takes about {} s and Lambda allows {}: use {} shards or more.",
+                "Calibrating takes about {} s and Lambda allows {}: the next run of the night goes on. Raise \
+                 ReadDatapointsPerSecond, and the account's quota with it, to be through in one.",
                 quantity(seconds.round()),
                 quantity(LAMBDA_SECONDS),
-                quantity((CALIBRATOR_SECONDS_PER_INSTANCE * instances / LAMBDA_SECONDS).ceil())
             ));
         }
         warnings
@@ -738,50 +751,52 @@ mod tests {
         close(part(TEN_THOUSAND, "GetMetricData, calibrator"), 3.00);
         // 10,000 / 500 = 20 pages x 8,670 = 173,400 requests; / 1,000 x 0.01
         close(part(TEN_THOUSAND, "ListMetrics"), 1.734);
-        // 10,000 x 0.01 x 2 + 12 = 212 datums are one call; 8,640 / 1,000 x 0.01
-        close(part(TEN_THOUSAND, "PutMetricData"), 0.0864);
-        // 10,000 x 0.01 x 2 + 11 = 211 metric-months x 0.30
-        close(part(TEN_THOUSAND, "custom metrics"), 63.30);
-        // 5 x 0.10
-        close(part(TEN_THOUSAND, "alarms"), 0.50);
+        // 10,000 x 0.05 x 2 + 3 = 1,003 datums are 2 calls, and one for the gauges; 3 x 8,640 = 25,920 / 1,000 x 0.01
+        close(part(TEN_THOUSAND, "PutMetricData"), 0.2592);
+        // 10,000 x 0.05 x 2 + 8 = 1,008 metric-months x 0.30
+        close(part(TEN_THOUSAND, "custom metrics"), 302.40);
+        // 4 x 0.10
+        close(part(TEN_THOUSAND, "alarms"), 0.40);
         // 8,640 + 30 = 8,670 requests x 0.20 / 1,000,000
         close(part(TEN_THOUSAND, "Lambda, requests"), 0.001_734);
-        // 2 + 10 x 3 = 32 s x 8,640 = 276,480 s x 0.5 GB = 138,240 GB-s x 0.0000166667
-        close(part(TEN_THOUSAND, "Lambda, detector"), 2.304_004_6);
-        // 10,000 x 0.01 s x 30 = 3,000 s x 1,769 / 1,024 = 5,182.6172 GB-s x 0.0000166667
-        close(part(TEN_THOUSAND, "Lambda, calibrator"), 0.086_377_1);
-        // 8,640 + 30 = 8,670 x 0.005 / 1,000
-        close(part(TEN_THOUSAND, "S3, PUT"), 0.043_35);
+        // 1 + 10 x 1.5 = 16 s x 8,640 = 138,240 s x 0.5 GB = 69,120 GB-s x 0.0000166667
+        close(part(TEN_THOUSAND, "Lambda, detector"), 1.152_002_3);
+        // 10,000 x 0.025 s x 30 = 7,500 s x 1,769 / 1,024 = 12,956.543 GB-s x 0.0000166667
+        close(part(TEN_THOUSAND, "Lambda, calibrator"), 0.215_942_8);
+        // 2 x 8,640 + 30 = 17,310 x 0.005 / 1,000
+        close(part(TEN_THOUSAND, "S3, PUT"), 0.086_55);
         // 2 x 8,640 + 2 x 30 = 17,340 x 0.0004 / 1,000
         close(part(TEN_THOUSAND, "S3, GET"), 0.006_936);
-        // 10,000 x (3,000 x 289 + 8,000 x 3) = 8,910,000,000 bytes / 1,073,741,824 = 8.298084 GB x 0.023
-        close(part(TEN_THOUSAND, "S3, storage"), 0.190_856);
+        // 10,000 x (3,300 x 289 + 6,900 x 3) = 9,744,000,000 bytes / 1,073,741,824 = 9.074807 GB x 0.023
+        close(part(TEN_THOUSAND, "S3, storage"), 0.208_720_6);
         close(part(TEN_THOUSAND, "Step Functions"), 0.0);
         // 8,670 x 1.00 / 1,000,000
         close(part(TEN_THOUSAND, "EventBridge Scheduler"), 0.008_67);
         // 8,670 x 2,000 = 17,340,000 bytes / 1,073,741,824 = 0.0161491 GB x 0.50
         close(part(TEN_THOUSAND, "CloudWatch Logs"), 0.008_074_6);
-        // Their sum: 867.00 + 1.734 + 0.0864 + 63.30 + 0.50 = 932.6204, Lambda 2.3921157, S3 0.241142, the rest 0.0167446
-        close(deployment(TEN_THOUSAND).total(), 935.270_402);
+        // Their sum: 867.00 + 1.734 + 0.2592 + 302.40 + 0.40 = 1,171.7932, Lambda 1.3696791, S3 0.3022066, the rest 0.0167446
+        close(deployment(TEN_THOUSAND).total(), 1_173.481_830);
     }
 
     #[test]
     fn ten_thousand_instances_full_by_hand() {
         let full = "--instances 10000 --mode full";
-        // 10,000 x 2 + 11 = 20,011: 10,000 x 0.30 + 10,011 x 0.10
-        close(part(full, "custom metrics"), 4_001.10);
-        // 20,000 + 12 = 20,012 datums are 21 calls; 21 x 8,640 = 181,440 / 1,000 x 0.01
-        close(part(full, "PutMetricData"), 1.8144);
-        // The sparse total, less its 63.30 + 0.0864, and these two.
-        close(deployment(full).total(), 935.270_402 - 63.386_4 + 4_002.914_4);
+        // 10,000 x 2 + 8 = 20,008: 10,000 x 0.30 + 10,008 x 0.10
+        close(part(full, "custom metrics"), 4_000.80);
+        // 20,000 + 3 = 20,003 datums are 21 calls, and one for the gauges; 22 x 8,640 = 190,080 / 1,000 x 0.01
+        close(part(full, "PutMetricData"), 1.9008);
+        // The sparse total, less its 302.40 + 0.2592, and these two.
+        close(deployment(full).total(), 1_173.481_830 - 302.659_2 + 4_002.700_8);
     }
 
     #[test]
     fn small_fleet_by_hand() {
-        // 10 x 0.01 x 2 + 11 = 11.2 metric-months x 0.30
-        close(part("--instances 10", "custom metrics"), 3.36);
-        // 10 x 2 + 11 = 31 x 0.30
-        close(part("--instances 10 --mode full", "custom metrics"), 9.30);
+        // 10 x 0.05 x 2 + 8 = 9 metric-months x 0.30
+        close(part("--instances 10", "custom metrics"), 2.70);
+        // 10 x 2 + 8 = 28 x 0.30
+        close(part("--instances 10 --mode full", "custom metrics"), 8.40);
+        // 1 + 3 = 4 datums are one call, and one for the gauges: 2 x 8,640 = 17,280 / 1,000 x 0.01
+        close(part("--instances 10", "PutMetricData"), 0.1728);
         // 1 page x 8,670 / 1,000 x 0.01
         close(part("--instances 10", "ListMetrics"), 0.0867);
     }
@@ -807,20 +822,20 @@ mod tests {
     #[test]
     fn shards_by_hand() {
         let sharded = "--instances 10000 --shards 10";
-        // 4 + 3 x 10 = 34 x 8,640 = 293,760 / 1,000 x 0.025
-        close(part(sharded, "Step Functions"), 7.344);
-        // 10 x (2 + 3) = 50 s x 8,640 x 0.5 = 216,000 GB-s x 0.0000166667
-        close(part(sharded, "Lambda, detector"), 3.600_007_2);
+        // 6 + 2 x 10 = 26 x 8,640 = 224,640 / 1,000 x 0.025
+        close(part(sharded, "Step Functions"), 5.616);
+        // 10 x (1 + 1.5) = 25 s x 8,640 x 0.5 = 108,000 GB-s x 0.0000166667
+        close(part(sharded, "Lambda, detector"), 1.800_003_6);
         // 8,670 x 10 x 0.20 / 1,000,000
         close(part(sharded, "Lambda, requests"), 0.017_34);
-        // 8,670 x 10 x 0.005 / 1,000
-        close(part(sharded, "S3, PUT"), 0.4335);
-        // Each shard makes one call: 10 x 8,640 / 1,000 x 0.01
-        close(part(sharded, "PutMetricData"), 0.864);
-        // 20,012 datums, 2,001.2 a shard, are 3 calls each: 30 x 8,640 / 1,000 x 0.01
-        close(part("--instances 10000 --shards 10 --mode full", "PutMetricData"), 2.592);
-        // The fleet is listed once, by whoever shares it out: 20 x 8,670 / 1,000 x 0.01
-        close(part(sharded, "ListMetrics"), 1.734);
+        // (2 x 8,640 + 30) x 10 = 173,100 x 0.005 / 1,000
+        close(part(sharded, "S3, PUT"), 0.8655);
+        // 1,000 / 10 + 3 = 103 datums a shard are one call, and one for the gauges: 2 x 10 x 8,640 = 172,800 / 1,000 x 0.01
+        close(part(sharded, "PutMetricData"), 1.728);
+        // 20,000 / 10 + 3 = 2,003 datums a shard are 3 calls, and one: 4 x 10 x 8,640 = 345,600 / 1,000 x 0.01
+        close(part("--instances 10000 --shards 10 --mode full", "PutMetricData"), 3.456);
+        // Each shard lists the whole fleet: 20 x 8,670 x 10 = 1,734,000 / 1,000 x 0.01
+        close(part(sharded, "ListMetrics"), 17.34);
     }
 
     #[test]
@@ -828,12 +843,13 @@ mod tests {
         // 10,000 x 720 / 1,000 x 0.01
         close(part("--instances 10000 --period 1h", "GetMetricData, detector"), 72.0);
         close(part("--instances 10000 --period 1h", "GetMetricData, calibrator"), 3.0);
-        // 12 datapoints of 2 metrics of 10,000 instances and 12: 240,012 datums are 241 calls x 720 / 1,000 x 0.01
-        close(part("--instances 10000 --period 1h --mode full", "PutMetricData"), 1.7352);
-        // 10,000 x (3,000 x 25 + 8,000 x 3) = 990,000,000 bytes / 1,073,741,824 = 0.9220093 GB x 0.023
-        close(part("--instances 10000 --period 1h", "S3, storage"), 0.021_206_2);
+        // 12 datapoints of 2 metrics of 10,000 instances, and of 3 of the fleet: 240,000 + 36 = 240,036 datums are 241 calls, and
+        // one for the gauges; 242 x 720 = 174,240 / 1,000 x 0.01
+        close(part("--instances 10000 --period 1h --mode full", "PutMetricData"), 1.7424);
+        // 10,000 x (3,300 x 25 + 6,900 x 3) = 1,032,000,000 bytes / 1,073,741,824 = 0.9611249 GB x 0.023
+        close(part("--instances 10000 --period 1h", "S3, storage"), 0.022_105_9);
         // A metric costs its hour however often it is sent in it.
-        close(part("--instances 10000 --period 1h", "custom metrics"), 63.30);
+        close(part("--instances 10000 --period 1h", "custom metrics"), 302.40);
     }
 
     #[test]
@@ -850,8 +866,8 @@ mod tests {
         );
         let (arm, x86) = ("--instances 70 --architecture arm64", "--instances 70 --architecture x86_64");
         close(part(arm, "Lambda, detector") / part(x86, "Lambda, detector"), 0.000_013_333_4 / 0.000_016_666_7);
-        // The fleet's 11 metrics stay whatever is active.
-        close(part("--instances 1000 --active 0", "custom metrics"), 3.30);
+        // The fleet's 8 metrics stay whatever is active: 8 x 0.30
+        close(part("--instances 1000 --active 0", "custom metrics"), 2.40);
         close(
             part("--instances 1000 --active 1", "custom metrics"),
             part("--instances 1000 --mode full", "custom metrics"),
@@ -893,7 +909,7 @@ mod tests {
     fn the_command_line_has_defaults_and_limits() {
         let default = deployment("--instances 1");
         assert_eq!((default.period, default.mode, default.shards), (Period(5), Mode::Sparse, 1));
-        assert_eq!((default.active, default.memory, default.architecture), (0.01, 512, Architecture::X86_64));
+        assert_eq!((default.active, default.memory, default.architecture), (0.05, 512, Architecture::X86_64));
         assert!(asked("--table").is_ok());
         for wrong in [
             "",
@@ -937,7 +953,7 @@ mod tests {
         assert_eq!(bill["deployment"]["architecture"], "x86_64");
         assert_eq!(bill["comparison"]["native"], serde_json::Value::Null);
         assert_eq!(bill["comparison"]["other_mode"], "full");
-        close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 4_874.798_402);
+        close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 4_873.523_430);
     }
 
     #[test]
@@ -956,33 +972,32 @@ mod tests {
     #[test]
     fn what_does_not_fit_into_a_run_is_warned_of() {
         assert!(deployment("--instances 10000").warnings().is_empty());
-        // 2 + 3 x 100 = 302 s in 300; two shards take 152 s each. Calibrating takes 1,000 s in 900.
+        // 100,000 x 0.025 = 2,500 s in 900. The detector's 1 + 100 x 1.5 = 151 s fit into 300.
         let warnings = deployment("--instances 100000").warnings();
-        assert_eq!(
-            warnings,
-            [
-                "A shard's run takes about 302 s and has 300 s at most: use 2 shards or more.",
-                "Calibrating a shard takes about 1,000 s and Lambda allows 900: use 2 shards or more."
-            ]
-        );
-        assert!(deployment("--instances 100000 --shards 2").warnings().is_empty());
-        // With an hour's time it is Lambda that sets the limit: 3,002 s in 900; 3,000 / 898 = 3.3 shards.
-        let warnings = deployment("--instances 1000000 --period 1h --shards 2").warnings();
-        assert!(warnings[0].contains("about 1,502 s and has 900 s at most: use 4 shards"), "{warnings:?}");
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].starts_with("Calibrating takes about 2,500 s and Lambda allows 900"), "{warnings:?}");
+        // 1 + 300 x 1.5 = 451 s in 300; 450 / 299 = 1.5 shards. 300,000 x 0.025 = 7,500 s, with shards as without.
+        let warnings = deployment("--instances 300000").warnings();
+        assert_eq!(warnings[0], "A shard's run takes about 451 s and has 300 s at most: use 2 shards or more.");
+        assert!(warnings[1].starts_with("Calibrating takes about 7,500 s"), "{warnings:?}");
+        assert_eq!(deployment("--instances 300000 --shards 2").warnings(), warnings[1..]);
+        // With an hour's time it is Lambda that sets the limit: 1 + 1,000 x 1.5 = 1,501 s in 900; 1,500 / 899 = 1.7 shards.
+        let warnings = deployment("--instances 1000000 --period 1h").warnings();
+        assert!(warnings[0].contains("about 1,501 s and has 900 s at most: use 2 shards"), "{warnings:?}");
     }
 
     #[test]
     fn the_text_says_what_the_numbers_are() {
         let text = deployment(TEN_THOUSAND).bill().to_string();
         for expected in [
-            "10,000 instances, a run every 5m, sparse (1 % active in any given hour), 1 shard, 512 MB, x86_64",
+            "10,000 instances, a run every 5m, sparse (5 % active in any given hour), 1 shard, 512 MB, x86_64",
             "86,400,000",
             "$0.01 per 1,000 metrics requested",
             "$0.0000166667 per GB-second",
             "$0.30 per metric-month",
             "$864.00",
-            "$935.27",
-            "DeepGuard in full mode: $4,874.80",
+            "$1,173.48",
+            "DeepGuard in full mode: $4,873.52",
             "Prices: list prices us-east-1, without free tier, 2026-11",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
@@ -1003,7 +1018,58 @@ mod tests {
         let lines: Vec<_> = table.lines().collect();
         assert!(lines[..4].iter().all(|line| line.starts_with('|') && line.matches('|').count() == 5), "{table}");
         assert!(lines[2].starts_with("| 500 | $") && lines[2].ends_with(" | $150.00 |"), "{table}");
-        assert_eq!(lines[3], "| 10,000 | $935.27 | $4,874.80 | not possible |");
+        assert_eq!(lines[3], "| 10,000 | $1,173.48 | $4,873.52 | not possible |");
         assert!(lines[5].contains("list prices us-east-1, without free tier, 2026-11"));
+    }
+}
+
+/// What sparse mode publishes, measured.
+#[cfg(test)]
+mod active {
+    use std::collections::BTreeSet;
+
+    use deepguard::series::{DAY_SECONDS, PERIOD};
+    use deepguard::{Artifact, Datapoint, Detector, Series};
+
+    use super::DEFAULT_ACTIVE;
+    use crate::workload::machine::{Kind, machine};
+
+    /// Days of a machine, of which the last ones count: before, a detector is still learning.
+    const DAYS: usize = 28;
+    const COUNTED_DAYS: i64 = 14;
+    /// What sparse mode publishes unless said otherwise: datapoints from this score on, and that many after each.
+    const FROM: f64 = 0.8;
+    const AFTERWARDS: usize = 6;
+
+    /// Hours of one machine in which something is published.
+    fn active_hours(detector: &Detector, kind: Kind, seed: u64) -> usize {
+        let values = machine(kind, seed, DAYS);
+        let datapoints = (0..).zip(values).map(|(slot, value)| Datapoint { time: slot * PERIOD, value });
+        let (series, _) = Series::from_datapoints(datapoints).unwrap();
+        let counted = series.end() - COUNTED_DAYS * DAY_SECONDS;
+        let mut hours = BTreeSet::new();
+        let mut left = 0;
+        for scored in detector.follow(&series, &mut Default::default(), series.end()) {
+            let is_high = scored.score.value() >= FROM;
+            if (is_high || left > 0) && scored.time >= counted {
+                hours.insert(scored.time / 3600);
+            }
+            left = if is_high { AFTERWARDS } else { left.saturating_sub(1) };
+        }
+        hours.len()
+    }
+
+    #[test]
+    fn the_default_is_about_what_the_default_model_publishes() {
+        let artifact = Artifact::from_bytes(include_bytes!("../../models/default.safetensors")).unwrap();
+        let detector = Detector::new(artifact, deepguard::model::device());
+        let machines: Vec<_> = Kind::ALL.into_iter().flat_map(|kind| [(kind, 100), (kind, 101)]).collect();
+        let active: usize = machines.iter().map(|&(kind, seed)| active_hours(&detector, kind, seed)).sum();
+        let measured = active as f64 / (machines.len() as f64 * COUNTED_DAYS as f64 * 24.0);
+        let default: f64 = DEFAULT_ACTIVE.parse().unwrap();
+        assert!(
+            (measured - default).abs() < 0.02,
+            "{measured} of the hours are published, and the default is {default}"
+        );
     }
 }
