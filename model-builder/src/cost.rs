@@ -1020,6 +1020,10 @@ mod tests {
         assert!(lines[2].starts_with("| 500 | $") && lines[2].ends_with(" | $150.00 |"), "{table}");
         assert_eq!(lines[3], "| 10,000 | $1,173.48 | $4,873.52 | not possible |");
         assert!(lines[5].contains("list prices us-east-1, without free tier, 2026-11"));
+
+        let table = comparison_table(&README_FLEETS, &deployment("--table"));
+        let (table, _) = table.split_once("\n\n").unwrap();
+        assert!(include_str!("../../README.md").contains(table), "README.md lacks this table:\n\n{table}\n");
     }
 }
 
