@@ -460,6 +460,25 @@ async fn what_is_always_read_in_part_is_scored_at_last() {
 }
 
 #[tokio::test]
+async fn of_history_with_holes_no_baseline_is_made() {
+    let world = World::new();
+    let (from, to) = ("2026-01-14T23:52:00Z", "2026-01-15T03:42:00Z");
+    let expected = undisturbed(&world, from, to).await;
+    let mut process = world.process();
+    process.run(&json!({}), at(from)).await.unwrap();
+    world.metrics.partial.borrow_mut().insert(instance(1));
+    let summary = process.run(&json!({}), at("2026-01-15T03:32:00Z")).await.unwrap();
+    assert_eq!(summary.caught_up.datapoints, 4 * 41 + 1, "of the one no more than lies before midnight");
+    world.metrics.partial.borrow_mut().clear();
+    world.reads();
+    let summary = process.run(&json!({}), at(to)).await.unwrap();
+    assert_eq!((summary.instances.scored, world.reads()), (5, vec![(14, 5)]), "its history is read again");
+    let midnight = seconds("2026-01-15T00:00:00Z");
+    let since = |scores: Scores| scores.into_iter().filter(|((_, _, time), _)| *time >= midnight).collect::<Scores>();
+    assert!(since(world.scores()) == since(expected), "other scores than those of undisturbed runs");
+}
+
+#[tokio::test]
 async fn a_datapoint_that_comes_late_is_scored_once_and_nothing_else_again() {
     let world = World::new();
     let late = seconds("2026-01-15T14:40:00Z");

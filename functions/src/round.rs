@@ -152,7 +152,7 @@ impl<O: Objects> Round<'_, O> {
             }
         };
         match followed.and_then(|followed| followed.track.end()) {
-            Some(end) => self.go_on(instance, &series, end, times).await,
+            Some(end) => self.go_on(instance, &series, end, read.whole, times).await,
             None => {
                 self.begin(instance, &series);
                 Next::Done
@@ -178,12 +178,22 @@ impl<O: Objects> Round<'_, O> {
         self.found(instance, scored, 0);
     }
 
-    /// Goes on with an instance that was scored up to `end`, by what was read of it from `times.start` on.
-    async fn go_on(&mut self, instance: InstanceId, series: &Series, end: i64, times: &Range<i64>) -> Next {
+    /// Goes on with an instance that was scored up to `end`, by what was read of it from `times.start` on: the `whole` of it, or
+    /// not.
+    async fn go_on(
+        &mut self,
+        instance: InstanceId,
+        series: &Series,
+        end: i64,
+        whole: bool,
+        times: &Range<i64>,
+    ) -> Next {
         let until = self.until();
         let covered = |day: i64| times.start <= day - TWO_WEEKS;
-        let missing: Vec<i64> = days(end - 2 * LATE..until).filter(|&day| covered(day)).collect();
-        for day in missing.into_iter().filter(|&day| self.is_unknown(&instance, day)).collect::<Vec<_>>() {
+        // Not of history with holes in it: a baseline that was made stays for its day.
+        let missing =
+            days(end - 2 * LATE..until).filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
+        for day in missing.collect::<Vec<_>>() {
             self.store.learn(self.shard, &instance, day, self.detector.calibrate(series, day));
         }
         let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
