@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::{Baseline, Phase, TooLittleHistory, calibrated_at};
+use crate::baseline::{Baseline, Phase, calibrated_at};
 use crate::memory::Memory;
 use crate::model::Autoencoder;
 use crate::model::artifact::Artifact;
@@ -19,9 +19,6 @@ const MIN_VISIBLE: f64 = 0.5;
 /// Days that are scored again when nothing is remembered: the 14 that are kept, before them one that is not seen as it was
 /// because nothing is known of the evening before it, and yesterday's, with which a run shortly after midnight begins.
 const REBUILD: i64 = 16;
-
-/// Why a baseline could not be made.
-pub type CalibrateError = TooLittleHistory;
 
 /// A model ready to score.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ pub mod track;
 pub mod window;
 
 pub use baseline::{Baseline, Phase};
-pub use detector::{CalibrateError, Detector, Scored, Watch};
+pub use detector::{Detector, Scored, Watch};
 pub use memory::Memory;
 pub use model::artifact::{Artifact, ArtifactError};
 pub use score::Score;
