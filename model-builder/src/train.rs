@@ -38,49 +38,57 @@ const WARM_UP: f32 = 0.3;
 const GRADIENT_NORM: f32 = 1.0;
 
 /// Generated machines to train on beside NAB's files.
-pub(crate) const GENERATED: u64 = 100;
+pub const GENERATED: u64 = 100;
 /// Passes over the windows.
-pub(crate) const EPOCHS: usize = 8;
+pub const EPOCHS: usize = 8;
 /// Windows in a batch.
-pub(crate) const BATCH: usize = 256;
+pub const BATCH: usize = 256;
 /// Highest learning rate of the cycle.
-pub(crate) const LEARNING_RATE: f32 = 5e-3;
+pub const LEARNING_RATE: f32 = 5e-3;
 /// Ratio of an error to the usual one that makes a score of 1.0.
-pub(crate) const THRESHOLD: f64 = 1.085;
+pub const THRESHOLD: f64 = 1.085;
 
 /// What a training depends on beside its data.
 #[derive(Debug, Clone)]
-pub(crate) struct Options {
-    pub(crate) seed: u64,
-    pub(crate) epochs: usize,
-    pub(crate) batch: usize,
-    pub(crate) learning_rate: f32,
-    pub(crate) threshold: f64,
-    pub(crate) shape: Shape,
-    pub(crate) date: String,
+pub struct Options {
+    /// Of the first weights, the order of the windows and the noise.
+    pub seed: u64,
+    /// Passes over the windows.
+    pub epochs: usize,
+    /// Windows in a batch.
+    pub batch: usize,
+    /// Highest learning rate of the cycle.
+    pub learning_rate: f32,
+    /// Ratio of an error to the usual one that makes a score of 1.0.
+    pub threshold: f64,
+    /// Sizes of the network.
+    pub shape: Shape,
+    /// The date to write into the artifact, `YYYY-MM-DD`.
+    pub date: String,
 }
 
 /// Where training stands.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// Batches done.
-    pub(crate) done: usize,
+    pub done: usize,
     /// Batches in all.
-    pub(crate) total: usize,
+    pub total: usize,
     /// Mean loss of the current epoch so far.
-    pub(crate) loss: f64,
+    pub loss: f64,
 }
 
 /// A series to train on, and where it came from.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub struct Source {
     /// Name, with its folder in NAB.
-    pub(crate) name: String,
+    pub name: String,
     /// SHA-256 of the whole file; empty where it was generated.
-    pub(crate) sha256: String,
-    pub(crate) series: Series,
+    pub sha256: String,
+    /// Its CPU.
+    pub series: Series,
     /// Random windows to take of it at each resolution.
-    pub(crate) windows: usize,
+    pub windows: usize,
 }
 
 /// Random windows of a file of NAB at each resolution.
@@ -90,7 +98,7 @@ const MACHINE_WINDOWS: usize = 100;
 
 impl Source {
     /// A whole file of NAB.
-    pub(crate) fn of(file: &NabFile) -> Result<Self> {
+    pub fn of(file: &NabFile) -> Result<Self> {
         let (series, _) = file.series()?;
         Ok(Self { name: file.name.clone(), sha256: file.sha256.clone(), series, windows: FILE_WINDOWS })
     }
@@ -100,7 +108,7 @@ impl Source {
     }
 
     /// The first `count` of the machines that are generated to train on.
-    pub(crate) fn generated(count: u64) -> Result<Vec<Self>> {
+    pub fn generated(count: u64) -> Result<Vec<Self>> {
         let source = |seed| {
             let series = workload::series(&training_machine(seed))?;
             Ok(Self { name: format!("generated {seed}"), sha256: String::new(), series, windows: MACHINE_WINDOWS })
@@ -113,7 +121,7 @@ impl Source {
 ///
 /// # Errors
 /// Where there is too little to learn from, the training diverges, or `stop` is set.
-pub(crate) fn train(
+pub fn train(
     sources: &[Source],
     options: &Options,
     stop: &AtomicBool,

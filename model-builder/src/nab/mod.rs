@@ -22,41 +22,45 @@ const BESIDE: &str = "../shared/nab";
 
 /// A folder laid out like the benchmark: `data/<folder>/<file>.csv` and `labels/`.
 #[derive(Debug, Clone)]
-pub(crate) struct Nab {
+pub struct Nab {
     root: PathBuf,
 }
 
 /// One file of the benchmark.
 #[derive(Debug)]
-pub(crate) struct NabFile {
+pub struct NabFile {
     /// Name with its folder, as the labels have it.
-    pub(crate) name: String,
+    pub name: String,
     /// SHA-256 of its bytes, in hexadecimal.
-    pub(crate) sha256: String,
+    pub sha256: String,
     /// Its rows in the file's order. A row without a value is not among them.
-    pub(crate) datapoints: Vec<Datapoint>,
+    pub datapoints: Vec<Datapoint>,
     /// Rows, with and without value.
-    pub(crate) rows: usize,
+    pub rows: usize,
 }
 
 /// One row of a file as datapoints on slots: the last is its own.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Row {
-    pub(crate) datapoints: Vec<Datapoint>,
+pub struct Row {
+    /// Oldest first.
+    pub datapoints: Vec<Datapoint>,
 }
 
 /// What NAB says of one file, in seconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Labels {
+pub struct Labels {
     /// Datapoints at which an anomaly was labelled.
-    pub(crate) starts: Vec<i64>,
+    pub starts: Vec<i64>,
     /// Windows in which its detection counts; the last slot is part of the window.
-    pub(crate) windows: Vec<Range<i64>>,
+    pub windows: Vec<Range<i64>>,
 }
 
 impl Nab {
     /// The benchmark in `given`, else in `NAB_DIR`, else beside this checkout, else downloaded.
-    pub(crate) fn locate(given: Option<&Path>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where a file is missing or is not what NAB's files are.
+    pub fn locate(given: Option<&Path>) -> Result<Self> {
         if let Some(root) = given {
             return Self::at(root);
         }
@@ -77,22 +81,31 @@ impl Nab {
     }
 
     /// NAB's EC2 CPU files, in the order of their names.
-    pub(crate) fn ec2_cpu(&self) -> Result<Vec<NabFile>> {
+    ///
+    /// # Errors
+    /// Where a file is missing or is not what NAB's files are.
+    pub fn ec2_cpu(&self) -> Result<Vec<NabFile>> {
         download::files().filter(|(name, _)| download::is_ec2_cpu(name)).map(|(name, _)| self.read(name)).collect()
     }
 
     /// All of NAB's files, in the order of their names.
-    pub(crate) fn all(&self) -> Result<Vec<NabFile>> {
+    ///
+    /// # Errors
+    /// Where a file is missing or is not what NAB's files are.
+    pub fn all(&self) -> Result<Vec<NabFile>> {
         download::files().map(|(name, _)| self.read(name)).collect()
     }
 
     /// The scores that `detector` gave to each row of the file of that name, where they are at hand.
-    pub(crate) fn published(&self, detector: &str, name: &str) -> Option<PathBuf> {
+    pub fn published(&self, detector: &str, name: &str) -> Option<PathBuf> {
         Some(self.root.join("results").join(detector).join(name)).filter(|path| path.is_file())
     }
 
     /// The file of that name (`folder/file.csv`).
-    pub(crate) fn read(&self, name: &str) -> Result<NabFile> {
+    ///
+    /// # Errors
+    /// Where a file is missing or is not what NAB's files are.
+    pub fn read(&self, name: &str) -> Result<NabFile> {
         let path = self.root.join("data").join(name);
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let (datapoints, rows) = parse(&bytes).with_context(|| format!("in {}", path.display()))?;
@@ -100,7 +113,10 @@ impl Nab {
     }
 
     /// The labels of all files that have an entry.
-    pub(crate) fn labels(&self) -> Result<BTreeMap<String, Labels>> {
+    ///
+    /// # Errors
+    /// Where a file is missing or is not what NAB's files are.
+    pub fn labels(&self) -> Result<BTreeMap<String, Labels>> {
         let read = |name: &str| {
             let path = self.root.join("labels").join(name);
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -114,13 +130,16 @@ impl NabFile {
     ///
     /// Rows that are regularly further apart than five minutes are joined by straight lines, so that a file of hourly
     /// values has days of the right length. A longer pause stays a gap.
-    pub(crate) fn series(&self) -> Result<(Series, Cleaning)> {
+    ///
+    /// # Errors
+    /// Where a file is missing or is not what NAB's files are.
+    pub fn series(&self) -> Result<(Series, Cleaning)> {
         let filled = self.slots().into_iter().flat_map(|row| row.datapoints);
         Series::from_datapoints(filled).with_context(|| format!("in {}", self.name))
     }
 
     /// The slots of each row, in the file's order: its own, and those on the straight line from the row before.
-    pub(crate) fn slots(&self) -> Vec<Row> {
+    pub fn slots(&self) -> Vec<Row> {
         let step = |pair: &[Datapoint]| pair[1].time - pair[0].time;
         let mut steps: Vec<i64> = self.datapoints.windows(2).map(step).collect();
         steps.sort_unstable();
@@ -149,22 +168,22 @@ impl NabFile {
     }
 
     /// Whether it is the CPU of an EC2 instance.
-    pub(crate) fn is_ec2_cpu(&self) -> bool {
+    pub fn is_ec2_cpu(&self) -> bool {
         download::is_ec2_cpu(&self.name)
     }
 
     /// Whether it belongs to the files that choices are made on: all that are not AWS's.
-    pub(crate) fn is_development(&self) -> bool {
+    pub fn is_development(&self) -> bool {
         !self.name.starts_with("realAWSCloudwatch/")
     }
 
     /// How many of its first rows NAB leaves free of anomalies.
-    pub(crate) fn probation(&self) -> usize {
+    pub fn probation(&self) -> usize {
         (PROBATION * self.rows.min(PROBATION_OF) as f64) as usize
     }
 
     /// The file's name alone: `ec2_cpu_utilization_5f5533`.
-    pub(crate) fn stem(&self) -> &str {
+    pub fn stem(&self) -> &str {
         let file = self.name.rsplit('/').next().unwrap_or(&self.name);
         file.strip_suffix(".csv").unwrap_or(file)
     }
@@ -179,8 +198,12 @@ fn cache_dir() -> Result<PathBuf> {
         .join("deepguard/nab"))
 }
 
-/// Rows `timestamp,value` after a header. An empty value is a missing datapoint, as is `NaN`.
-fn parse(bytes: &[u8]) -> Result<(Vec<Datapoint>, usize)> {
+/// Datapoints and number of rows of a file: rows `timestamp,value` after a header. An empty value is a missing datapoint, as is
+/// `NaN`.
+///
+/// # Errors
+/// The line that is none.
+pub fn parse(bytes: &[u8]) -> Result<(Vec<Datapoint>, usize)> {
     let text = std::str::from_utf8(bytes).context("not a text file")?;
     let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     let header = lines.next().map(|(_, line)| line.trim()).unwrap_or_default();

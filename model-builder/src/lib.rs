@@ -1,0 +1,281 @@
+//! The command line of DeepGuard: train a model, look at it, publish it, and see what it does.
+//!
+//! It is a library so that benchmarks reach [`train`] and [`nab`]; its one entry is [`run`].
+
+mod cost;
+mod evaluate;
+mod explain;
+mod files;
+mod inspect;
+pub mod nab;
+mod picture;
+mod publish;
+mod replay;
+mod simulate;
+pub mod train;
+mod workload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use deepguard::model::Shape;
+use deepguard::{Artifact, Detector};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use nab::Nab;
+
+/// Trains, evaluates, inspects and publishes the models that DeepGuard scores EC2 CPU with.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a model on NAB and on generated machines, and write its artifact.
+    Train(TrainArgs),
+    /// Measure how well a model's kind detects: on NAB and on injected faults, beside other detectors.
+    ///
+    /// Trains networks like the artifact's on one half of NAB's files and scores the other half, several times. Writes a report
+    /// with tables and pictures, and the scores in NAB's own format.
+    Evaluate {
+        #[command(flatten)]
+        model: ModelArgs,
+        #[command(flatten)]
+        nab: NabArgs,
+        /// How many times networks are trained, each time with another seed.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+        seeds: u64,
+        /// Halves of NAB: a file is scored by a network that was trained on the other one.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(2..=2))]
+        folds: u64,
+        /// A look in two minutes: the artifact itself, without training, on fewer faults.
+        #[arg(long)]
+        quick: bool,
+        /// The folder to write into.
+        #[arg(long, value_name = "DIR", default_value = "evaluation")]
+        out: PathBuf,
+        /// A file to write the model card to, in Markdown.
+        #[arg(long, value_name = "FILE")]
+        card: Option<PathBuf>,
+    },
+    /// Show what an artifact holds.
+    Inspect {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Print the card as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check an artifact and put it into S3, then move the pointer `current` to it.
+    Publish {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Where to: `s3://bucket/prefix`.
+        #[arg(long, value_name = "URI")]
+        to: publish::Destination,
+    },
+    /// Write a fleet's CPU history as CSV files that end now: NAB's EC2 files, or a generated fleet.
+    Replay {
+        #[command(flatten)]
+        nab: NabArgs,
+        /// Generate a fleet, even if NAB is here or named.
+        #[arg(long)]
+        generated: bool,
+        /// Seed of the generated fleet.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// The time that becomes the end of every history.
+        #[arg(long, value_name = "RFC 3339")]
+        now: Timestamp,
+        /// The folder to write to.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Work out the monthly AWS bill of a deployment, item by item, before it is deployed.
+    Cost(cost::Args),
+    /// Draw instances from their history: CPU, what was expected, and the score.
+    Explain {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// A folder of `<instance>.csv` files with `time,value` rows.
+        #[arg(long, value_name = "DIR")]
+        history: PathBuf,
+        /// Draw this instance alone; may be given several times.
+        #[arg(long = "instance", value_name = "ID")]
+        instances: Vec<String>,
+        /// Published metrics to draw beside: rows `instance,time,metric,value`.
+        #[arg(long, value_name = "CSV")]
+        published: Option<PathBuf>,
+        /// Hours to draw, counted back from the end.
+        #[arg(long, default_value_t = 48)]
+        hours: u32,
+        /// The picture to write.
+        #[arg(long, value_name = "PNG")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct NabArgs {
+    /// The folder that holds NAB's `data` and `labels`; else `../shared/nab`, else a download.
+    #[arg(long = "nab", env = "NAB_DIR", value_name = "DIR", id = "nab")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ModelArgs {
+    /// The artifact.
+    #[arg(long, value_name = "FILE", default_value = "models/default.safetensors")]
+    artifact: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct TrainArgs {
+    #[command(flatten)]
+    nab: NabArgs,
+    /// The artifact to write.
+    #[arg(long, value_name = "FILE", default_value = "model.safetensors")]
+    out: PathBuf,
+    /// The date to write into the artifact; today unless given.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<Date>,
+    /// Seed of the first weights, the order of the windows and the noise.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Generated machines to train on beside NAB.
+    #[arg(long, default_value_t = train::GENERATED)]
+    generated: u64,
+    /// Passes over the windows.
+    #[arg(long, default_value_t = train::EPOCHS)]
+    epochs: usize,
+    /// Windows in a batch.
+    #[arg(long, default_value_t = train::BATCH)]
+    batch: usize,
+    /// Highest learning rate of the cycle.
+    #[arg(long, default_value_t = train::LEARNING_RATE)]
+    learning_rate: f32,
+    /// Ratio of a residual to the usual one that makes a score of 1.0.
+    #[arg(long, default_value_t = train::THRESHOLD)]
+    threshold: f64,
+    /// Datapoints in a window.
+    #[arg(long, default_value_t = Shape::DEFAULT.window)]
+    window: usize,
+    /// Width of the LSTMs.
+    #[arg(long, default_value_t = Shape::DEFAULT.hidden)]
+    hidden: usize,
+    /// Width of the bottleneck.
+    #[arg(long, default_value_t = Shape::DEFAULT.bottleneck)]
+    bottleneck: usize,
+}
+
+/// Does what the command line of this process says.
+///
+/// # Errors
+/// What went wrong, to be shown to whoever typed it.
+pub fn run() -> Result<()> {
+    match Cli::parse().command {
+        Command::Train(args) => train(args),
+        Command::Evaluate { model, nab, seeds, folds: _, quick, out, card } => {
+            let artifact = model.load()?;
+            let plan = evaluate::Plan {
+                seeds: if quick { 0 } else { seeds },
+                generated: artifact.card().training.generated as u64,
+                epochs: artifact.card().training.epochs,
+            };
+            evaluate::evaluate(artifact, &nab.locate()?, &plan, &out, card.as_deref(), stopped()?.as_ref())
+        }
+        Command::Cost(args) => cost::cost(&args),
+        Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),
+        Command::Publish { model, to } => publish::publish(&model.read()?, &to),
+        Command::Replay { nab, generated, seed, now, out } => {
+            replay::replay(nab.for_replay(generated)?.as_ref(), seed, now, &out)
+        }
+        Command::Explain { model, history, instances, published, hours, out } => {
+            let histories = explain::read_history(&history, &instances)?;
+            explain::explain(&model.detector()?, &histories, published.as_deref(), hours, &out)
+        }
+    }
+}
+
+impl NabArgs {
+    fn locate(&self) -> Result<Nab> {
+        Nab::locate(self.dir.as_deref())
+    }
+
+    /// NAB, or `None` where a generated fleet was asked for or NAB cannot be had. A folder that was
+    /// named and is no NAB is an error all the same.
+    fn for_replay(&self, generated: bool) -> Result<Option<Nab>> {
+        if generated {
+            return Ok(None);
+        }
+        match self.locate() {
+            Err(error) if self.dir.is_none() => {
+                eprintln!("NAB cannot be had, the fleet is generated instead: {error:#}");
+                Ok(None)
+            }
+            located => located.map(Some),
+        }
+    }
+}
+
+impl ModelArgs {
+    fn read(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.artifact).with_context(|| format!("cannot read {}", self.artifact.display()))
+    }
+
+    fn load(&self) -> Result<Artifact> {
+        Artifact::from_bytes(&self.read()?).with_context(|| format!("in {}", self.artifact.display()))
+    }
+
+    fn detector(&self) -> Result<Detector> {
+        Ok(Detector::new(self.load()?, deepguard::model::device()))
+    }
+}
+
+/// Becomes true when Ctrl-C is pressed.
+fn stopped() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+fn train(args: TrainArgs) -> Result<()> {
+    let mut sources = args.nab.locate()?.all()?.iter().map(train::Source::of).collect::<Result<Vec<_>>>()?;
+    sources.extend(train::Source::generated(args.generated)?);
+    let options = train::Options {
+        seed: args.seed,
+        epochs: args.epochs,
+        batch: args.batch,
+        learning_rate: args.learning_rate,
+        threshold: args.threshold,
+        shape: Shape { window: args.window, hidden: args.hidden, bottleneck: args.bottleneck },
+        date: args.date.unwrap_or_else(|| Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).to_string(),
+    };
+    let stop = stopped()?;
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{elapsed_precise} {wide_bar} {pos}/{len} batches, {msg}, {eta} left",
+    )?);
+    let artifact = train::train(&sources, &options, &stop, |progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+        bar.set_message(format!("loss {:.4}", progress.loss));
+    })?;
+    bar.finish_and_clear();
+    files::write_whole(&args.out, &artifact.to_bytes()?)?;
+    println!(
+        "{}: {} ({} windows, loss {:.4})",
+        args.out.display(),
+        artifact.version(),
+        artifact.card().training.windows,
+        artifact.card().training.loss
+    );
+    Ok(())
+}
