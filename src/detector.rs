@@ -1,12 +1,14 @@
 //! The pipeline: history to baseline, and new datapoints to scores.
 
+use std::num::NonZeroUsize;
+
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::{Baseline, Phase, calibrated_at};
 use crate::memory::Memory;
-use crate::model::Autoencoder;
 use crate::model::artifact::Artifact;
+use crate::model::kernel::Kernel;
 use crate::residual::{CHANNELS, Channel, Errors, Explanation, Residual};
 use crate::score::{Rule, Score};
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
@@ -25,8 +27,7 @@ const REBUILD: i64 = 16;
 pub struct Detector {
     artifact: Artifact,
     /// `None`: the daily profile stands in for its reconstruction.
-    network: Option<Autoencoder>,
-    device: Device,
+    kernel: Option<Kernel>,
 }
 
 /// What is known of one instance: its baseline of the day, and what is remembered.
@@ -93,15 +94,21 @@ struct Look {
 }
 
 impl Detector {
-    /// A detector that scores on `device` with the network and the threshold of `artifact`.
-    pub fn new(artifact: Artifact, device: Device) -> Self {
-        let network = Some(artifact.network(&device));
-        Self { artifact, network, device }
+    /// A detector that scores with the network of `artifact`, which is loaded on `device`, and with its threshold.
+    pub fn new(artifact: Artifact, device: &Device) -> Self {
+        let kernel = Some(Kernel::new(&artifact.network(device)));
+        Self { artifact, kernel }
     }
 
     /// The same detector without its network: all else the same, it shows what the network adds.
-    pub fn without_network(artifact: Artifact, device: Device) -> Self {
-        Self { artifact, network: None, device }
+    pub fn without_network(artifact: Artifact) -> Self {
+        Self { artifact, kernel: None }
+    }
+
+    /// The same detector, with so many threads where there is enough to do for them.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { kernel: self.kernel.map(|kernel| kernel.with_threads(threads)), ..self }
     }
 
     /// The artifact it scores with.
@@ -233,8 +240,8 @@ impl Detector {
             slots.iter().for_each(|&slot| windows.push(series, expectation, slot, RESOLUTIONS[resolution]));
         }
         windows.hide_newest();
-        let reconstructed = match &self.network {
-            Some(network) => network.reconstruct(&windows, time, &self.device),
+        let reconstructed = match &self.kernel {
+            Some(kernel) => kernel.reconstruct(&windows),
             None => windows.profile_newest_first(),
         };
         let mut looks = vec![[Look::default(); RESOLUTIONS.len()]; slots.len()];
@@ -280,7 +287,7 @@ mod tests {
 
     #[test]
     fn without_its_network_it_expects_what_is_usual_at_the_hour() {
-        let detector = Detector::without_network(artifact(), crate::model::device());
+        let detector = Detector::without_network(artifact());
         let series = series(5);
         let mut watch = Watch::default();
         let scored = detector.follow(&series, &mut watch, series.end());

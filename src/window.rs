@@ -89,6 +89,21 @@ impl Windows {
         values.zip(visible).map(|(values, visible)| [values, visible])
     }
 
+    /// What the encoder reads of a slot, counted over all windows: the value where it is visible, 1 where it is hidden, and the
+    /// context.
+    #[inline(always)]
+    pub(crate) fn input(&self, slot: usize) -> [f32; 2 + CONTEXT] {
+        let visible = self.visible[slot];
+        let [a, b, c, d, e] = self.context_at(slot);
+        [self.values[slot] * visible, 1.0 - visible, a, b, c, d, e]
+    }
+
+    /// The context of a slot, counted over all windows.
+    #[inline(always)]
+    pub(crate) fn context_at(&self, slot: usize) -> [f32; CONTEXT] {
+        std::array::from_fn(|feature| self.context[slot * CONTEXT + feature])
+    }
+
     /// How many of the slots before the newest are visible in window `index`, as a fraction.
     pub fn visible_fraction(&self, index: usize) -> f64 {
         let window = &self.visible[index * self.time..(index + 1) * self.time - 1];

@@ -1,4 +1,4 @@
-//! Both backends, the same scores. Runs where both are compiled in: `--features ndarray`.
+//! Both backends, the same scores: those of the kernel, whichever the network was loaded on. Runs where both are compiled in: `--features ndarray`.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 #![cfg(all(feature = "flex", feature = "ndarray"))]
 
@@ -6,8 +6,11 @@ mod common;
 
 use burn::tensor::Device;
 use common::{artifact, followed, noise};
-use deepguard::series::{DAY, PERIOD};
-use deepguard::{Datapoint, Detector};
+use deepguard::baseline::Baseline;
+use deepguard::model::kernel::Kernel;
+use deepguard::series::{DAY, PERIOD, RESOLUTIONS};
+use deepguard::window::Windows;
+use deepguard::{Datapoint, Detector, Series};
 
 /// Six days with a daily cycle, a job every six hours, gaps, and a step in the last hour.
 fn machine(kind: i64) -> Vec<Datapoint> {
@@ -29,18 +32,36 @@ fn ndarray() -> Device {
 }
 
 #[test]
-fn flex_and_ndarray_agree() {
+fn loaded_on_flex_and_on_ndarray_it_scores_the_same() {
     for kind in 0..3 {
         let machine = machine(kind);
         let [flex, ndarray] =
-            [Device::flex(), ndarray()].map(|device| followed(&Detector::new(artifact(), device), &machine));
+            [Device::flex(), ndarray()].map(|device| followed(&Detector::new(artifact(), &device), &machine));
         assert!(flex.len() > 3 * DAY);
-        assert_eq!(flex.len(), ndarray.len());
         assert!(flex.iter().any(|scored| scored.score.is_anomalous()));
-        for (a, b) in flex.iter().zip(&ndarray) {
-            let (Some(x), Some(y)) = (a.reconstruction, b.reconstruction) else { panic!("not reconstructed") };
-            assert!((x - y).abs() < 1e-4, "reconstruction {x} against {y} at {}", a.time);
-            assert!((a.score.value() - b.score.value()).abs() < 1e-4, "score {:?} against {:?}", a.score, b.score);
+        assert_eq!(flex, ndarray);
+    }
+}
+
+#[test]
+fn both_reconstruct_as_the_kernel_does() {
+    for kind in 0..3 {
+        let series = Series::from_datapoints(machine(kind)).expect("usable").0;
+        let baseline = Baseline::learn(&series, series.end()).expect("enough");
+        let mut windows = Windows::new(32, 300);
+        for slot in series.len() - 150..series.len() {
+            let of = |resolution: usize| (&baseline.expectations[resolution], slot, RESOLUTIONS[resolution]);
+            [of(0), of(1)].into_iter().for_each(|(expected, slot, over)| windows.push(&series, expected, slot, over));
+        }
+        windows.hide_newest();
+        for device in [Device::flex(), ndarray()] {
+            let network = artifact().network(&device);
+            let kernel = Kernel::new(&network).reconstruct(&windows);
+            let network = network.reconstruct(&windows, 32, &device);
+            assert_eq!(kernel.len(), network.len());
+            for (kernel, network) in kernel.iter().zip(&network) {
+                assert!((kernel - network).abs() < 1e-5, "{device:?}: {kernel} against {network}");
+            }
         }
     }
 }

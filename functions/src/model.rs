@@ -165,7 +165,7 @@ impl<O: Objects> Models<O> {
 
 fn load(bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
     match Artifact::from_bytes(bytes) {
-        Ok(artifact) => Ok(Rc::new(Detector::new(artifact, device()))),
+        Ok(artifact) => Ok(Rc::new(Detector::new(artifact, &device()))),
         Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
     }
 }

@@ -27,7 +27,7 @@ const MAGIC: usize = 8;
 const DIGEST: usize = 32;
 
 fn detector() -> Detector {
-    Detector::new(Artifact::from_bytes(MODEL).unwrap(), deepguard::model::device())
+    Detector::new(Artifact::from_bytes(MODEL).unwrap(), &deepguard::model::device())
 }
 
 /// Three days of a machine, and its next datapoints.

@@ -15,6 +15,7 @@ mod simulate;
 pub mod train;
 mod workload;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -235,7 +236,7 @@ impl ModelArgs {
     }
 
     fn detector(&self) -> Result<Detector> {
-        Ok(Detector::new(self.load()?, deepguard::model::device()))
+        Ok(Detector::new(self.load()?, &deepguard::model::device()))
     }
 }
 
@@ -258,6 +259,7 @@ fn train(args: TrainArgs) -> Result<()> {
         threshold: args.threshold,
         shape: Shape { window: args.window, hidden: args.hidden, bottleneck: args.bottleneck },
         date: args.date.unwrap_or_else(|| Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).to_string(),
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     let stop = stopped()?;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(

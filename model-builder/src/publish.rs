@@ -100,7 +100,7 @@ async fn put(client: &Client, file: &[u8], version: &str, checksum: &str, to: &D
 fn check_scores(artifact: Artifact) -> Result<()> {
     let machine = &crate::simulate::fleet(0, 0)[0];
     let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied())?;
-    let detector = Detector::new(artifact, deepguard::model::device());
+    let detector = Detector::new(artifact, &deepguard::model::device());
     let scored = detector.follow(&series, &mut Default::default(), series.end());
     ensure!(!scored.is_empty(), "the artifact scores nothing");
     let usable = |scored: &deepguard::Scored| {

@@ -90,7 +90,7 @@ mod tests {
     fn the_fault_is_found_and_the_others_are_left_alone() {
         let artifact = include_bytes!("../../models/default.safetensors");
         let artifact = deepguard::Artifact::from_bytes(artifact).unwrap();
-        let detector = deepguard::Detector::new(artifact, deepguard::model::device());
+        let detector = deepguard::Detector::new(artifact, &deepguard::model::device());
         let now = 1_700_006_400;
         for machine in fleet(7, now) {
             let (series, _) = deepguard::Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();

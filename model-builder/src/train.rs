@@ -1,7 +1,10 @@
 //! Training: NAB's files to an artifact. The same files and options give the same bytes.
 
+mod recurrence;
+
 use std::collections::BTreeMap;
 use std::f32::consts::PI;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -65,6 +68,8 @@ pub struct Options {
     pub shape: Shape,
     /// The date to write into the artifact, `YYYY-MM-DD`.
     pub date: String,
+    /// Threads to train with. Their number changes no bit of the result.
+    pub threads: NonZeroUsize,
 }
 
 /// Where training stands.
@@ -159,7 +164,7 @@ pub fn train(
                 bail!("interrupted after {done} of {total} batches: the artifact that was there is unchanged");
             }
             let batch = windows.select(indices);
-            let loss = loss(&network, &batch, &mut random, &device)?;
+            let loss = loss(&network, &batch, &mut random, options.threads, &device)?;
             let value = f64::from(loss.clone().inner().try_into_scalar::<f32>()?);
             ensure!(value.is_finite(), "the loss is {value} after {done} batches: lower the learning rate");
             let gradients = GradientsParams::from_grads(loss.backward(), &network);
@@ -206,7 +211,7 @@ fn measured(
     // Anything borrowed does for this first look: it is what the look is for.
     let nothing = [f64::MIN_POSITIVE; CHANNELS];
     let first = Artifact::new(options.shape, weights.clone(), options.threshold, nothing, training.clone())?;
-    let detector = Detector::new(first, deepguard::model::device());
+    let detector = Detector::new(first, &deepguard::model::device());
     let (mut errors, mut usual) = (Vec::new(), [const { Vec::new() }; CHANNELS]);
     for Source { series, .. } in sources {
         let mut watch = Watch::default();
@@ -274,7 +279,13 @@ fn initial(shape: Shape, device: &Device, random: &mut ChaCha8Rng) -> Autoencode
 
 /// `|u - mu| / scale + ln scale`, mean over the window plus mean over its newest datapoints; the
 /// worst windows of the batch are left out.
-fn loss(network: &Autoencoder, clean: &Windows, random: &mut ChaCha8Rng, device: &Device) -> Result<Tensor<1>> {
+fn loss(
+    network: &Autoencoder,
+    clean: &Windows,
+    random: &mut ChaCha8Rng,
+    threads: NonZeroUsize,
+    device: &Device,
+) -> Result<Tensor<1>> {
     let time = clean.time();
     let seen = disguised(clean, random);
     // The decoder gives the newest first.
@@ -283,7 +294,8 @@ fn loss(network: &Autoencoder, clean: &Windows, random: &mut ChaCha8Rng, device:
         Tensor::<2>::from_data(TensorData::new(numbers, [clean.len(), time]), device)
     };
     let (target, measured) = (reversed(clean.values()), reversed(clean.visible()));
-    let said = network.forward(&Batch::new(&seen, device), time);
+    let states = |input, weight, bias, recurrent| recurrence::states(input, weight, bias, recurrent, threads);
+    let said = network.forward_by(&Batch::new(&seen, device), time, states);
     let each = ((target - said.value).abs() * said.log_scale.clone().neg().exp() + said.log_scale) * measured.clone();
     let mean = |from: &Tensor<2>, measured: &Tensor<2>| {
         (from.clone().sum_dim(1) / measured.clone().sum_dim(1).clamp_min(1.0)).squeeze_dim::<1>(1)
@@ -351,7 +363,7 @@ mod tests {
 
     fn options(seed: u64, epochs: usize) -> Options {
         let shape = Shape { window: 8, hidden: 4, bottleneck: 2 };
-        Options { seed, epochs, batch: 64, learning_rate: 1e-2, threshold: 1.05, shape, date: "2026-01-31".into() }
+        Options { seed, epochs, batch: 64, learning_rate: 1e-2, threshold: 1.05, shape, date: "2026-01-31".into(), threads: NonZeroUsize::MIN }
     }
 
     fn trained(seed: u64, epochs: usize) -> Artifact {
@@ -380,7 +392,7 @@ mod tests {
     #[test]
     fn what_is_lent_is_what_most_days_stay_under() {
         let artifact = trained(1, 2);
-        let detector = Detector::new(artifact.clone(), deepguard::model::device());
+        let detector = Detector::new(artifact.clone(), &deepguard::model::device());
         let mut usual = [const { Vec::new() }; CHANNELS];
         for source in sources(4) {
             let mut watch = Watch::default();

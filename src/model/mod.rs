@@ -6,7 +6,8 @@
 //! from its own habits.
 
 pub mod artifact;
-mod lstm;
+pub mod kernel;
+pub mod lstm;
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -161,6 +162,12 @@ impl Autoencoder {
         }
     }
 
+    /// The sizes of the network, but for the window's, which its parameters do not depend on.
+    pub(crate) fn widths(&self) -> [usize; 2] {
+        let [hidden, bottleneck] = self.bottleneck.weight.dims();
+        [hidden, bottleneck]
+    }
+
     /// The parameters, in the order of [`Shape::layers`].
     pub fn weights(&self) -> [Weights; LAYERS] {
         let [encoder_input, encoder_recurrent] = self.encoder.layers();
@@ -175,14 +182,25 @@ impl Autoencoder {
 
     /// Reconstructs the newest `datapoints` of each window.
     pub fn forward(&self, batch: &Batch, datapoints: usize) -> Reconstruction {
+        self.forward_by(batch, datapoints, lstm::states)
+    }
+
+    /// The same, where `states` makes the states of an LSTM of its input, weight, bias and recurrent weight, as [`lstm::states`]
+    /// does.
+    pub fn forward_by(
+        &self,
+        batch: &Batch,
+        datapoints: usize,
+        states: impl Fn(Tensor<3>, Tensor<2>, Tensor<1>, Tensor<2>) -> Tensor<3>,
+    ) -> Reconstruction {
         let [size, time, _] = batch.input.dims();
-        let newest = self.encoder.last(batch.input.clone());
+        let newest = self.encoder.states(batch.input.clone(), &states).narrow(1, time - 1, 1).squeeze_dim::<2>(1);
         let code = self.bottleneck.forward(newest).tanh();
         let [_, width] = code.dims();
 
         let context = batch.context.clone().narrow(1, time - datapoints, datapoints).flip([1]);
         let code = code.unsqueeze_dim::<3>(1).expand([size, datapoints, width]);
-        let decoded = self.decoder.all(Tensor::cat(vec![code, context.clone()], 2));
+        let decoded = self.decoder.states(Tensor::cat(vec![code, context.clone()], 2), &states);
         let said = self.output.forward(decoded);
         let column = |tensor: &Tensor<3>, index: usize| tensor.clone().narrow(2, index, 1).squeeze_dim::<2>(2);
 

@@ -11,7 +11,7 @@ pub(crate) fn artifact() -> Artifact {
 }
 
 pub(crate) fn detector() -> Detector {
-    Detector::new(artifact(), deepguard::model::device())
+    Detector::new(artifact(), &deepguard::model::device())
 }
 
 /// A machine with a daily cycle between 10 % and 50 %, a little noise, and `altered` on top.

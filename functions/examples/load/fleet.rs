@@ -47,7 +47,7 @@ impl Prepared {
     pub(crate) fn new(fleet: &Generated, distinct: usize, at: i64) -> Result<Self> {
         let artifact = Artifact::from_bytes(MODEL).context("the model that is compiled in")?;
         let model = artifact.checksum().to_string();
-        let context = Detector::new(artifact.clone(), device()).context();
+        let context = Detector::new(artifact.clone(), &device()).context();
         let day = calibrated_at(at);
         debug_assert!(at < day + DAY_SECONDS);
         let from = rebuild_from(at) - HISTORY as i64 * PERIOD;
@@ -61,7 +61,7 @@ impl Prepared {
         };
         // A detector is for one thread.
         let begin_some = |numbers: Vec<usize>| -> Result<Vec<_>> {
-            let detector = Detector::new(artifact.clone(), device());
+            let detector = Detector::new(artifact.clone(), &device());
             numbers.into_iter().map(|n| begin(&detector, n)).collect()
         };
         let all: Vec<usize> = (0..distinct).collect();

@@ -36,7 +36,7 @@ fn active_hours(detector: &Detector, kind: Kind, seed: u64) -> usize {
 #[test]
 fn the_default_is_about_what_the_default_model_publishes() {
     let artifact = Artifact::from_bytes(include_bytes!("../../../models/default.safetensors")).unwrap();
-    let detector = Detector::new(artifact, deepguard::model::device());
+    let detector = Detector::new(artifact, &deepguard::model::device());
     let machines: Vec<_> = Kind::ALL.into_iter().flat_map(|kind| [(kind, 100), (kind, 101)]).collect();
     let active: usize = machines.iter().map(|&(kind, seed)| active_hours(&detector, kind, seed)).sum();
     let measured = active as f64 / (machines.len() as f64 * COUNTED_DAYS as f64 * 24.0);

@@ -23,6 +23,7 @@ mod tables;
 mod vus;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -91,7 +92,7 @@ struct Networks {
 impl Networks {
     /// The detector that has not seen the thing with this number.
     fn unseen_by(&self, number: usize) -> Detector {
-        Detector::new(self.folds[number % self.folds.len()].clone(), device())
+        Detector::new(self.folds[number % self.folds.len()].clone(), &device())
     }
 }
 
@@ -119,7 +120,7 @@ pub(crate) fn evaluate(
             ("clean parts of the development files", inject::clean_parts(&entries, ONSETS)),
         ],
     };
-    let bare = || Detector::without_network(artifact.clone(), device());
+    let bare = || Detector::without_network(artifact.clone());
 
     let labelled: Vec<usize> = (0..entries.len()).filter(|&index| entries[index].labels.is_some()).collect();
     let machines: usize = benches.iter().map(|(_, bench)| bench.machines.len()).sum();
@@ -203,6 +204,8 @@ fn train_folds(entries: &[Entry], artifact: &Artifact, plan: &Plan, stop: &Atomi
             threshold: card.threshold,
             shape: card.shape,
             date: card.training.date.clone(),
+            // Several trainings at once have all processors already.
+            threads: NonZeroUsize::MIN,
         };
         let mut told = 0;
         train::train(&sources, &options, stop, |progress| {

@@ -1,0 +1,249 @@
+//! The same network, made for the processor: what scoring runs.
+//!
+//! [`Autoencoder`] stays the one definition of the model. Its parameters are packed here once, and the reconstruction
+//! is computed without a tensor: two LSTMs whose gates stay in registers until they are a new state.
+//!
+//! # How
+//!
+//! There are two forms, and a window has the same bits in both:
+//!
+//! - [`wide`]: as many windows at once as a vector has lanes, one lane each. A weight is read once and used for all of
+//!   them. This is for many windows.
+//! - [`narrow`]: one window or two, a lane for each unit. It costs a sixth of a tile of sixteen, and is for the two
+//!   windows of one new datapoint.
+//!
+//! Every sum is taken in the order bias, inputs, state, each addition fused with its multiplication, and activations
+//! are the same few operations everywhere. So neither the batch, nor the number of threads, nor the processor changes a
+//! bit of the result. What the sum of a gate is multiplied with before it becomes an exponent of two stands in the
+//! packed weights already: see [`cell`].
+//!
+//! What cannot change the result is left out: the part of the decoder's input that is the same at every step is
+//! multiplied once, and the scale, which only training looks at, is not computed.
+//!
+//! Which instructions there are is asked when the kernel is made ([`Path::best`]). All unsafe code that this takes is
+//! in `pulp`.
+
+mod cell;
+pub mod gradient;
+mod narrow;
+mod wide;
+
+use std::num::NonZeroUsize;
+
+use pulp::{Simd, WithSimd};
+
+use super::lstm::GATES;
+use super::{Autoencoder, CONTEXT, Weights};
+use crate::window::Windows;
+
+/// Features of a slot that the encoder reads: the value, whether it is hidden, and the context.
+const INPUTS: usize = 2 + CONTEXT;
+/// Units of [`narrow`] are padded to a multiple of this: the lanes of the widest vector.
+const MOST_LANES: usize = 16;
+/// A tile of windows that is not full costs as much as a full one; up to this many are cheaper one pair at a time.
+const NARROW: usize = 6;
+/// With fewer windows for each of them, threads take longer to start than to work.
+const MIN_WINDOWS: usize = 64;
+
+/// A kind of processor, by the instructions that the kernel uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// x86-64 with AVX-512: 16 lanes.
+    Avx512,
+    /// x86-64 with AVX2 and FMA: 8 lanes.
+    Avx2,
+    /// arm64: 4 lanes.
+    Neon,
+    /// Any other: one lane, and a fused multiplication that may be a function.
+    Portable,
+}
+
+impl Path {
+    /// All of them, fastest first.
+    pub const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable];
+
+    /// Those that this processor can go.
+    pub fn here() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|path| path.is_here())
+    }
+
+    /// The fastest that this processor can go.
+    pub fn best() -> Self {
+        Self::here().next().unwrap_or(Self::Portable)
+    }
+
+    fn is_here(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => pulp::x86::V4::try_new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => pulp::x86::V3::try_new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => pulp::aarch64::Neon::try_new().is_some(),
+            Self::Portable => true,
+            #[allow(unreachable_patterns, reason = "on other processors there are more of them")]
+            _ => false,
+        }
+    }
+
+    /// Runs what is compiled for each of them. On a processor that cannot go this one, the portable one is taken.
+    fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V4::try_new().filter(|_| self == Self::Avx512) {
+            return Simd::vectorize(simd, op);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V3::try_new().filter(|_| self == Self::Avx2) {
+            return Simd::vectorize(simd, op);
+        }
+        #[cfg(target_arch = "aarch64")]
+        if let Some(simd) = pulp::aarch64::Neon::try_new().filter(|_| self == Self::Neon) {
+            return Simd::vectorize(simd, op);
+        }
+        Simd::vectorize(pulp::Scalar::new(), op)
+    }
+}
+
+/// An [`Autoencoder`], packed to score.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    encoder: Layer,
+    /// Bias and weights of the bottleneck, `[1 + hidden][bottleneck]`.
+    code: Vec<f32>,
+    decoder: Layer,
+    /// Bias and weights of value and gate, `[1 + hidden]`.
+    output: Vec<[f32; 2]>,
+    bottleneck: usize,
+    path: Path,
+    threads: NonZeroUsize,
+}
+
+/// Bias, input weights and recurrent weights of one LSTM: rows `[1 + inputs + hidden]`, once for each form.
+#[derive(Debug, Clone)]
+struct Layer {
+    hidden: usize,
+    /// For [`wide`]: rows of units, the four gates of a unit side by side.
+    units: Vec<[f32; GATES]>,
+    /// For [`narrow`]: rows of gates, the units of a gate side by side and padded with zeros.
+    gates: Vec<f32>,
+    /// Length of a gate in `gates`.
+    padded: usize,
+}
+
+impl Layer {
+    fn new(input: &Weights, recurrent: &Weights, hidden: usize) -> Self {
+        let rows = [input.bias.as_deref().unwrap_or_default(), &input.weight, &recurrent.weight].concat();
+        let padded = hidden.next_multiple_of(MOST_LANES);
+        let (mut units, mut gates) = (Vec::new(), Vec::new());
+        for row in rows.chunks_exact(GATES * hidden) {
+            let weight = |gate: usize, unit: usize| row[gate * hidden + unit] * cell::EXPONENTS[gate];
+            units.extend((0..hidden).map(|unit| std::array::from_fn(|gate| weight(gate, unit))));
+            for gate in 0..GATES {
+                gates.extend((0..padded).map(|unit| if unit < hidden { weight(gate, unit) } else { 0.0 }));
+            }
+        }
+        Self { hidden, units, gates, padded }
+    }
+
+    /// The rows from `row` on in the form for [`wide`], and their length.
+    #[inline(always)]
+    fn from_row(&self, row: usize) -> (&[[f32; GATES]], usize) {
+        (&self.units[row * self.hidden..], self.hidden)
+    }
+}
+
+impl Kernel {
+    /// Packs the parameters of `network`, for the fastest path of this processor and one thread.
+    pub fn new(network: &Autoencoder) -> Self {
+        let [encoder, encoder_recurrent, bottleneck, decoder, decoder_recurrent, output] = network.weights();
+        let [hidden, width] = network.widths();
+        let rows = |weights: &Weights| [weights.bias.as_deref().unwrap_or_default(), &weights.weight].concat();
+        let output = rows(&output);
+        Self {
+            encoder: Layer::new(&encoder, &encoder_recurrent, hidden),
+            code: rows(&bottleneck).iter().map(|weight| weight * cell::TANH).collect(),
+            decoder: Layer::new(&decoder, &decoder_recurrent, hidden),
+            // Between the two stands the scale.
+            output: output.chunks_exact(super::OUTPUTS).map(|row| [row[0], row[2] * cell::SIGMOID]).collect(),
+            bottleneck: width,
+            path: Path::best(),
+            threads: NonZeroUsize::MIN,
+        }
+    }
+
+    /// The same, by another path. On a processor that cannot go it, the portable one is taken.
+    #[must_use]
+    pub fn by(self, path: Path) -> Self {
+        Self { path, ..self }
+    }
+
+    /// The same, with so many threads where there are enough windows for them.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// The scaled reconstruction of each window, newest datapoint first: `[batch, time]`, row-major.
+    ///
+    /// As [`Autoencoder::reconstruct`] of the whole window, to about a millionth.
+    pub fn reconstruct(&self, windows: &Windows) -> Vec<f32> {
+        let mut said = vec![0.0; windows.len() * windows.time()];
+        let threads = self.threads.get().min(windows.len() / MIN_WINDOWS).max(1);
+        // Whole tiles for all but the last.
+        let share = windows.len().div_ceil(threads).next_multiple_of(MOST_LANES).max(1);
+        std::thread::scope(|scope| {
+            let mut parts = said.chunks_mut(share * windows.time()).enumerate();
+            let own = parts.next();
+            for (index, part) in parts {
+                scope.spawn(move || self.part(windows, index * share, part));
+            }
+            if let Some((_, part)) = own {
+                self.part(windows, 0, part);
+            }
+        });
+        said
+    }
+
+    /// Reconstructs the windows from `first` on into `said`, on this thread.
+    fn part(&self, windows: &Windows, first: usize, said: &mut [f32]) {
+        self.path.run(Part { kernel: self, windows, first, said });
+    }
+}
+
+/// Some windows of a batch, and where their reconstruction goes.
+struct Part<'a> {
+    kernel: &'a Kernel,
+    windows: &'a Windows,
+    first: usize,
+    said: &'a mut [f32],
+}
+
+impl WithSimd for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { kernel, windows, first, said } = self;
+        let time = windows.time();
+        let count = said.len() / time;
+        let tail = count % S::F32_LANES;
+        // Whole tiles, and the rest with them if it is worth one.
+        let tiled = if tail > NARROW { count } else { count - tail };
+        let (in_tiles, rest) = said.split_at_mut(tiled * time);
+        if !in_tiles.is_empty() {
+            wide::reconstruct(simd, kernel, windows, first, in_tiles);
+        }
+        let (pairs, single) = rest.split_at_mut(tail_pairs(rest.len(), time));
+        if !pairs.is_empty() {
+            narrow::reconstruct::<S, 2>(simd, kernel, windows, first + tiled, pairs);
+        }
+        if !single.is_empty() {
+            narrow::reconstruct::<S, 1>(simd, kernel, windows, first + count - 1, single);
+        }
+    }
+}
+
+/// The length of the pairs of windows in so many numbers.
+fn tail_pairs(numbers: usize, time: usize) -> usize {
+    numbers - numbers % (2 * time)
+}
