@@ -7,6 +7,8 @@ ARCH ?= x86_64
 PARAMETERS ?=
 # Options of `model-builder replay` for `make run`, such as --generated
 REPLAY ?=
+# Options of the example `peers` for `make bench-peers`, such as --quick
+BENCH ?=
 # For how long `make fuzz` tries each kind of input
 FUZZ_SECONDS ?= 600
 
@@ -24,7 +26,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate load faults fuzz lint fmt clippy doc backend template repository deploy clean
+.PHONY: help run test build build-host model evaluate load bench-peers faults fuzz lint fmt clippy doc backend template repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +62,11 @@ evaluate: build-host ## How well does a model like the default one detect? A rep
 load: build ## How large may the fleet be? A table and a picture in docs/
 	cargo build $(FEATURES) -p functions --example load
 	$(CARGO_TARGET_DIR)/debug/examples/load --bootstrap build/bootstrap/bootstrap --out docs
+
+bench-peers: ## How fast beside PyTorch and ONNX Runtime? Tables and pictures in docs/
+	cargo build $(FEATURES) -p model-builder --example peers
+	@peers="$$($(PYTHON) tests/local_aws/environment.py peers)" && \
+		$(CARGO_TARGET_DIR)/debug/examples/peers --python "$$peers/python" --out docs $(BENCH)
 
 faults: build-host ## Every fault at every stage, 200 random schedules, and 50 kills in a replay of two days
 	cargo test $(FEATURES) -p functions --test faults --test kill -- --nocapture

@@ -122,6 +122,28 @@ impl Source {
     }
 }
 
+/// What a training begins with, so that another engine can begin with the same.
+#[derive(Debug)]
+pub struct Beginning {
+    /// What it learns from.
+    pub windows: Windows,
+    /// The first weights.
+    pub weights: [Weights; LAYERS],
+    random: ChaCha8Rng,
+}
+
+/// Draws random windows of each source, at every resolution, and the first weights.
+pub fn begin(sources: &[Source], options: &Options) -> Beginning {
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let count: usize = sources.iter().map(|source| RESOLUTIONS.len() * source.windows).sum();
+    let mut windows = Windows::new(options.shape.window, count);
+    for source in sources {
+        sample(&source.series, source.windows, &mut random, &mut windows);
+    }
+    let weights = initial(options.shape, &mut random);
+    Beginning { windows, weights, random }
+}
+
 /// Trains on random windows of each source, at every resolution.
 ///
 /// # Errors
@@ -140,15 +162,10 @@ pub fn train(
     );
     let threshold = options.threshold;
     ensure!(threshold.is_finite() && threshold > 0.0, "the threshold is {threshold}, it must be greater than 0");
-    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-    let count: usize = sources.iter().map(|source| RESOLUTIONS.len() * source.windows).sum();
-    let mut windows = Windows::new(options.shape.window, count);
-    for source in sources {
-        sample(&source.series, source.windows, &mut random, &mut windows);
-    }
+    let Beginning { windows, weights, mut random } = begin(sources, options);
     ensure!(!windows.is_empty(), "no windows to train on: give more or longer files");
     let device = deepguard::model::device().autodiff();
-    let mut network = initial(options.shape, &device, &mut random);
+    let mut network = Autoencoder::new(options.shape, &weights, &device);
     let clipping = GradientClippingConfig::Norm(GRADIENT_NORM);
     let mut optimizer = AdamConfig::new().with_grad_clipping(Some(clipping)).init();
 
@@ -265,16 +282,15 @@ fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut 
     }
 }
 
-/// A network with random weights, uniform in `±1/sqrt(width)` as is usual for an LSTM.
-fn initial(shape: Shape, device: &Device, random: &mut ChaCha8Rng) -> Autoencoder {
+/// Random weights, uniform in `±1/sqrt(width)` as is usual for an LSTM.
+fn initial(shape: Shape, random: &mut ChaCha8Rng) -> [Weights; LAYERS] {
     let mut draw =
         |count: usize, bound: f32| (0..count).map(|_| random.random_range(-bound..bound)).collect::<Vec<f32>>();
     let bound = 1.0 / (shape.hidden as f32).sqrt();
-    let weights = shape.layers().map(|layer| Weights {
+    shape.layers().map(|layer| Weights {
         weight: draw(layer.inputs * layer.outputs, bound),
         bias: layer.bias.then(|| draw(layer.outputs, bound)),
-    });
-    Autoencoder::new(shape, &weights, device)
+    })
 }
 
 /// `|u - mu| / scale + ln scale`, mean over the window plus mean over its newest datapoints; the
@@ -363,7 +379,16 @@ mod tests {
 
     fn options(seed: u64, epochs: usize) -> Options {
         let shape = Shape { window: 8, hidden: 4, bottleneck: 2 };
-        Options { seed, epochs, batch: 64, learning_rate: 1e-2, threshold: 1.05, shape, date: "2026-01-31".into(), threads: NonZeroUsize::MIN }
+        Options {
+            seed,
+            epochs,
+            batch: 64,
+            learning_rate: 1e-2,
+            threshold: 1.05,
+            shape,
+            date: "2026-01-31".into(),
+            threads: NonZeroUsize::MIN,
+        }
     }
 
     fn trained(seed: u64, epochs: usize) -> Artifact {

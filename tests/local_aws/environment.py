@@ -1,4 +1,4 @@
-"""Where things are, and the two Python environments that the local AWS needs.
+"""Where things are, and the Python environments that the local AWS and the comparison with other engines need.
 
 Only the standard library is used here, because this runs before there is anything else. On the command line it prints the
 folder of an environment's programs, after setting it up if need be:
@@ -23,17 +23,26 @@ TARGET = Path(ROOT, os.environ.get("CARGO_TARGET_DIR") or "target")
 
 OLDEST_PYTHON = (3, 10)  # MiniStack and the SAM CLI need it
 
+PEERS = ROOT / "tests" / "peers"
+# Where the pinned versions of each environment are, options for pip, and what to run in it afterwards.
+ENVIRONMENTS = {
+    "aws": (HERE / "requirements-aws.txt", [], None),
+    "tools": (HERE / "requirements-tools.txt", [], None),
+    "peers": (PEERS / "requirements-peers.txt", ["--no-deps"], PEERS / "without_cuda.py"),
+}
+
 
 class SetupError(Exception):
     """Something is missing that only the reader can supply; the message says what."""
 
 
 def programs(name):
-    """The `bin` folder of the environment `name` ("aws" or "tools"), set up with pinned versions if it is not there."""
-    requirements = HERE / f"requirements-{name}.txt"
+    """The `bin` folder of the environment `name`, set up with pinned versions if it is not there."""
+    requirements, options, afterwards = ENVIRONMENTS[name]
     version = ".".join(map(str, sys.version_info[:2]))
     # New requirements get a new folder: an environment in use by another run is never changed.
-    key = hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()[:12]
+    described = requirements.read_bytes() + version.encode() + (afterwards.read_bytes() if afterwards else b"")
+    key = hashlib.sha256(described).hexdigest()[:12]
     folder = LOCAL / f"python-{name}-{key}"
     if not (folder / "complete").exists():
         if sys.version_info < OLDEST_PYTHON:
@@ -43,18 +52,20 @@ def programs(name):
         with open(LOCAL / f"python-{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a second one that starts now waits here, then finds it complete
             if not (folder / "complete").exists():
-                install(folder, requirements)
+                install(folder, requirements, options, afterwards)
     return folder / "bin"
 
 
-def install(folder, requirements):
+def install(folder, requirements, options, afterwards):
     print(f"Setting up {requirements.name} in {folder} (once) ...", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted set-up left
     run([sys.executable, "-m", "venv", str(folder)],
         "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv")
-    run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         "--requirement", str(requirements)],
+    python = str(folder / "bin" / "python")
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options, "--requirement", str(requirements)],
         "pip could not install the pinned versions; its message is above. Check the network and run the command again.")
+    if afterwards:
+        run([python, str(afterwards)], f"{afterwards.name} failed; its message is above. It needs a C compiler, `cc`.")
     (folder / "complete").touch()
 
 
@@ -72,8 +83,8 @@ def continue_in(name):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in ("aws", "tools"):
-        sys.exit("usage: environment.py aws|tools")
+    if len(sys.argv) != 2 or sys.argv[1] not in ENVIRONMENTS:
+        sys.exit(f"usage: environment.py {'|'.join(ENVIRONMENTS)}")
     try:
         print(programs(sys.argv[1]))
     except SetupError as error:

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn activations_are_those_of_the_definition() {
-        let numbers: Vec<f32> = (-40_000..=40_000).map(|x| x as f32 / 1000.0).chain([1e10, -1e10, 1e38, -1e38]).collect();
+        let numbers: Vec<f32> =
+            (-40_000..=40_000).map(|x| x as f32 / 1000.0).chain([1e10, -1e10, 1e38, -1e38]).collect();
         let all: Vec<Vec<[f32; 2]>> = Path::here().map(|path| path.run(Both(&numbers))).collect();
         for (x, [sigmoid, tanh]) in numbers.iter().zip(&all[0]) {
             let exact = f64::from(*x);

@@ -294,13 +294,7 @@ impl<'a, S: Simd> Tile<'a, S> {
 
     /// One step forth.
     #[inline(always)]
-    fn forth(
-        &mut self,
-        simd: S,
-        Sizes { inputs, hidden, .. }: Sizes,
-        parameters: &[[f32; GATES]],
-        step: usize,
-    ) {
+    fn forth(&mut self, simd: S, Sizes { inputs, hidden, .. }: Sizes, parameters: &[[f32; GATES]], step: usize) {
         let (bias, weights) = parameters.split_at(hidden);
         let (weights, recurrent) = weights.split_at(inputs * hidden);
         let x = &self.x[step * inputs..(step + 1) * inputs];
