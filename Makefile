@@ -9,6 +9,8 @@ PARAMETERS ?=
 REPLAY ?=
 # Options of the example `peers` for `make bench-peers`, such as --quick
 BENCH ?=
+# Other builds of the function that `make cold-start` compares, such as OTHERS=fat=target/fat/lambda/bootstrap/bootstrap
+OTHERS ?=
 # For how long `make fuzz` tries each kind of input
 FUZZ_SECONDS ?= 600
 
@@ -21,12 +23,13 @@ HOST = $(FEATURES) --bins --tests
 
 # cargo-lambda, zig, the SAM CLI and cfn-lint, pinned, in an environment of their own that is made when first needed.
 WITH_TOOLS = tools="$$($(PYTHON) tests/local_aws/environment.py tools)" && PATH="$$tools:$$PATH"
+LAMBDA_BUILD = cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64,--x86-64)
 BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate load bench-peers faults fuzz lint fmt clippy doc backend template repository deploy clean
+.PHONY: help run test build build-host model evaluate load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,8 +45,7 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	$(PYTHON) tests/local_aws/test_emulator.py
 
 build: ## The bootstrap of both functions for Lambda, into build/bootstrap
-	$(WITH_TOOLS) cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) \
-		-p functions --bin bootstrap --lambda-dir $(CARGO_TARGET_DIR)/lambda
+	$(WITH_TOOLS) $(LAMBDA_BUILD) -p functions --bin bootstrap --lambda-dir $(CARGO_TARGET_DIR)/lambda
 	@mkdir -p build/bootstrap
 	@# Replaced at once and only if it changed: another run may be packing it.
 	@cmp -s $(BOOTSTRAP) build/bootstrap/bootstrap || \
@@ -67,6 +69,18 @@ bench-peers: ## How fast beside PyTorch and ONNX Runtime? Tables and pictures in
 	cargo build $(FEATURES) -p model-builder --example peers
 	@peers="$$($(PYTHON) tests/local_aws/environment.py peers)" && \
 		$(CARGO_TARGET_DIR)/debug/examples/peers --python "$$peers/python" --out docs $(BENCH)
+
+cold-start: build ## How soon is a new process ready? Tables in docs/performance.md, and a picture
+	$(WITH_TOOLS) $(LAMBDA_BUILD) -p empty-function --bin empty --lambda-dir $(CARGO_TARGET_DIR)/lambda
+	cargo build $(FEATURES) -p functions --example cold_start
+	$(CARGO_TARGET_DIR)/debug/examples/cold_start --bootstrap build/bootstrap/bootstrap \
+		--empty $(CARGO_TARGET_DIR)/lambda/empty/bootstrap $(OTHERS:%=--other %) \
+		--document docs/performance.md --picture docs/images/cold-start.png
+
+size: ## What are the bootstrap's bytes? Tables in docs/performance.md; it is built from nothing, with symbols
+	$(WITH_TOOLS) CARGO_PROFILE_RELEASE_STRIP=false $(LAMBDA_BUILD) -p functions --bin bootstrap \
+		--lambda-dir $(CARGO_TARGET_DIR)/unstripped
+	$(PYTHON) tests/size.py $(CARGO_TARGET_DIR)/unstripped/bootstrap/bootstrap --document docs/performance.md
 
 faults: build-host ## Every fault at every stage, 200 random schedules, and 50 kills in a replay of two days
 	cargo test $(FEATURES) -p functions --test faults --test kill -- --nocapture

@@ -38,6 +38,7 @@ mod round;
 pub mod s3;
 pub mod settings;
 pub mod shard;
+pub mod start;
 pub mod state;
 pub mod store;
 pub mod summary;

@@ -7,6 +7,7 @@ use tracing::{Level, enabled, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::fleet::Fleet;
+use crate::start::{Parts, Start};
 use crate::summary::rfc3339;
 
 /// Of skipped instances, no more are named in the log of a run; the rest is counted.
@@ -46,25 +47,51 @@ pub fn instances(fleet: &Fleet) {
     }
 }
 
-/// Logs the summary of a run as one object.
-///
-/// Not through `tracing`: its fields hold no nested values, so the summary would be a text inside JSON,
-/// which CloudWatch Logs Insights cannot look into.
+/// Logs how long the parts of a start took, where debug messages are logged.
+pub fn ready(start: &Start) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        began: Timestamp,
+        parts_us: &'a Parts,
+    }
+    if enabled!(Level::DEBUG) {
+        object(
+            Level::DEBUG,
+            "the process is ready",
+            Timestamp::now(),
+            Line { began: start.began(), parts_us: start.parts() },
+        );
+    }
+}
+
+/// Logs the summary of a run.
 pub fn summary(summary: &impl Serialize, request_id: &str, now: Timestamp) {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Line<'a, S> {
-        timestamp: Timestamp,
-        level: &'a str,
-        message: &'a str,
         request_id: &'a str,
         summary: &'a S,
     }
     if enabled!(Level::INFO) {
-        let line = Line { timestamp: now, level: "INFO", message: "the run is over", request_id, summary };
-        match serde_json::to_string(&line) {
-            Ok(line) => println!("{line}"),
-            Err(error) => warn!(%error, "the summary cannot be logged"),
-        }
+        object(Level::INFO, "the run is over", now, Line { request_id, summary });
+    }
+}
+
+/// Logs a message with fields that are objects themselves.
+///
+/// Not through `tracing`: its fields hold no nested values, so an object would be a text inside JSON,
+/// which CloudWatch Logs Insights cannot look into.
+fn object(level: Level, message: &str, now: Timestamp, fields: impl Serialize) {
+    #[derive(Serialize)]
+    struct Line<'a, F> {
+        timestamp: Timestamp,
+        level: &'a str,
+        message: &'a str,
+        #[serde(flatten)]
+        fields: F,
+    }
+    match serde_json::to_string(&Line { timestamp: now, level: level.as_str(), message, fields }) {
+        Ok(line) => println!("{line}"),
+        Err(error) => warn!(%error, message, "what is to be logged has no JSON form"),
     }
 }

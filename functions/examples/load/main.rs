@@ -3,24 +3,25 @@
 //! The real `bootstrap` runs as a process of its own, as Lambda would start it, against a scripted AWS on this machine that
 //! answers as slowly and allows as little as the real one. Every run is checked: each instance must get its score.
 
-mod fleet;
+#[path = "../common/mod.rs"]
+mod common;
 mod picture;
-mod process;
 mod report;
 mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use deepguard::series::{DAY_SECONDS, PERIOD};
+use deepguard::series::PERIOD;
 use scripted_aws::{Aws, Generated, Latency, Limits, Options};
 
-use fleet::Prepared;
-use process::Function;
+use common::fleet::{Prepared, start_of_runs};
+use common::process::Function;
+use common::text::beside;
 use report::Report;
 use run::{Kind, Load, Run};
 
@@ -82,7 +83,6 @@ impl Mode {
 
 /// The longest that Lambda lets a run take.
 const LONGEST: Duration = Duration::from_secs(900);
-const HOUR: i64 = 3600;
 
 fn instances(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -107,7 +107,7 @@ fn work() -> Result<()> {
     args.instances.dedup();
     let bootstrap = match &args.bootstrap {
         Some(path) => path.clone(),
-        None => beside()?,
+        None => beside("bootstrap")?,
     };
     ensure!(bootstrap.is_file(), "there is no {}: build it, or name another one with --bootstrap", bootstrap.display());
     let temporary = tempfile::tempdir()?;
@@ -134,28 +134,6 @@ fn work() -> Result<()> {
         runs.extend(function.measure(&steps, Duration::from_secs(args.timeout))?);
     }
     Report::new(&args, &bootstrap, runs)?.give(args.out.as_deref())
-}
-
-/// The `bootstrap` that was built with this program, which lies in `examples` beside it.
-fn beside() -> Result<PathBuf> {
-    let own =
-        std::env::current_exe().context("where this program is, is not known: name the function with --bootstrap")?;
-    let target =
-        own.parent().and_then(|examples| examples.parent()).context("this program lies in no target folder")?;
-    Ok(target.join("bootstrap"))
-}
-
-/// The time of the run before the first one, in seconds since 1970: an hour ago or a little more, so that all runs lie on one day
-/// and the baselines of that day are made.
-fn start_of_runs() -> Result<i64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
-    let at = (now - HOUR).div_euclid(PERIOD) * PERIOD;
-    let day = at.div_euclid(DAY_SECONDS) * DAY_SECONDS;
-    Ok(match at - day {
-        into if into < HOUR => day - 2 * HOUR,
-        into if into > DAY_SECONDS - HOUR => day + DAY_SECONDS - 2 * HOUR,
-        _ => at,
-    })
 }
 
 fn generated(args: &Args, instances: usize) -> Generated {
@@ -197,7 +175,11 @@ impl Measuring {
             Some(_) => format!("load-{instances}.log"),
             None => format!("load-from-nothing-{instances}.log"),
         });
-        let function = Function::new(bootstrap, args, log);
+        let settings = vec![
+            ("PUBLISH_MODE", args.publish.name().into()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", args.memory.to_string()),
+        ];
+        let function = Function::new(bootstrap, settings, log);
         Ok(Self { aws, since, function, load: Load { instances, publish: args.publish }, at })
     }
 

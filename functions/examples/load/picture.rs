@@ -2,32 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use plotters::coord::Shift;
-use plotters::element::BitMapElement;
+use anyhow::Result;
 use plotters::prelude::*;
-use plotters::style::register_font;
 
-use crate::report::grouped;
+use crate::common::canvas::{self, Align, Canvas, FAINT, INK, PALETTE, Spot, width};
+use crate::common::text::grouped;
 use crate::run::{Kind, Run};
 
 const WIDTH: u32 = 1600;
 const HEIGHT: u32 = 760;
-/// All is drawn this much larger and then averaged: plotters draws lines with jagged edges.
-const FINER: u32 = 2;
 const MARGIN: f64 = 24.0;
 const TITLE: f64 = 27.0;
 const LEGEND: f64 = 21.0;
 const LABEL: f64 = 19.0;
 
-const INK: RGBColor = RGBColor(38, 50, 66);
-const FAINT: RGBColor = RGBColor(214, 219, 226);
-/// Told apart by colour-blind people as well (Okabe and Ito).
-const PALETTE: [RGBColor; 4] =
-    [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
 const GREY: RGBColor = RGBColor(120, 128, 140);
-
-type Spot = (f64, f64);
 
 /// A line of a panel.
 struct Line {
@@ -62,24 +51,11 @@ pub(crate) fn draw(path: &Path, runs: &[Run]) -> Result<()> {
         ("processor time, warm", of(Kind::Warm, |run| run.cpu_seconds)),
     ];
     let memory = [("after the last run", highest), ("after the cold run", of(Kind::Cold, |run| run.peak_mb))];
-    let whole = (WIDTH * FINER, HEIGHT * FINER);
-    let mut buffer = vec![0; whole.0 as usize * whole.1 as usize * 3];
-    register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| anyhow!("the built-in font cannot be read"))?;
-    {
-        let area = BitMapBackend::with_buffer(&mut buffer, whole).into_drawing_area();
-        area.fill(&WHITE)?;
-        let canvas = Canvas { area: &area };
+    canvas::draw(path, (WIDTH, HEIGHT), |canvas| {
         let half = f64::from(WIDTH) / 2.0;
         canvas.panel((0.0, half), "How long a run takes", "seconds", lines(&seconds))?;
-        canvas.panel((half, 2.0 * half), "How much memory it takes", "MB at most", lines(&memory))?;
-        area.present()?;
-    }
-    let pixels = averaged(&buffer);
-    let area = BitMapBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
-    let picture = BitMapElement::with_ref((0, 0), (WIDTH, HEIGHT), &pixels).context("a picture with too few pixels")?;
-    area.draw(&picture)?;
-    area.present().map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
+        canvas.panel((half, 2.0 * half), "How much memory it takes", "MB at most", lines(&memory))
+    })
 }
 
 fn sizes(runs: &[Run]) -> Vec<usize> {
@@ -142,19 +118,6 @@ fn span(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
     let (low, high) = ends.unwrap_or((0.0, 1.0));
     let room = if high - low < 0.3 { 0.3 } else { (high - low) * room };
     (low - room, high + room)
-}
-
-/// Which part of a text stands at its place.
-#[derive(Clone, Copy)]
-enum Align {
-    Left,
-    Centre,
-    Right,
-}
-
-/// A surface in pixels of the picture.
-struct Canvas<'a, 'b> {
-    area: &'a DrawingArea<BitMapBackend<'b>, Shift>,
 }
 
 impl Canvas<'_, '_> {
@@ -223,12 +186,6 @@ impl Canvas<'_, '_> {
         Ok(())
     }
 
-    fn line(&self, points: &[Spot], width: f64, colour: RGBColor) -> Result<()> {
-        let style = colour.stroke_width((width * f64::from(FINER)) as u32);
-        self.area.draw(&PathElement::new(points.iter().map(|&point| fine(point)).collect::<Vec<_>>(), style))?;
-        Ok(())
-    }
-
     fn dashes(&self, points: &[Spot], colour: RGBColor) -> Result<()> {
         const DASH: f64 = 9.0;
         const PERIOD: f64 = 16.0;
@@ -249,49 +206,4 @@ impl Canvas<'_, '_> {
         }
         Ok(())
     }
-
-    fn disc(&self, centre: Spot, radius: f64, colour: RGBColor) -> Result<()> {
-        self.area.draw(&Circle::new(fine(centre), (radius * f64::from(FINER)) as i32, colour.filled()))?;
-        Ok(())
-    }
-
-    /// Text whose capitals are centred on the height of its place.
-    fn text(&self, text: &str, (x, y): Spot, size: f64, align: Align, colour: RGBColor) -> Result<()> {
-        let left = match align {
-            Align::Left => x,
-            Align::Centre => x - width(text, size) / 2.0,
-            Align::Right => x - width(text, size),
-        };
-        // plotters puts the base line half a size below the place; capitals are 0.62 of a size high.
-        let style = ("sans-serif", size * f64::from(FINER)).into_font().color(&colour);
-        self.area.draw(&Text::new(text.to_string(), fine((left, y - 0.19 * size)), style))?;
-        Ok(())
-    }
-}
-
-/// Pixels from the left to the right end of a text.
-fn width(text: &str, size: f64) -> f64 {
-    let font = ("sans-serif", size * f64::from(FINER)).into_font();
-    f64::from(font.box_size(text).map_or(0, |(width, _)| width)) / f64::from(FINER)
-}
-
-/// A place in the finer pixels.
-fn fine((x, y): Spot) -> (i32, i32) {
-    ((x * f64::from(FINER)).round() as i32, (y * f64::from(FINER)).round() as i32)
-}
-
-/// Each square of finer pixels as one.
-fn averaged(fine: &[u8]) -> Vec<u8> {
-    let finer = FINER as usize;
-    let row = WIDTH as usize * finer * 3;
-    let mut coarse = Vec::with_capacity(fine.len() / finer.pow(2));
-    for rows in fine.chunks_exact(row * finer) {
-        for place in 0..WIDTH as usize * 3 {
-            let (pixel, channel) = (place / 3, place % 3);
-            let square = (0..finer.pow(2))
-                .map(|part| usize::from(rows[part / finer * row + (pixel * finer + part % finer) * 3 + channel]));
-            coarse.push((square.sum::<usize>() / finer.pow(2)) as u8);
-        }
-    }
-    coarse
 }

@@ -8,6 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::{Value, json};
 
+use crate::common::text::{grouped, processor};
 use crate::run::{Calls, Kind, Run};
 use crate::{Args, picture};
 
@@ -206,19 +207,6 @@ fn is_new(run: &Run) -> bool {
     run.kind == Kind::FromNothing
 }
 
-/// With commas between the thousands.
-pub(crate) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 /// The command that was given, without where the target folder is.
 fn command() -> String {
     let mut args = std::env::args();
@@ -233,10 +221,4 @@ fn shown(path: &Path) -> String {
         4.. => parts[parts.len() - 3..].join("/"),
         _ => path.display().to_string(),
     }
-}
-
-fn processor() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().into())
 }

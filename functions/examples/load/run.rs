@@ -1,6 +1,7 @@
 //! One run: invoked, measured and checked.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,13 +14,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Mode;
-use crate::fleet::{BUCKET, baselines_key, state_key};
-use crate::process::{Function, cpu_seconds};
+use crate::common::fleet::{BUCKET, baselines_key, state_key};
+use crate::common::process::Function;
 
 /// Metrics on one page of ListMetrics.
 const METRICS_PER_PAGE: usize = 500;
 /// How often a process is looked after that has not answered yet.
 const LOOK: Duration = Duration::from_secs(1);
+/// Ticks a second in which Linux tells processor time to programs, on every machine.
+const TICKS: f64 = 100.0;
 const LIST: &str = "ListMetrics";
 const GET: &str = "GetMetricData";
 const PUT: &str = "PutMetricData";
@@ -147,7 +150,7 @@ pub(crate) fn measure(
     aws.take_calls();
     aws.take_published();
     let event = json!({ "shard": 0, "shards": 1, "time": Timestamp::from_second(time)?.to_string() });
-    let cpu = function.cpu_seconds()?;
+    let cpu = of_function(function)?;
     let scripted = cpu_seconds("self")?;
     let began = since.elapsed();
     function.start(aws)?;
@@ -184,7 +187,7 @@ pub(crate) fn measure(
         wall_seconds: (ended - began).as_secs_f64(),
         own_seconds: milliseconds("duration_ms").context("no duration in the answer")?,
         init_seconds: milliseconds("init_ms"),
-        cpu_seconds: function.cpu_seconds()? - cpu,
+        cpu_seconds: of_function(function)? - cpu,
         scripted_cpu_seconds: cpu_seconds("self")? - scripted,
         peak_mb: function.peak_mb()?,
         list: made(LIST, load.instances.div_ceil(METRICS_PER_PAGE)),
@@ -277,4 +280,20 @@ fn parts(calls: &[Call], began: Duration, ended: Duration) -> Vec<(&'static str,
         before = mark;
     }
     parts
+}
+
+/// Seconds of processor of the function since its start, the kernel's included.
+fn of_function(function: &Function) -> Result<f64> {
+    function.id().map_or(Ok(0.0), |id| cpu_seconds(&id.to_string()))
+}
+
+/// Seconds of processor of a process, by its number or as `self`.
+fn cpu_seconds(process: &str) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in brackets, may contain anything. After it the fields are counted from the third on.
+    let Some((_, fields)) = stat.rsplit_once(')') else { bail!("/proc/{process}/stat is not understood") };
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks =
+        |field: usize| -> Result<f64> { Ok(fields.get(field - 3).context("/proc/<pid>/stat is too short")?.parse()?) };
+    Ok((ticks(14)? + ticks(15)?) / TICKS)
 }

@@ -1,13 +1,14 @@
 //! The functions, in one binary: which of them it is, the handler says that Lambda was told. `detector` scores the CPU of EC2
 //! instances, `calibrator` makes the baselines of a new day.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use functions::calibrate::Calibration;
 use functions::cloudwatch::CloudWatch;
 use functions::detect::{Detection, RunError};
 use functions::s3::S3;
 use functions::settings::Settings;
+use functions::start::{Part, Start};
 use functions::{aws, log};
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
@@ -20,7 +21,7 @@ const HANDLER: &str = "_HANDLER";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let started = Instant::now();
+    let mut start = Start::now();
     let settings = match Settings::from_env() {
         Ok(settings) => settings,
         Err(error) => {
@@ -34,12 +35,16 @@ async fn main() -> Result<(), Error> {
         }
     };
     log::start(settings.log_level);
+    start.done(Part::Settings);
     let config = aws::config().await;
+    start.done(Part::AwsConfig);
     let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), &settings.namespace, settings.rates);
     let s3 = S3::new(aws::s3(&config));
+    start.done(Part::Clients);
     // The locks are never contended: Lambda sends a process one event at a time.
     if std::env::var(HANDLER).is_ok_and(|handler| handler == "calibrator") {
         let calibration = &Mutex::new(Calibration::new(settings, cloudwatch, s3));
+        log::ready(&start);
         let run = |event: LambdaEvent<Value>| async move {
             let mut calibration = calibration.lock().await;
             calibration.set_time_left(time_left(&event.context));
@@ -50,7 +55,9 @@ async fn main() -> Result<(), Error> {
         return lambda_runtime::run(service_fn(run)).await;
     }
     let mut detection = Detection::new(settings, cloudwatch, s3);
-    detection.prepare(started).await;
+    detection.prepare(start.clock()).await;
+    start.done(Part::Model);
+    log::ready(&start);
     let detection = &Mutex::new(detection);
     let run = |event: LambdaEvent<Value>| async move {
         let mut detection = detection.lock().await;

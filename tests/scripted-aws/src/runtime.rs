@@ -70,6 +70,12 @@ impl RuntimeApi {
         Invocation { id, events: Arc::clone(&self.events) }
     }
 
+    /// Waits until a process asks for an event, and tells when it did: the first one since the last time that this was called.
+    pub fn take_asked(&self, timeout: Duration) -> Option<Instant> {
+        self.events.wait(timeout, |state| state.asked.is_some().then_some(()));
+        self.events.state().asked.take()
+    }
+
     /// How many processes are waiting for an event.
     pub fn waiting(&self) -> usize {
         self.events.state().waiting
@@ -130,6 +136,8 @@ struct Pending {
 struct State {
     invoked: u64,
     waiting: usize,
+    /// When a process asked for an event.
+    asked: Option<Instant>,
     queue: VecDeque<Pending>,
     /// Of all invocations that are not abandoned.
     outcomes: HashMap<String, Option<Outcome>>,
@@ -184,7 +192,12 @@ impl Events {
 
     async fn next(&self) -> Answer {
         // This process has started, whatever became of those before it.
-        self.state().init_error = None;
+        {
+            let mut state = self.state();
+            state.init_error = None;
+            state.asked.get_or_insert_with(Instant::now);
+        }
+        self.changed.notify_all();
         let waiting = Waiting::new(self);
         loop {
             let asked = self.asked.notified();

@@ -4,14 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use scripted_aws::Aws;
 
-use crate::Args;
-use crate::fleet::{BUCKET, PREFIX};
+use super::fleet::{BUCKET, PREFIX};
 
-/// Ticks a second in which Linux tells processor time to programs, on every machine.
-const TICKS: f64 = 100.0;
 /// Lines of a log that are worth showing when something went wrong.
 const LAST_LINES: usize = 5;
 
@@ -24,13 +21,8 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Not started yet.
-    pub(crate) fn new(bootstrap: &Path, args: &Args, log: PathBuf) -> Self {
-        let settings = vec![
-            ("STATE_URI", format!("s3://{BUCKET}/{PREFIX}")),
-            ("PUBLISH_MODE", args.publish.name().into()),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", args.memory.to_string()),
-        ];
+    /// Not started yet. `settings` are variables of its environment, before which the usual ones stand back.
+    pub(crate) fn new(bootstrap: &Path, settings: Vec<(&'static str, String)>, log: PathBuf) -> Self {
         Self { bootstrap: bootstrap.into(), settings, log, child: None }
     }
 
@@ -54,6 +46,7 @@ impl Function {
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "load")
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
             .env("_HANDLER", "detector")
+            .env("STATE_URI", format!("s3://{BUCKET}/{PREFIX}"))
             .env("TZ", ":UTC")
             .env("LANG", "en_US.UTF-8")
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
@@ -70,18 +63,23 @@ impl Function {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Seconds of processor since the start, the kernel's included.
-    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        self.child.as_ref().map_or(Ok(0.0), |child| cpu_seconds(&child.id().to_string()))
+    /// The number of its process, if it was started.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// The most memory that it had at once, in MB of 2^20 bytes, as Lambda counts them.
     pub(crate) fn peak_mb(&self) -> Result<f64> {
-        let child = self.child.as_ref().context("the function was not started")?;
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+        let id = self.id().context("the function was not started")?;
+        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in its status")?;
         let kilobytes: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
         Ok(kilobytes / 1024.0)
+    }
+
+    /// All that it has logged.
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// What became of it, for somebody who has to find out what went wrong.
@@ -91,7 +89,7 @@ impl Function {
             Some(Ok(None)) => "the process runs".into(),
             _ => "the process is not there".into(),
         };
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let log = self.logged();
         let lines: Vec<String> = log.lines().map(|line| line.chars().take(1000).collect()).collect();
         format!("{state}; the end of its log:\n{}", lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
     }
@@ -105,15 +103,4 @@ impl Drop for Function {
             let _ = child.wait();
         }
     }
-}
-
-/// Seconds of processor of a process, by its number or as `self`.
-pub(crate) fn cpu_seconds(process: &str) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name, in brackets, may contain anything. After it the fields are counted from the third on.
-    let Some((_, fields)) = stat.rsplit_once(')') else { bail!("/proc/{process}/stat is not understood") };
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks =
-        |field: usize| -> Result<f64> { Ok(fields.get(field - 3).context("/proc/<pid>/stat is too short")?.parse()?) };
-    Ok((ticks(14)? + ticks(15)?) / TICKS)
 }

@@ -1,6 +1,7 @@
 //! What earlier runs would have left: made once for a few instances, copied for all others.
 
 use std::thread::{available_parallelism, scope};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use deepguard::baseline::{HISTORY, calibrated_at};
@@ -20,7 +21,9 @@ pub(crate) const BUCKET: &str = "deepguard";
 /// Where in it.
 pub(crate) const PREFIX: &str = "state";
 /// The model that is compiled into the function.
-const MODEL: &[u8] = include_bytes!("../../../models/default.safetensors");
+pub(crate) const MODEL: &[u8] = include_bytes!("../../../models/default.safetensors");
+
+const HOUR: i64 = 3600;
 
 /// The key of the state of the whole fleet.
 pub(crate) fn state_key() -> String {
@@ -30,6 +33,19 @@ pub(crate) fn state_key() -> String {
 /// The key of the baselines of a day.
 pub(crate) fn baselines_key(day: i64) -> String {
     format!("{PREFIX}/baselines/{}/{}", date(day), Shard::WHOLE)
+}
+
+/// The time of the run before the first one, in seconds since 1970: an hour ago or a little more, so that all runs lie on one day
+/// and the baselines of that day are made.
+pub(crate) fn start_of_runs() -> Result<i64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
+    let at = (now - HOUR).div_euclid(PERIOD) * PERIOD;
+    let day = at.div_euclid(DAY_SECONDS) * DAY_SECONDS;
+    Ok(match at - day {
+        into if into < HOUR => day - 2 * HOUR,
+        into if into > DAY_SECONDS - HOUR => day + DAY_SECONDS - 2 * HOUR,
+        _ => at,
+    })
 }
 
 /// What is remembered of some instances that are all different.

@@ -1,0 +1,16 @@
+//! What is said of many numbers.
+
+/// The value that this part of `values` does not exceed, between two of them in a straight line; 0 of none.
+pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = part * sorted.len().saturating_sub(1) as f64;
+    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+    let (low, high) = (at(place.floor() as usize), at(place.ceil() as usize));
+    low + (high - low) * place.fract()
+}
+
+/// The middle one.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    quantile(&values.into_iter().collect::<Vec<_>>(), 0.5)
+}
