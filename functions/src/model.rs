@@ -4,6 +4,7 @@
 //! `models/current`: JSON that names an artifact in the same bucket, as `model-builder publish` writes it.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use deepguard::model::artifact::MAX_BYTES;
@@ -91,6 +92,7 @@ struct Pointer {
 pub struct Models<O> {
     source: ModelSource,
     objects: O,
+    threads: NonZeroUsize,
     current: Option<Current>,
 }
 
@@ -104,7 +106,13 @@ struct Current {
 impl<O: Objects> Models<O> {
     /// Nothing loaded yet.
     pub fn new(source: ModelSource, objects: O) -> Self {
-        Self { source, objects, current: None }
+        Self { source, objects, threads: NonZeroUsize::MIN, current: None }
+    }
+
+    /// The same, for models that score with so many threads.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads, ..self }
     }
 
     /// Where the model comes from.
@@ -119,7 +127,9 @@ impl<O: Objects> Models<O> {
     pub async fn current(&mut self) -> Result<Rc<Detector>, ModelError> {
         let next = match (&self.source, &self.current) {
             (ModelSource::Builtin, Some(current)) => return Ok(Rc::clone(&current.detector)),
-            (ModelSource::Builtin, None) => Current { etag: None, detector: load(BUILTIN, &self.source)? },
+            (ModelSource::Builtin, None) => {
+                Current { etag: None, detector: load(BUILTIN, &self.source, self.threads)? }
+            }
             (ModelSource::Object(uri), current) => {
                 let is_artifact = uri.key.ends_with(ARTIFACT);
                 let known = current.as_ref().and_then(|current| current.etag.as_deref());
@@ -129,7 +139,7 @@ impl<O: Objects> Models<O> {
                     (fetched, current) => {
                         let (bytes, etag) = content(fetched, uri)?;
                         let detector = match is_artifact {
-                            true => load(&bytes, &self.source)?,
+                            true => load(&bytes, &self.source, self.threads)?,
                             false => self.follow(uri, &bytes, current.as_ref()).await?,
                         };
                         Current { etag, detector }
@@ -155,7 +165,7 @@ impl<O: Objects> Models<O> {
         }
         let uri = pointer.beside(&key).map_err(|error| wrong(error.to_string()))?;
         let (bytes, _) = content(self.objects.get(&uri, None, MAX_BYTES).await?, &uri)?;
-        let detector = load(&bytes, &ModelSource::Object(uri.clone()))?;
+        let detector = load(&bytes, &ModelSource::Object(uri.clone()), self.threads)?;
         match detector.artifact().checksum() {
             found if found == needed => Ok(detector),
             found => Err(ModelError::Checksum { uri, needed, found: found.into() }),
@@ -163,9 +173,9 @@ impl<O: Objects> Models<O> {
     }
 }
 
-fn load(bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
+fn load(bytes: &[u8], origin: &ModelSource, threads: NonZeroUsize) -> Result<Rc<Detector>, ModelError> {
     match Artifact::from_bytes(bytes) {
-        Ok(artifact) => Ok(Rc::new(Detector::new(artifact, &device()))),
+        Ok(artifact) => Ok(Rc::new(Detector::new(artifact, &device()).with_threads(threads))),
         Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
     }
 }

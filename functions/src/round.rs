@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Instant;
 
 use deepguard::baseline::{HISTORY, calibrated_at};
 use deepguard::detector::rebuild_from;
 use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
-use deepguard::track::{Begun, Known, LATE, days};
-use deepguard::{Detector, Scored, Series};
+use deepguard::track::{Begun, Known, LATE, Taken, days};
+use deepguard::{Detector, Scored, Series, Track};
 
 use crate::fleet::{Fleet, Skip};
 use crate::names::InstanceId;
@@ -163,7 +164,9 @@ impl<O: Objects> Round<'_, O> {
     /// Begins with an instance of which nothing is known.
     fn begin(&mut self, instance: InstanceId, series: &Series) {
         let until = self.until();
+        let began = Instant::now();
         let Begun { track, baselines, mut scored } = self.detector.begin(series, until);
+        self.fleet.scoring += began.elapsed();
         let known = self.state.instances.get(&instance);
         let (since, tail) = known.map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
         for (day, baseline) in baselines {
@@ -176,6 +179,14 @@ impl<O: Objects> Round<'_, O> {
         let watermark = track.end().unwrap_or(since).max(since);
         self.state.instances.insert(instance.clone(), Followed { track, watermark, looked: until, tail });
         self.found(instance, scored, 0);
+    }
+
+    /// Scores what `series` has and `track` does not.
+    fn take(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Taken {
+        let began = Instant::now();
+        let taken = self.detector.take(track, series, self.until(), |day| self.store.baseline(instance, day));
+        self.fleet.scoring += began.elapsed();
+        taken
     }
 
     /// Goes on with an instance that was scored up to `end`, by what was read of it from `times.start` on: the `whole` of it, or
@@ -194,18 +205,19 @@ impl<O: Objects> Round<'_, O> {
         let missing =
             days(end - 2 * LATE..until).filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
         for day in missing.collect::<Vec<_>>() {
-            self.store.learn(self.shard, &instance, day, self.detector.calibrate(series, day));
+            let began = Instant::now();
+            let baseline = self.detector.calibrate(series, day);
+            self.fleet.scoring += began.elapsed();
+            self.store.learn(self.shard, &instance, day, baseline);
         }
         let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
-        let mut taken =
-            self.detector.take(&mut followed.track, series, until, |day| self.store.baseline(&instance, day));
+        let mut taken = self.take(&mut followed.track, series, &instance);
         if let Some(day) = taken.waits_for
             && !self.store.is_open(day)
         {
             // Going back over midnight for a late datapoint takes the baseline of yesterday.
             self.store.open(self.shard, day, self.detector.context()).await;
-            let rest =
-                self.detector.take(&mut followed.track, series, until, |day| self.store.baseline(&instance, day));
+            let rest = self.take(&mut followed.track, series, &instance);
             taken.scored.extend(rest.scored);
             taken.late += rest.late;
             taken.waits_for = rest.waits_for;

@@ -1,6 +1,7 @@
 //! The settings, read from the environment once.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use tracing::Level;
 
@@ -108,7 +109,15 @@ pub struct Settings {
     pub lookback_minutes: i64,
     /// The least severe level that is logged.
     pub log_level: Level,
+    /// Threads to score with: as many as the function has whole processors.
+    pub threads: NonZeroUsize,
 }
+
+/// Lambda's own variable: the memory of the function in MB, by which it gives processors.
+const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+/// Memory in MB with which a function has one whole processor (AWS Lambda, "Configure Lambda function memory"). With less it has
+/// two to look at, and a part of the time of one.
+const MEMORY_OF_A_PROCESSOR: usize = 1769;
 
 /// Variables whose values cannot be used: all of them, so that one deployment mends all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -158,6 +167,7 @@ impl Settings {
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut wrong = Vec::new();
         let settings = {
+            let threads = threads(get(MEMORY).as_deref());
             let mut read = Reader { get, wrong: &mut wrong };
             let model = read.variable(MODEL_URI, model_source);
             let state = read.variable(STATE_URI, state_uri);
@@ -181,6 +191,7 @@ impl Settings {
                     namespace: namespace?,
                     lookback_minutes: lookback_minutes?,
                     log_level: log_level?,
+                    threads,
                 })
             })()
         };
@@ -204,6 +215,13 @@ impl<G: Fn(&str) -> Option<String>> Reader<'_, G> {
         }
         parsed
     }
+}
+
+/// As many as there are whole processors, and one where nothing is known of them.
+fn threads(memory: Option<&str>) -> NonZeroUsize {
+    let given = memory.and_then(|memory| memory.parse::<usize>().ok()).unwrap_or(0) / MEMORY_OF_A_PROCESSOR;
+    let there = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    NonZeroUsize::new(given).unwrap_or(NonZeroUsize::MIN).min(there)
 }
 
 fn model_source(value: &str) -> Option<ModelSource> {
@@ -251,6 +269,14 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_processor_is_one_thread_and_never_are_there_more_than_processors() {
+        let there = std::thread::available_parallelism().unwrap().get();
+        let threads = |memory: &str| from(&[(MEMORY, memory)]).unwrap().threads.get();
+        assert_eq!(["128", "512", "1768", "1769", "3537", "", "much"].map(threads), [1; 7]);
+        assert_eq!([threads("3538"), threads("10240")], [2.min(there), 5.min(there)]);
+    }
+
+    #[test]
     fn unset_and_empty_are_the_defaults() {
         let defaults = Settings {
             model: ModelSource::Builtin,
@@ -260,6 +286,7 @@ mod tests {
             namespace: "DeepGuard".into(),
             lookback_minutes: 180,
             log_level: Level::INFO,
+            threads: NonZeroUsize::MIN,
         };
         assert_eq!(from(&[]).unwrap(), defaults);
         assert_eq!(from(&VARIABLES.map(|variable| (variable.name, ""))).unwrap(), defaults);

@@ -43,6 +43,8 @@ pub struct Summary {
     pub datums_failed: usize,
     /// Milliseconds from the event to this answer.
     pub duration_ms: u64,
+    /// Milliseconds of it that went into scores and baselines; the rest is AWS's answers, and what is kept.
+    pub scoring_ms: u64,
     /// Whether this was the first run of this process.
     pub cold_start: bool,
     /// In a cold start, the milliseconds from the start of the process until it was ready for an event.

@@ -43,14 +43,14 @@ pub(crate) fn here() -> Result<()> {
     let points: Vec<Datapoint> = points.into_iter().map(|(time, value)| Datapoint { time, value }).collect();
     let (series, _) = Series::from_datapoints(points.iter().copied())?;
     // What comes before is judged without the network, so that nothing of it has run yet.
-    let before = Detector::without_network(Artifact::from_bytes(MODEL)?, device());
+    let before = Detector::without_network(Artifact::from_bytes(MODEL)?);
     let baseline = before.calibrate(&series, day).context("no baseline")?;
     let [.., first, second] = points[..] else { bail!("the fleet has no datapoints") };
     let mut memory = Memory::default();
     before.score(Some(&baseline), &mut memory, &points[points.len() - 2 - BEFORE..points.len() - 2]);
 
     let began = Instant::now();
-    let detector = Detector::new(Artifact::from_bytes(MODEL)?, device());
+    let detector = Detector::new(Artifact::from_bytes(MODEL)?, &device());
     let loaded = Instant::now();
     let scored = detector.score(Some(&baseline), &mut memory, &[first]);
     let once = Instant::now();

@@ -149,12 +149,24 @@ fn times(runs: &[Run], memory: u64) -> Titled {
     // What Lambda gives of a processor grows with the memory.
     let at_memory = format!("CPU s at {memory} MB");
     let part = (memory as f64 / ONE_PROCESSOR).min(1.0);
-    let header = ["wall s", "own s", "CPU s", &at_memory, "wall ms/instance", "CPU ms/instance", "peak memory MB"];
+    let header = [
+        "wall s",
+        "own s",
+        "scoring s",
+        "share",
+        "CPU s",
+        &at_memory,
+        "wall ms/instance",
+        "CPU ms/instance",
+        "peak memory MB",
+    ];
     table("Time and memory", &header, runs, |run| {
         let per_instance = |seconds: f64| format!("{:.2}", seconds * 1000.0 / run.instances as f64);
         vec![
             format!("{:.2}", run.wall_seconds),
             format!("{:.2}", run.own_seconds),
+            format!("{:.2}", run.scoring_seconds),
+            format!("{:.1} %", 100.0 * run.scoring_seconds / run.own_seconds),
             format!("{:.2}", run.cpu_seconds),
             format!("{:.1}", run.cpu_seconds / part),
             per_instance(run.wall_seconds),

@@ -110,6 +110,8 @@ pub(crate) struct Run {
     pub(crate) wall_seconds: f64,
     /// As the function says.
     pub(crate) own_seconds: f64,
+    /// Of which it scored.
+    pub(crate) scoring_seconds: f64,
     /// What a new process says that it took to be ready.
     pub(crate) init_seconds: Option<f64>,
     /// Of the processor, by the function.
@@ -186,6 +188,7 @@ pub(crate) fn measure(
         kind,
         wall_seconds: (ended - began).as_secs_f64(),
         own_seconds: milliseconds("duration_ms").context("no duration in the answer")?,
+        scoring_seconds: milliseconds("scoring_ms").context("no time of scoring in the answer")?,
         init_seconds: milliseconds("init_ms"),
         cpu_seconds: of_function(function)? - cpu,
         scripted_cpu_seconds: cpu_seconds("self")? - scripted,
