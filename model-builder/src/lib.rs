@@ -56,7 +56,7 @@ enum Command {
         /// Halves of NAB: a file is scored by a network that was trained on the other one.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(2..=2))]
         folds: u64,
-        /// A look in two minutes: the artifact itself, without training, on fewer faults.
+        /// A short look: the artifact itself, without training, on fewer faults.
         #[arg(long)]
         quick: bool,
         /// The folder to write into.

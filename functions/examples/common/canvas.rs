@@ -1,4 +1,5 @@
 //! A surface to draw on in pixels, with smooth lines and a font that is the same everywhere.
+#![allow(dead_code, reason = "each example draws with a part of it")]
 
 use std::path::Path;
 
@@ -56,6 +57,28 @@ impl Canvas<'_, '_> {
     pub(crate) fn line(&self, points: &[Spot], width: f64, colour: RGBColor) -> Result<()> {
         let style = colour.stroke_width((width * f64::from(FINER)) as u32);
         self.area.draw(&PathElement::new(points.iter().map(|&point| fine(point)).collect::<Vec<_>>(), style))?;
+        Ok(())
+    }
+
+    /// A line of dashes.
+    pub(crate) fn dashes(&self, points: &[Spot], colour: RGBColor) -> Result<()> {
+        const DASH: f64 = 9.0;
+        const PERIOD: f64 = 16.0;
+        let mut walked = 0.0;
+        for pair in points.windows(2) {
+            let ((x, y), (to_x, to_y)) = (pair[0], pair[1]);
+            let length = (to_x - x).hypot(to_y - y);
+            let at = |way: f64| (x + (to_x - x) * way / length, y + (to_y - y) * way / length);
+            let mut dash = -(walked % PERIOD);
+            while dash < length {
+                let (from, to) = (dash.max(0.0), (dash + DASH).min(length));
+                if from < to {
+                    self.line(&[at(from), at(to)], 2.5, colour)?;
+                }
+                dash += PERIOD;
+            }
+            walked += length;
+        }
         Ok(())
     }
 

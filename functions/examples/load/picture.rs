@@ -185,25 +185,4 @@ impl Canvas<'_, '_> {
         }
         Ok(())
     }
-
-    fn dashes(&self, points: &[Spot], colour: RGBColor) -> Result<()> {
-        const DASH: f64 = 9.0;
-        const PERIOD: f64 = 16.0;
-        let mut walked = 0.0;
-        for pair in points.windows(2) {
-            let ((x, y), (to_x, to_y)) = (pair[0], pair[1]);
-            let length = (to_x - x).hypot(to_y - y);
-            let at = |way: f64| (x + (to_x - x) * way / length, y + (to_y - y) * way / length);
-            let mut dash = -(walked % PERIOD);
-            while dash < length {
-                let (from, to) = (dash.max(0.0), (dash + DASH).min(length));
-                if from < to {
-                    self.line(&[at(from), at(to)], 2.5, colour)?;
-                }
-                dash += PERIOD;
-            }
-            walked += length;
-        }
-        Ok(())
-    }
 }

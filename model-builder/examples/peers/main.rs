@@ -3,6 +3,8 @@
 //! All take their turns in one run, so that a machine that slows down slows all of them. Before any time is taken, each engine
 //! has to reproduce the answers of the Burn network. The floor is what the multiplications cost at the machine's own rate.
 
+// The examples of two crates draw with it.
+#[path = "../../../functions/examples/common/canvas.rs"]
 mod canvas;
 mod contestants;
 mod exchange;

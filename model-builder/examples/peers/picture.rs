@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use plotters::prelude::RGBColor;
 
-use crate::canvas::{Align, Canvas, Spot, png, width};
+use crate::canvas::{self, Align, Canvas, Spot, width};
 use crate::contestants::NAMES;
 use crate::scoring::Scored;
 use crate::training::Course;
@@ -40,7 +40,7 @@ pub(crate) fn speed(path: &Path, scored: &Scored) -> Result<()> {
     let medians = scored.cells.iter().flat_map(|cell| cell.times.iter().map(|time| time.median));
     let y = Axis::logarithmic(medians.chain(scored.floors.iter().map(|floor| floor.time)), None);
     let x = Axis::logarithmic([], Some(&BATCHES.map(|batch| batch as f64)));
-    png(path, SPEED, |canvas| {
+    canvas::draw(path, SPEED, |canvas| {
         for (place, threads) in THREADS.into_iter().enumerate() {
             let mut lines = Vec::new();
             for (which, name) in NAMES.into_iter().enumerate() {
@@ -78,7 +78,7 @@ pub(crate) fn training(path: &Path, courses: &[Course]) -> Result<()> {
     let apart = courses_as_lines(courses, |course, epoch| {
         course.theirs.iter().map(|losses| losses[epoch]).sum::<f64>() / course.theirs.len() as f64
     });
-    png(path, TRAINING, |canvas| {
+    canvas::draw(path, TRAINING, |canvas| {
         let panels = [("Mean loss of each epoch", losses), ("The same, from PyTorch's mean of each beginning", apart)];
         for (place, (title, lines)) in panels.into_iter().enumerate() {
             let points = || lines.iter().flat_map(|line| &line.points);
