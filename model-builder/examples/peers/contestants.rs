@@ -131,6 +131,7 @@ impl Contestants {
         threads: usize,
         turn: Duration,
     ) -> Result<Vec<Vec<f64>>> {
+        self.rest()?;
         let windows = &self.batches[batch];
         match contestant {
             0 => Ok(vec![timed(turn, || Ok(self.ours.ours(windows, threads)))?]),
@@ -150,6 +151,11 @@ impl Contestants {
                 self.peers(ENGINES[contestant - 2], threads).map(|peer| peer.score(count, turn)).collect()
             }
         }
+    }
+
+    /// Waits until no engine uses a processor any more.
+    pub(crate) fn rest(&self) -> Result<()> {
+        self.peers.iter().try_for_each(Peer::rest)
     }
 
     /// PyTorch with so many threads, to train, in each way in which it may be done.

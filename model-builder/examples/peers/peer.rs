@@ -3,10 +3,16 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+
+/// How often it is looked whether an engine has come to rest, and how many times at most. The times that the kernel tells of a thread
+/// that runs on and on are renewed at its ticks only, of which there are at least a hundred a second.
+const LOOK: Duration = Duration::from_millis(25);
+const LOOKS: usize = 400;
 
 /// One engine with a number of threads.
 pub(crate) struct Peer {
@@ -56,6 +62,32 @@ impl Peer {
         let answer = self.ask(&json!({ "do": "score", "batch": windows, "seconds": turn.as_secs_f64() }))?;
         let seconds = answer["seconds_per_call"].as_array().context("no times")?;
         seconds.iter().map(|seconds| seconds.as_f64().context("no time")).collect()
+    }
+
+    /// Waits until none of its threads runs any more. Some engines' threads go on looking for work long after the last of it, and
+    /// would take a processor from whoever has the next turn.
+    pub(crate) fn rest(&self) -> Result<()> {
+        let mut before = self.ran()?;
+        for _ in 0..LOOKS {
+            sleep(LOOK);
+            let now = self.ran()?;
+            if now == before {
+                return Ok(());
+            }
+            before = now;
+        }
+        bail!("{} with {} does not come to rest", self.engine, crate::threads(self.threads))
+    }
+
+    /// How long its threads have run, in nanoseconds.
+    fn ran(&self) -> Result<u64> {
+        let mut sum = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            // A thread that has ended meanwhile does not run.
+            let times = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            sum += times.split_whitespace().next().map_or(Ok(0), str::parse::<u64>)?;
+        }
+        Ok(sum)
     }
 
     fn answer(&mut self) -> Result<Value> {

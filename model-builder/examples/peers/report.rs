@@ -82,7 +82,8 @@ impl Report {
                 "Scoring: {} rounds in which all take their turns; a turn's time is the median of its calls. Given is the median of \
                  the rounds, and in brackets its quartiles. Every ratio is of two turns of the same round. The input lies ready as each \
                  likes it best: for DeepGuard and Burn that is `Windows`, for the others arrays with time first. PyTorch's threads are measured with both ways in which OpenMP lets them wait for each \
-                 other; given is the better.",
+                 other; given is the better. A turn begins when no thread of any engine runs any more: some go on looking for work, and would \
+                 take a processor from the next.",
                 self.scored.rounds
             ),
             String::from(

@@ -148,6 +148,7 @@ fn by_turns(
                 let of = |what: &str| answer[what].as_f64().with_context(|| format!("no {what}"));
                 theirs.push(of("seconds")?);
                 their_loss = of("loss")?;
+                peer.rest()?;
             }
             Ok(Epoch { seconds: seconds.map(|ours| (ours, theirs)), loss: [loss, their_loss] })
         };
