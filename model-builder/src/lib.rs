@@ -1,6 +1,6 @@
 //! The command line of DeepGuard: train a model, look at it, publish it, and see what it does.
 //!
-//! It is a library so that benchmarks reach [`train`] and [`nab`]; its one entry is [`run`].
+//! It is a library so that benchmarks reach [`mod@train`] and [`nab`]; its one entry is [`run`].
 
 mod cost;
 mod evaluate;

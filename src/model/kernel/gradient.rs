@@ -36,7 +36,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Vectors that are kept of a tile: see [`tile`].
+    /// Vectors that are kept of a tile: see `tile`.
     fn kept(&self) -> usize {
         self.time * self.inputs + self.time * GATES * self.hidden + (3 * self.time + 2) * self.hidden
     }

@@ -7,15 +7,15 @@
 //!
 //! There are two forms, and a window has the same bits in both:
 //!
-//! - [`wide`]: as many windows at once as a vector has lanes, one lane each. A weight is read once and used for all of
+//! - `wide`: as many windows at once as a vector has lanes, one lane each. A weight is read once and used for all of
 //!   them. This is for many windows.
-//! - [`narrow`]: one window or two, a lane for each unit. It costs a sixth of a tile of sixteen, and is for the two
+//! - `narrow`: one window or two, a lane for each unit. It costs a sixth of a tile of sixteen, and is for the two
 //!   windows of one new datapoint.
 //!
 //! Every sum is taken in the order bias, inputs, state, each addition fused with its multiplication, and activations
 //! are the same few operations everywhere. So neither the batch, nor the number of threads, nor the processor changes a
 //! bit of the result. What the sum of a gate is multiplied with before it becomes an exponent of two stands in the
-//! packed weights already: see [`cell`].
+//! packed weights already: see `cell`.
 //!
 //! What cannot change the result is left out: the part of the decoder's input that is the same at every step is
 //! multiplied once, and the scale, which only training looks at, is not computed.
@@ -40,7 +40,7 @@ use crate::window::Windows;
 
 /// Features of a slot that the encoder reads: the value, whether it is hidden, and the context.
 const INPUTS: usize = 2 + CONTEXT;
-/// Units of [`narrow`] are padded to a multiple of this: the lanes of the widest vector.
+/// Units of `narrow` are padded to a multiple of this: the lanes of the widest vector.
 const MOST_LANES: usize = 16;
 /// A tile of windows that is not full costs as much as a full one; up to this many are cheaper one pair at a time.
 const NARROW: usize = 6;
@@ -126,9 +126,9 @@ pub struct Kernel {
 #[derive(Debug, Clone)]
 struct Layer {
     hidden: usize,
-    /// For [`wide`]: rows of units, the four gates of a unit side by side.
+    /// For `wide`: rows of units, the four gates of a unit side by side.
     units: Vec<[f32; GATES]>,
-    /// For [`narrow`]: rows of gates, the units of a gate side by side and padded with zeros.
+    /// For `narrow`: rows of gates, the units of a gate side by side and padded with zeros.
     gates: Vec<f32>,
     /// Length of a gate in `gates`.
     padded: usize,
@@ -149,9 +149,9 @@ impl Layer {
         Self { hidden, units, gates, padded }
     }
 
-    /// The rows from `row` on in the form for [`wide`], and their length.
+    /// The rows from `row` on in the form for `wide`, and their length.
     #[inline(always)]
-    fn from_row(&self, row: usize) -> (&[[f32; GATES]], usize) {
+    fn rows_from(&self, row: usize) -> (&[[f32; GATES]], usize) {
         (&self.units[row * self.hidden..], self.hidden)
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn reconstruct<S: Simd>(simd: S, kernel: &Kernel, windows: &Windows, 
         // The code is the same at every step, and so is its part of the sums.
         begin(simd, &kernel.decoder, &mut start);
         for (unit, gates) in start.iter_mut().enumerate() {
-            [*gates] = sums(simd, [*gates], kernel.decoder.from_row(1), unit, &code);
+            [*gates] = sums(simd, [*gates], kernel.decoder.rows_from(1), unit, &code);
         }
         state.c.fill(zero);
         for (back, input) in input.chunks_exact(INPUTS).rev().enumerate() {
@@ -132,6 +132,7 @@ impl<S: Simd> State<S> {
     }
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "both arrays are walked, in registers")]
     #[expect(clippy::too_many_arguments, reason = "it is the inner part of `step`, split off for its number of units")]
     fn units<const UNITS: usize>(
         &mut self,
@@ -145,9 +146,9 @@ impl<S: Simd> State<S> {
     ) {
         let mut gates = [[simd.splat_f32s(0.0); GATES]; UNITS];
         gates.copy_from_slice(&start[unit..unit + UNITS]);
-        gates = sums(simd, gates, layer.from_row(row), unit, input);
+        gates = sums(simd, gates, layer.rows_from(row), unit, input);
         if !first {
-            gates = sums(simd, gates, layer.from_row(row + input.len()), unit, &self.h);
+            gates = sums(simd, gates, layer.rows_from(row + input.len()), unit, &self.h);
         }
         for index in 0..UNITS {
             let (c, h) = cell(simd, gates[index], self.c[unit + index]);
