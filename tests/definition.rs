@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use common::{detector, eventful, followed, series};
 use deepguard::baseline::{Baseline, calibrated_at};
+use deepguard::model::kernel::Kernel;
 use deepguard::residual::{CHANNELS, Channel, Errors, Residual};
 use deepguard::score::{Rule, Score};
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS};
@@ -25,8 +26,7 @@ struct Judged {
 /// The scores of a series, each from all of it.
 fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
     let card = detector.artifact().card();
-    let device = deepguard::model::device();
-    let network = detector.artifact().network(&device);
+    let kernel = Kernel::new(&detector.artifact().network(&deepguard::model::device()));
     let averaged = RESOLUTIONS.map(|over| series.averaged(over));
     let mut judged: BTreeMap<i64, Judged> = BTreeMap::new();
     let mut scored = Vec::new();
@@ -45,7 +45,7 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             let mut windows = Windows::new(card.shape.window, 1);
             windows.push(&averaged[resolution], expectation, slot, RESOLUTIONS[resolution]);
             windows.hide_newest();
-            let newest_first = network.reconstruct(&windows, card.shape.window, &device);
+            let newest_first = kernel.reconstruct(&windows);
             let reconstruction = expectation.level.unscaled(f64::from(newest_first[0]));
             (windows.visible_fraction(0) >= 0.5).then(|| (reconstruction, windows.error(0, &newest_first)))
         });
