@@ -586,7 +586,7 @@ async fn what_a_run_has_no_time_for_the_next_one_scores() {
 #[tokio::test]
 async fn a_first_run_that_is_too_long_goes_on_in_the_next() {
     let mut fleet = fleet(MIDNIGHT);
-    (fleet.instances, fleet.distinct) = (14, 14);
+    (fleet.instances, fleet.distinct) = (60, 14);
     let start = Start::new(fleet, BEGIN).await;
     let truth = start.undisturbed(END).await;
     let mut world = World::new(start_aws(start.fleet.clone(), BEGIN), settings(&[]));
@@ -597,7 +597,7 @@ async fn a_first_run_that_is_too_long_goes_on_in_the_next() {
         }
         // The last fifth is kept free: more than one instance takes.
         let short = scored.len() < 2;
-        world.detection().set_time_left(short.then(|| Duration::from_secs(5)));
+        world.detection().set_time_left(short.then(|| Duration::from_millis(1500)));
         let summary = world.run(time).await.unwrap();
         let skipped = summary.instances.skipped.get("out_of_time").copied().unwrap_or_default();
         assert_eq!((summary.datums_failed, summary.state.saved), (0, true), "{summary:?}");
