@@ -29,10 +29,8 @@ mod narrow;
 mod wide;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use pulp::{Simd, WithSimd};
-use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::lstm::GATES;
 use super::{Autoencoder, CONTEXT, Weights};
@@ -117,9 +115,7 @@ pub struct Kernel {
     output: Vec<[f32; 2]>,
     bottleneck: usize,
     path: Path,
-    /// Where there are several threads. The one that asks waits for them: a thread that is woken by one that goes on working may be
-    /// put behind it on the same processor.
-    pool: Option<Arc<ThreadPool>>,
+    threads: NonZeroUsize,
 }
 
 /// Bias, input weights and recurrent weights of one LSTM: rows `[1 + inputs + hidden]`, once for each form.
@@ -171,7 +167,7 @@ impl Kernel {
             output: output.chunks_exact(super::OUTPUTS).map(|row| [row[0], row[2] * cell::SIGMOID]).collect(),
             bottleneck: width,
             path: Path::best(),
-            pool: None,
+            threads: NonZeroUsize::MIN,
         }
     }
 
@@ -181,14 +177,10 @@ impl Kernel {
         Self { path, ..self }
     }
 
-    /// The same, with so many threads where there are enough windows for them. Where no more threads can be had, with one.
+    /// The same, with so many threads where there are enough windows for them.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
-        let pool = match threads.get() {
-            1 => None,
-            threads => ThreadPoolBuilder::new().num_threads(threads).build().ok().map(Arc::new),
-        };
-        Self { pool, ..self }
+        Self { threads, ..self }
     }
 
     /// The scaled reconstruction of each window, newest datapoint first: `[batch, time]`, row-major.
@@ -196,19 +188,19 @@ impl Kernel {
     /// As [`Autoencoder::reconstruct`] of the whole window, to about a millionth.
     pub fn reconstruct(&self, windows: &Windows) -> Vec<f32> {
         let mut said = vec![0.0; windows.len() * windows.time()];
-        let threads = self.pool.as_ref().map_or(1, |pool| pool.current_num_threads());
-        let threads = threads.min(windows.len() / MIN_WINDOWS);
-        match &self.pool {
-            Some(pool) if threads > 1 => {
-                // Whole tiles for all but the last.
-                let share = windows.len().div_ceil(threads).next_multiple_of(MOST_LANES);
-                let parts = said.chunks_mut(share * windows.time()).enumerate();
-                pool.scope(|scope| {
-                    parts.for_each(|(index, part)| scope.spawn(move |_| self.part(windows, index * share, part)));
-                });
+        let threads = self.threads.get().min(windows.len() / MIN_WINDOWS).max(1);
+        // Whole tiles for all but the last.
+        let share = windows.len().div_ceil(threads).next_multiple_of(MOST_LANES).max(MOST_LANES);
+        std::thread::scope(|scope| {
+            let mut parts = said.chunks_mut(share * windows.time()).enumerate();
+            let own = parts.next();
+            for (index, part) in parts {
+                scope.spawn(move || self.part(windows, index * share, part));
             }
-            _ => self.part(windows, 0, &mut said),
-        }
+            if let Some((_, part)) = own {
+                self.part(windows, 0, part);
+            }
+        });
         said
     }
 
