@@ -26,6 +26,8 @@ const REBUILD: i64 = 16;
 #[derive(Debug)]
 pub struct Detector {
     artifact: Artifact,
+    /// Ratio of a residual to the usual one that makes a score of 1.0.
+    threshold: f64,
     /// `None`: the daily profile stands in for its reconstruction.
     kernel: Option<Kernel>,
 }
@@ -97,12 +99,25 @@ impl Detector {
     /// A detector that scores with the network of `artifact`, which is loaded on `device`, and with its threshold.
     pub fn new(artifact: Artifact, device: &Device) -> Self {
         let kernel = Some(Kernel::new(&artifact.network(device)));
-        Self { artifact, kernel }
+        Self { threshold: artifact.card().threshold, artifact, kernel }
     }
 
     /// The same detector without its network: all else the same, it shows what the network adds.
     pub fn without_network(artifact: Artifact) -> Self {
-        Self { artifact, kernel: None }
+        Self { threshold: artifact.card().threshold, artifact, kernel: None }
+    }
+
+    /// The same detector with another threshold than its artifact's: the ratio of a residual to the usual one that makes a score
+    /// of 1.0. What is no such ratio (not finite, or not greater than 0) changes nothing.
+    #[must_use]
+    pub fn with_threshold(self, threshold: f64) -> Self {
+        let possible = threshold.is_finite() && threshold > 0.0;
+        Self { threshold: if possible { threshold } else { self.threshold }, ..self }
+    }
+
+    /// The ratio of a residual to the usual one that makes a score of 1.0.
+    pub fn threshold(&self) -> f64 {
+        self.threshold
     }
 
     /// The same detector, with so many threads where there is enough to do for them.
@@ -186,7 +201,7 @@ impl Detector {
         let habit = memory.habit(expected_of_average.distance(time, averaged));
         let errors: Errors = [Some(residual.size), fine.window, coarse.window, habit];
 
-        let rule = Rule::new(self.artifact.card().threshold, baseline.deviation(), baseline.longest_run);
+        let rule = Rule::new(self.threshold, baseline.deviation(), baseline.longest_run);
         let usual = self.usual(&rule, baseline, memory);
         let scores = Channel::ALL
             .into_iter()
@@ -295,6 +310,22 @@ mod tests {
         for scored in &scored[3 * DAY..] {
             let (said, usual) = (scored.reconstruction.expect("a whole window"), expectation.daily(scored.time));
             assert!((said - usual).abs() < 1e-4, "{said} instead of {usual}");
+        }
+    }
+
+    #[test]
+    fn a_higher_threshold_scores_less_and_an_impossible_one_changes_nothing() {
+        let series = series(5);
+        let scores = |detector: Detector| -> Vec<f64> {
+            let scored = detector.follow(&series, &mut Watch::default(), series.end());
+            scored.iter().map(|scored| scored.score.value()).collect()
+        };
+        let bare = || Detector::without_network(artifact());
+        let (plain, strict) = (scores(bare()), scores(bare().with_threshold(2.0 * bare().threshold())));
+        assert!(plain.iter().zip(&strict).all(|(plain, strict)| strict <= plain));
+        assert!(plain.iter().zip(&strict).any(|(plain, strict)| (strict * 2.0 - plain).abs() < 1e-9 && *plain > 0.0));
+        for impossible in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(scores(bare().with_threshold(impossible)), plain, "{impossible}");
         }
     }
 }

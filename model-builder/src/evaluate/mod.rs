@@ -10,15 +10,15 @@
 mod bootstrap;
 mod charts;
 mod corpus;
-mod inject;
+pub(crate) mod inject;
 mod linear;
 mod measures;
 mod nab_results;
 mod nab_score;
-mod peers;
+pub(crate) mod peers;
 mod pictures;
-mod report;
-mod table;
+pub(crate) mod report;
+pub(crate) mod table;
 mod tables;
 mod vus;
 
@@ -227,7 +227,7 @@ fn bar(unit: &str, length: usize) -> Result<ProgressBar> {
 }
 
 /// Does `work` for each of `items`, as many at once as there are processors, and gives the results in their order.
-fn parallel<T: Sync, R: Send>(items: &[T], stop: &AtomicBool, work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+pub(crate) fn parallel<T: Sync, R: Send>(items: &[T], stop: &AtomicBool, work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Result<R>)>> = Mutex::new(Vec::with_capacity(items.len()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
