@@ -1,8 +1,10 @@
 //! One run: find the instances, read their CPU, score, decide, publish, tell.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use deepguard::episode::MOfN;
 use deepguard::track::LATE;
 use deepguard::{Detector, Scored};
 use jiff::Timestamp;
@@ -15,12 +17,15 @@ use tracing::{error, warn};
 
 use crate::cloudwatch::limits;
 use crate::cloudwatch::plan;
+use crate::console::Console;
 use crate::event::{EventError, Trigger};
 use crate::fleet::{Fleet, Skip};
 use crate::log;
 use crate::metric::{Datum, Gauges, Mode};
 use crate::model::{ModelError, Models};
-use crate::ports::{CallError, Cpu, Objects, Published, Scores};
+use crate::muted::Muted;
+use crate::names::InstanceId;
+use crate::ports::{Alerts, CallError, Cpu, Nobody, Objects, Published, Scores, Sent};
 use crate::question::{self, Question};
 use crate::reads::Reads;
 use crate::round::{Next, Round};
@@ -28,9 +33,12 @@ use crate::settings::{Settings, SettingsError};
 use crate::shard::Shard;
 use crate::state::State;
 use crate::store::{Saved, Store};
-use crate::summary::{CaughtUp, Instances, Model, StateSummary, Summary};
+use crate::summary::{CaughtUp, Episodes, Instances, Model, StateSummary, Summary};
+use crate::tell::{self, Changes};
 use crate::time_left::{NEXT_RUN, TimeLeft};
 
+/// An alert that could not be sent for so long, in seconds, is news to nobody: a day.
+const FORGOTTEN: i64 = 86_400;
 /// How long, in seconds, the fleet's numbers at a time are remembered.
 const TALLIED: i64 = 2 * LATE;
 /// No more datums wait to be published: the oldest are given up, so that what is kept stays small enough to be kept.
@@ -94,11 +102,15 @@ impl From<RunError> for Diagnostic {
 
 /// The detector, with what it keeps from one run to the next while the function is warm.
 #[derive(Debug)]
-pub struct Detection<C, O> {
+pub struct Detection<C, O, A = Nobody> {
     /// Seconds.
     lookback: i64,
     mode: Mode,
+    m_of_n: MOfN,
+    reporting_stopped: bool,
+    console: Console,
     cloudwatch: C,
+    account: A,
     models: Models<O>,
     store: Store<O>,
     /// How long the process took until it was ready; taken by the first run.
@@ -107,12 +119,23 @@ pub struct Detection<C, O> {
 }
 
 impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
-    /// Knows nothing yet of any instance.
+    /// Knows nothing yet of any instance, and tells nobody but the log.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
+        Self::telling(settings, cloudwatch, objects, Nobody)
+    }
+}
+
+impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts> Detection<C, O, A> {
+    /// Knows nothing yet of any instance. `account` gets the alerts.
+    pub fn telling(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
         Self {
             lookback: settings.lookback_minutes * 60,
             mode: settings.mode,
+            m_of_n: settings.m_of_n,
+            reporting_stopped: settings.reporting_stopped,
+            console: Console { region: settings.region, namespace: settings.namespace },
             cloudwatch,
+            account,
             models: Models::new(settings.model, objects.clone()).with_threads(settings.threads),
             store: Store::new(objects, settings.state),
             init: None,
@@ -153,7 +176,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
 
         let run = match trigger.is_question(times.end, now) {
             true => self.answer(&detector, &trigger, &state, times).await,
-            false => self.follow(&detector, trigger.shard, &mut state, times, changed).await,
+            false => self.follow(&detector, trigger.shard, &mut state, times, changed, now).await,
         };
         let lag = run.as_ref().ok().and_then(|run| run.lag);
         let run = match run {
@@ -164,9 +187,12 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             }
         };
         log::instances(&run.fleet);
-        let published = match (trigger.dry_run, run.saved) {
-            (true, _) | (_, Some(Saved::Superseded)) => Ok(Published::default()),
-            _ => self.publish(&run, &detector, &mut state, now).await,
+        let (published, told) = match (trigger.dry_run, run.saved) {
+            (true, _) | (_, Some(Saved::Superseded)) => (Ok(Published::default()), 0),
+            _ => {
+                let sent = self.send(&run, &mut state, now).await;
+                (self.publish(&run, &detector, &mut state, now, sent.failed.len()).await, sent.sent)
+            }
         };
         self.store.remember(state);
         let published = published?;
@@ -182,6 +208,8 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             caught_up: CaughtUp { datapoints, late: run.fleet.late, oldest },
             state: StateSummary { loaded, saved: run.saved == Some(Saved::Yes) && self.store.keeps() },
             superseded: run.saved == Some(Saved::Superseded),
+            episodes: run.episodes,
+            alerts_sent: told,
             datums_published: published.published,
             datums_failed: published.failed.len() + published.refused,
             duration_ms: started.elapsed().as_millis() as u64,
@@ -199,7 +227,9 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         state: &mut State,
         times: Range<i64>,
         mut changed: bool,
+        now: Timestamp,
     ) -> Result<Run, RunError> {
+        let mutes = Muted::default();
         let listed = match self.time.list(&self.cloudwatch).await {
             Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
             // Those that are remembered can be read all the same.
@@ -212,7 +242,8 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         let before = state.marks();
         let Self { cloudwatch, store, lookback, time, .. } = self;
         let fleet = Fleet::new(times.clone());
-        let mut round = Round { detector, store, state, shard, lookback: *lookback, fleet, oldest_baseline: None };
+        let mut round =
+            Round { detector, store, state, shard, lookback: *lookback, fleet, mutes: &mutes, oldest_baseline: None };
         let mut wanted = round.wanted(&listed).await;
         while !wanted.is_empty() {
             let mut reads = Reads::new(cloudwatch, *time, plan::batches(wanted.split_off(0), times.end));
@@ -237,16 +268,17 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         let Round { fleet, oldest_baseline, .. } = round;
         nothing_read(&fleet)?;
 
-        let mut datums: Vec<Datum> = Vec::new();
-        for (instance, scored) in &fleet.scored {
-            let Some(followed) = state.instances.get_mut(instance) else { continue };
-            datums.extend(self.mode.datums(instance, scored, &mut followed.tail));
-            scored.iter().for_each(|scored| state.tally.add(scored));
-        }
-        datums.extend(state.tally.datums(&fleet.times_scored()));
+        let mut changes = tell::episodes(state, &fleet, self.m_of_n);
+        changes.extend(tell::silent(state, &fleet, &self.store, &mutes, self.reporting_stopped));
+        let datums = tell::datums(state, &fleet, self.mode, &changes);
+        let names = self.names(&changes).await;
+        let days = model_days(detector, now);
+        let alerts = tell::alerts(&changes, &self.store, detector, days, &self.console, &names);
+        log::alerts(&alerts);
         state.tally.forget(times.end - TALLIED);
-        changed |= fleet.late > 0 || before != state.marks();
+        changed |= fleet.late > 0 || !alerts.is_empty() || before != state.marks();
         state.outbox.extend(datums);
+        state.alerts.extend(alerts);
         if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {
             error!(datums = given_up, "too many datums wait to be published: the oldest are given up");
             state.outbox.drain(..given_up);
@@ -259,7 +291,13 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         let newest = state.instances.values().filter_map(|followed| followed.track.end()).max();
         let lag = newest.map(|end| (times.end - end).max(0));
         let nothing_scored = !state.tally.has_since(times.end - LATE);
-        Ok(Run { fleet, oldest_baseline, lag, nothing_scored, saved: Some(saved), answers: Vec::new() })
+        let episodes = Episodes::of(&changes, state);
+        Ok(Run { fleet, oldest_baseline, lag, nothing_scored, saved: Some(saved), answers: Vec::new(), episodes })
+    }
+
+    /// What the instances are called whose episodes have changed.
+    async fn names(&self, _changes: &Changes) -> BTreeMap<InstanceId, String> {
+        BTreeMap::new()
     }
 
     /// Answers a question, and changes nothing.
@@ -278,7 +316,8 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         for day in question::days_needed(&times) {
             self.store.open(trigger.shard, day, detector.context()).await;
         }
-        let question = Question { detector, store: &self.store, state, times };
+        let mutes = Muted::default();
+        let question = Question { detector, store: &self.store, state, mutes: &mutes, times };
         let mut reads = Reads::new(&self.cloudwatch, self.time, question.reads(instances));
         let mut fleet = Fleet::new(question.times.clone());
         while let Some((batch, answers)) = reads.next().await {
@@ -297,7 +336,23 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         nothing_read(&fleet)?;
         let of_instance = |(instance, scored): (_, &Vec<Scored>)| Mode::Full.datums(instance, scored, &mut 0);
         let answers = fleet.scored.iter().flat_map(of_instance).collect();
-        Ok(Run { fleet, oldest_baseline: None, lag: None, nothing_scored: false, saved: None, answers })
+        let episodes = Episodes::default();
+        Ok(Run { fleet, oldest_baseline: None, lag: None, nothing_scored: false, saved: None, answers, episodes })
+    }
+
+    /// Sends what people are to be told, what is left of earlier runs included. What is not taken waits for the next run.
+    async fn send(&mut self, run: &Run, state: &mut State, now: Timestamp) -> Sent {
+        if run.saved.is_none() || state.alerts.is_empty() {
+            return Sent::default();
+        }
+        let old = now.as_second() - FORGOTTEN;
+        state.alerts.retain(|alert| alert.time > old);
+        let sent = self.time.send(&self.account, &state.alerts).await;
+        if let Some(error) = &sent.error {
+            error!(%error, alerts = sent.failed.len(), "some alerts were not sent: the next run sends them");
+        }
+        state.alerts.clone_from(&sent.failed);
+        sent
     }
 
     /// Publishes what was decided, what is left of earlier runs included, and what is true of this run.
@@ -307,6 +362,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
         detector: &Detector,
         state: &mut State,
         now: Timestamp,
+        unsent: usize,
     ) -> Result<Published, RunError> {
         let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
         state.outbox.retain(|datum| datum.time > oldest);
@@ -317,10 +373,12 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             let gauges = Gauges {
                 skipped: run.fleet.reasons(),
                 lag: run.lag,
-                failures: published.failed.len() + published.refused,
+                failures: published.failed.len() + published.refused + unsent,
                 model_days: model_days(detector, now),
                 baseline_hours: run.oldest_baseline.map(|day| (run.fleet.times.end - day) as f64 / 3600.0),
                 nothing_scored: run.nothing_scored,
+                open_episodes: run.episodes.open,
+                stale: 0,
             };
             let gauges = gauges.datums(run.fleet.newest_slot());
             let told = self.time.publish(&self.cloudwatch, &gauges).await;
@@ -329,7 +387,7 @@ impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
             published.refused += told.refused + told.failed.len();
             published.error = told.error.or(published.error);
             state.outbox.clone_from(&published.failed);
-            if published.failed.is_empty() && run.saved == Some(Saved::Yes) {
+            if published.failed.is_empty() && unsent == 0 && run.saved == Some(Saved::Yes) {
                 self.store.published().await;
             }
         }
@@ -359,6 +417,7 @@ struct Run {
     saved: Option<Saved>,
     /// What is published of a question's answer.
     answers: Vec<Datum>,
+    episodes: Episodes,
 }
 
 fn nothing_read(fleet: &Fleet) -> Result<(), RunError> {

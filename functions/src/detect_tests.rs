@@ -38,6 +38,14 @@ fn seconds(time: &str) -> i64 {
 fn settings(model: ModelSource) -> Settings {
     Settings {
         model,
+        shadow: None,
+        mutes: None,
+        sensitivity: Default::default(),
+        m_of_n: MOfN::default(),
+        pages_per_instance_week: None,
+        reporting_stopped: false,
+        event_bus: None,
+        region: "us-east-1".into(),
         state: Some("s3://my-models/state".parse().unwrap()),
         mode: Mode::Full,
         rates: Rates { calls: 1e6, datapoints: 1e9 },

@@ -18,17 +18,21 @@
 //! outside only through [`ports`], which [`cloudwatch`] and [`s3`] implement for AWS. [`settings`] is the only reader of our
 //! environment variables.
 
+pub mod alert;
 pub mod aws;
 pub mod baselines;
 pub mod calibrate;
 pub mod cloudwatch;
+pub mod console;
 pub mod detect;
 pub mod event;
+pub mod events;
 pub mod fleet;
 pub mod kept;
 pub mod log;
 pub mod metric;
 pub mod model;
+mod muted;
 pub mod names;
 mod pages;
 pub mod ports;
@@ -42,6 +46,7 @@ pub mod start;
 pub mod state;
 pub mod store;
 pub mod summary;
+mod tell;
 mod time_left;
 
 #[cfg(test)]

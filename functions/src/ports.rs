@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use deepguard::Datapoint;
 
+use crate::alert::Alert;
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::{InstanceId, ObjectUri};
@@ -66,6 +67,33 @@ pub struct Published {
     pub failed: Vec<Datum>,
     /// How many will never be taken.
     pub refused: usize,
+    /// Why: the last failure.
+    pub error: Option<CallError>,
+}
+
+/// Where people are told of episodes.
+pub trait Alerts {
+    /// Sends as many as can be sent.
+    async fn send(&self, alerts: &[Alert]) -> Sent;
+}
+
+/// Alerts that stay in the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Alerts for Nobody {
+    async fn send(&self, alerts: &[Alert]) -> Sent {
+        Sent { sent: alerts.len(), ..Sent::default() }
+    }
+}
+
+/// What became of alerts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sent {
+    /// How many were taken.
+    pub sent: usize,
+    /// Those that were not, and may be another time.
+    pub failed: Vec<Alert>,
     /// Why: the last failure.
     pub error: Option<CallError>,
 }

@@ -11,6 +11,7 @@ use deepguard::track::{Begun, Known, LATE, Taken, days};
 use deepguard::{Detector, Scored, Series, Track};
 
 use crate::fleet::{Fleet, Skip};
+use crate::muted::Muted;
 use crate::names::InstanceId;
 use crate::ports::{CallError, Objects, Read};
 use crate::shard::Shard;
@@ -40,6 +41,8 @@ pub(crate) struct Round<'a, O> {
     /// How far back, in seconds, the scores go of an instance of which nothing is known.
     pub(crate) lookback: i64,
     pub(crate) fleet: Fleet,
+    /// When which instances are muted.
+    pub(crate) mutes: &'a Muted,
     /// The midnight of the oldest baseline that was used.
     pub(crate) oldest_baseline: Option<i64>,
 }
@@ -165,10 +168,11 @@ impl<O: Objects> Round<'_, O> {
     fn begin(&mut self, instance: InstanceId, series: &Series) {
         let until = self.until();
         let began = Instant::now();
-        let Begun { track, baselines, mut scored } = self.detector.begin(series, until);
+        let Begun { track, baselines, mut scored } = self.detector.begin(series, until, self.mutes.of(&instance));
         self.fleet.scoring += began.elapsed();
-        let known = self.state.instances.get(&instance);
-        let (since, tail) = known.map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
+        let known = self.state.instances.remove(&instance);
+        let (since, tail) = known.as_ref().map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
+        let episodes = known.map(|known| known.episodes).unwrap_or_default();
         for (day, baseline) in baselines {
             // The last two days are the ones that the next runs may need.
             if day >= calibrated_at(until) - DAY_SECONDS {
@@ -177,14 +181,20 @@ impl<O: Objects> Round<'_, O> {
         }
         scored.retain(|scored| scored.time >= since);
         let watermark = track.end().unwrap_or(since).max(since);
-        self.state.instances.insert(instance.clone(), Followed { track, watermark, looked: until, tail });
+        self.state.instances.insert(instance.clone(), Followed { track, watermark, looked: until, tail, episodes });
         self.found(instance, scored, 0);
     }
 
     /// Scores what `series` has and `track` does not.
     fn take(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Taken {
         let began = Instant::now();
-        let taken = self.detector.take(track, series, self.until(), |day| self.store.baseline(instance, day));
+        let taken = self.detector.take(
+            track,
+            series,
+            self.until(),
+            |day| self.store.baseline(instance, day),
+            self.mutes.of(instance),
+        );
         self.fleet.scoring += began.elapsed();
         taken
     }
@@ -206,7 +216,8 @@ impl<O: Objects> Round<'_, O> {
             days(end - 2 * LATE..until).filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
         for day in missing.collect::<Vec<_>>() {
             let began = Instant::now();
-            let baseline = self.detector.calibrate(series, day);
+            let learnt = series.without(self.mutes.of(&instance));
+            let baseline = learnt.and_then(|series| self.detector.calibrate(&series, day));
             self.fleet.scoring += began.elapsed();
             self.store.learn(self.shard, &instance, day, baseline);
         }

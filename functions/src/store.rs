@@ -192,7 +192,7 @@ impl<O: Objects> Store<O> {
 
     /// Empties the outbox of the state that was read from `uri` where it was published. Where nobody knows, it is published again.
     async fn forget_published(&self, uri: &ObjectUri, bytes: &[u8], state: &mut State) {
-        if state.outbox.is_empty() {
+        if state.outbox.is_empty() && state.alerts.is_empty() {
             return;
         }
         let Ok(marker) = uri.beside(&format!("{}{PUBLISHED}", uri.key)) else { return };
@@ -201,6 +201,7 @@ impl<O: Objects> Store<O> {
             && bytes.starts_with(&published)
         {
             state.outbox.clear();
+            state.alerts.clear();
         }
     }
 

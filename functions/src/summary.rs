@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use deepguard::Phase;
+use deepguard::episode::Change;
 use deepguard::residual::Channel;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -10,7 +11,9 @@ use serde::{Serialize, Serializer};
 use crate::fleet::Fleet;
 use crate::names::InstanceId;
 use crate::shard::Shard;
+use crate::state::State;
 use crate::store::Loaded;
+use crate::tell::Changes;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +40,10 @@ pub struct Summary {
     pub state: StateSummary,
     /// Whether another run decided meanwhile, so that this one published nothing.
     pub superseded: bool,
+    /// What became of the anomalies.
+    pub episodes: Episodes,
+    /// Events that were sent: one when an anomaly begins, one when it is over. In a dry run, none.
+    pub alerts_sent: usize,
     /// Datums that CloudWatch took; in a dry run, none.
     pub datums_published: usize,
     /// Datums that it did not take: the next run publishes them, but for those that it refuses.
@@ -71,6 +78,26 @@ pub struct CaughtUp {
     /// Start of the oldest of them.
     #[serde(serialize_with = "maybe_timestamp")]
     pub oldest: Option<i64>,
+}
+
+/// What became of the anomalies: from the datapoint at which one begins to the one at which it is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Episodes {
+    /// How many have begun.
+    pub began: usize,
+    /// How many are over.
+    pub ended: usize,
+    /// How many last.
+    pub open: usize,
+}
+
+impl Episodes {
+    /// Of these changes, and what is remembered after them.
+    pub(crate) fn of(changes: &Changes, state: &State) -> Self {
+        let began = changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
+        let open = state.instances.values().filter(|followed| followed.episodes.open().is_some()).count();
+        Self { began, ended: changes.len() - began, open }
+    }
 }
 
 /// What is kept from run to run.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use functions::calibrate::Calibration;
 use functions::cloudwatch::CloudWatch;
 use functions::detect::{Detection, RunError};
+use functions::events::Bus;
 use functions::s3::S3;
 use functions::settings::Settings;
 use functions::start::{Part, Start};
@@ -54,7 +55,8 @@ async fn main() -> Result<(), Error> {
         };
         return lambda_runtime::run(service_fn(run)).await;
     }
-    let mut detection = Detection::new(settings, cloudwatch, s3);
+    let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone());
+    let mut detection = Detection::telling(settings, cloudwatch, s3, bus);
     detection.prepare(start.clock()).await;
     start.done(Part::Model);
     log::ready(&start);
