@@ -97,7 +97,7 @@ impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
         let time = trigger.times(now, PERIOD / 60)?.end;
         let (day, shard) = (calibrated_at(time), trigger.shard);
         self.cloudwatch.share(shard.of());
-        let detector = self.models.current().await?;
+        let detector = self.models.current().await?.detector;
         let mut instances = match trigger.instances {
             Some(instances) => instances,
             None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,

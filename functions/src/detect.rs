@@ -168,7 +168,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts> Detection<C, O, A> {
         let init = self.init.take();
         let trigger = Trigger::from_event(event)?;
         let times = trigger.times(now, self.lookback / 60)?;
-        let detector = self.models.current().await?;
+        let detector = self.models.current().await?.detector;
         let (mut state, loaded) = self.store.state(trigger.shard).await;
         self.cloudwatch.share(trigger.shard.of());
         let changed = state.model != detector.artifact().checksum();

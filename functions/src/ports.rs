@@ -120,6 +120,15 @@ pub trait Objects {
     async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError>;
 }
 
+/// Objects that can be taken away. No function does that: it is for the command line.
+pub trait Removable: Objects {
+    /// Removes the object at `uri`; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    async fn remove(&self, uri: &ObjectUri) -> Result<(), ObjectError>;
+}
+
 /// What must hold for an object to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only<'a> {
@@ -165,7 +174,7 @@ pub enum Fetched {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
     /// There is none.
-    #[error("{uri} does not exist: publish a model with `model-builder publish`, or set MODEL_URI to one that exists")]
+    #[error("{uri} does not exist: publish and promote a model with `model-builder`, or set MODEL_URI to one that exists")]
     Missing {
         /// Its address.
         uri: ObjectUri,
