@@ -18,6 +18,7 @@
 //! outside only through [`ports`], which [`cloudwatch`] and [`s3`] implement for AWS. [`settings`] is the only reader of our
 //! environment variables.
 
+pub mod account;
 pub mod alert;
 pub mod aws;
 pub mod baselines;
@@ -32,6 +33,7 @@ pub mod kept;
 pub mod log;
 pub mod metric;
 pub mod model;
+pub mod mute;
 mod muted;
 pub mod names;
 mod pages;
@@ -40,12 +42,16 @@ mod question;
 mod reads;
 mod round;
 pub mod s3;
+pub mod selection;
 pub mod settings;
+mod shadow;
 pub mod shard;
 pub mod start;
 pub mod state;
 pub mod store;
 pub mod summary;
+pub mod tagging;
+pub mod tags;
 mod tell;
 mod time_left;
 

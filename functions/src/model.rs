@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use deepguard::model::artifact::MAX_BYTES;
 use deepguard::model::device;
-use deepguard::{Artifact, ArtifactError, Detector};
+use deepguard::{Artifact, ArtifactError, Detector, Sensitivity};
 use serde::Deserialize;
 use tracing::error;
 
@@ -104,6 +104,7 @@ pub struct Models<O> {
     source: ModelSource,
     objects: O,
     threads: NonZeroUsize,
+    sensitivity: Sensitivity,
     loaded: Option<Loaded>,
 }
 
@@ -124,7 +125,13 @@ struct Loaded {
 impl<O: Objects> Models<O> {
     /// Nothing loaded yet.
     pub fn new(source: ModelSource, objects: O) -> Self {
-        Self { source, objects, threads: NonZeroUsize::MIN, loaded: None }
+        Self { source, objects, threads: NonZeroUsize::MIN, sensitivity: Sensitivity::default(), loaded: None }
+    }
+
+    /// The same, for models for which only some anomalies count.
+    #[must_use]
+    pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
+        Self { sensitivity, ..self }
     }
 
     /// The model that `pointer` names, where there is such an object.
@@ -168,9 +175,7 @@ impl<O: Objects> Models<O> {
     async fn newest(&mut self) -> Result<Rc<Detector>, ModelError> {
         let next = match (&self.source, &self.loaded) {
             (ModelSource::Builtin, Some(loaded)) => return Ok(Rc::clone(&loaded.detector)),
-            (ModelSource::Builtin, None) => {
-                Loaded { etag: None, detector: load(BUILTIN, &self.source, self.threads)? }
-            }
+            (ModelSource::Builtin, None) => Loaded { etag: None, detector: self.load(BUILTIN, &self.source)? },
             (ModelSource::Object(uri), loaded) => {
                 let is_artifact = uri.key.ends_with(ARTIFACT);
                 let known = loaded.as_ref().and_then(|loaded| loaded.etag.as_deref());
@@ -180,7 +185,7 @@ impl<O: Objects> Models<O> {
                     (fetched, loaded) => {
                         let (bytes, etag) = content(fetched, uri)?;
                         let detector = match is_artifact {
-                            true => load(&bytes, &self.source, self.threads)?,
+                            true => self.load(&bytes, &self.source)?,
                             false => self.follow(uri, &bytes, loaded.as_ref()).await?,
                         };
                         Loaded { etag, detector }
@@ -189,6 +194,16 @@ impl<O: Objects> Models<O> {
             }
         };
         Ok(Rc::clone(&self.loaded.insert(next).detector))
+    }
+
+    fn load(&self, bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
+        match Artifact::from_bytes(bytes) {
+            Ok(artifact) => {
+                let detector = Detector::new(artifact, &device()).with_threads(self.threads);
+                Ok(Rc::new(detector.with_sensitivity(self.sensitivity)))
+            }
+            Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
+        }
     }
 
     /// The artifact that `pointer`, whose content is `pointing`, points to; what is loaded where it still is the same.
@@ -206,7 +221,7 @@ impl<O: Objects> Models<O> {
         }
         let uri = pointer.beside(&key).map_err(|error| wrong(error.to_string()))?;
         let (bytes, _) = content(self.objects.get(&uri, None, MAX_BYTES).await?, &uri)?;
-        let detector = load(&bytes, &ModelSource::Object(uri.clone()), self.threads)?;
+        let detector = self.load(&bytes, &ModelSource::Object(uri.clone()))?;
         match detector.artifact().checksum() {
             found if found == needed => Ok(detector),
             found => Err(ModelError::Checksum { uri, needed, found: found.into() }),
@@ -219,6 +234,12 @@ impl<O: Objects> Optional<O> {
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { models: self.models.with_threads(threads), ..self }
+    }
+
+    /// The same, for models for which only some anomalies count.
+    #[must_use]
+    pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
+        Self { models: self.models.with_sensitivity(sensitivity), ..self }
     }
 
     /// The model that the pointer names now, `None` where there is no pointer; else as [`Models::current`].
@@ -234,13 +255,6 @@ impl<O: Objects> Optional<O> {
             Ok(detector) => Ok(Some(Current { detector, stale: None })),
             Err(error) => self.models.kept(error).map(Some),
         }
-    }
-}
-
-fn load(bytes: &[u8], origin: &ModelSource, threads: NonZeroUsize) -> Result<Rc<Detector>, ModelError> {
-    match Artifact::from_bytes(bytes) {
-        Ok(artifact) => Ok(Rc::new(Detector::new(artifact, &device()).with_threads(threads))),
-        Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
     }
 }
 
@@ -388,7 +402,10 @@ mod tests {
             ("points to no model", Box::new(|bucket| bucket.store(CURRENT, "{"))),
             ("two.safetensors does not exist", Box::new(|bucket| bucket.remove(TWO))),
             ("damaged", Box::new(move |bucket| bucket.store(TWO, damaged.clone()))),
-            ("has the checksum", Box::new(|bucket| bucket.store(TWO, artifact_with_threshold(4.0).to_bytes().unwrap()))),
+            (
+                "has the checksum",
+                Box::new(|bucket| bucket.store(TWO, artifact_with_threshold(4.0).to_bytes().unwrap())),
+            ),
             ("said the script", Box::new(|bucket| bucket.down.set(true))),
         ];
         for (why, make) in cases {
@@ -405,7 +422,10 @@ mod tests {
                 assert!(stale.as_ref().is_some_and(|error| error.to_string().contains(why)), "{why}: {stale:?}");
             }
             let mut cold = Models::new(models.source().clone(), Rc::clone(&bucket));
-            assert!(cold.current().await.is_err(), "{why}: a process that has loaded nothing has nothing to go on with");
+            assert!(
+                cold.current().await.is_err(),
+                "{why}: a process that has loaded nothing has nothing to go on with"
+            );
         }
         bucket.down.set(false);
         bucket.store(TWO, two.to_bytes().unwrap());
@@ -437,7 +457,10 @@ mod tests {
         let Some(Current { detector, stale: None }) = shadow.current().await.unwrap() else { panic!("no shadow") };
         assert_eq!(detector.artifact(), &one);
         bucket.store(CURRENT, "{");
-        assert!(matches!(shadow.current().await.unwrap(), Some(Current { stale: Some(ModelError::Pointer { .. }), .. })));
+        assert!(matches!(
+            shadow.current().await.unwrap(),
+            Some(Current { stale: Some(ModelError::Pointer { .. }), .. })
+        ));
         bucket.remove(CURRENT);
         assert!(shadow.current().await.unwrap().is_none(), "without a pointer there is no shadow, whatever was loaded");
         bucket.store(CURRENT, "{");

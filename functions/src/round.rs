@@ -10,13 +10,16 @@ use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
 use deepguard::track::{Begun, Known, LATE, Taken, days};
 use deepguard::{Detector, Scored, Series, Track};
 
+use crate::cloudwatch::plan;
 use crate::fleet::{Fleet, Skip};
 use crate::muted::Muted;
 use crate::names::InstanceId;
-use crate::ports::{CallError, Objects, Read};
+use crate::ports::{CallError, Cpu, Objects, Read};
+use crate::reads::Reads;
 use crate::shard::Shard;
 use crate::state::{Followed, State};
 use crate::store::Store;
+use crate::time_left::{NEXT_RUN, TimeLeft};
 
 /// Two weeks, in seconds: what a baseline is made of.
 const TWO_WEEKS: i64 = HISTORY as i64 * PERIOD;
@@ -56,7 +59,45 @@ pub(crate) enum Next {
     ReadFrom(i64),
 }
 
-impl<O: Objects> Round<'_, O> {
+impl<'a, O: Objects> Round<'a, O> {
+    /// Nothing found out yet. The run is about `times` (seconds since 1970).
+    pub(crate) fn new(
+        detector: &'a Detector,
+        store: &'a mut Store<O>,
+        state: &'a mut State,
+        shard: Shard,
+        lookback: i64,
+        mutes: &'a Muted,
+        times: Range<i64>,
+    ) -> Self {
+        Self { detector, store, state, shard, lookback, mutes, fleet: Fleet::new(times), oldest_baseline: None }
+    }
+
+    /// Reads and scores all instances that are `listed` or remembered, as far as the time goes.
+    pub(crate) async fn all(&mut self, cloudwatch: &impl Cpu, time: TimeLeft, listed: &BTreeSet<InstanceId>) {
+        let mut wanted = self.wanted(listed).await;
+        while !wanted.is_empty() {
+            let mut reads = Reads::new(cloudwatch, time, plan::batches(wanted.split_off(0), self.until()));
+            while let Some((batch, answers)) = reads.next().await {
+                let Some(answers) = answers else {
+                    let late = batch.instances.into_iter();
+                    late.for_each(|instance| self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
+                    continue;
+                };
+                for (instance, read) in answers {
+                    if time.is_over() {
+                        self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
+                        continue;
+                    }
+                    if let Next::ReadFrom(start) = self.score(instance.clone(), read, &batch.times).await {
+                        wanted.push((instance, start));
+                    }
+                    reads.go_on().await;
+                }
+            }
+        }
+    }
+
     fn until(&self) -> i64 {
         self.fleet.times.end
     }

@@ -13,6 +13,7 @@ use crate::cloudwatch::pace::Rates;
 use crate::metric::Mode;
 use crate::model::ModelSource;
 use crate::names::ObjectUri;
+use crate::selection::Selection;
 
 /// An environment variable that the detector reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,9 +173,11 @@ pub struct Settings {
     /// Where the model comes from.
     pub model: ModelSource,
     /// Where a second model comes from that scores beside it, if there is one.
-    pub shadow: Option<ModelSource>,
+    pub shadow: Option<ObjectUri>,
     /// Where it stands when which instances are muted.
     pub mutes: Option<ObjectUri>,
+    /// Which instances are watched.
+    pub selection: Selection,
     /// Which anomalies count.
     pub sensitivity: Sensitivity,
     /// How many of the newest datapoints have to be unusual before somebody is told.
@@ -265,7 +268,7 @@ impl Settings {
             let model = read.variable(MODEL_URI, model_source);
             let shadow = read.variable(SHADOW_URI, |value| match value {
                 "" => Some(None),
-                uri => model_source(uri).map(Some),
+                uri => uri.parse().ok().map(Some),
             });
             let mutes = read.variable(MUTES_URI, mutes_uri);
             let min_deviation = read.variable(MIN_DEVIATION, |value| number(value, 0.0, 100.0));
@@ -285,6 +288,8 @@ impl Settings {
                 "off" => Some(false),
                 _ => None,
             });
+            let include = read.variable(INCLUDE_TAGS, |value| value.parse().ok());
+            let exclude = read.variable(EXCLUDE_TAGS, |value| value.parse().ok());
             let event_bus = read.variable(EVENT_BUS, event_bus);
             let state = read.variable(STATE_URI, state_uri);
             let namespace = read.variable(NAMESPACE, namespace);
@@ -303,6 +308,7 @@ impl Settings {
                     model: model?,
                     shadow: shadow?,
                     mutes: mutes?,
+                    selection: Selection { include: include?, exclude: exclude? },
                     sensitivity: Sensitivity { min_deviation: min_deviation?, direction: direction? },
                     m_of_n: m_of_n?,
                     pages_per_instance_week: pages?,
@@ -426,6 +432,7 @@ mod tests {
             model: ModelSource::Builtin,
             shadow: None,
             mutes: None,
+            selection: Selection::default(),
             sensitivity: Sensitivity::default(),
             m_of_n: MOfN::default(),
             pages_per_instance_week: None,
@@ -464,6 +471,8 @@ mod tests {
             ("SHADOW_URI", "s3://my-models/models/shadow"),
             ("MUTES_URI", "s3://my-models/settings/mutes.json"),
             ("MUTES_URI", "s3://my-models/settings/team.ics"),
+            ("INCLUDE_TAGS", "env=prod,team=web|api"),
+            ("EXCLUDE_TAGS", "aws:autoscaling:groupName"),
             ("MIN_DEVIATION", "2.5"),
             ("DIRECTION", "up"),
             ("M_OF_N", "2 of 3"),
@@ -512,6 +521,8 @@ mod tests {
             ("SHADOW_URI", "models/shadow"),
             ("MUTES_URI", "s3://my-models/settings/mutes.yaml"),
             ("MUTES_URI", "mutes.json"),
+            ("INCLUDE_TAGS", "=prod"),
+            ("EXCLUDE_TAGS", "env=a,env=b"),
             ("MIN_DEVIATION", "-1"),
             ("DIRECTION", "Up"),
             ("M_OF_N", "3 of 2"),

@@ -27,6 +27,9 @@ pub struct Summary {
     pub shard: Shard,
     /// What scored.
     pub model: Model,
+    /// Version of the second model that scored beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<String>,
     /// Start of the newest datapoint that was scored in this run.
     #[serde(serialize_with = "maybe_timestamp")]
     pub newest_datapoint: Option<i64>,
@@ -118,6 +121,8 @@ pub struct Instances {
     pub scored: usize,
     /// How many had all scores that they can have already.
     pub unchanged: usize,
+    /// How many more there are that are not watched: their tags say so.
+    pub left_out: usize,
     /// How many have none, by [`crate::fleet::Skip::name`].
     pub skipped: BTreeMap<&'static str, usize>,
     /// The anomalous ones, highest score first.
@@ -148,7 +153,7 @@ pub struct Anomaly {
 
 impl Instances {
     /// Of a fleet.
-    pub fn of(fleet: &Fleet) -> Self {
+    pub fn of(fleet: &Fleet, left_out: usize) -> Self {
         let skipped = fleet.reasons().into_iter().map(|(reason, instances)| (reason.name(), instances)).collect();
         let anomaly = |(instance, scored): (&InstanceId, &deepguard::detector::Scored)| Anomaly {
             instance: instance.clone(),
@@ -164,6 +169,7 @@ impl Instances {
             seen: fleet.seen(),
             scored: fleet.scored.len(),
             unchanged: fleet.unchanged.len(),
+            left_out,
             skipped,
             anomalous: fleet.anomalous().into_iter().map(anomaly).collect(),
         }
