@@ -168,9 +168,7 @@ impl<O: Objects> Models<O> {
     async fn newest(&mut self) -> Result<Rc<Detector>, ModelError> {
         let next = match (&self.source, &self.loaded) {
             (ModelSource::Builtin, Some(loaded)) => return Ok(Rc::clone(&loaded.detector)),
-            (ModelSource::Builtin, None) => {
-                Loaded { etag: None, detector: load(BUILTIN, &self.source, self.threads)? }
-            }
+            (ModelSource::Builtin, None) => Loaded { etag: None, detector: load(BUILTIN, &self.source, self.threads)? },
             (ModelSource::Object(uri), loaded) => {
                 let is_artifact = uri.key.ends_with(ARTIFACT);
                 let known = loaded.as_ref().and_then(|loaded| loaded.etag.as_deref());
@@ -388,7 +386,10 @@ mod tests {
             ("points to no model", Box::new(|bucket| bucket.store(CURRENT, "{"))),
             ("two.safetensors does not exist", Box::new(|bucket| bucket.remove(TWO))),
             ("damaged", Box::new(move |bucket| bucket.store(TWO, damaged.clone()))),
-            ("has the checksum", Box::new(|bucket| bucket.store(TWO, artifact_with_threshold(4.0).to_bytes().unwrap()))),
+            (
+                "has the checksum",
+                Box::new(|bucket| bucket.store(TWO, artifact_with_threshold(4.0).to_bytes().unwrap())),
+            ),
             ("said the script", Box::new(|bucket| bucket.down.set(true))),
         ];
         for (why, make) in cases {
@@ -405,7 +406,10 @@ mod tests {
                 assert!(stale.as_ref().is_some_and(|error| error.to_string().contains(why)), "{why}: {stale:?}");
             }
             let mut cold = Models::new(models.source().clone(), Rc::clone(&bucket));
-            assert!(cold.current().await.is_err(), "{why}: a process that has loaded nothing has nothing to go on with");
+            assert!(
+                cold.current().await.is_err(),
+                "{why}: a process that has loaded nothing has nothing to go on with"
+            );
         }
         bucket.down.set(false);
         bucket.store(TWO, two.to_bytes().unwrap());
@@ -437,7 +441,10 @@ mod tests {
         let Some(Current { detector, stale: None }) = shadow.current().await.unwrap() else { panic!("no shadow") };
         assert_eq!(detector.artifact(), &one);
         bucket.store(CURRENT, "{");
-        assert!(matches!(shadow.current().await.unwrap(), Some(Current { stale: Some(ModelError::Pointer { .. }), .. })));
+        assert!(matches!(
+            shadow.current().await.unwrap(),
+            Some(Current { stale: Some(ModelError::Pointer { .. }), .. })
+        ));
         bucket.remove(CURRENT);
         assert!(shadow.current().await.unwrap().is_none(), "without a pointer there is no shadow, whatever was loaded");
         bucket.store(CURRENT, "{");

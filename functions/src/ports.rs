@@ -146,7 +146,9 @@ pub enum Fetched {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
     /// There is none.
-    #[error("{uri} does not exist: publish and promote a model with `model-builder`, or set MODEL_URI to one that exists")]
+    #[error(
+        "{uri} does not exist: publish and promote a model with `model-builder`, or set MODEL_URI to one that exists"
+    )]
     Missing {
         /// Its address.
         uri: ObjectUri,
