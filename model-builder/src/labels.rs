@@ -83,13 +83,13 @@ pub(crate) struct Labels {
 
 impl Labels {
     /// The stretches of an instance that were anomalies, in seconds since 1970.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for training on one's own fleet"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "for training on one's own fleet"))]
     pub(crate) fn confirmed(&self, instance: &InstanceId) -> Vec<Range<i64>> {
         self.ranges(instance, Verdict::Confirmed)
     }
 
     /// The stretches of an instance that raised an alarm and were none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for training on one's own fleet"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "for training on one's own fleet"))]
     pub(crate) fn rejected(&self, instance: &InstanceId) -> Vec<Range<i64>> {
         self.ranges(instance, Verdict::Rejected)
     }
@@ -314,9 +314,8 @@ mod tests {
     #[tokio::test]
     async fn of_two_at_once_both_are_kept() {
         let bucket = Bucket::default();
-        let line = |number: usize| {
-            format!("--instance {} --from 2026-01-14T10:00:00Z --verdict confirmed", instance(number))
-        };
+        let line =
+            |number: usize| format!("--instance {} --from 2026-01-14T10:00:00Z --verdict confirmed", instance(number));
         labelled(&bucket, &line(1)).await.unwrap();
         let theirs = bucket.text(PLACE).unwrap();
         let bucket = Bucket::default();

@@ -247,7 +247,9 @@ pub(crate) async fn point<O: Objects>(objects: &O, uri: &ObjectUri, found: &Foun
     ensure!(bytes.len() <= POINTER_BYTES, "the pointer would have {} bytes: say less", bytes.len());
     match objects.put(uri, found.unchanged(), bytes).await? {
         Some(_) => Ok(()),
-        None => bail!("somebody else has moved {uri} meanwhile, and it stays as they left it: look at it, and try again"),
+        None => {
+            bail!("somebody else has moved {uri} meanwhile, and it stays as they left it: look at it, and try again")
+        }
     }
 }
 
@@ -279,6 +281,11 @@ impl<C: Serialize> Record<'_, C> {
         ensure!(written.is_some(), "the pointer has moved, but {uri} was there already");
         Ok(uri)
     }
+}
+
+/// What a pointer named before it moved, as a part of a sentence.
+pub(crate) fn before(previous: Option<&Target>) -> String {
+    previous.map(|previous| format!(" and pointed to {} before", previous.version())).unwrap_or_default()
 }
 
 /// Now, in whole seconds.

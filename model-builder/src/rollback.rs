@@ -73,7 +73,7 @@ async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp)
         previous: previous.cloned(),
     };
     models::point(objects, &uri, &found, &pointer).await?;
-    println!("{uri} points to {version}; the next run scores with it");
+    println!("{uri} points to {version} now{}; the next run scores with it", models::before(previous));
     let notes = match &found {
         Found::Unreadable { why, .. } => vec![why.clone()],
         _ => Vec::new(),
@@ -167,10 +167,8 @@ mod tests {
             let pointer = bucket.json(CURRENT);
             assert_eq!(pointer["key"], format!("models/{expected}.safetensors"));
             assert_eq!(pointer["promoted"], time(second).to_string());
-            let record = format!(
-                "s3://my-models/models/promotions/{}-{expected}.json",
-                time(second).strftime("%Y%m%dT%H%M%SZ")
-            );
+            let record =
+                format!("s3://my-models/models/promotions/{}-{expected}.json", time(second).strftime("%Y%m%dT%H%M%SZ"));
             let record = bucket.json(&record);
             assert_eq!((&record["action"], &record["because"]), (&"rollback".into(), &"it pages too much".into()));
             assert_eq!(record["previous"], pointer["previous"]);
@@ -186,7 +184,9 @@ mod tests {
         }
         let before = bucket.text(CURRENT);
         bucket.store(&format!("s3://my-models/models/{old}.safetensors"), "damaged");
-        for (version, why) in [(None, "cannot be used"), (Some(old.as_str()), "cannot be used"), (Some("v1"), "does not exist")] {
+        for (version, why) in
+            [(None, "cannot be used"), (Some(old.as_str()), "cannot be used"), (Some("v1"), "does not exist")]
+        {
             let error = format!("{:#}", roll_back(&bucket, &back_to(version), time(9)).await.unwrap_err());
             assert!(error.contains(why), "{error}");
         }

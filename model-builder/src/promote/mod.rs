@@ -78,7 +78,9 @@ async fn run<O: Objects, C: Cpu>(args: &PromoteArgs, objects: &O, cpu: &C, now: 
     check_scores(candidate.clone())?;
     let mend = || {
         let to = &args.to;
-        format!("the current model cannot be compared with: mend the pointer with `model-builder rollback --to {to} --version ...`")
+        format!(
+            "the current model cannot be compared with: mend the pointer with `model-builder rollback --to {to} --version ...`"
+        )
     };
     let current = match &found {
         Found::Nothing => Artifact::from_bytes(BUILTIN)?,
@@ -123,7 +125,7 @@ async fn run<O: Objects, C: Cpu>(args: &PromoteArgs, objects: &O, cpu: &C, now: 
         previous: previous.cloned(),
     };
     models::point(objects, &uri, &found, &pointer).await?;
-    println!("{uri} points to {candidate_version}; the next run scores with it");
+    println!("{uri} points to {candidate_version} now{}; the next run scores with it", models::before(previous));
     let record = Record {
         action: "promote",
         time: now,

@@ -24,7 +24,8 @@ const RIGHT: i32 = 60;
 /// Where it cannot be written.
 pub(super) fn draw(comparison: &Comparison, current: &str, candidate: &str, out: &Path) -> Result<()> {
     let pages = |pair: &Pair| pair.current.pages.len().max(pair.candidate.pages.len());
-    let mut drawn: Vec<(&InstanceId, &Pair)> = comparison.instances.iter().filter(|(_, pair)| pages(pair) > 0).collect();
+    let mut drawn: Vec<(&InstanceId, &Pair)> =
+        comparison.instances.iter().filter(|(_, pair)| pages(pair) > 0).collect();
     drawn.sort_by_key(|(_, pair)| std::cmp::Reverse(pages(pair)));
     let paging = drawn.len();
     drawn.truncate(DRAWN);
@@ -39,7 +40,9 @@ pub(super) fn draw(comparison: &Comparison, current: &str, candidate: &str, out:
             comparison.instances.len()
         );
         area.draw(&Text::new(title, (20, 12), text(26)))?;
-        for (x, colour, name) in [(20, EXPECTED, format!("current {current}")), (620, SCORE, format!("candidate {candidate}"))] {
+        for (x, colour, name) in
+            [(20, EXPECTED, format!("current {current}")), (620, SCORE, format!("candidate {candidate}"))]
+        {
             area.draw(&Rectangle::new([(x, 56), (x + 22, 68)], colour.filled()))?;
             area.draw(&Text::new(name, (x + 30, 52), text(18)))?;
         }

@@ -118,8 +118,14 @@ impl Comparison {
             format!("{} of {}", of.iter().filter(|judged| raised(judged)).count(), of.len())
         };
         let mut table = Table::new();
-        table.set_header([format!("{} to {}", self.from, self.until), format!("current {current}"), format!("candidate {candidate}")]);
-        let mut row = |name: &str, current: String, candidate: String| drop(table.add_row([name.into(), current, candidate]));
+        table.set_header([
+            format!("{} to {}", self.from, self.until),
+            format!("current {current}"),
+            format!("candidate {candidate}"),
+        ]);
+        let mut row = |name: &str, current: String, candidate: String| {
+            table.add_row([name.into(), current, candidate]);
+        };
         let count = self.instances.len().to_string();
         row("instances", count.clone(), count);
         row("weeks of CPU", format!("{:.1}", weeks(old)), format!("{:.1}", weeks(new)));
@@ -150,7 +156,7 @@ impl Comparison {
 pub(super) fn objections_table(objections: &[Objection]) -> Table {
     let mut table = Table::new();
     table.set_header(["what speaks against the candidate"]);
-    objections.iter().for_each(|objection| drop(table.add_row([objection.to_string()])));
+    table.add_rows(objections.iter().map(|objection| [objection.to_string()]));
     table
 }
 
@@ -189,7 +195,10 @@ mod tests {
         assert_eq!(more.objections(), [Objection::MorePages { candidate: 1.0, current: 0.5 }]);
         assert!(comparison([]).objections().is_empty(), "where nothing was compared nothing speaks against it");
         let table = more.table("v1", "v2");
-        assert!(table.contains("candidate v2") && table.contains("1.00") && table.contains(instance(1).as_str()), "{table}");
+        assert!(
+            table.contains("candidate v2") && table.contains("1.00") && table.contains(instance(1).as_str()),
+            "{table}"
+        );
     }
 
     #[test]
