@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_flatline_began_with_the_first_datapoint_that_was_the_same() {
         let usual = |slot: usize| 30.0 + (slot * 7919 % 101) as f64 / 100.0;
-        let first = 14 * DAY + 60 - 30;
+        let first = 14 * DAY + 60;
         let values: Vec<f64> = (0..30).map(|index| 33.0 - usual(first + index)).collect();
         let found = found(None, 60, &values);
         assert_eq!((found.shape, found.since, found.run), (Shape::Flatline, 30, 30));

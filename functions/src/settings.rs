@@ -541,7 +541,7 @@ mod tests {
 
     #[test]
     fn all_wrong_values_are_told_at_once() {
-        let error = from(&VARIABLES.map(|variable| (variable.name, "?"))).unwrap_err();
+        let error = from(&VARIABLES.map(|variable| (variable.name, "|"))).unwrap_err();
         assert_eq!(error.wrong().len(), VARIABLES.len());
         VARIABLES.iter().for_each(|variable| assert!(error.to_string().contains(variable.name)));
     }
