@@ -15,8 +15,10 @@ const LONG: usize = 24;
 const GROWN: f64 = 0.5;
 /// A deviation goes back as far as it is this part of what it is now.
 const PART: f64 = 0.5;
-/// Where this part of the slots of a window lies on one side of what is usual, the window has a direction.
-const ONE_SIDE: f64 = 0.8;
+/// Where the deviations of a window add up to this part of their sizes, they go one way.
+const ONE_WAY: f64 = 0.6;
+/// So many datapoints in a row that are off the rest do not end it: noise.
+const ASIDE: usize = 2;
 /// Slots over which the habit channel looks: six hours.
 const HABIT: usize = 72;
 
@@ -138,14 +140,23 @@ impl Deviations {
             _ => mean(&seen[seen.len().saturating_sub(SHORT)..]),
         };
         let side = mean(seen);
-        let on_side = seen.iter().filter(|(_, _, deviation)| deviation * side > 0.0).count();
-        if (on_side as f64) < ONE_SIDE * seen.len() as f64 || now * side <= 0.0 {
+        let sizes = seen.iter().map(|(_, _, deviation)| deviation.abs()).sum::<f64>() / seen.len() as f64;
+        if side.abs() < ONE_WAY * sizes || now * side <= 0.0 {
             return Finding { shape: Shape::Unrest, since: newest, deviation: side, rank, run };
         }
+        // As far back as it goes without more than [`ASIDE`] slots in a row that are not so.
         let since = |part: f64| {
-            let goes_back =
-                |(_, _, deviation): &&(i64, f64, f64)| deviation * now > 0.0 && deviation.abs() >= part * now.abs();
-            let slots = self.slots.iter().rev().take_while(goes_back).count().max(1);
+            let is_so = |deviation: f64| deviation * now > 0.0 && deviation.abs() >= part * now.abs();
+            let (mut slots, mut aside) = (1, 0);
+            for (back, (_, _, deviation)) in self.slots.iter().rev().enumerate() {
+                match is_so(*deviation) {
+                    true => (slots, aside) = (back + 1, 0),
+                    false => aside += 1,
+                }
+                if aside > ASIDE {
+                    break;
+                }
+            }
             &self.slots[self.slots.len() - slots..]
         };
         // What grows was small when it began.

@@ -10,6 +10,7 @@ mod inspect;
 mod labels;
 mod models;
 pub mod nab;
+mod night;
 mod picture;
 mod promote;
 mod publish;
@@ -112,8 +113,11 @@ enum Command {
         #[command(flatten)]
         nab: NabArgs,
         /// Generate a fleet, even if NAB is here or named.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "night")]
         generated: bool,
+        /// Generate a bad night of twelve machines that ended at six in the morning (UTC) of the last Thursday.
+        #[arg(long)]
+        night: bool,
         /// Seed of the generated fleet.
         #[arg(long, default_value_t = 7)]
         seed: u64,
@@ -229,8 +233,11 @@ pub fn run() -> Result<()> {
         Command::Rollback(args) => rollback::rollback(&args),
         Command::Shadow(args) => rollback::shadow(&args),
         Command::Label(args) => labels::label(args),
-        Command::Replay { nab, generated, seed, now, out } => {
-            replay::replay(nab.for_replay(generated)?.as_ref(), seed, now, &out)
+        Command::Replay { night: true, seed, now, out, .. } => replay::replay(&replay::Of::Night(seed), now, &out),
+        Command::Replay { nab, generated, seed, now, out, .. } => {
+            let nab = nab.for_replay(generated)?;
+            let of = nab.as_ref().map_or(replay::Of::Generated(seed), replay::Of::Nab);
+            replay::replay(&of, now, &out)
         }
         Command::Explain { model, history, instances, published, hours, out } => {
             let histories = explain::read_history(&history, &instances)?;
