@@ -271,6 +271,15 @@ impl Artifact {
         Self::from_bytes(&self.to_bytes()?)
     }
 
+    /// The same artifact with a record of the fleet that it was trained on, which makes it another version.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] where it cannot be written down.
+    pub fn of_fleet(mut self, fleet: Fleet) -> Result<Self, ArtifactError> {
+        self.card.training.fleet = Some(fleet);
+        Self::from_bytes(&self.to_bytes()?)
+    }
+
     /// What it says of itself.
     pub fn card(&self) -> &Card {
         &self.card
@@ -380,8 +389,9 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
     let usable = |pages: &Pages| {
         pages.threshold.is_finite() && pages.threshold > 0.0 && (0.0..=f64::MAX).contains(&pages.per_instance_week)
     };
-    let falls =
-        |pair: &[Pages]| pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week;
+    let falls = |pair: &[Pages]| {
+        pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week
+    };
     if !card.pages.iter().all(usable) || !card.pages.windows(2).all(falls) {
         return Err(ArtifactError::NotFinite("the table of false alarms by threshold".into()));
     }
