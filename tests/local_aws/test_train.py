@@ -26,6 +26,7 @@ from stage import Stage, forget_old_runs
 
 INSTANCES, DAYS, PERCENT, SEED = 50, 14, 5, 1
 MOST = 0.10  # by how much faults may move the threshold
+MARGIN = 1800  # seconds that are left out before an anomaly
 
 
 class Scene(Stage):
@@ -67,7 +68,7 @@ class Scene(Stage):
         """The worst that the training has left out, drawn and told of."""
         card, _ = self.trained["faulty"]
         worst = card["training"]["fleet"]["left_out"][0]
-        at = datetime.fromtimestamp((worst["from"] + worst["until"]) // 2, timezone.utc)
+        at = datetime.fromtimestamp(worst["from"] + MARGIN, timezone.utc)
         self.picture = self.folder / "explained.png"
         return self.builder("explain", "--artifact", str(self.folder / "faulty.safetensors"), "--instance", worst["instance"],
                             "--at", fleet.format_time(at), "--hours", "24", "--out", str(self.picture)).stdout
@@ -103,7 +104,8 @@ class Training(unittest.TestCase):
         card, said = self.scene.trained["faulty"]
         own = card["training"]["fleet"]
         self.assertEqual(own["instances"], INSTANCES)
-        self.assertEqual(own["datapoints"] + own["left_out_datapoints"], INSTANCES * DAYS * 288)
+        # CloudWatch takes nothing older than two weeks: the first datapoints became so before they were put.
+        self.assertAlmostEqual(own["datapoints"] + own["left_out_datapoints"], INSTANCES * DAYS * 288, delta=INSTANCES * 12)
         self.assertGreater(own["left_out_stretches"], 0)
         for stretch in own["left_out"]:
             self.assertIn(stretch["instance"], said)

@@ -135,13 +135,14 @@ fn faults(trained: &Trained, stop: &AtomicBool) -> Result<Table> {
     let chosen = trained.cleaned.histories.iter().step_by(step);
     let machines = chosen.map(|(instance, series)| (instance.as_str(), series));
     let bench = inject::of_histories(machines, settling(days).max(3));
-    let found = |artifact: &deepguard::Artifact| {
+    let found = |artifact: &deepguard::Artifact, threshold: f64| {
         let detector = Detector::new(artifact.clone(), &device());
         let numbers: Vec<usize> = (0..bench.machines.len()).collect();
         let seen = parallel(&numbers, stop, |&machine| bench.see(machine, &detector))?;
-        Ok::<_, anyhow::Error>(bench.found(&bench.outcome("", seen), 1.0))
+        Ok::<_, anyhow::Error>(bench.found(&bench.outcome("", seen), threshold / detector.threshold()))
     };
-    let [new, before] = [found(&trained.artifact)?, found(&trained.start)?];
+    let new = found(&trained.artifact, trained.artifact.card().threshold)?;
+    let before = found(&trained.start, trained.before)?;
     let share = |found: &[Option<usize>], of: &dyn Fn(Fault) -> bool| {
         let cases = || bench.cases.iter().zip(found).filter(|(case, _)| of(case.fault));
         let hit = cases().filter(|(_, found)| found.is_some()).count();
@@ -154,7 +155,11 @@ fn faults(trained: &Trained, stop: &AtomicBool) -> Result<Table> {
     rows.push(row("nothing at all (found by chance)", &|fault| fault == Fault::Nothing));
     Ok(Table {
         title: "Faults found that were injected into the quiet history of this account's instances".into(),
-        note: "Each artifact at its own threshold. The network has seen the history without the faults.".into(),
+        note: format!(
+            "Both at the threshold for the same budget on this fleet, {:.3} and {:.3}. The new network has seen the history without the faults.",
+            trained.artifact.card().threshold,
+            trained.before
+        ),
         header: vec!["fault".into(), "this model".into(), format!("before: {}", trained.start.version())],
         strong: vec![rows.len() - 2],
         rows,

@@ -88,6 +88,8 @@ struct Trained {
     counted: f64,
     /// Pages that were asked for, per instance and week.
     budget: f64,
+    /// The threshold that the artifact to go on from would have on this fleet for the same budget.
+    before: f64,
 }
 
 /// Trains on the account's own history and writes what came of it. `given` is whether epochs and learning rate were given by whoever
@@ -242,8 +244,10 @@ fn fit(
     let is_fine = |instance: &InstanceId, times: std::ops::Range<i64>| {
         labels.rejected(instance).iter().any(|fine| fine.start < times.end && times.start < fine.end)
     };
+    let scale = threshold::scale(&fleet, &generated);
     let detector = Detector::new(start.clone(), &device());
-    cleaned.leave_out_contaminated(&detector, clear * threshold::scale(&fleet, &generated), is_fine, stop)?;
+    cleaned.leave_out_contaminated(&detector, clear * scale, is_fine, stop)?;
+    let before = scale * start.card().threshold_for(budget).unwrap_or(start.card().threshold);
 
     let windows = (ALL_WINDOWS / cleaned.histories.len().max(1)).clamp(1, WINDOWS);
     let source = |(instance, series): (&InstanceId, &deepguard::Series)| {
@@ -280,7 +284,7 @@ fn fit(
     let pages = artifact.card().pages.clone();
     let artifact = artifact.calibrated(chosen, pages)?;
     let counted = fleet.per_instance_week(chosen);
-    Ok(Trained { artifact, start, cleaned, histories, counted, budget })
+    Ok(Trained { artifact, start, cleaned, histories, counted, budget, before })
 }
 
 /// Days of a history after which it says something.
