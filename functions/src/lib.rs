@@ -18,17 +18,23 @@
 //! outside only through [`ports`], which [`cloudwatch`] and [`s3`] implement for AWS. [`settings`] is the only reader of our
 //! environment variables.
 
+pub mod account;
+pub mod alert;
 pub mod aws;
 pub mod baselines;
 pub mod calibrate;
 pub mod cloudwatch;
+pub mod console;
 pub mod detect;
 pub mod event;
+pub mod events;
 pub mod fleet;
 pub mod kept;
 pub mod log;
 pub mod metric;
 pub mod model;
+pub mod mute;
+mod muted;
 pub mod names;
 mod pages;
 pub mod ports;
@@ -36,12 +42,17 @@ mod question;
 mod reads;
 mod round;
 pub mod s3;
+pub mod selection;
 pub mod settings;
+mod shadow;
 pub mod shard;
 pub mod start;
 pub mod state;
 pub mod store;
 pub mod summary;
+pub mod tagging;
+pub mod tags;
+mod tell;
 mod time_left;
 
 #[cfg(test)]
