@@ -1,19 +1,20 @@
 //! What a run needs from outside.
 //!
-//! [`crate::cloudwatch`] and [`crate::s3`] are these for AWS; the tests of [`crate::detect`] have them in memory.
+//! [`crate::cloudwatch`], [`crate::s3`] and [`crate::tagging`] are these for AWS; the tests of [`crate::detect`] have them in memory.
 
 #![expect(
     async_fn_in_trait,
     reason = "they are used in this crate, on one thread: nobody needs to know whether the futures are Send"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deepguard::Datapoint;
 
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::{InstanceId, ObjectUri};
+use crate::tags::{TagRule, Tags};
 
 /// A call to AWS that failed after the SDK had tried it as often as it does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,21 @@ pub struct Published {
     pub refused: usize,
     /// Why: the last failure.
     pub error: Option<CallError>,
+}
+
+/// The tags of the fleet. An instance that never had one may be missing in what it says.
+pub trait Inventory {
+    /// Every instance that `rule` holds for, with all of its tags.
+    ///
+    /// # Errors
+    /// [`CallError`] where the list cannot be had whole.
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
+
+    /// The tags of these instances.
+    ///
+    /// # Errors
+    /// [`CallError`] where they cannot be had whole.
+    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
 }
 
 /// Where artifacts and all that is kept from run to run are.

@@ -14,6 +14,7 @@ use super::cbor;
 use crate::cloudwatch::CloudWatch;
 use crate::cloudwatch::pace::Rates;
 use crate::s3::S3;
+use crate::tagging::Tagging;
 
 /// An answer of CloudWatch.
 pub(crate) fn answer(body: Value) -> ResponseTemplate {
@@ -96,6 +97,19 @@ impl Scripted {
             .endpoint_url(self.server.uri())
             .build();
         S3::new(aws_sdk_s3::Client::from_conf(config))
+    }
+
+    /// The Tagging API, with a shorter wait between tries.
+    pub(crate) fn tagging(&self) -> Tagging {
+        use aws_sdk_resourcegroupstagging::config;
+        let config = aws_sdk_resourcegroupstagging::Config::builder()
+            .behavior_version(config::BehaviorVersion::latest())
+            .region(config::Region::new("us-east-1"))
+            .credentials_provider(config::Credentials::new("key", "secret", None, None, "test"))
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
+            .endpoint_url(self.server.uri())
+            .build();
+        Tagging::new(aws_sdk_resourcegroupstagging::Client::from_conf(config))
     }
 
     /// The requests that came, as they came.
