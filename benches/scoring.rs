@@ -76,7 +76,7 @@ fn scoring(criterion: &mut Criterion) {
     let slots = 40 * DAY + DAY * 3 / 4;
     let begun = |number| {
         let series = machine(number, slots + 1);
-        let begun = detector.begin(&series.slice(0..slots), slots as i64 * PERIOD);
+        let begun = detector.begin(&series.slice(0..slots), slots as i64 * PERIOD, |_| false);
         let day = calibrated_at(slots as i64 * PERIOD);
         let baseline = begun.baselines.get(&day).cloned().flatten().expect("enough");
         let recent = series.slice(slots + 1 - 3 * DAY..slots + 1);
@@ -84,7 +84,7 @@ fn scoring(criterion: &mut Criterion) {
     };
     let take = |(track, baseline, recent): &(Track, Baseline, Series)| {
         let mut track = track.clone();
-        detector.take(&mut track, recent, i64::MAX, |_| Known::Baseline(baseline))
+        detector.take(&mut track, recent, i64::MAX, |_| Known::Baseline(baseline), |_| false)
     };
     let one = begun(1);
     assert_eq!(take(&one).scored.len(), 1);

@@ -10,8 +10,9 @@ use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
 use crate::residual::{CHANNELS, Channel, Errors, Explanation, Residual};
-use crate::score::{Rule, Score};
+use crate::score::{Direction, Rule, Score, Sensitivity};
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
+use crate::shape::{Deviations, Finding};
 use crate::window::Windows;
 
 /// Datapoints that are looked at at once: enough to fill the processor, few enough to stay in its cache.
@@ -28,6 +29,9 @@ pub struct Detector {
     artifact: Artifact,
     /// `None`: the daily profile stands in for its reconstruction.
     kernel: Option<Kernel>,
+    /// In place of the artifact's.
+    threshold: Option<f64>,
+    sensitivity: Sensitivity,
 }
 
 /// What is known of one instance: its baseline of the day, and what is remembered.
@@ -67,15 +71,30 @@ pub struct Scored {
     pub channel: Option<Channel>,
     /// Whether the score is higher than each of the half day before.
     pub surpasses: bool,
+    /// What is usual at the hour: the nearer of daily and weekly profile.
+    pub usual: f64,
+    /// How unusual it is by the days before alone: unlike the score it stays up as long as an anomaly lasts.
+    pub severity: Score,
+    /// Whether this datapoint alone is an anomaly, by the days before.
+    pub outside: bool,
+    /// What there is to say of it, where it is one by its severity.
+    pub finding: Option<Finding>,
+    /// Whether the instance was muted at that time: the score is nobody's business, and nothing was learnt of the value.
+    pub muted: bool,
     /// How much history the score rests on.
     pub phase: Phase,
 }
 
 impl Scored {
     /// Whether an alarm begins here: an anomaly, and worse than all of the half day before. So an episode has one alarm, and
-    /// a second one only if it gets worse.
+    /// a second one only if it gets worse. What is muted raises none.
     pub fn is_alarm(&self) -> bool {
-        self.score.is_anomalous() && self.surpasses
+        self.score.is_anomalous() && self.surpasses && !self.muted
+    }
+
+    /// How far it is above what is usual at the hour, in percentage points.
+    pub fn deviation(&self) -> f64 {
+        self.observed - self.usual
     }
 
     /// `|observed - reconstruction|` in percentage points; from the expected value where the network was not asked.
@@ -97,18 +116,24 @@ impl Detector {
     /// A detector that scores with the network of `artifact`, which is loaded on `device`, and with its threshold.
     pub fn new(artifact: Artifact, device: &Device) -> Self {
         let kernel = Some(Kernel::new(&artifact.network(device)));
-        Self { artifact, kernel }
+        Self { artifact, kernel, threshold: None, sensitivity: Sensitivity::default() }
     }
 
     /// The same detector without its network: all else the same, it shows what the network adds.
     pub fn without_network(artifact: Artifact) -> Self {
-        Self { artifact, kernel: None }
+        Self { artifact, kernel: None, threshold: None, sensitivity: Sensitivity::default() }
     }
 
     /// The same detector, with so many threads where there is enough to do for them.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { kernel: self.kernel.map(|kernel| kernel.with_threads(threads)), ..self }
+    }
+
+    /// The same detector, for which some anomalies do not count.
+    #[must_use]
+    pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
+        Self { sensitivity, ..self }
     }
 
     /// The artifact it scores with.
@@ -143,6 +168,20 @@ impl Detector {
     /// remembered and not scored. How the datapoints are portioned changes nothing.
     pub fn score(&self, baseline: Option<&Baseline>, memory: &mut Memory, datapoints: &[Datapoint]) -> Vec<Scored> {
         datapoints.chunks(BATCH).flat_map(|datapoints| self.score_batch(baseline, memory, datapoints)).collect()
+    }
+
+    /// Scores datapoints of a time at which the instance is muted, and remembers no more of them than that they were there.
+    pub fn score_muted(
+        &self,
+        baseline: Option<&Baseline>,
+        memory: &mut Memory,
+        datapoints: &[Datapoint],
+    ) -> Vec<Scored> {
+        let scored = self.score(baseline, &mut memory.clone(), datapoints);
+        if let Some(last) = datapoints.last() {
+            memory.pass_over(last.time, self.context());
+        }
+        scored.into_iter().map(|scored| Scored { muted: true, ..scored }).collect()
     }
 
     fn score_batch(&self, baseline: Option<&Baseline>, memory: &mut Memory, datapoints: &[Datapoint]) -> Vec<Scored> {
@@ -186,16 +225,19 @@ impl Detector {
         let habit = memory.habit(expected_of_average.distance(time, averaged));
         let errors: Errors = [Some(residual.size), fine.window, coarse.window, habit];
 
-        let rule = Rule::new(self.artifact.card().threshold, baseline.deviation(), baseline.longest_run);
-        let usual = self.usual(&rule, baseline, memory);
-        let scores = Channel::ALL
-            .into_iter()
-            .zip(errors)
-            .zip(usual)
-            .filter_map(|((channel, error), usual)| Some((rule.score(channel, error?, usual), Some(channel))));
-        let frozen = rule.frozen(memory.run).filter(|_| memory.reports_run()).map(|score| (score, None));
-        let higher = |best: (Score, _), next: (Score, _)| if next.0 > best.0 { next } else { best };
-        let (score, channel) = scores.chain(frozen).fold((Score::default(), None), higher);
+        let rule = Rule::new(self.threshold(), baseline.deviation(), baseline.longest_run)
+            .with_min_deviation(self.sensitivity.min_deviation);
+        let [before, usual] = self.usual(&rule, baseline, memory);
+        let frozen = rule.frozen(memory.run).filter(|_| memory.reports_run());
+        let context = Judging { detector: self, rule: &rule, errors: &errors, memory, baseline };
+        let spike = observed - residual.expected;
+        let (score, channel) = context.highest(&usual, frozen, spike);
+        let (severity, seen_by) = context.highest(&before, rule.still_frozen(memory.run), spike);
+        let window = self.artifact.card().shape.window;
+        let finding = || Deviations::of(memory, baseline).finding(seen_by, window, memory.run, baseline);
+        let finding = severity.is_anomalous().then(finding);
+        let outside = rule.score(Channel::Datapoint, residual.size, before[0]);
+        let outside = self.sensitivity.limit(outside, spike).is_anomalous();
         memory.usual_from_now_on(&errors);
         let surpasses = memory.surpasses(time, score.value());
         Scored {
@@ -208,22 +250,35 @@ impl Detector {
             score,
             channel,
             surpasses,
+            usual: residual.usual,
+            severity,
+            outside,
+            finding,
+            muted: false,
             phase: baseline.phase,
         }
     }
 
-    /// The error of each channel that is usual for the instance.
-    fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [f64; CHANNELS] {
+    /// The ratio of an error to the usual one that makes a score of 1.0.
+    pub fn threshold(&self) -> f64 {
+        self.threshold.unwrap_or(self.artifact.card().threshold)
+    }
+
+    /// The error of each channel that is usual for the instance: by the days before, and with what this day has had.
+    fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [[f64; CHANNELS]; 2] {
         let lent = self.artifact.card().borrowed_usual;
-        std::array::from_fn(|index| {
-            let channel = Channel::ALL[index];
+        let mut usual = [[0.0; CHANNELS]; 2];
+        for (index, channel) in Channel::ALL.into_iter().enumerate() {
             let (days, today) = memory.largest(index);
-            let own = rule.usual(channel, days).max(today);
-            match baseline.phase {
-                Phase::Borrowed => own.max(lent[index] * channel.unit(baseline.scale(channel))),
-                _ => own,
-            }
-        })
+            let own = rule.usual(channel, days);
+            let lent = match baseline.phase {
+                Phase::Borrowed => lent[index] * channel.unit(baseline.scale(channel)),
+                _ => 0.0,
+            };
+            usual[0][index] = own.max(lent);
+            usual[1][index] = own.max(today).max(lent);
+        }
+        usual
     }
 
     /// What the network says of the datapoints in `slots`.
@@ -261,6 +316,40 @@ impl Detector {
     /// Slots that a datapoint's windows span at the coarsest resolution, averages included.
     pub fn context(&self) -> usize {
         self.artifact.card().shape.window * RESOLUTIONS[RESOLUTIONS.len() - 1]
+    }
+}
+
+/// One datapoint that is being judged.
+struct Judging<'a> {
+    detector: &'a Detector,
+    rule: &'a Rule,
+    errors: &'a Errors,
+    memory: &'a Memory,
+    baseline: &'a Baseline,
+}
+
+impl Judging<'_> {
+    /// The highest score of all channels where so much is `usual`, and of a value that is `frozen`; with the channel that has it.
+    /// `spike` is how far the datapoint is above what was expected, in percentage points.
+    fn highest(&self, usual: &[f64; CHANNELS], frozen: Option<Score>, spike: f64) -> (Score, Option<Channel>) {
+        let Self { detector: Detector { sensitivity, artifact, .. }, .. } = self;
+        let everything = *sensitivity == Sensitivity::default();
+        let score = |(index, channel): (usize, Channel)| {
+            let score = self.rule.score(channel, self.errors[index]?, usual[index]);
+            let deviation = || match channel {
+                Channel::Datapoint => spike,
+                _ => Deviations::of(self.memory, self.baseline).mean(channel, artifact.card().shape.window),
+            };
+            // Worth looking at only where it would be an anomaly.
+            match everything || !score.is_anomalous() {
+                true => Some((score, Some(channel))),
+                false => Some((sensitivity.limit(score, deviation()), Some(channel))),
+            }
+        };
+        // A value that does not change goes no way: it matters to those who want to hear of all.
+        let frozen = frozen.filter(|_| sensitivity.direction == Direction::Both).map(|score| (score, None));
+        let higher = |best: (Score, _), next: (Score, _)| if next.0 > best.0 { next } else { best };
+        Channel::ALL.into_iter().enumerate().filter_map(score).chain(frozen).fold((Score::default(), None), higher)
     }
 }
 

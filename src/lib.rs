@@ -15,6 +15,8 @@
 //! 6. [`memory`]: what is kept of an instance between datapoints: its newest ones, and the largest errors of its last days.
 //! 7. [`score`]: the errors against those that are usual for that instance. A [`Score`] of exactly
 //!    1.0 is the threshold.
+//! 8. [`episode`]: scores become what a person is told of, once when it begins and once when it is over; [`shape`] says what
+//!    it looks like.
 //!
 //! [`detector`] walks that way: [`Detector::score`] takes new datapoints, a baseline and a memory, and gives scores;
 //! [`Detector::follow`] does so along a series, with a new baseline each midnight, for evaluation and pictures;
@@ -22,11 +24,13 @@
 
 pub mod baseline;
 pub mod detector;
+pub mod episode;
 pub mod memory;
 pub mod model;
 pub mod residual;
 pub mod score;
 pub mod series;
+pub mod shape;
 pub mod track;
 pub mod window;
 
@@ -34,6 +38,6 @@ pub use baseline::{Baseline, Phase};
 pub use detector::{Detector, Scored, Watch};
 pub use memory::Memory;
 pub use model::artifact::{Artifact, ArtifactError};
-pub use score::Score;
+pub use score::{Score, Sensitivity};
 pub use series::{Datapoint, Series};
 pub use track::Track;

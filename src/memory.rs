@@ -105,7 +105,7 @@ impl Memory {
         // Slots that were passed over have no errors either.
         let missing = self.end().map_or(0, |end| (datapoint.time - end).max(0) / PERIOD);
         (0..missing.min(HABIT as i64)).for_each(|_| self.habit.push(None));
-        let before = self.recent.as_ref().and_then(|recent| recent.get(recent.len() - 1));
+        let before = self.recent.as_ref().and_then(Series::newest);
         if before == Some(datapoint.value) {
             self.run = self.run.saturating_add(1);
         } else {
@@ -119,6 +119,22 @@ impl Memory {
                 }
             }
             recent => *recent = Series::from_datapoints([datapoint]).ok().map(|(series, _)| series),
+        }
+    }
+
+    /// Goes on to the end of the slot at `time` (seconds since 1970, aligned) as if nothing had been measured until then.
+    pub(crate) fn pass_over(&mut self, time: i64, slots: usize) {
+        let Some(end) = self.end() else { return };
+        let missing = (time + PERIOD - end).max(0) / PERIOD;
+        (0..missing.min(HABIT as i64)).for_each(|_| self.habit.push(None));
+        match &mut self.recent {
+            Some(recent) if missing < slots as i64 => {
+                recent.pass_over(missing as usize);
+                if recent.len() > slots {
+                    *recent = recent.slice(recent.len() - slots..recent.len());
+                }
+            }
+            recent => *recent = Series::nothing(time),
         }
     }
 
@@ -291,6 +307,24 @@ mod tests {
         assert_eq!(run(&[(0, 1.0), (1, 2.0), (2, 2.0), (9, 2.0)]), 3);
         assert_eq!(run(&[(0, 2.0), (1, 2.0), (2, 2.1)]), 1);
         assert_eq!(run(&(0..30).map(|slot| (slot, 5.0)).collect::<Vec<_>>()), 30);
+    }
+
+    #[test]
+    fn what_is_passed_over_is_a_gap() {
+        let mut passed = remembered(&[(0, 1.0), (1, 2.0)], 8);
+        passed.pass_over(4 * PERIOD, 8);
+        assert_eq!((passed.end(), passed.run), (Some(5 * PERIOD), 1));
+        passed.remember(Datapoint { time: 5 * PERIOD, value: 2.0 }, 8);
+        let mut gap = remembered(&[(0, 1.0), (1, 2.0), (5, 2.0)], 8);
+        assert_eq!(passed, gap, "whether it was passed over or missing");
+        for memory in [&mut passed, &mut gap] {
+            memory.pass_over(100 * PERIOD, 8);
+            assert_eq!(memory.end(), Some(101 * PERIOD));
+            assert_eq!(memory.recent.as_ref().and_then(Series::newest), None);
+        }
+        let mut nothing = Memory::default();
+        nothing.pass_over(PERIOD, 8);
+        assert_eq!(nothing, Memory::default());
     }
 
     #[test]

@@ -29,18 +29,25 @@ pub struct Residual {
     pub expected: f64,
     /// Which explanation that is.
     pub explanation: Explanation,
+    /// What is usual at the hour, in percent: the nearer of the profiles. The network follows an anomaly after a while, they do not.
+    pub usual: f64,
 }
 
 impl Residual {
     /// Of the datapoint `observed` (percent) at `time` (seconds since 1970). `reconstruction` is `None` where too
     /// much of the window is missing to ask the network.
     pub fn of(observed: f64, time: i64, reconstruction: Option<f64>, expectation: &Expectation) -> Self {
-        let from = |expected: f64, explanation| Self { size: (observed - expected).abs(), expected, explanation };
+        let from = |expected: f64, explanation| {
+            let size = (observed - expected).abs();
+            Self { size, expected, explanation, usual: expected }
+        };
+        let nearer = |best: Self, other: Self| if other.size < best.size { other } else { best };
         let daily = from(expectation.nearest_daily(time, observed), Explanation::DailyProfile);
         let weekly = expectation.weekly(time).map(|weekly| from(weekly, Explanation::WeeklyProfile));
-        let reconstructed = reconstruction.map(|value| from(value, Explanation::Reconstruction));
-        let nearer = |best: Self, other: Self| if other.size < best.size { other } else { best };
-        weekly.into_iter().chain(reconstructed).fold(daily, nearer)
+        let profile = weekly.into_iter().fold(daily, nearer);
+        let reconstructed =
+            reconstruction.map(|value| Self { usual: profile.usual, ..from(value, Explanation::Reconstruction) });
+        reconstructed.into_iter().fold(profile, nearer)
     }
 }
 

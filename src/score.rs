@@ -26,6 +26,57 @@ impl Score {
     }
 }
 
+/// What an operator does not want to hear of, however unusual it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sensitivity {
+    /// A deviation smaller than this, in percentage points of CPU, is no anomaly.
+    pub min_deviation: f64,
+    /// Which way an anomaly goes.
+    pub direction: Direction,
+}
+
+/// Which way from what was expected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// More CPU than expected.
+    Up,
+    /// Less.
+    Down,
+    /// Either, and what does not change or goes both ways.
+    #[default]
+    Both,
+}
+
+impl Default for Sensitivity {
+    /// Every anomaly counts.
+    fn default() -> Self {
+        Self { min_deviation: 0.0, direction: Direction::Both }
+    }
+}
+
+impl Sensitivity {
+    /// The score of something that is `deviation` percentage points from what was expected (positive: above it): nothing where that is
+    /// the other direction, and in proportion under the threshold where it is too little.
+    pub(crate) fn limit(self, score: Score, deviation: f64) -> Score {
+        let wanted = match self.direction {
+            Direction::Up => deviation > 0.0,
+            Direction::Down => deviation < 0.0,
+            Direction::Both => true,
+        };
+        match wanted {
+            false => Score(0.0),
+            // The tolerance says so already of single datapoints.
+            true if deviation.abs() < self.min_deviation => {
+                Score(score.0.min(deviation.abs() / self.min_deviation).min(UNDER))
+            }
+            true => score,
+        }
+    }
+}
+
+/// The highest score that is none of an anomaly.
+const UNDER: f64 = 0.999_999;
+
 /// A run of unchanged values as long as this is never worth a word: two hours.
 const MIN_FROZEN: f64 = 24.0;
 /// ... nor one less than this many times as long as the longest of the last 14 days.
@@ -61,6 +112,12 @@ impl Rule {
         let min_deviation = if deviation < STILL { 0.5 } else { 0.1 };
         let frozen = (FROZEN * longest_run as f64).max(MIN_FROZEN).ceil() as usize;
         Self { threshold, deviation, min_deviation, frozen }
+    }
+
+    /// The same rule, where a deviation smaller than `min_deviation` (percentage points) does not matter either.
+    #[must_use]
+    pub fn with_min_deviation(self, min_deviation: f64) -> Self {
+        Self { min_deviation: self.min_deviation.max(min_deviation), ..self }
     }
 
     /// Added to both sides of the ratio, so that a machine at rest does not divide by nothing.
@@ -112,6 +169,11 @@ impl Rule {
     pub fn frozen(&self, run: usize) -> Option<Score> {
         (run == self.frozen).then_some(FROZEN_SCORE)
     }
+
+    /// The score of a run of `run` unchanged values as long as it lasts.
+    pub fn still_frozen(&self, run: usize) -> Option<Score> {
+        (run >= self.frozen).then_some(FROZEN_SCORE)
+    }
 }
 
 /// The standard deviation of a sample.
@@ -137,6 +199,20 @@ mod tests {
         assert!(still.score(SPIKE, 30.0, 0.0).value() < 100.0, "a machine at rest must not score in the millions");
         assert_eq!(still.score(Channel::Window, 9.0, 0.1).value(), 0.0);
         assert!(lively.score(Channel::Window, 9.0, 0.1).is_anomalous());
+    }
+
+    #[test]
+    fn what_nobody_wants_to_hear_of_is_no_anomaly() {
+        let wanted = |direction, deviation| {
+            Sensitivity { min_deviation: 5.0, direction }.limit(Score(2.0), deviation).is_anomalous()
+        };
+        use Direction::{Both, Down, Up};
+        assert_eq!([Up, Down, Both].map(|direction| wanted(direction, 7.0)), [true, false, true]);
+        assert_eq!([Up, Down, Both].map(|direction| wanted(direction, -7.0)), [false, true, true]);
+        assert_eq!([4.99, 5.0].map(|deviation| wanted(Both, deviation)), [false, true]);
+        assert_eq!(Sensitivity::default().limit(Score(2.0), 0.0), Score(2.0));
+        let rule = Rule::new(1.05, 1.0, 0).with_min_deviation(5.0);
+        assert!(!rule.score(SPIKE, 4.99, 0.1).is_anomalous() && rule.score(SPIKE, 5.0, 0.1).is_anomalous());
     }
 
     #[test]

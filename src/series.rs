@@ -280,6 +280,28 @@ impl Series {
         }
     }
 
+    /// One slot, at `time` (seconds since 1970, aligned), that has no value.
+    pub(crate) fn nothing(time: i64) -> Option<Self> {
+        (TIMES.contains(&time) && time.rem_euclid(PERIOD) == 0).then(|| Self { start: time, values: vec![f64::NAN] })
+    }
+
+    /// Adds so many slots without a value.
+    pub(crate) fn pass_over(&mut self, slots: usize) {
+        self.values.resize(self.values.len() + slots, f64::NAN);
+    }
+
+    /// The newest value.
+    pub(crate) fn newest(&self) -> Option<f64> {
+        self.values.iter().rev().copied().find(|value| !value.is_nan())
+    }
+
+    /// The same series without the values at times that `left_out` holds for (seconds since 1970); `None` where none are left.
+    pub fn without(&self, left_out: impl Fn(i64) -> bool) -> Option<Self> {
+        let value = |(slot, &value): (usize, &f64)| if left_out(self.time_of(slot)) { f64::NAN } else { value };
+        let values: Vec<f64> = self.values.iter().enumerate().map(value).collect();
+        values.iter().any(|value| !value.is_nan()).then_some(Self { start: self.start, values })
+    }
+
     /// The values that exist in the slots that start at or after `start` and before `end`, with the start of their slot.
     pub fn between(&self, start: i64, end: i64) -> impl Iterator<Item = Datapoint> + '_ {
         let slots = self.index_at(start)..self.index_at(end);

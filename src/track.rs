@@ -107,10 +107,11 @@ impl Track {
     }
 
     /// Of the datapoints of `series` before `until`, those that are late, and those that are newer than all that is known.
-    fn new_in(&self, series: &Series, until: i64) -> (Vec<Datapoint>, Vec<Datapoint>) {
+    fn new_in(&self, series: &Series, until: i64, muted: &impl Fn(i64) -> bool) -> (Vec<Datapoint>, Vec<Datapoint>) {
         let end = self.end().unwrap_or(i64::MIN);
         let unknown = |point: &Datapoint| match &self.memory.recent {
-            Some(recent) if point.time < end => recent.at(point.time).is_none(),
+            // What was muted was seen, and left no value.
+            Some(recent) if point.time < end => recent.at(point.time).is_none() && !muted(point.time),
             _ => true,
         };
         let new = series.between(end.saturating_sub(LATE), until).filter(unknown);
@@ -122,15 +123,17 @@ impl Detector {
     /// Scores the datapoints of `series` before `until` (seconds since 1970) that `track` has not seen, each against the
     /// baseline of its own day, and takes them in. Late ones are scored as if they had been on time.
     ///
-    /// Where a baseline is not known yet, what lies before that day is taken in, and the rest has to come again.
+    /// Where a baseline is not known yet, what lies before that day is taken in, and the rest has to come again. At times (seconds
+    /// since 1970) that are `muted`, datapoints are scored and not learnt from.
     pub fn take<'a>(
         &self,
         track: &mut Track,
         series: &Series,
         until: i64,
         baseline: impl Fn(i64) -> Known<'a>,
+        muted: impl Fn(i64) -> bool,
     ) -> Taken {
-        let (mut late, new) = track.new_in(series, until);
+        let (mut late, new) = track.new_in(series, until, &muted);
         let (ahead, mut points) = late.first().and_then(|first| track.back_to(first.time)).unwrap_or_else(|| {
             // Older than all that is kept to go back to: as good as never measured.
             late.clear();
@@ -139,7 +142,7 @@ impl Detector {
         let end = track.end();
         points.extend(late.iter().chain(&new));
         points.sort_by_key(|point| point.time);
-        let (ahead, mut scored, waits_for) = self.replay(ahead, &points, baseline);
+        let (ahead, mut scored, waits_for) = self.replay(ahead, &points, baseline, &muted);
         // Going back without arriving where it was would forget what was taken in already.
         if ahead.end() < end {
             return Taken { scored: Vec::new(), late: 0, waits_for };
@@ -158,14 +161,15 @@ impl Detector {
         series: &Series,
         times: Range<i64>,
         baseline: impl Fn(i64) -> Known<'a>,
+        muted: impl Fn(i64) -> bool,
     ) -> Option<Taken> {
-        let (late, new) = track.new_in(series, times.end);
+        let (late, new) = track.new_in(series, times.end, &muted);
         let first = late.first().map_or(times.start, |first| first.time.min(times.start));
         let (before, mut points) = track.back_to(first)?;
         points.extend(late.iter().chain(&new));
         points.retain(|point| point.time < times.end);
         points.sort_by_key(|point| point.time);
-        let (_, mut scored, waits_for) = self.replay(before, &points, baseline);
+        let (_, mut scored, waits_for) = self.replay(before, &points, baseline, &muted);
         scored.retain(|scored| times.contains(&scored.time));
         Some(Taken { scored, late: late.len(), waits_for })
     }
@@ -177,6 +181,7 @@ impl Detector {
         mut track: Track,
         points: &[Datapoint],
         baseline: impl Fn(i64) -> Known<'a>,
+        muted: &impl Fn(i64) -> bool,
     ) -> (Track, Vec<Scored>, Option<i64>) {
         let mut scored = Vec::new();
         for points in points.chunk_by(|a, b| calibrated_at(a.time) == calibrated_at(b.time)) {
@@ -186,26 +191,32 @@ impl Detector {
                 Known::TooLittle => None,
                 Known::NotYet => return (track, scored, Some(day)),
             };
-            for points in points.chunk_by(|a, b| stretch(a.time) == stretch(b.time)) {
+            let alike =
+                |a: &Datapoint, b: &Datapoint| stretch(a.time) == stretch(b.time) && muted(a.time) == muted(b.time);
+            for points in points.chunk_by(alike) {
                 track.begin(points[0].time);
-                scored.extend(self.score(known, &mut track.memory, points));
+                scored.extend(match muted(points[0].time) {
+                    false => self.score(known, &mut track.memory, points),
+                    true => self.score_muted(known, &mut track.memory, points),
+                });
             }
         }
         (track, scored, None)
     }
 
     /// Begins with an instance of which nothing is known. Where `series` reaches [`HISTORY`](crate::baseline::HISTORY) further
-    /// back than [`rebuild_from`], all is as if it had always been followed.
-    pub fn begin(&self, series: &Series, until: i64) -> Begun {
+    /// back than [`rebuild_from`], all is as if it had always been followed. `muted`: see [`Self::take`].
+    pub fn begin(&self, series: &Series, until: i64, muted: impl Fn(i64) -> bool) -> Begun {
         let start = rebuild_from(until);
         let mut memory = Memory::default();
-        let seen = series.between(start - self.context() as i64 * PERIOD, start);
+        let learnt = series.without(&muted);
+        let seen = learnt.iter().flat_map(|series| series.between(start - self.context() as i64 * PERIOD, start));
         seen.for_each(|datapoint| memory.remember(datapoint, self.context()));
-        let baselines: BTreeMap<i64, Option<Baseline>> =
-            days(start..until).map(|day| (day, self.calibrate(series, day))).collect();
+        let calibrate = |day| (day, learnt.as_ref().and_then(|series| self.calibrate(series, day)));
+        let baselines: BTreeMap<i64, Option<Baseline>> = days(start..until).map(calibrate).collect();
         let points: Vec<Datapoint> = series.between(start, until).collect();
         let known = |day| baselines.get(&day).map_or(Known::NotYet, |baseline| Known::from(baseline.as_ref()));
-        let (track, scored, _) = self.replay(Track { memory, checkpoints: VecDeque::new() }, &points, known);
+        let (track, scored, _) = self.replay(Track { memory, checkpoints: VecDeque::new() }, &points, known, &muted);
         Begun { track, baselines, scored }
     }
 

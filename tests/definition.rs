@@ -65,26 +65,35 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             errors.reduce(f64::max)
         };
         let rule = Rule::new(card.threshold, baseline.deviation(), baseline.longest_run);
-        let usual: [f64; CHANNELS] = std::array::from_fn(|index| {
+        let before: [f64; CHANNELS] = std::array::from_fn(|index| {
             let channel = Channel::ALL[index];
             let days = (1..=14).rev().map(|back| day - back * DAY_SECONDS);
-            let days = days.filter_map(|day| largest(index, day..day + DAY_SECONDS));
-            let own = rule.usual(channel, days).max(largest(index, day..time).unwrap_or(0.0));
+            let own = rule.usual(channel, days.filter_map(|day| largest(index, day..day + DAY_SECONDS)));
             let lent = card.borrowed_usual[index] * channel.unit(baseline.scale(channel));
             if baseline.phase == Phase::Borrowed { own.max(lent) } else { own }
         });
-        let mut highest = (Score::default(), None);
-        for (index, channel) in Channel::ALL.into_iter().enumerate() {
-            if let Some(error) = errors[index] {
-                let score = rule.score(channel, error, usual[index]);
-                highest = if score > highest.0 { (score, Some(channel)) } else { highest };
+        let usual: [f64; CHANNELS] =
+            std::array::from_fn(|index| before[index].max(largest(index, day..time).unwrap_or(0.0)));
+        let of_channels = |usual: &[f64; CHANNELS]| {
+            let mut highest = (Score::default(), None);
+            for (index, channel) in Channel::ALL.into_iter().enumerate() {
+                if let Some(error) = errors[index] {
+                    let score = rule.score(channel, error, usual[index]);
+                    highest = if score > highest.0 { (score, Some(channel)) } else { highest };
+                }
             }
-        }
+            highest
+        };
+        let mut highest = of_channels(&usual);
+        let mut severity = of_channels(&before).0;
         let values = (0..=slot).rev().filter_map(|slot| Some((slot, series.get(slot)?)));
         let run: Vec<usize> = values.take_while(|(_, value)| *value == observed).map(|(slot, _)| slot).collect();
         if let Some(score) = rule.frozen(run.len()).filter(|_| run.last() >= Some(&reported_until)) {
             highest = if score > highest.0 { (score, None) } else { highest };
             reported_until = slot;
+        }
+        if let Some(score) = rule.still_frozen(run.len()) {
+            severity = if score > severity { score } else { severity };
         }
         let (score, channel) = highest;
         let mut half_a_day = judged.range(time - DAY as i64 / 2 * PERIOD..time);
@@ -98,6 +107,11 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             score,
             channel,
             surpasses: half_a_day.all(|(_, before)| score > before.score),
+            usual: baseline.expectations[0].nearest(time, observed),
+            severity,
+            outside: rule.score(Channel::Datapoint, residual.size, before[0]).is_anomalous(),
+            finding: None,
+            muted: false,
             phase: baseline.phase,
         });
         judged.insert(time, Judged { errors, distance, score });
@@ -111,7 +125,8 @@ fn the_scorer_does_what_its_scores_are() {
     let (scored, expected) = (followed(&detector, &datapoints), by_definition(&detector, &series(&datapoints)));
     assert_eq!(scored.len(), expected.len());
     for (scored, expected) in scored.iter().zip(&expected) {
-        assert_eq!(scored, expected, "in slot {}", scored.time / PERIOD);
+        assert_eq!(scored.finding.is_some(), scored.severity.is_anomalous());
+        assert_eq!(&Scored { finding: None, ..*scored }, expected, "in slot {}", scored.time / PERIOD);
     }
     for channel in Channel::ALL.map(Some).into_iter().chain([None]) {
         assert!(scored.iter().any(|scored| scored.channel == channel), "nothing is found by {channel:?}");

@@ -44,7 +44,7 @@ impl<'a> Runs<'a> {
 
     fn run(&mut self, series: &Series, until: i64) -> Taken {
         let mut track = std::mem::take(&mut self.track);
-        let taken = self.detector.take(&mut track, series, until, |day| self.baseline(day));
+        let taken = self.detector.take(&mut track, series, until, |day| self.baseline(day), |_| false);
         self.track = track;
         for scored in &taken.scored {
             let twice = self.scores.insert(scored.time, *scored);
@@ -215,14 +215,15 @@ fn a_review_says_the_same_and_changes_nothing() {
     let runs = at_once(&detector, &datapoints);
     for back in [1, 7, 36] {
         let times = whole.end() - back * PERIOD..whole.end();
-        let review =
-            detector.review(&runs.track, &whole, times.clone(), |day| runs.baseline(day)).expect("not long ago");
+        let review = detector
+            .review(&runs.track, &whole, times.clone(), |day| runs.baseline(day), |_| false)
+            .expect("not long ago");
         let expected: Vec<Scored> = runs.scores.range(times).map(|(_, scored)| *scored).collect();
         assert!(!expected.is_empty());
         assert_eq!(review.scored, expected);
     }
     let long_ago = 3 * DAY_SECONDS..whole.end();
-    assert_eq!(detector.review(&runs.track, &whole, long_ago, |day| runs.baseline(day)), None);
+    assert_eq!(detector.review(&runs.track, &whole, long_ago, |day| runs.baseline(day), |_| false), None);
 }
 
 #[test]
@@ -249,7 +250,7 @@ fn a_track_that_was_begun_late_scores_like_one_that_always_was() {
             let history = rebuild_from(until) - HISTORY as i64 * PERIOD;
             let read = read(&datapoints, history..until + 6 * 3600).expect("there are some");
             let mut runs = Runs::new(&detector, &read);
-            let begun = detector.begin(&read, until);
+            let begun = detector.begin(&read, until, |_| false);
             runs.track = begun.track;
             runs.scores = begun.scored.into_iter().map(|scored| (scored.time, scored)).collect();
             // And on from there.
@@ -286,7 +287,7 @@ fn a_damaged_track_is_refused_or_harmless() {
             let later = whole.end() + PERIOD;
             let next = Series::from_datapoints([Datapoint { time: whole.end(), value: 30.0 }]).expect("usable").0;
             let known = once.baselines.values().next_back().expect("one").as_ref().expect("enough");
-            detector.take(&mut track, &next, later, |_| Known::Baseline(known));
+            detector.take(&mut track, &next, later, |_| Known::Baseline(known), |_| false);
         }
     }
 }

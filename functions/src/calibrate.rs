@@ -10,16 +10,19 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::cloudwatch::plan;
 use crate::detect::RunError;
 use crate::event::Trigger;
 use crate::model::Models;
+use crate::mute::MuteFile;
+use crate::muted::Muted;
 #[cfg(test)]
 use crate::names::InstanceId;
-use crate::ports::{Cpu, Objects};
+use crate::ports::{Cpu, Inventory, Nobody, Objects};
 use crate::reads::Reads;
+use crate::selection::Roster;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::store::{Store, date};
@@ -28,8 +31,10 @@ use crate::time_left::TimeLeft;
 
 /// The calibrator.
 #[derive(Debug)]
-pub struct Calibration<C, O> {
+pub struct Calibration<C, O, A = Nobody> {
     cloudwatch: C,
+    roster: Roster<A>,
+    mutes: MuteFile<O>,
     models: Models<O>,
     store: Store<O>,
     time: TimeLeft,
@@ -72,10 +77,31 @@ fn as_date<S: Serializer>(day: &i64, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
-    /// Knows nothing yet of any instance.
+    /// Knows nothing yet of any instance, nor of any tags.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
+        Self::of(settings, cloudwatch, objects, Nobody)
+    }
+}
+
+impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
+    /// Knows nothing yet of any instance. `account` knows the tags.
+    pub fn of(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
         let models = Models::new(settings.model, objects.clone()).with_threads(settings.threads);
-        Self { cloudwatch, models, store: Store::new(objects, settings.state), time: TimeLeft::default() }
+        let roster = Roster::new(settings.selection, account);
+        let mutes = MuteFile::new(settings.mutes, objects.clone());
+        Self {
+            cloudwatch,
+            roster,
+            mutes,
+            models,
+            store: Store::new(objects, settings.state),
+            time: TimeLeft::default(),
+        }
+    }
+
+    /// Where tags come from.
+    pub fn account(&self) -> &A {
+        self.roster.inventory()
     }
 
     /// The next run has this much time, or all it wants.
@@ -97,12 +123,23 @@ impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
         let time = trigger.times(now, PERIOD / 60)?.end;
         let (day, shard) = (calibrated_at(time), trigger.shard);
         self.cloudwatch.share(shard.of());
-        let detector = self.models.current().await?;
+        let detector = self.models.current().await?.detector;
         let mut instances = match trigger.instances {
             Some(instances) => instances,
             None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,
         };
         instances.retain(|instance| shard.holds(instance));
+        let (mutes, stale) = self.mutes.current().await;
+        if let Some(error) = stale {
+            error!(%error, "the mutes that were known before stay in use");
+        }
+        let selected = self.roster.selected(instances, mutes.needs_tags(), now).await.map_err(RunError::List)?;
+        if let Some(error) = selected.stale {
+            error!(%error, "the tags that were known before stay in use");
+        }
+        let mut instances = selected.instances;
+        let tags = instances.iter().map(|instance| (instance.clone(), self.roster.tags(instance).clone())).collect();
+        let mutes = Muted::new(mutes, tags, day);
 
         self.store.open(shard, day, detector.context()).await;
         let mut done = Instances { seen: instances.len(), ..Instances::default() };
@@ -132,8 +169,10 @@ impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
                         continue;
                     }
                 };
-                let baseline =
-                    Series::from_datapoints(datapoints).ok().and_then(|(series, _)| detector.calibrate(&series, day));
+                let series = Series::from_datapoints(datapoints).ok();
+                // What was muted is nobody's habit.
+                let series = series.and_then(|(series, _)| series.without(mutes.of(&instance)));
+                let baseline = series.and_then(|series| detector.calibrate(&series, day));
                 match &baseline {
                     Some(_) => done.made += 1,
                     None => done.too_little += 1,

@@ -9,35 +9,45 @@ use serde_json::json;
 use super::*;
 use crate::calibrate::Calibration;
 use crate::cloudwatch::pace::Rates;
+use crate::cloudwatch::plan;
 use crate::metric::{Metric, Of};
 use crate::model::ModelSource;
 use crate::names::InstanceId;
 use crate::testing::memory::{Bucket, Metrics};
 use crate::testing::{artifact, artifact_with_threshold, instance, pointer};
 
-const CURRENT: &str = "s3://my-models/models/current";
+pub(super) const CURRENT: &str = "s3://my-models/models/current";
 const STATE: &str = "s3://my-models/state/shards/1/0";
 /// The time of most runs: an afternoon, two minutes into a slot.
-const NOW: &str = "2026-01-15T15:02:00Z";
+pub(super) const NOW: &str = "2026-01-15T15:02:00Z";
 /// The instance that misbehaves, and when it begins to.
-const FAULTY: usize = 2;
-const FAULT: &str = "2026-01-15T14:50:00Z";
+pub(super) const FAULTY: usize = 2;
+pub(super) const FAULT: &str = "2026-01-15T14:50:00Z";
 /// Days, and some hours, that are read of an instance of which nothing is known.
 const COLD: i64 = 30;
 /// The days of CPU that an instance has, up to a day after the time of most runs: enough to be judged by its own.
-const DAYS: i64 = 5;
+pub(super) const DAYS: i64 = 5;
 
-fn at(time: &str) -> Timestamp {
+pub(super) fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
 }
 
-fn seconds(time: &str) -> i64 {
+pub(super) fn seconds(time: &str) -> i64 {
     at(time).as_second()
 }
 
-fn settings(model: ModelSource) -> Settings {
+pub(super) fn settings(model: ModelSource) -> Settings {
     Settings {
         model,
+        shadow: None,
+        mutes: None,
+        selection: Default::default(),
+        sensitivity: Default::default(),
+        m_of_n: MOfN::default(),
+        pages_per_instance_week: None,
+        reporting_stopped: false,
+        event_bus: None,
+        region: "us-east-1".into(),
         state: Some("s3://my-models/state".parse().unwrap()),
         mode: Mode::Full,
         rates: Rates { calls: 1e6, datapoints: 1e9 },
@@ -49,7 +59,7 @@ fn settings(model: ModelSource) -> Settings {
 }
 
 /// CPU that is the same on every day, so that nothing about it is unusual but a fault.
-fn cpu(number: usize, days: i64) -> Vec<Datapoint> {
+pub(super) fn cpu(number: usize, days: i64) -> Vec<Datapoint> {
     let (end, fault) = (seconds(NOW) + DAY_SECONDS, seconds(FAULT));
     (end - days * DAY_SECONDS..end)
         .step_by(PERIOD as usize)
@@ -65,16 +75,16 @@ fn cpu(number: usize, days: i64) -> Vec<Datapoint> {
 
 /// Everything outside of the functions.
 #[derive(Clone)]
-struct World {
-    metrics: Rc<Metrics>,
-    bucket: Rc<Bucket>,
+pub(super) struct World {
+    pub(super) metrics: Rc<Metrics>,
+    pub(super) bucket: Rc<Bucket>,
 }
 
 type Running = Detection<Rc<Metrics>, Rc<Bucket>>;
 
 impl World {
     /// Five instances, and nothing kept of them.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let metrics = Metrics::default();
         metrics.cpu.borrow_mut().extend((0..5).map(|number| (instance(number), cpu(number, DAYS))));
         Self { metrics: Rc::new(metrics), bucket: Rc::new(Bucket::default()) }
@@ -100,7 +110,7 @@ impl World {
         reads.iter().map(|batch| (days(batch), batch.instances.len())).collect()
     }
 
-    fn published(&self) -> Vec<Datum> {
+    pub(super) fn published(&self) -> Vec<Datum> {
         self.metrics.published.take()
     }
 
@@ -111,7 +121,7 @@ impl World {
 }
 
 /// Values by instance, metric and time.
-type Scores = std::collections::BTreeMap<(InstanceId, Metric, i64), f64>;
+pub(super) type Scores = std::collections::BTreeMap<(InstanceId, Metric, i64), f64>;
 
 fn of_instances(datums: &[Datum]) -> Scores {
     let mut scores = Scores::new();
@@ -124,13 +134,13 @@ fn of_instances(datums: &[Datum]) -> Scores {
     scores
 }
 
-fn of_fleet(datums: &[Datum], metric: Metric) -> Vec<(i64, f64)> {
+pub(super) fn of_fleet(datums: &[Datum], metric: Metric) -> Vec<(i64, f64)> {
     let of_fleet = datums.iter().filter(|datum| datum.of == Of::Fleet && datum.metric == metric);
     of_fleet.map(|datum| (datum.time, datum.value)).collect()
 }
 
 /// The times of runs from one to another, every five minutes.
-fn every_five_minutes(from: &str, to: &str) -> impl Iterator<Item = Timestamp> {
+pub(super) fn every_five_minutes(from: &str, to: &str) -> impl Iterator<Item = Timestamp> {
     (seconds(from)..=seconds(to)).step_by(300).map(|time| Timestamp::from_second(time).unwrap())
 }
 
@@ -191,7 +201,7 @@ async fn the_summary_is_the_json_that_was_promised() {
         "newest_datapoint": "2026-01-15T14:55:00Z",
         "data_lag_seconds": 0,
         "instances": {
-            "seen": 6, "scored": 5, "unchanged": 0, "skipped": { "no_datapoints": 1 },
+            "seen": 6, "scored": 5, "unchanged": 0, "left_out": 0, "skipped": { "no_datapoints": 1 },
             "anomalous": [{ "instance": instance(FAULTY).as_str(), "time": "2026-01-15T14:50:00Z",
                 "score": summary["instances"]["anomalous"][0]["score"].as_f64().unwrap(),
                 "observed": 97.0,
@@ -202,7 +212,9 @@ async fn the_summary_is_the_json_that_was_promised() {
         "caught_up": { "datapoints": 15, "late": 0, "oldest": "2026-01-15T14:30:00Z" },
         "state": { "loaded": "missing", "saved": true },
         "superseded": false,
-        "datums_published": 5 * 6 * 2 + 6 * 3 + 6,
+        "episodes": { "began": 1, "ended": 0, "open": 1 },
+        "alerts_sent": 1,
+        "datums_published": 5 * 6 * 2 + 6 * 4 + 8,
         "datums_failed": 0,
         "duration_ms": summary["duration_ms"].as_u64().unwrap(),
         "scoring_ms": summary["scoring_ms"].as_u64().unwrap(),
@@ -337,9 +349,9 @@ async fn what_was_published_in_part_is_published_whole_and_told() {
     let mut process = world.process();
     world.metrics.takes.set(Some(7));
     let summary = process.run(&json!({}), at(NOW)).await.unwrap();
-    assert_eq!((summary.datums_published, summary.datums_failed), (7 + 5, 5 * 6 * 2 + 6 * 3 - 7));
+    assert_eq!((summary.datums_published, summary.datums_failed), (7 + 7, 5 * 6 * 2 + 6 * 4 - 7));
     let failures = of_fleet(&world.metrics.published.borrow(), Metric::PublishFailures);
-    assert_eq!(failures, [(seconds("2026-01-15T14:55:00Z"), 71.0)]);
+    assert_eq!(failures, [(seconds("2026-01-15T14:55:00Z"), 77.0)]);
     world.metrics.takes.set(None);
     let summary = process.run(&json!({}), at(NOW)).await.unwrap();
     assert_eq!(summary.datums_failed, 0);

@@ -95,6 +95,12 @@ impl Fleet {
         self.scored.contains_key(instance) || self.unchanged.contains(instance) || self.skipped.contains_key(instance)
     }
 
+    /// Whether its newest datapoints were looked for, and what there is was found.
+    pub fn looked_at(&self, instance: &InstanceId) -> bool {
+        let unread = |skipped: &Skipped| !matches!(skipped.reason, Skip::NoDatapoints);
+        !self.skipped.get(instance).is_some_and(unread)
+    }
+
     /// How many instances there are, scored or not.
     pub fn seen(&self) -> usize {
         self.scored.len() + self.unchanged.len() + self.skipped.len()
@@ -130,7 +136,7 @@ impl Fleet {
         (times().count(), times().min())
     }
 
-    /// Each instance in which an alarm begins, with the datapoint at which it does (the last, if it gets worse), highest
+    /// Each instance in which an anomaly begins or gets worse, with the datapoint at which it does (the last of them), highest
     /// score first.
     pub fn anomalous(&self) -> Vec<(&InstanceId, &Scored)> {
         let worst = |scored: &'_ Vec<Scored>| scored.iter().rposition(Scored::is_alarm);

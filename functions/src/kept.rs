@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 /// What every object begins with. The last byte is the version: another one is another form of the records.
-const MAGIC: [u8; 8] = *b"DEEPGRD\x01";
+const MAGIC: [u8; 8] = *b"DEEPGRD\x02";
 const DIGEST: usize = 32;
 /// Bytes before the compressed records: no two different objects have the same ones.
 pub const BEGINNING: usize = MAGIC.len() + DIGEST;
@@ -165,7 +165,7 @@ mod tests {
             damaged[place] ^= 0x10;
             assert!(read(&damaged).is_err(), "altered at {place}");
         }
-        for foreign in [&b"<html>"[..], b"", b"DEEPGRD\x02", &[0; 100]] {
+        for foreign in [&b"<html>"[..], b"", b"DEEPGRD\x01", &[0; 100]] {
             assert_eq!(read(foreign), Err(Damaged::Foreign));
         }
         assert!(read(&[whole.as_slice(), b"more"].concat()).is_err());

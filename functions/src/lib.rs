@@ -8,7 +8,6 @@
 //! 2. [`model`]: the artifact that is current, compiled in or from S3, asked for again in each run.
 //! 3. [`store`]: what earlier runs left of this [`shard`] of the fleet, its [`state`] and its [`baselines`].
 //! 4. [`cloudwatch`]: finds the instances, plans the calls that read their CPU, and makes them.
-//!    [`selection`] says by their [`tags`] which of them are watched, and [`mute`] when nobody is to be woken.
 //! 5. [`deepguard::Detector::take`] scores what is new; what is skipped has a [`fleet::Skip`] as its reason. All of it is a
 //!    [`fleet::Fleet`].
 //! 6. [`metric`]: the fleet becomes the [`metric::Datum`]s that CloudWatch gets. They are written down with the state before
@@ -16,22 +15,26 @@
 //! 7. [`summary`]: the answer to the invocation, and the same as one line in the log.
 //!
 //! [`detect`] tells that way as one story, and [`calibrate`] the shorter one of the baselines of a new day. They meet the
-//! outside only through [`ports`], which [`cloudwatch`], [`s3`] and [`tagging`]
-//! implement for AWS. [`settings`] is the only reader of our
+//! outside only through [`ports`], which [`cloudwatch`] and [`s3`] implement for AWS. [`settings`] is the only reader of our
 //! environment variables.
 
+pub mod account;
+pub mod alert;
 pub mod aws;
 pub mod baselines;
 pub mod calibrate;
 pub mod cloudwatch;
+pub mod console;
 pub mod detect;
 pub mod event;
+pub mod events;
 pub mod fleet;
 pub mod kept;
 pub mod log;
 pub mod metric;
 pub mod model;
 pub mod mute;
+mod muted;
 pub mod names;
 mod pages;
 pub mod ports;
@@ -41,6 +44,7 @@ mod round;
 pub mod s3;
 pub mod selection;
 pub mod settings;
+mod shadow;
 pub mod shard;
 pub mod start;
 pub mod state;
@@ -48,6 +52,7 @@ pub mod store;
 pub mod summary;
 pub mod tagging;
 pub mod tags;
+mod tell;
 mod time_left;
 
 #[cfg(test)]

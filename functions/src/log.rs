@@ -6,7 +6,9 @@ use serde::Serialize;
 use tracing::{Level, enabled, info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::alert::{Alert, Kind};
 use crate::fleet::Fleet;
+use crate::names::InstanceId;
 use crate::start::{Parts, Start};
 use crate::summary::rfc3339;
 
@@ -44,6 +46,26 @@ pub fn instances(fleet: &Fleet) {
     }
     if let unnamed @ 1.. = fleet.skipped.len().saturating_sub(MOST_NAMED) {
         warn!(instances = unnamed, "more are skipped: the summary counts them by reason");
+    }
+}
+
+/// Logs what people are told, as it is sent.
+pub fn alerts(alerts: &[Alert]) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        detail_type: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<serde_json::Value>,
+        instance: &'a InstanceId,
+    }
+    for alert in alerts.iter().filter(|_| enabled!(Level::WARN)) {
+        let detail = serde_json::from_str(&alert.detail).ok();
+        let line = Line { detail_type: alert.kind.detail_type(), detail, instance: &alert.instance };
+        let (level, message) = match alert.kind {
+            Kind::Began => (Level::WARN, "an anomaly begins"),
+            Kind::Ended => (Level::INFO, "an anomaly is over"),
+        };
+        object(level, message, Timestamp::now(), line);
     }
 }
 

@@ -31,6 +31,20 @@ pub enum Metric {
     ModelAgeDays,
     /// How old the oldest baseline is that was used.
     BaselineAgeHours,
+    /// How many muted instances would be anomalous.
+    SuppressedAnomalies,
+    /// How many episodes last.
+    OpenEpisodes,
+    /// How many inputs are older than they should be.
+    StaleInputs,
+    /// What the shadow makes of an instance.
+    ShadowAnomalyScore,
+    /// In how many instances an alarm would begin with the shadow.
+    ShadowAnomalousInstances,
+    /// How many instances the shadow has scored.
+    ShadowInstancesScored,
+    /// The highest score that the shadow gives.
+    ShadowMaxAnomalyScore,
 }
 
 /// The unit of a metric.
@@ -53,7 +67,7 @@ const REASON: &str = "Reason";
 
 impl Metric {
     /// Every metric there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::AnomalyScore,
         Self::ReconstructionError,
         Self::AnomalousInstances,
@@ -64,6 +78,13 @@ impl Metric {
         Self::PublishFailures,
         Self::ModelAgeDays,
         Self::BaselineAgeHours,
+        Self::SuppressedAnomalies,
+        Self::OpenEpisodes,
+        Self::StaleInputs,
+        Self::ShadowAnomalyScore,
+        Self::ShadowAnomalousInstances,
+        Self::ShadowInstancesScored,
+        Self::ShadowMaxAnomalyScore,
     ];
 
     /// Its name in CloudWatch.
@@ -79,6 +100,13 @@ impl Metric {
             Self::PublishFailures => "PublishFailures",
             Self::ModelAgeDays => "ModelAgeDays",
             Self::BaselineAgeHours => "BaselineAgeHours",
+            Self::SuppressedAnomalies => "SuppressedAnomalies",
+            Self::OpenEpisodes => "OpenEpisodes",
+            Self::StaleInputs => "StaleInputs",
+            Self::ShadowAnomalyScore => "ShadowAnomalyScore",
+            Self::ShadowAnomalousInstances => "ShadowAnomalousInstances",
+            Self::ShadowInstancesScored => "ShadowInstancesScored",
+            Self::ShadowMaxAnomalyScore => "ShadowMaxAnomalyScore",
         }
     }
 
@@ -86,17 +114,31 @@ impl Metric {
     pub const fn unit(self) -> Unit {
         match self {
             Self::AnomalyScore | Self::MaxAnomalyScore | Self::ModelAgeDays | Self::BaselineAgeHours => Unit::None,
+            Self::ShadowAnomalyScore | Self::ShadowMaxAnomalyScore => Unit::None,
             Self::ReconstructionError => Unit::Percent,
             Self::AnomalousInstances | Self::InstancesScored | Self::InstancesSkipped | Self::PublishFailures => {
                 Unit::Count
             }
+            Self::SuppressedAnomalies | Self::OpenEpisodes | Self::StaleInputs => Unit::Count,
+            Self::ShadowAnomalousInstances | Self::ShadowInstancesScored => Unit::Count,
             Self::DataLagSeconds => Unit::Seconds,
         }
     }
 
     /// Whether each instance has its own (with [`DIMENSION`]), or the fleet has one.
     pub const fn is_per_instance(self) -> bool {
-        matches!(self, Self::AnomalyScore | Self::ReconstructionError)
+        matches!(self, Self::AnomalyScore | Self::ReconstructionError | Self::ShadowAnomalyScore)
+    }
+
+    /// What it is called when it is the shadow's; `None` of what only the model in use has.
+    pub const fn shadow(self) -> Option<Self> {
+        match self {
+            Self::AnomalyScore => Some(Self::ShadowAnomalyScore),
+            Self::AnomalousInstances => Some(Self::ShadowAnomalousInstances),
+            Self::InstancesScored => Some(Self::ShadowInstancesScored),
+            Self::MaxAnomalyScore => Some(Self::ShadowMaxAnomalyScore),
+            _ => None,
+        }
     }
 
     /// What it says.
@@ -104,16 +146,23 @@ impl Metric {
         match self {
             Self::AnomalyScore => "how unusual the instance's CPU is; 1.0 is the threshold",
             Self::ReconstructionError => "distance of the CPU from what the network expected, in percentage points",
-            Self::AnomalousInstances => {
-                "instances whose score has risen to 1.0 or more, above all of the half day before"
-            }
+            Self::AnomalousInstances => "instances in which an anomaly begins; one that lasts is counted once",
             Self::InstancesScored => "instances that have a score",
             Self::MaxAnomalyScore => "the highest score of all instances",
             Self::InstancesSkipped => "instances that could not be scored, in all and by `Reason`; the log says why",
             Self::DataLagSeconds => "age of the newest datapoint that has a score",
-            Self::PublishFailures => "datums that CloudWatch did not take; the next run publishes them",
+            Self::PublishFailures => "datums and events that AWS did not take; the next run sends them",
             Self::ModelAgeDays => "days since the model was trained",
             Self::BaselineAgeHours => "hours since midnight UTC of the day that the oldest baseline in use is of",
+            Self::SuppressedAnomalies => "muted instances that would have been anomalous",
+            Self::OpenEpisodes => "anomalies that have begun and are not over",
+            Self::StaleInputs => {
+                "inputs (model, shadow, mutes, tags) that could not be had, so that the last good ones are in use"
+            }
+            Self::ShadowAnomalyScore => "the same score by the shadow model",
+            Self::ShadowAnomalousInstances => "instances in which an anomaly would begin with the shadow model",
+            Self::ShadowInstancesScored => "instances that the shadow model has scored",
+            Self::ShadowMaxAnomalyScore => "the highest score that the shadow model gives",
         }
     }
 }
@@ -174,9 +223,10 @@ pub const TAIL: u8 = 6;
 
 impl Mode {
     /// What is published of an instance's new scores, oldest first. `tail` is how many are still to be sent, whatever they are.
+    /// Of muted ones nothing is: alarms stand on these metrics.
     pub fn datums(self, instance: &InstanceId, scored: &[Scored], tail: &mut u8) -> Vec<Datum> {
         let mut datums = Vec::new();
-        for scored in scored {
+        for scored in scored.iter().filter(|scored| !scored.muted) {
             let worth = match self {
                 Self::Full => true,
                 Self::Sparse { from } => scored.score.value() >= from,
@@ -204,6 +254,7 @@ pub struct Tally(BTreeMap<i64, Counted>);
 struct Counted {
     scored: u32,
     anomalous: u32,
+    suppressed: u32,
     highest: f64,
 }
 
@@ -212,8 +263,17 @@ impl Tally {
     pub fn add(&mut self, scored: &Scored) {
         let slot = self.0.entry(scored.time).or_default();
         slot.scored = slot.scored.saturating_add(1);
-        slot.anomalous = slot.anomalous.saturating_add(u32::from(scored.is_alarm()));
-        slot.highest = slot.highest.max(scored.score.value());
+        if scored.muted {
+            slot.suppressed = slot.suppressed.saturating_add(u32::from(scored.score.is_anomalous()));
+        } else {
+            slot.highest = slot.highest.max(scored.score.value());
+        }
+    }
+
+    /// Takes in that an episode begins at `time` (seconds since 1970).
+    pub fn begins(&mut self, time: i64) {
+        let slot = self.0.entry(time).or_default();
+        slot.anomalous = slot.anomalous.saturating_add(1);
     }
 
     /// Forgets what was before `time` (seconds since 1970).
@@ -229,11 +289,12 @@ impl Tally {
     /// What is published of the fleet at `times` (seconds since 1970).
     pub fn datums(&self, times: &BTreeSet<i64>) -> Vec<Datum> {
         let at = |&time: &i64| {
-            let Counted { scored, anomalous, highest } = self.0.get(&time).copied().unwrap_or_default();
+            let Counted { scored, anomalous, suppressed, highest } = self.0.get(&time).copied().unwrap_or_default();
             [
                 Datum::of_fleet(Metric::AnomalousInstances, time, anomalous.into()),
                 Datum::of_fleet(Metric::InstancesScored, time, scored.into()),
                 Datum::of_fleet(Metric::MaxAnomalyScore, time, highest),
+                Datum::of_fleet(Metric::SuppressedAnomalies, time, suppressed.into()),
             ]
         };
         times.iter().flat_map(at).collect()
@@ -255,6 +316,10 @@ pub struct Gauges {
     pub baseline_hours: Option<f64>,
     /// Whether no instance has a score lately: an empty fleet is not a silent detector.
     pub nothing_scored: bool,
+    /// Episodes that last.
+    pub open_episodes: usize,
+    /// Inputs that could not be had, so that older ones are in use.
+    pub stale: usize,
 }
 
 impl Gauges {
@@ -264,6 +329,8 @@ impl Gauges {
         let mut datums = vec![
             of_fleet(Metric::InstancesSkipped, self.skipped.values().sum::<usize>() as f64),
             of_fleet(Metric::PublishFailures, self.failures as f64),
+            of_fleet(Metric::OpenEpisodes, self.open_episodes as f64),
+            of_fleet(Metric::StaleInputs, self.stale as f64),
         ];
         datums.extend(self.skipped.iter().map(|(&reason, &instances)| Datum {
             metric: Metric::InstancesSkipped,
@@ -291,16 +358,20 @@ mod tests {
     #[test]
     fn the_fleet_is_counted_at_each_time_and_never_less() {
         let mut tally = Tally::default();
-        [scored(600, 0.5), scored(900, 1.0), lasting(1200, 2.0)].iter().for_each(|scored| tally.add(scored));
+        let muted = Scored { muted: true, ..scored(1200, 9.0) };
+        [scored(600, 0.5), scored(900, 1.0), lasting(1200, 2.0), muted].iter().for_each(|scored| tally.add(scored));
+        tally.begins(900);
         let all = |tally: &Tally| values(&tally.datums(&[600, 900, 1200].into()));
         let at = |time, anomalous, scored, highest| {
+            let suppressed = if time == 1200 { 1.0 } else { 0.0 };
             [
                 ("AnomalousInstances", time, anomalous),
                 ("InstancesScored", time, scored),
                 ("MaxAnomalyScore", time, highest),
+                ("SuppressedAnomalies", time, suppressed),
             ]
         };
-        assert_eq!(all(&tally), [at(600, 0.0, 1.0, 0.5), at(900, 1.0, 1.0, 1.0), at(1200, 0.0, 1.0, 2.0)].concat());
+        assert_eq!(all(&tally), [at(600, 0.0, 1.0, 0.5), at(900, 1.0, 1.0, 1.0), at(1200, 0.0, 2.0, 2.0)].concat());
         tally.add(&scored(900, 0.2));
         assert_eq!(values(&tally.datums(&[900].into())), at(900, 1.0, 2.0, 1.0));
         assert!(tally.has_since(1200) && !tally.has_since(1201));
@@ -336,12 +407,16 @@ mod tests {
             model_days: Some(1.5),
             baseline_hours: None,
             nothing_scored: true,
+            open_episodes: 2,
+            stale: 1,
         };
         let datums = gauges.datums(900);
         let named: Vec<_> = datums.iter().map(|datum| (datum.metric.name(), datum.dimension(), datum.value)).collect();
         let expected = [
             ("InstancesSkipped", None, 3.0),
             ("PublishFailures", None, 3.0),
+            ("OpenEpisodes", None, 2.0),
+            ("StaleInputs", None, 1.0),
             ("InstancesSkipped", Some(("Reason", "no_baseline")), 1.0),
             ("InstancesSkipped", Some(("Reason", "read_failed")), 2.0),
             ("InstancesScored", None, 0.0),

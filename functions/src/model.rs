@@ -1,7 +1,7 @@
 //! The model that is current: the one compiled in, or the one in S3.
 //!
 //! In S3, an object whose key ends with `.safetensors` is an artifact. Any other is a pointer, such as
-//! `models/current`: JSON that names an artifact in the same bucket, as `model-builder publish` writes it.
+//! `models/current`: JSON that names an artifact in the same bucket, as `model-builder promote` writes it.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -9,18 +9,19 @@ use std::rc::Rc;
 
 use deepguard::model::artifact::MAX_BYTES;
 use deepguard::model::device;
-use deepguard::{Artifact, ArtifactError, Detector};
+use deepguard::{Artifact, ArtifactError, Detector, Sensitivity};
 use serde::Deserialize;
+use tracing::error;
 
 use crate::names::ObjectUri;
 use crate::ports::{CallError, Fetched, ObjectError, Objects};
 
 /// The artifact that is compiled into the function, so that it works before anyone has trained one.
-pub(crate) const BUILTIN: &[u8] = include_bytes!("../../models/default.safetensors");
+pub const BUILTIN: &[u8] = include_bytes!("../../models/default.safetensors");
 /// The end of an artifact's key.
 const ARTIFACT: &str = ".safetensors";
 /// A pointer is a line of JSON. No larger one is read.
-const POINTER_BYTES: usize = 4096;
+pub const POINTER_BYTES: usize = 4096;
 
 /// Where the model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,8 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// A model that cannot be had. There is no falling back to another one: whoever named it wants that one.
+/// A model that cannot be had. A process that has loaded one before goes on with that ([`Current::stale`]); there is no falling
+/// back to the one that is compiled in: whoever named a model wants that one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
     /// The object.
@@ -48,7 +50,7 @@ pub enum ModelError {
     Object(#[from] ObjectError),
     /// Not a pointer.
     #[error(
-        "{uri} points to no model ({why}): move it with `model-builder publish`, or name an artifact ending with {ARTIFACT}"
+        "{uri} points to no model ({why}): move it with `model-builder promote` or `rollback`, or name an artifact ending with {ARTIFACT}"
     )]
     Pointer {
         /// Where the pointer is.
@@ -87,17 +89,34 @@ struct Pointer {
     sha256: String,
 }
 
+/// The model to score with.
+#[derive(Debug, Clone)]
+pub struct Current {
+    /// The model.
+    pub detector: Rc<Detector>,
+    /// Why it is the one that was loaded before and not the one that the source names now; `None` where it is that one.
+    pub stale: Option<ModelError>,
+}
+
 /// The model, loaded once and asked for again in each run.
 #[derive(Debug)]
 pub struct Models<O> {
     source: ModelSource,
     objects: O,
     threads: NonZeroUsize,
-    current: Option<Current>,
+    sensitivity: Sensitivity,
+    loaded: Option<Loaded>,
+}
+
+/// A model that need not be there: the shadow.
+#[derive(Debug)]
+pub struct Optional<O> {
+    models: Models<O>,
+    pointer: ObjectUri,
 }
 
 #[derive(Debug)]
-struct Current {
+struct Loaded {
     /// Version of the object that [`Models::source`] names.
     etag: Option<String>,
     detector: Rc<Detector>,
@@ -106,7 +125,18 @@ struct Current {
 impl<O: Objects> Models<O> {
     /// Nothing loaded yet.
     pub fn new(source: ModelSource, objects: O) -> Self {
-        Self { source, objects, threads: NonZeroUsize::MIN, current: None }
+        Self { source, objects, threads: NonZeroUsize::MIN, sensitivity: Sensitivity::default(), loaded: None }
+    }
+
+    /// The same, for models for which only some anomalies count.
+    #[must_use]
+    pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
+        Self { sensitivity, ..self }
+    }
+
+    /// The model that `pointer` names, where there is such an object.
+    pub fn optional(pointer: ObjectUri, objects: O) -> Optional<O> {
+        Optional { models: Self::new(ModelSource::Object(pointer.clone()), objects), pointer }
     }
 
     /// The same, for models that score with so many threads.
@@ -122,50 +152,76 @@ impl<O: Objects> Models<O> {
 
     /// The current model. From S3 it is loaded where its object has another ETag than the last time.
     ///
+    /// Where that fails and one was loaded before, that one stays in use, which is logged as an error; the next call asks for the
+    /// same again.
+    ///
     /// # Errors
-    /// [`ModelError`]. What was loaded before is kept, but not handed out: the next call asks for the same again.
-    pub async fn current(&mut self) -> Result<Rc<Detector>, ModelError> {
-        let next = match (&self.source, &self.current) {
-            (ModelSource::Builtin, Some(current)) => return Ok(Rc::clone(&current.detector)),
-            (ModelSource::Builtin, None) => {
-                Current { etag: None, detector: load(BUILTIN, &self.source, self.threads)? }
-            }
-            (ModelSource::Object(uri), current) => {
+    /// [`ModelError`] where none was loaded before.
+    pub async fn current(&mut self) -> Result<Current, ModelError> {
+        match self.newest().await {
+            Ok(detector) => Ok(Current { detector, stale: None }),
+            Err(error) => self.kept(error),
+        }
+    }
+
+    /// What was loaded before, because of `error`, which is given back where there is none.
+    fn kept(&self, error: ModelError) -> Result<Current, ModelError> {
+        let Some(Loaded { detector, .. }) = &self.loaded else { return Err(error) };
+        error!(%error, in_use = detector.artifact().version(), "the model that was loaded before stays in use");
+        Ok(Current { detector: Rc::clone(detector), stale: Some(error) })
+    }
+
+    /// The model that the source names now.
+    async fn newest(&mut self) -> Result<Rc<Detector>, ModelError> {
+        let next = match (&self.source, &self.loaded) {
+            (ModelSource::Builtin, Some(loaded)) => return Ok(Rc::clone(&loaded.detector)),
+            (ModelSource::Builtin, None) => Loaded { etag: None, detector: self.load(BUILTIN, &self.source)? },
+            (ModelSource::Object(uri), loaded) => {
                 let is_artifact = uri.key.ends_with(ARTIFACT);
-                let known = current.as_ref().and_then(|current| current.etag.as_deref());
+                let known = loaded.as_ref().and_then(|loaded| loaded.etag.as_deref());
                 let most = if is_artifact { MAX_BYTES } else { POINTER_BYTES };
-                match (self.objects.get(uri, known, most).await?, current) {
-                    (Fetched::Unchanged, Some(current)) => return Ok(Rc::clone(&current.detector)),
-                    (fetched, current) => {
+                match (self.objects.get(uri, known, most).await?, loaded) {
+                    (Fetched::Unchanged, Some(loaded)) => return Ok(Rc::clone(&loaded.detector)),
+                    (fetched, loaded) => {
                         let (bytes, etag) = content(fetched, uri)?;
                         let detector = match is_artifact {
-                            true => load(&bytes, &self.source, self.threads)?,
-                            false => self.follow(uri, &bytes, current.as_ref()).await?,
+                            true => self.load(&bytes, &self.source)?,
+                            false => self.follow(uri, &bytes, loaded.as_ref()).await?,
                         };
-                        Current { etag, detector }
+                        Loaded { etag, detector }
                     }
                 }
             }
         };
-        Ok(Rc::clone(&self.current.insert(next).detector))
+        Ok(Rc::clone(&self.loaded.insert(next).detector))
     }
 
-    /// The artifact that `pointer`, whose content is `pointing`, points to; what is current where it still is the same.
+    fn load(&self, bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
+        match Artifact::from_bytes(bytes) {
+            Ok(artifact) => {
+                let detector = Detector::new(artifact, &device()).with_threads(self.threads);
+                Ok(Rc::new(detector.with_sensitivity(self.sensitivity)))
+            }
+            Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
+        }
+    }
+
+    /// The artifact that `pointer`, whose content is `pointing`, points to; what is loaded where it still is the same.
     async fn follow(
         &self,
         pointer: &ObjectUri,
         pointing: &[u8],
-        current: Option<&Current>,
+        loaded: Option<&Loaded>,
     ) -> Result<Rc<Detector>, ModelError> {
         let wrong = |why: String| ModelError::Pointer { uri: pointer.clone(), why };
         let Pointer { key, sha256: needed } =
             serde_json::from_slice(pointing).map_err(|error| wrong(error.to_string()))?;
-        if let Some(current) = current.filter(|current| current.detector.artifact().checksum() == needed) {
-            return Ok(Rc::clone(&current.detector));
+        if let Some(loaded) = loaded.filter(|loaded| loaded.detector.artifact().checksum() == needed) {
+            return Ok(Rc::clone(&loaded.detector));
         }
         let uri = pointer.beside(&key).map_err(|error| wrong(error.to_string()))?;
         let (bytes, _) = content(self.objects.get(&uri, None, MAX_BYTES).await?, &uri)?;
-        let detector = load(&bytes, &ModelSource::Object(uri.clone()), self.threads)?;
+        let detector = self.load(&bytes, &ModelSource::Object(uri.clone()))?;
         match detector.artifact().checksum() {
             found if found == needed => Ok(detector),
             found => Err(ModelError::Checksum { uri, needed, found: found.into() }),
@@ -173,10 +229,32 @@ impl<O: Objects> Models<O> {
     }
 }
 
-fn load(bytes: &[u8], origin: &ModelSource, threads: NonZeroUsize) -> Result<Rc<Detector>, ModelError> {
-    match Artifact::from_bytes(bytes) {
-        Ok(artifact) => Ok(Rc::new(Detector::new(artifact, &device()).with_threads(threads))),
-        Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
+impl<O: Objects> Optional<O> {
+    /// The same, for models that score with so many threads.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { models: self.models.with_threads(threads), ..self }
+    }
+
+    /// The same, for models for which only some anomalies count.
+    #[must_use]
+    pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
+        Self { models: self.models.with_sensitivity(sensitivity), ..self }
+    }
+
+    /// The model that the pointer names now, `None` where there is no pointer; else as [`Models::current`].
+    ///
+    /// # Errors
+    /// [`ModelError`] where there is a pointer, its model cannot be had, and none was loaded before.
+    pub async fn current(&mut self) -> Result<Option<Current>, ModelError> {
+        match self.models.newest().await {
+            Err(ModelError::Object(ObjectError::Missing { uri })) if uri == self.pointer => {
+                self.models.loaded = None;
+                Ok(None)
+            }
+            Ok(detector) => Ok(Some(Current { detector, stale: None })),
+            Err(error) => self.models.kept(error).map(Some),
+        }
     }
 }
 
@@ -214,23 +292,30 @@ mod tests {
         (uri.into(), content)
     }
 
+    /// The model that the source names now.
+    async fn current<O: Objects>(models: &mut Models<O>) -> Rc<Detector> {
+        let Current { detector, stale } = models.current().await.unwrap();
+        assert_eq!(stale, None);
+        detector
+    }
+
     #[tokio::test]
     async fn the_builtin_model_needs_no_store() {
         let mut models = Models::new(ModelSource::Builtin, Rc::new(Bucket::default()));
-        let first = models.current().await.unwrap();
+        let first = current(&mut models).await;
         assert_eq!(first.artifact(), &artifact());
-        assert!(Rc::ptr_eq(&first, &models.current().await.unwrap()));
+        assert!(Rc::ptr_eq(&first, &current(&mut models).await));
     }
 
     #[tokio::test]
     async fn an_artifact_is_loaded_again_only_when_it_changed() {
         let (mut models, bucket) = models(ONE);
         bucket.store(ONE, artifact().to_bytes().unwrap());
-        let first = models.current().await.unwrap();
-        assert!(Rc::ptr_eq(&first, &models.current().await.unwrap()));
+        let first = current(&mut models).await;
+        assert!(Rc::ptr_eq(&first, &current(&mut models).await));
         let changed = artifact_with_threshold(3.0);
         bucket.store(ONE, changed.to_bytes().unwrap());
-        assert_eq!(models.current().await.unwrap().artifact(), &changed);
+        assert_eq!(current(&mut models).await.artifact(), &changed);
         assert_eq!(gets(&bucket), [got(ONE, true), got(ONE, false), got(ONE, true)]);
     }
 
@@ -241,26 +326,26 @@ mod tests {
         bucket.store(ONE, one.to_bytes().unwrap());
         bucket.store(TWO, two.to_bytes().unwrap());
         bucket.store(CURRENT, pointer("models/one.safetensors", &one));
-        let first = models.current().await.unwrap();
+        let first = current(&mut models).await;
         assert_eq!(first.artifact(), &one);
         assert_eq!(gets(&bucket), [got(CURRENT, true), got(ONE, true)]);
 
-        assert!(Rc::ptr_eq(&first, &models.current().await.unwrap()));
+        assert!(Rc::ptr_eq(&first, &current(&mut models).await));
         assert_eq!(gets(&bucket), [got(CURRENT, false)]);
 
         bucket.store(CURRENT, pointer("models/one.safetensors", &one));
-        assert!(Rc::ptr_eq(&first, &models.current().await.unwrap()), "written again, to the same artifact");
+        assert!(Rc::ptr_eq(&first, &current(&mut models).await), "written again, to the same artifact");
         assert_eq!(gets(&bucket), [got(CURRENT, true)]);
-        models.current().await.unwrap();
+        current(&mut models).await;
         assert_eq!(gets(&bucket), [got(CURRENT, false)]);
 
         bucket.store(CURRENT, pointer("models/two.safetensors", &two));
-        assert_eq!(models.current().await.unwrap().artifact(), &two);
+        assert_eq!(current(&mut models).await.artifact(), &two);
         assert_eq!(gets(&bucket), [got(CURRENT, true), got(TWO, true)]);
     }
 
     #[tokio::test]
-    async fn what_cannot_be_loaded_is_told_and_never_replaced() {
+    async fn what_cannot_be_loaded_is_told_where_nothing_was_loaded_before() {
         let one = artifact();
         let bytes = one.to_bytes().unwrap();
         let mut damaged = bytes.clone();
@@ -304,17 +389,81 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pointer_that_moved_to_a_broken_artifact_fails_until_it_is_mended() {
+    async fn what_is_loaded_stays_in_use_until_the_pointer_is_mended() {
         let (mut models, bucket) = models(CURRENT);
         let (one, two) = (artifact(), artifact_with_threshold(3.0));
         bucket.store(ONE, one.to_bytes().unwrap());
-        bucket.store(CURRENT, pointer("models/one.safetensors", &one));
-        models.current().await.unwrap();
-        bucket.store(CURRENT, pointer("models/two.safetensors", &two));
-        for _ in 0..2 {
-            assert!(models.current().await.is_err(), "the old model was handed out");
+        let to_two = pointer("models/two.safetensors", &two);
+        let mut damaged = two.to_bytes().unwrap();
+        *damaged.last_mut().unwrap() ^= 1;
+        type Bad = (&'static str, Box<dyn Fn(&Bucket)>);
+        let cases: [Bad; 6] = [
+            ("does not exist", Box::new(|bucket| bucket.remove(CURRENT))),
+            ("points to no model", Box::new(|bucket| bucket.store(CURRENT, "{"))),
+            ("two.safetensors does not exist", Box::new(|bucket| bucket.remove(TWO))),
+            ("damaged", Box::new(move |bucket| bucket.store(TWO, damaged.clone()))),
+            (
+                "has the checksum",
+                Box::new(|bucket| bucket.store(TWO, artifact_with_threshold(4.0).to_bytes().unwrap())),
+            ),
+            ("said the script", Box::new(|bucket| bucket.down.set(true))),
+        ];
+        for (why, make) in cases {
+            bucket.down.set(false);
+            bucket.store(CURRENT, pointer("models/one.safetensors", &one));
+            let good = current(&mut models).await;
+            assert_eq!(good.artifact(), &one, "{why}: mended");
+            bucket.store(TWO, two.to_bytes().unwrap());
+            bucket.store(CURRENT, to_two.clone());
+            make(&bucket);
+            for _ in 0..2 {
+                let Current { detector, stale } = models.current().await.unwrap();
+                assert!(Rc::ptr_eq(&detector, &good), "{why}");
+                assert!(stale.as_ref().is_some_and(|error| error.to_string().contains(why)), "{why}: {stale:?}");
+            }
+            let mut cold = Models::new(models.source().clone(), Rc::clone(&bucket));
+            assert!(
+                cold.current().await.is_err(),
+                "{why}: a process that has loaded nothing has nothing to go on with"
+            );
         }
+        bucket.down.set(false);
         bucket.store(TWO, two.to_bytes().unwrap());
-        assert_eq!(models.current().await.unwrap().artifact(), &two);
+        assert_eq!(current(&mut models).await.artifact(), &two);
+    }
+
+    #[tokio::test]
+    async fn a_pointer_may_say_more() {
+        let (mut models, bucket) = models(CURRENT);
+        let one = artifact();
+        bucket.store(ONE, one.to_bytes().unwrap());
+        let previous = serde_json::json!({ "key": "models/two.safetensors", "sha256": "0" });
+        let pointer = serde_json::json!({ "key": "models/one.safetensors", "sha256": one.checksum(),
+            "promoted": "2026-01-15T12:00:00Z", "by": "me", "because": null, "previous": previous });
+        bucket.store(CURRENT, pointer.to_string());
+        assert_eq!(current(&mut models).await.artifact(), &one);
+    }
+
+    #[tokio::test]
+    async fn an_optional_model_comes_and_goes_with_its_pointer() {
+        let bucket = Rc::new(Bucket::default());
+        let mut shadow = Models::optional(CURRENT.parse().unwrap(), Rc::clone(&bucket));
+        assert!(shadow.current().await.unwrap().is_none());
+        let one = artifact();
+        bucket.store(CURRENT, pointer("models/one.safetensors", &one));
+        let error = shadow.current().await.unwrap_err().to_string();
+        assert!(error.contains("one.safetensors does not exist"), "a pointer to nothing is not no pointer: {error}");
+        bucket.store(ONE, one.to_bytes().unwrap());
+        let Some(Current { detector, stale: None }) = shadow.current().await.unwrap() else { panic!("no shadow") };
+        assert_eq!(detector.artifact(), &one);
+        bucket.store(CURRENT, "{");
+        assert!(matches!(
+            shadow.current().await.unwrap(),
+            Some(Current { stale: Some(ModelError::Pointer { .. }), .. })
+        ));
+        bucket.remove(CURRENT);
+        assert!(shadow.current().await.unwrap().is_none(), "without a pointer there is no shadow, whatever was loaded");
+        bucket.store(CURRENT, "{");
+        assert!(shadow.current().await.is_err(), "nor is it remembered");
     }
 }

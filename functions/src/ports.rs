@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deepguard::Datapoint;
 
+use crate::alert::Alert;
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::{InstanceId, ObjectUri};
@@ -71,6 +72,43 @@ pub struct Published {
     pub error: Option<CallError>,
 }
 
+/// Where people are told of episodes.
+pub trait Alerts {
+    /// Sends as many as can be sent.
+    async fn send(&self, alerts: &[Alert]) -> Sent;
+}
+
+/// Alerts that stay in the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Alerts for Nobody {
+    async fn send(&self, alerts: &[Alert]) -> Sent {
+        Sent { sent: alerts.len(), ..Sent::default() }
+    }
+}
+
+impl Inventory for Nobody {
+    async fn tagged(&self, _: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn tags_of(&self, _: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// What became of alerts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sent {
+    /// How many were taken.
+    pub sent: usize,
+    /// Those that were not, and may be another time.
+    pub failed: Vec<Alert>,
+    /// Why: the last failure.
+    pub error: Option<CallError>,
+}
+
 /// The tags of the fleet. An instance that never had one may be missing in what it says.
 pub trait Inventory {
     /// Every instance that `rule` holds for, with all of its tags.
@@ -106,6 +144,15 @@ pub trait Objects {
     /// # Errors
     /// [`ObjectError`].
     async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError>;
+}
+
+/// Objects that can be taken away. No function does that: it is for the command line.
+pub trait Removable: Objects {
+    /// Removes the object at `uri`; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    async fn remove(&self, uri: &ObjectUri) -> Result<(), ObjectError>;
 }
 
 /// What must hold for an object to be written.
@@ -153,7 +200,9 @@ pub enum Fetched {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
     /// There is none.
-    #[error("{uri} does not exist: publish a model with `model-builder publish`, or set MODEL_URI to one that exists")]
+    #[error(
+        "{uri} does not exist: publish and promote a model with `model-builder`, or set MODEL_URI to one that exists"
+    )]
     Missing {
         /// Its address.
         uri: ObjectUri,

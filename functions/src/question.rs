@@ -9,6 +9,7 @@ use deepguard::{Detector, Scored, Series};
 
 use crate::cloudwatch::plan::{self, Batch};
 use crate::fleet::Skip;
+use crate::muted::Muted;
 use crate::names::InstanceId;
 use crate::ports::{CallError, Objects, Read};
 use crate::round::history_from;
@@ -21,6 +22,8 @@ pub(crate) struct Question<'a, O> {
     pub(crate) detector: &'a Detector,
     pub(crate) store: &'a Store<O>,
     pub(crate) state: &'a State,
+    /// When which instances are muted.
+    pub(crate) mutes: &'a Muted,
     /// The stretch that is asked for, in seconds since 1970.
     pub(crate) times: Range<i64>,
 }
@@ -57,11 +60,12 @@ impl<O: Objects> Question<'_, O> {
         let times = &self.times;
         let known = |day| self.store.baseline(instance, day);
         let track = self.state.instances.get(instance).map(|followed| &followed.track);
-        let review = track.and_then(|track| self.detector.review(track, &series, times.clone(), known));
+        let review =
+            track.and_then(|track| self.detector.review(track, &series, times.clone(), known, self.mutes.of(instance)));
         let scored = match review.filter(|review| review.waits_for.is_none()) {
             Some(review) => review.scored,
             None => {
-                let mut begun = self.detector.begin(&series, times.end).scored;
+                let mut begun = self.detector.begin(&series, times.end, self.mutes.of(instance)).scored;
                 begun.retain(|scored| times.contains(&scored.time));
                 begun
             }

@@ -10,12 +10,16 @@ use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
 use deepguard::track::{Begun, Known, LATE, Taken, days};
 use deepguard::{Detector, Scored, Series, Track};
 
+use crate::cloudwatch::plan;
 use crate::fleet::{Fleet, Skip};
+use crate::muted::Muted;
 use crate::names::InstanceId;
-use crate::ports::{CallError, Objects, Read};
+use crate::ports::{CallError, Cpu, Objects, Read};
+use crate::reads::Reads;
 use crate::shard::Shard;
 use crate::state::{Followed, State};
 use crate::store::Store;
+use crate::time_left::{NEXT_RUN, TimeLeft};
 
 /// Two weeks, in seconds: what a baseline is made of.
 const TWO_WEEKS: i64 = HISTORY as i64 * PERIOD;
@@ -40,6 +44,8 @@ pub(crate) struct Round<'a, O> {
     /// How far back, in seconds, the scores go of an instance of which nothing is known.
     pub(crate) lookback: i64,
     pub(crate) fleet: Fleet,
+    /// When which instances are muted.
+    pub(crate) mutes: &'a Muted,
     /// The midnight of the oldest baseline that was used.
     pub(crate) oldest_baseline: Option<i64>,
 }
@@ -53,7 +59,45 @@ pub(crate) enum Next {
     ReadFrom(i64),
 }
 
-impl<O: Objects> Round<'_, O> {
+impl<'a, O: Objects> Round<'a, O> {
+    /// Nothing found out yet. The run is about `times` (seconds since 1970).
+    pub(crate) fn new(
+        detector: &'a Detector,
+        store: &'a mut Store<O>,
+        state: &'a mut State,
+        shard: Shard,
+        lookback: i64,
+        mutes: &'a Muted,
+        times: Range<i64>,
+    ) -> Self {
+        Self { detector, store, state, shard, lookback, mutes, fleet: Fleet::new(times), oldest_baseline: None }
+    }
+
+    /// Reads and scores all instances that are `listed` or remembered, as far as the time goes.
+    pub(crate) async fn all(&mut self, cloudwatch: &impl Cpu, time: TimeLeft, listed: &BTreeSet<InstanceId>) {
+        let mut wanted = self.wanted(listed).await;
+        while !wanted.is_empty() {
+            let mut reads = Reads::new(cloudwatch, time, plan::batches(wanted.split_off(0), self.until()));
+            while let Some((batch, answers)) = reads.next().await {
+                let Some(answers) = answers else {
+                    let late = batch.instances.into_iter();
+                    late.for_each(|instance| self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
+                    continue;
+                };
+                for (instance, read) in answers {
+                    if time.is_over() {
+                        self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
+                        continue;
+                    }
+                    if let Next::ReadFrom(start) = self.score(instance.clone(), read, &batch.times).await {
+                        wanted.push((instance, start));
+                    }
+                    reads.go_on().await;
+                }
+            }
+        }
+    }
+
     fn until(&self) -> i64 {
         self.fleet.times.end
     }
@@ -165,10 +209,11 @@ impl<O: Objects> Round<'_, O> {
     fn begin(&mut self, instance: InstanceId, series: &Series) {
         let until = self.until();
         let began = Instant::now();
-        let Begun { track, baselines, mut scored } = self.detector.begin(series, until);
+        let Begun { track, baselines, mut scored } = self.detector.begin(series, until, self.mutes.of(&instance));
         self.fleet.scoring += began.elapsed();
-        let known = self.state.instances.get(&instance);
-        let (since, tail) = known.map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
+        let known = self.state.instances.remove(&instance);
+        let (since, tail) = known.as_ref().map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
+        let episodes = known.map(|known| known.episodes).unwrap_or_default();
         for (day, baseline) in baselines {
             // The last two days are the ones that the next runs may need.
             if day >= calibrated_at(until) - DAY_SECONDS {
@@ -177,14 +222,20 @@ impl<O: Objects> Round<'_, O> {
         }
         scored.retain(|scored| scored.time >= since);
         let watermark = track.end().unwrap_or(since).max(since);
-        self.state.instances.insert(instance.clone(), Followed { track, watermark, looked: until, tail });
+        self.state.instances.insert(instance.clone(), Followed { track, watermark, looked: until, tail, episodes });
         self.found(instance, scored, 0);
     }
 
     /// Scores what `series` has and `track` does not.
     fn take(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Taken {
         let began = Instant::now();
-        let taken = self.detector.take(track, series, self.until(), |day| self.store.baseline(instance, day));
+        let taken = self.detector.take(
+            track,
+            series,
+            self.until(),
+            |day| self.store.baseline(instance, day),
+            self.mutes.of(instance),
+        );
         self.fleet.scoring += began.elapsed();
         taken
     }
@@ -206,7 +257,8 @@ impl<O: Objects> Round<'_, O> {
             days(end - 2 * LATE..until).filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
         for day in missing.collect::<Vec<_>>() {
             let began = Instant::now();
-            let baseline = self.detector.calibrate(series, day);
+            let learnt = series.without(self.mutes.of(&instance));
+            let baseline = learnt.and_then(|series| self.detector.calibrate(&series, day));
             self.fleet.scoring += began.elapsed();
             self.store.learn(self.shard, &instance, day, baseline);
         }

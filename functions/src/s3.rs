@@ -6,10 +6,11 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use crate::aws::failed;
 use crate::names::ObjectUri;
 use crate::pages::Pages;
-use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects, Only};
+use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects, Only, Removable};
 
 const GET: &str = "GetObject";
 const PUT: &str = "PutObject";
+const DELETE: &str = "DeleteObject";
 const LIST: &str = "ListObjectsV2";
 /// HTTP status of a conditional request whose condition does not hold.
 const NOT_MODIFIED: u16 = 304;
@@ -110,6 +111,14 @@ impl Objects for S3 {
     }
 }
 
+impl Removable for S3 {
+    async fn remove(&self, uri: &ObjectUri) -> Result<(), ObjectError> {
+        let removed = self.client.delete_object().bucket(&uri.bucket).key(&uri.key).send().await;
+        let call = |error| ObjectError::Call { uri: uri.clone(), error: failed(DELETE, &error) };
+        removed.map(|_| ()).map_err(call)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use wiremock::ResponseTemplate;
@@ -167,6 +176,16 @@ mod tests {
             assert!(error.contains(why) && error.contains("s3://my-models/models/current"), "{why}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_object_is_removed_or_it_is_told_why_not() {
+        let aws = Scripted::new([("DELETE", vec![ResponseTemplate::new(204), error(403, "AccessDenied")])]).await;
+        let uri = "s3://my-models/models/shadow".parse().unwrap();
+        assert_eq!(aws.s3().remove(&uri).await, Ok(()));
+        assert_eq!(aws.raw_requests().await[0].url.path(), "/my-models/models/shadow");
+        let error = aws.s3().remove(&uri).await.unwrap_err().to_string();
+        assert!(error.contains("s3://my-models/models/shadow: DeleteObject failed: AccessDenied"), "{error}");
     }
 
     #[tokio::test]

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
+use deepguard::Sensitivity;
+use deepguard::episode::MOfN;
+use deepguard::score::Direction;
 use tracing::Level;
 
 use crate::cloudwatch::limits;
@@ -10,6 +13,7 @@ use crate::cloudwatch::pace::Rates;
 use crate::metric::Mode;
 use crate::model::ModelSource;
 use crate::names::ObjectUri;
+use crate::selection::Selection;
 
 /// An environment variable that the detector reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +83,81 @@ const LOG_LEVEL: Variable = Variable {
     values: "error, warn, info, debug or trace",
 };
 
+const SHADOW_URI: Variable = Variable {
+    name: "SHADOW_URI",
+    default: "",
+    meaning: "a second model that scores beside, for comparison: nothing is decided by it; empty, or no such object: none",
+    values: "empty, or s3://bucket/key of a pointer (such as models/shadow) or of a .safetensors artifact",
+};
+const MIN_DEVIATION: Variable = Variable {
+    name: "MIN_DEVIATION",
+    default: "0",
+    meaning: "a deviation smaller than this is no anomaly, in percentage points of CPU",
+    values: "0 to 100",
+};
+const DIRECTION: Variable = Variable {
+    name: "DIRECTION",
+    default: "both",
+    meaning: "which way an anomaly goes: up, down, or both, which includes values that do not change",
+    values: "up, down or both",
+};
+const M_OF_N: Variable = Variable {
+    name: "M_OF_N",
+    default: "1 of 1",
+    meaning: "how many of the newest datapoints have to be unusual before somebody is told",
+    values: "M of N with 1 <= M <= N <= 24, such as 2 of 3",
+};
+const PAGES_PER_INSTANCE_WEEK: Variable = Variable {
+    name: "PAGES_PER_INSTANCE_WEEK",
+    default: "",
+    meaning: "how often an instance may page for nothing, a week: sets the threshold by the model's own table; empty: the model's threshold",
+    values: "empty, or 0.05 to 10",
+};
+const INCLUDE_TAGS: Variable = Variable {
+    name: "INCLUDE_TAGS",
+    default: "",
+    meaning: "only instances with all of these tags are watched; empty: all",
+    values: "empty, or tags such as env=prod,team=web|api,backup",
+};
+const EXCLUDE_TAGS: Variable = Variable {
+    name: "EXCLUDE_TAGS",
+    default: "",
+    meaning: "instances with any of these tags are not watched; empty: none",
+    values: "empty, or tags such as env=test|dev,aws:autoscaling:groupName",
+};
+const MUTES_URI: Variable = Variable {
+    name: "MUTES_URI",
+    default: "",
+    meaning: "a file that says when which instances are muted; empty, or no such object: never",
+    values: "empty, or s3://bucket/key of a .json or .ics object",
+};
+const REPORTING_STOPPED: Variable = Variable {
+    name: "REPORTING_STOPPED",
+    default: "off",
+    meaning: "whether an instance is an anomaly that stops reporting at an hour at which it should",
+    values: "on or off",
+};
+const EVENT_BUS: Variable = Variable {
+    name: "EVENT_BUS",
+    default: "",
+    meaning: "the EventBridge bus that gets an event when an anomaly begins and when it is over; empty: they are in the log only",
+    values: "empty, or the name or ARN of a bus",
+};
+
 /// Every variable there is.
-pub const VARIABLES: [Variable; 9] = [
+pub const VARIABLES: [Variable; 19] = [
     MODEL_URI,
+    SHADOW_URI,
     STATE_URI,
+    MUTES_URI,
+    MIN_DEVIATION,
+    DIRECTION,
+    M_OF_N,
+    PAGES_PER_INSTANCE_WEEK,
+    INCLUDE_TAGS,
+    EXCLUDE_TAGS,
+    REPORTING_STOPPED,
+    EVENT_BUS,
     NAMESPACE,
     PUBLISH_MODE,
     PUBLISH_FROM,
@@ -97,6 +172,24 @@ pub const VARIABLES: [Variable; 9] = [
 pub struct Settings {
     /// Where the model comes from.
     pub model: ModelSource,
+    /// Where a second model comes from that scores beside it, if there is one.
+    pub shadow: Option<ObjectUri>,
+    /// Where it stands when which instances are muted.
+    pub mutes: Option<ObjectUri>,
+    /// Which instances are watched.
+    pub selection: Selection,
+    /// Which anomalies count.
+    pub sensitivity: Sensitivity,
+    /// How many of the newest datapoints have to be unusual before somebody is told.
+    pub m_of_n: MOfN,
+    /// How often an instance may page for nothing, a week; `None`: as often as the model's threshold makes it.
+    pub pages_per_instance_week: Option<f64>,
+    /// Whether it is an anomaly when an instance stops reporting.
+    pub reporting_stopped: bool,
+    /// The bus that gets events.
+    pub event_bus: Option<String>,
+    /// The Region that the function runs in; empty where nobody knows.
+    pub region: String,
     /// Below which address all is kept that is remembered from run to run.
     pub state: Option<ObjectUri>,
     /// Which scores of an instance are published.
@@ -113,6 +206,8 @@ pub struct Settings {
     pub threads: NonZeroUsize,
 }
 
+/// Lambda's own variable: the Region.
+const REGION: &str = "AWS_REGION";
 /// Lambda's own variable: the memory of the function in MB, by which it gives processors.
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 /// Memory in MB with which a function has one whole processor (AWS Lambda, "Configure Lambda function memory"). With less it has
@@ -168,8 +263,34 @@ impl Settings {
         let mut wrong = Vec::new();
         let settings = {
             let threads = threads(get(MEMORY).as_deref());
+            let region = get(REGION).unwrap_or_default();
             let mut read = Reader { get, wrong: &mut wrong };
             let model = read.variable(MODEL_URI, model_source);
+            let shadow = read.variable(SHADOW_URI, |value| match value {
+                "" => Some(None),
+                uri => uri.parse().ok().map(Some),
+            });
+            let mutes = read.variable(MUTES_URI, mutes_uri);
+            let min_deviation = read.variable(MIN_DEVIATION, |value| number(value, 0.0, 100.0));
+            let direction = read.variable(DIRECTION, |value| match value {
+                "up" => Some(Direction::Up),
+                "down" => Some(Direction::Down),
+                "both" => Some(Direction::Both),
+                _ => None,
+            });
+            let m_of_n = read.variable(M_OF_N, m_of_n);
+            let pages = read.variable(PAGES_PER_INSTANCE_WEEK, |value| match value {
+                "" => Some(None),
+                pages => number(pages, 0.05, 10.0).map(Some),
+            });
+            let reporting_stopped = read.variable(REPORTING_STOPPED, |value| match value {
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            });
+            let include = read.variable(INCLUDE_TAGS, |value| value.parse().ok());
+            let exclude = read.variable(EXCLUDE_TAGS, |value| value.parse().ok());
+            let event_bus = read.variable(EVENT_BUS, event_bus);
             let state = read.variable(STATE_URI, state_uri);
             let namespace = read.variable(NAMESPACE, namespace);
             let full = read.variable(PUBLISH_MODE, |value| match value {
@@ -185,6 +306,15 @@ impl Settings {
             (|| {
                 Some(Self {
                     model: model?,
+                    shadow: shadow?,
+                    mutes: mutes?,
+                    selection: Selection { include: include?, exclude: exclude? },
+                    sensitivity: Sensitivity { min_deviation: min_deviation?, direction: direction? },
+                    m_of_n: m_of_n?,
+                    pages_per_instance_week: pages?,
+                    reporting_stopped: reporting_stopped?,
+                    event_bus: event_bus?,
+                    region,
                     state: state?,
                     mode: if full? { Mode::Full } else { Mode::Sparse { from: from? } },
                     rates: Rates { calls: calls?, datapoints: datapoints? },
@@ -229,6 +359,26 @@ fn model_source(value: &str) -> Option<ModelSource> {
         "" => Some(ModelSource::Builtin),
         uri => uri.parse().ok().map(ModelSource::Object),
     }
+}
+
+fn mutes_uri(value: &str) -> Option<Option<ObjectUri>> {
+    let is_read = value.ends_with(".json") || value.ends_with(".ics");
+    match value {
+        "" => Some(None),
+        uri => uri.parse().ok().filter(|_| is_read).map(Some),
+    }
+}
+
+fn m_of_n(value: &str) -> Option<MOfN> {
+    let (m, n) = value.split_once(" of ")?;
+    MOfN::new(m.parse().ok()?, n.parse().ok()?)
+}
+
+fn event_bus(value: &str) -> Option<Option<String>> {
+    // A name, or an ARN. (PutEventsRequestEntry, EventBusName)
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
+    let valid = value.len() <= 1600 && value.bytes().all(allowed);
+    valid.then(|| Some(value.to_string()).filter(|name| !name.is_empty()))
 }
 
 fn state_uri(value: &str) -> Option<Option<ObjectUri>> {
@@ -280,6 +430,15 @@ mod tests {
     fn unset_and_empty_are_the_defaults() {
         let defaults = Settings {
             model: ModelSource::Builtin,
+            shadow: None,
+            mutes: None,
+            selection: Selection::default(),
+            sensitivity: Sensitivity::default(),
+            m_of_n: MOfN::default(),
+            pages_per_instance_week: None,
+            reporting_stopped: false,
+            event_bus: None,
+            region: String::new(),
             state: None,
             mode: Mode::Sparse { from: 0.8 },
             rates: Rates { calls: 25.0, datapoints: 180_000.0 },
@@ -309,6 +468,18 @@ mod tests {
             ("READ_CALLS_PER_SECOND", "2.5"),
             ("READ_DATAPOINTS_PER_SECOND", "90000"),
             ("LOG_LEVEL", "DEBUG"),
+            ("SHADOW_URI", "s3://my-models/models/shadow"),
+            ("MUTES_URI", "s3://my-models/settings/mutes.json"),
+            ("MUTES_URI", "s3://my-models/settings/team.ics"),
+            ("INCLUDE_TAGS", "env=prod,team=web|api"),
+            ("EXCLUDE_TAGS", "aws:autoscaling:groupName"),
+            ("MIN_DEVIATION", "2.5"),
+            ("DIRECTION", "up"),
+            ("M_OF_N", "2 of 3"),
+            ("PAGES_PER_INSTANCE_WEEK", "0.25"),
+            ("REPORTING_STOPPED", "on"),
+            ("EVENT_BUS", "default"),
+            ("EVENT_BUS", "arn:aws:events:us-east-1:123456789012:event-bus/ops"),
             ("LOG_LEVEL", "error"),
         ] {
             let settings = from(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
@@ -347,6 +518,19 @@ mod tests {
             ("READ_CALLS_PER_SECOND", "501"),
             ("READ_DATAPOINTS_PER_SECOND", "inf"),
             ("LOG_LEVEL", "loud"),
+            ("SHADOW_URI", "models/shadow"),
+            ("MUTES_URI", "s3://my-models/settings/mutes.yaml"),
+            ("MUTES_URI", "mutes.json"),
+            ("INCLUDE_TAGS", "=prod"),
+            ("EXCLUDE_TAGS", "env=a,env=b"),
+            ("MIN_DEVIATION", "-1"),
+            ("DIRECTION", "Up"),
+            ("M_OF_N", "3 of 2"),
+            ("M_OF_N", "2/3"),
+            ("M_OF_N", "1 of 25"),
+            ("PAGES_PER_INSTANCE_WEEK", "0"),
+            ("REPORTING_STOPPED", "true"),
+            ("EVENT_BUS", "my bus"),
             ("LOG_LEVEL", "functions=debug"),
         ] {
             let error = from(&[(name, value)]).expect_err(value);
@@ -357,7 +541,7 @@ mod tests {
 
     #[test]
     fn all_wrong_values_are_told_at_once() {
-        let error = from(&VARIABLES.map(|variable| (variable.name, "?"))).unwrap_err();
+        let error = from(&VARIABLES.map(|variable| (variable.name, "|"))).unwrap_err();
         assert_eq!(error.wrong().len(), VARIABLES.len());
         VARIABLES.iter().for_each(|variable| assert!(error.to_string().contains(variable.name)));
     }

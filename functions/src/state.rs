@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 
 use deepguard::Track;
+use deepguard::episode::Episodes;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::Alert;
 use crate::kept::{Damaged, Reader, Writer};
 use crate::metric::{Datum, Of, Tally};
 use crate::names::InstanceId;
@@ -23,6 +25,8 @@ pub struct State {
     pub instances: BTreeMap<InstanceId, Followed>,
     /// What was decided, and perhaps not published.
     pub outbox: Vec<Datum>,
+    /// What somebody is to be told, and perhaps was not.
+    pub alerts: Vec<Alert>,
     /// What is known of the fleet at each time of the last hours.
     pub tally: Tally,
 }
@@ -38,6 +42,8 @@ pub struct Followed {
     pub looked: i64,
     /// How many scores are still to be published, whatever they are.
     pub tail: u8,
+    /// What somebody was told of it.
+    pub episodes: Episodes,
 }
 
 /// The first record.
@@ -46,6 +52,7 @@ struct Head {
     model: String,
     instances: u64,
     outbox: Vec<Datum>,
+    alerts: Vec<Alert>,
     tally: Tally,
 }
 
@@ -59,6 +66,7 @@ impl State {
             model: self.model.clone(),
             instances: self.instances.len() as u64,
             outbox: self.outbox.clone(),
+            alerts: self.alerts.clone(),
             tally: self.tally.clone(),
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
@@ -70,13 +78,13 @@ impl State {
     /// # Errors
     /// [`Damaged`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (Head { model, instances: count, outbox, tally }, mut reader) = Reader::open(bytes)?;
+        let (Head { model, instances: count, outbox, alerts, tally }, mut reader) = Reader::open(bytes)?;
         let mut instances = BTreeMap::new();
         while let Some((instance, followed)) = reader.record()? {
             instances.insert(instance, followed);
         }
         match instances.len() as u64 == count {
-            true => Ok(Self { model, instances, outbox, tally }),
+            true => Ok(Self { model, instances, outbox, alerts, tally }),
             false => Err(Damaged::Record(format!("it has {} of {count} instances", instances.len()))),
         }
     }
@@ -105,6 +113,10 @@ impl State {
         let outbox = other.outbox.into_iter().filter(|datum| is_ours(datum) && !self.outbox.contains(datum));
         let outbox: Vec<Datum> = outbox.collect();
         self.outbox.extend(outbox);
+        let alerts =
+            other.alerts.into_iter().filter(|alert| shard.holds(&alert.instance) && !self.alerts.contains(alert));
+        let alerts: Vec<Alert> = alerts.collect();
+        self.alerts.extend(alerts);
     }
 
     /// Forgets what another model than `model` saw. What was scored stays scored.
@@ -123,11 +135,15 @@ mod tests {
     use crate::testing::{instance, scored};
 
     fn followed(watermark: i64) -> Followed {
-        Followed { track: Track::default(), watermark, looked: watermark, tail: 0 }
+        Followed { track: Track::default(), watermark, looked: watermark, tail: 0, episodes: Episodes::default() }
     }
 
     fn datum(number: usize) -> Datum {
         Datum { metric: Metric::AnomalyScore, of: Of::Instance(instance(number)), time: 300, value: 1.5 }
+    }
+
+    fn alert(number: usize) -> Alert {
+        Alert { kind: crate::alert::Kind::Began, time: 300, instance: instance(number), detail: "{}".into() }
     }
 
     fn state(numbers: &[usize], watermark: i64) -> State {
@@ -137,6 +153,7 @@ mod tests {
             model: "one".into(),
             instances: numbers.iter().map(|&number| (instance(number), followed(watermark))).collect(),
             outbox: numbers.iter().map(|&number| datum(number)).collect(),
+            alerts: numbers.iter().map(|&number| alert(number)).collect(),
             tally,
         }
     }
@@ -157,17 +174,19 @@ mod tests {
         let whole = state(&all, 600);
         let parts: Vec<Shard> = (0..4).map(|shard| Shard::new(shard, 4).unwrap()).collect();
         let mut back = State::default();
-        let mut outbox = 0;
+        let (mut outbox, mut alerts) = (0, 0);
         for shard in parts {
             let mut part = State::default();
             part.take_over(whole.clone(), shard);
             part.take_over(whole.clone(), shard);
             assert!(part.instances.keys().all(|instance| shard.holds(instance)));
             outbox += part.outbox.len();
+            assert!(part.alerts.iter().all(|alert| shard.holds(&alert.instance)));
+            alerts += part.alerts.len();
             part.instances.values_mut().for_each(|followed| followed.watermark = 900);
             back.take_over(part, Shard::WHOLE);
         }
-        assert_eq!(outbox, whole.outbox.len(), "each datum is in one of the parts");
+        assert_eq!((outbox, alerts), (whole.outbox.len(), whole.alerts.len()), "each is in one of the parts");
         // What the parts know is newer than what the whole knew.
         back.take_over(whole, Shard::WHOLE);
         assert_eq!(

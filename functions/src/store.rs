@@ -64,6 +64,8 @@ pub enum Saved {
 pub struct Store<O> {
     objects: Limited<O>,
     root: Option<ObjectUri>,
+    /// Below it, the folder of the states.
+    states: &'static str,
     state: Option<Kept>,
     baselines: BTreeMap<i64, Day>,
 }
@@ -103,7 +105,13 @@ impl<O: Objects> Store<O> {
     /// Keeps all below `root`, or, without one, nothing.
     pub fn new(objects: O, root: Option<ObjectUri>) -> Self {
         let objects = Limited { objects, end: None };
-        Self { objects, root, state: None, baselines: BTreeMap::new() }
+        Self { objects, root, states: "shards", state: None, baselines: BTreeMap::new() }
+    }
+
+    /// The same place, with states of the shadow's own. Baselines are made of CPU alone: they are the same.
+    #[must_use]
+    pub fn of_shadow(self) -> Self {
+        Self { states: "shadow/shards", ..self }
     }
 
     /// No call goes on after `end`.
@@ -124,7 +132,7 @@ impl<O: Objects> Store<O> {
     pub async fn state(&mut self, shard: Shard) -> (State, Loaded) {
         let known = self.state.take().filter(|kept| kept.shard == shard);
         let known = known.and_then(|kept| Some((kept.etag, kept.state?)));
-        let Ok(Some(uri)) = self.uri(&format!("shards/{shard}")) else {
+        let Ok(Some(uri)) = self.uri(&format!("{}/{shard}", self.states)) else {
             let state = known.map(|(_, state)| state).unwrap_or_default();
             self.state = Some(Kept { shard, etag: None, beginning: Vec::new(), state: None });
             return (state, Loaded::InProcess);
@@ -169,7 +177,7 @@ impl<O: Objects> Store<O> {
 
     /// What other divisions of the fleet know of the instances of `shard`, where they were written after the object at `own`.
     async fn other_states(&self, own: &ObjectUri, shard: Shard) -> Option<State> {
-        let folder = self.uri("shards").ok()??;
+        let folder = self.uri(self.states).ok()??;
         let listed = self.objects.list(&folder).await.inspect_err(|error| warn!(%error, "no other states")).ok()?;
         let since = listed.iter().find(|object| object.uri == *own).map_or(i64::MIN, |object| object.written);
         let division = format!("{}/{}/", folder.key, shard.of());
@@ -192,7 +200,7 @@ impl<O: Objects> Store<O> {
 
     /// Empties the outbox of the state that was read from `uri` where it was published. Where nobody knows, it is published again.
     async fn forget_published(&self, uri: &ObjectUri, bytes: &[u8], state: &mut State) {
-        if state.outbox.is_empty() {
+        if state.outbox.is_empty() && state.alerts.is_empty() {
             return;
         }
         let Ok(marker) = uri.beside(&format!("{}{PUBLISHED}", uri.key)) else { return };
@@ -201,6 +209,7 @@ impl<O: Objects> Store<O> {
             && bytes.starts_with(&published)
         {
             state.outbox.clear();
+            state.alerts.clear();
         }
     }
 
@@ -210,7 +219,7 @@ impl<O: Objects> Store<O> {
         if beginning.is_empty() {
             return;
         }
-        if let Ok(Some(uri)) = self.uri(&format!("shards/{shard}{PUBLISHED}"))
+        if let Ok(Some(uri)) = self.uri(&format!("{}/{shard}{PUBLISHED}", self.states))
             && let Err(error) = self.objects.put(&uri, Only::Any, beginning.clone()).await
         {
             warn!(%error, "it is not noted what was published: another process will publish it again");
@@ -233,7 +242,7 @@ impl<O: Objects> Store<O> {
     /// Writes the state down, unless another run has written one since it was read.
     pub async fn save(&mut self, state: &State) -> Saved {
         let Some(Kept { shard, etag, .. }) = &self.state else { return Saved::No };
-        let Ok(Some(uri)) = self.uri(&format!("shards/{shard}")) else { return Saved::Yes };
+        let Ok(Some(uri)) = self.uri(&format!("{}/{shard}", self.states)) else { return Saved::Yes };
         let bytes = match state.to_bytes() {
             Ok(bytes) => bytes,
             Err(error) => {

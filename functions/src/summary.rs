@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use deepguard::Phase;
+use deepguard::episode::Change;
 use deepguard::residual::Channel;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -10,7 +11,9 @@ use serde::{Serialize, Serializer};
 use crate::fleet::Fleet;
 use crate::names::InstanceId;
 use crate::shard::Shard;
+use crate::state::State;
 use crate::store::Loaded;
+use crate::tell::Changes;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,6 +27,9 @@ pub struct Summary {
     pub shard: Shard,
     /// What scored.
     pub model: Model,
+    /// Version of the second model that scored beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<String>,
     /// Start of the newest datapoint that was scored in this run.
     #[serde(serialize_with = "maybe_timestamp")]
     pub newest_datapoint: Option<i64>,
@@ -37,6 +43,10 @@ pub struct Summary {
     pub state: StateSummary,
     /// Whether another run decided meanwhile, so that this one published nothing.
     pub superseded: bool,
+    /// What became of the anomalies.
+    pub episodes: Episodes,
+    /// Events that were sent: one when an anomaly begins, one when it is over. In a dry run, none.
+    pub alerts_sent: usize,
     /// Datums that CloudWatch took; in a dry run, none.
     pub datums_published: usize,
     /// Datums that it did not take: the next run publishes them, but for those that it refuses.
@@ -73,6 +83,26 @@ pub struct CaughtUp {
     pub oldest: Option<i64>,
 }
 
+/// What became of the anomalies: from the datapoint at which one begins to the one at which it is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Episodes {
+    /// How many have begun.
+    pub began: usize,
+    /// How many are over.
+    pub ended: usize,
+    /// How many last.
+    pub open: usize,
+}
+
+impl Episodes {
+    /// Of these changes, and what is remembered after them.
+    pub(crate) fn of(changes: &Changes, state: &State) -> Self {
+        let began = changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
+        let open = state.instances.values().filter(|followed| followed.episodes.open().is_some()).count();
+        Self { began, ended: changes.len() - began, open }
+    }
+}
+
 /// What is kept from run to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StateSummary {
@@ -91,6 +121,8 @@ pub struct Instances {
     pub scored: usize,
     /// How many had all scores that they can have already.
     pub unchanged: usize,
+    /// How many more there are that are not watched: their tags say so.
+    pub left_out: usize,
     /// How many have none, by [`crate::fleet::Skip::name`].
     pub skipped: BTreeMap<&'static str, usize>,
     /// The anomalous ones, highest score first.
@@ -121,7 +153,7 @@ pub struct Anomaly {
 
 impl Instances {
     /// Of a fleet.
-    pub fn of(fleet: &Fleet) -> Self {
+    pub fn of(fleet: &Fleet, left_out: usize) -> Self {
         let skipped = fleet.reasons().into_iter().map(|(reason, instances)| (reason.name(), instances)).collect();
         let anomaly = |(instance, scored): (&InstanceId, &deepguard::detector::Scored)| Anomaly {
             instance: instance.clone(),
@@ -137,6 +169,7 @@ impl Instances {
             seen: fleet.seen(),
             scored: fleet.scored.len(),
             unchanged: fleet.unchanged.len(),
+            left_out,
             skipped,
             anomalous: fleet.anomalous().into_iter().map(anomaly).collect(),
         }

@@ -1,15 +1,19 @@
 //! How much time a run has, and that no call takes more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::alert::Alert;
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::{InstanceId, ObjectUri};
-use crate::ports::{CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Published, Scores};
+use crate::ports::{
+    Alerts, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only, Published, Scores, Sent,
+};
 use crate::reads::Answers;
+use crate::tags::Tags;
 
 /// One part in this many of a run's time is kept free at its end, to write down what was decided and to publish it ...
 const TO_END_IN_ORDER: u32 = 5;
@@ -62,6 +66,29 @@ impl TimeLeft {
             ..Published::default()
         };
         within(self.end, cloudwatch.publish(datums)).await.unwrap_or_else(over)
+    }
+}
+
+impl TimeLeft {
+    /// The tags of instances.
+    pub(crate) async fn tags_of(
+        &self,
+        inventory: &impl Inventory,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        let over = |_| Err(CallError { operation: "GetResources", why: NEXT_RUN.into() });
+        within(self.scoring, inventory.tags_of(instances)).await.unwrap_or_else(over)
+    }
+
+    /// Sends alerts. Where time is over before the bus has answered, none of them counts as sent: the next run sends them, perhaps
+    /// again.
+    pub(crate) async fn send(&self, bus: &impl Alerts, alerts: &[Alert]) -> Sent {
+        let over = |_| Sent {
+            failed: alerts.to_vec(),
+            error: Some(CallError { operation: "PutEvents", why: NEXT_RUN.into() }),
+            ..Sent::default()
+        };
+        within(self.end, bus.send(alerts)).await.unwrap_or_else(over)
     }
 }
 

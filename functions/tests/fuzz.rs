@@ -67,12 +67,13 @@ fn decompressed(object: &[u8]) -> Vec<u8> {
 fn state(detector: &Detector) -> State {
     let series = series();
     let followed = |until: i64| {
-        let begun = detector.begin(&series, until);
-        Followed { track: begun.track, watermark: until, looked: until, tail: 3 }
+        let begun = detector.begin(&series, until, |_| false);
+        Followed { track: begun.track, watermark: until, looked: until, tail: 3, episodes: Default::default() }
     };
     let instance = |number: usize| -> InstanceId { format!("i-{number:017x}").parse().unwrap() };
     let datum = Datum { metric: Metric::AnomalyScore, of: Of::Instance(instance(1)), time: 300, value: 1.5 };
     State {
+        alerts: Vec::new(),
         model: detector.artifact().checksum().into(),
         instances: [(instance(1), followed(3 * DAY_SECONDS)), (instance(2), followed(2 * DAY_SECONDS))].into(),
         outbox: vec![datum],
@@ -90,7 +91,7 @@ fn state_bytes() {
         if let Ok(mut state) = State::from_bytes(bytes) {
             let _ = state.to_bytes();
             for followed in state.instances.values_mut() {
-                detector.take(&mut followed.track, &series, series.end(), |_| Known::Baseline(&baseline));
+                detector.take(&mut followed.track, &series, series.end(), |_| Known::Baseline(&baseline), |_| false);
             }
         }
     };
@@ -111,12 +112,12 @@ fn baseline_bytes() {
     baselines.instances.insert("i-1a2b3c4d".parse().unwrap(), detector.calibrate(&series, day));
     baselines.instances.insert("i-1a2b3c4e".parse().unwrap(), None);
     let whole = baselines.to_bytes(day, context).unwrap();
-    let track = detector.begin(&series, day).track;
+    let track = detector.begin(&series, day, |_| false).track;
     let use_it = |bytes: &[u8]| {
         if let Ok(baselines) = Baselines::from_bytes(bytes, day, context) {
             for instance in baselines.instances.keys() {
                 let mut track = track.clone();
-                detector.take(&mut track, &series, series.end(), |_| baselines.known(instance));
+                detector.take(&mut track, &series, series.end(), |_| baselines.known(instance), |_| false);
             }
         }
     };

@@ -7,11 +7,18 @@ mod evaluate;
 mod explain;
 mod files;
 mod inspect;
+mod labels;
+mod models;
 pub mod nab;
+mod night;
 mod picture;
+mod promote;
 mod publish;
 mod replay;
+mod rollback;
 mod simulate;
+#[cfg(test)]
+mod testing;
 pub mod train;
 mod workload;
 
@@ -27,6 +34,8 @@ use deepguard::{Artifact, Detector};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use labels::Labels;
+use models::{Destination, Who};
 use nab::Nab;
 
 /// Trains, evaluates, inspects and publishes the models that DeepGuard scores EC2 CPU with.
@@ -65,6 +74,12 @@ enum Command {
         /// A file to write the model card to, in Markdown.
         #[arg(long, value_name = "FILE")]
         card: Option<PathBuf>,
+        /// Confirmed and rejected alerts, a file or s3://bucket/settings/labels.json: does the artifact raise them?
+        #[arg(long, value_name = "FILE|URI", requires = "history")]
+        labels: Option<String>,
+        /// The CPU that the labels are about: a folder of `<instance>.csv` files with `time,value` rows.
+        #[arg(long, value_name = "DIR", requires = "labels")]
+        history: Option<PathBuf>,
     },
     /// Show what an artifact holds.
     Inspect {
@@ -74,21 +89,35 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check an artifact and put it into S3, then move the pointer `current` to it.
+    /// Check an artifact and put it into S3 under its version, for ever, with its model card.
     Publish {
         #[command(flatten)]
         model: ModelArgs,
         /// Where to: `s3://bucket/prefix`.
         #[arg(long, value_name = "URI")]
-        to: publish::Destination,
+        to: Destination,
+        #[command(flatten)]
+        who: Who,
     },
+    /// Compare a published version with the current model on the account's own CPU, and move the pointer `current` to it if it
+    /// pages no more and misses nothing that was confirmed.
+    Promote(promote::PromoteArgs),
+    /// Move the pointer `current` back to the model before, or to another published version.
+    Rollback(rollback::RollbackArgs),
+    /// Let a published version score beside the current model, without raising alarms, or no longer.
+    Shadow(rollback::ShadowArgs),
+    /// Record that an alert was right or wrong, for evaluate, promote and train.
+    Label(labels::LabelArgs),
     /// Write a fleet's CPU history as CSV files that end now: NAB's EC2 files, or a generated fleet.
     Replay {
         #[command(flatten)]
         nab: NabArgs,
         /// Generate a fleet, even if NAB is here or named.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "night")]
         generated: bool,
+        /// Generate a bad night of twelve machines that ended at six in the morning (UTC) of the last Thursday.
+        #[arg(long)]
+        night: bool,
         /// Seed of the generated fleet.
         #[arg(long, default_value_t = 7)]
         seed: u64,
@@ -183,9 +212,14 @@ struct TrainArgs {
 pub fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Train(args) => train(args),
-        Command::Evaluate { model, nab, seeds, folds: _, quick, out, card } => {
+        Command::Evaluate { model, nab, seeds, folds: _, quick, out, card, labels, history } => {
             let artifact = model.load()?;
+            let labelled = labels.zip(history).map(|(labels, history)| {
+                let labels = Labels::read(&labels)?;
+                Ok::<_, anyhow::Error>(evaluate::Labelled { labels, history: explain::read_history(&history, &[])? })
+            });
             let plan = evaluate::Plan {
+                labelled: labelled.transpose()?,
                 seeds: if quick { 0 } else { seeds },
                 generated: artifact.card().training.generated as u64,
                 epochs: artifact.card().training.epochs,
@@ -194,9 +228,16 @@ pub fn run() -> Result<()> {
         }
         Command::Cost(args) => cost::cost(&args),
         Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),
-        Command::Publish { model, to } => publish::publish(&model.read()?, &to),
-        Command::Replay { nab, generated, seed, now, out } => {
-            replay::replay(nab.for_replay(generated)?.as_ref(), seed, now, &out)
+        Command::Publish { model, to, who } => publish::publish(&model.read()?, &to, &who.by),
+        Command::Promote(args) => promote::promote(&args),
+        Command::Rollback(args) => rollback::rollback(&args),
+        Command::Shadow(args) => rollback::shadow(&args),
+        Command::Label(args) => labels::label(args),
+        Command::Replay { night: true, seed, now, out, .. } => replay::replay(&replay::Of::Night(seed), now, &out),
+        Command::Replay { nab, generated, seed, now, out, .. } => {
+            let nab = nab.for_replay(generated)?;
+            let of = nab.as_ref().map_or(replay::Of::Generated(seed), replay::Of::Nab);
+            replay::replay(&of, now, &out)
         }
         Command::Explain { model, history, instances, published, hours, out } => {
             let histories = explain::read_history(&history, &instances)?;

@@ -1,103 +1,132 @@
-//! Putting an artifact into S3: first the artifact, under a key of its own for ever, last the pointer.
+//! Putting an artifact into S3 under its version, for ever, with its model card beside it. Nothing scores with it yet.
 
-use std::str::FromStr;
-
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use aws_config::BehaviorVersion;
-use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata};
-use aws_sdk_s3::primitives::ByteStream;
+use anyhow::{Result, bail, ensure};
+use deepguard::model::artifact::MAX_BYTES;
+use deepguard::series::DAY;
 use deepguard::{Artifact, Detector, Series};
-use serde::Serialize;
+use functions::names::ObjectUri;
+use functions::ports::{Fetched, Objects, Only};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-/// The name of the pointer below the prefix.
-const POINTER: &str = "current";
+use crate::models::{self, Destination, Target, Words};
 
-/// A bucket and the prefix below which models are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Destination {
-    bucket: String,
-    prefix: String,
-}
-
-impl FromStr for Destination {
-    type Err = anyhow::Error;
-
-    fn from_str(uri: &str) -> Result<Self> {
-        let rest = uri.strip_prefix("s3://").context("a destination looks like s3://bucket/prefix")?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = prefix.trim_matches('/');
-        if bucket.is_empty() || prefix.is_empty() {
-            bail!("name a bucket and a prefix: s3://bucket/prefix");
-        }
-        Ok(Self { bucket: bucket.into(), prefix: prefix.into() })
-    }
-}
-
-/// What the pointer object says: which artifact is current.
+/// What stands beside a stored artifact, for people: what it was made of, what it says of itself, and who put it there when.
 #[derive(Debug, Serialize)]
-struct Pointer<'a> {
-    /// Key in the same bucket.
-    key: &'a str,
-    /// The artifact's own checksum.
-    sha256: &'a str,
+struct ModelCard<'a> {
+    version: &'a str,
+    #[serde(flatten)]
+    target: &'a Target,
+    file: File,
+    published: Timestamp,
+    by: &'a Words,
+    data: Data,
+    threshold: f64,
+    /// All that the artifact itself says: shape, scaling, training with its metrics and the hashes of what it saw.
+    card: &'a deepguard::model::artifact::Card,
 }
 
-/// Checks the artifact, stores it, and moves the pointer.
+/// The file as it was stored.
+#[derive(Debug, Serialize)]
+struct File {
+    bytes: usize,
+    /// Of the whole file, as `sha256sum` gives it. (The artifact's own is taken with its place empty.)
+    sha256: String,
+}
+
+/// What the model was trained on.
+#[derive(Debug, Serialize)]
+struct Data {
+    files: usize,
+    datapoints: usize,
+    /// Days that the datapoints make, at five minutes each.
+    days: f64,
+    /// Generated machines beside the files.
+    generated: usize,
+}
+
+/// The part of a stored card that must be the artifact's.
+#[derive(Debug, Deserialize)]
+struct Stored {
+    sha256: String,
+}
+
+/// Checks the artifact and stores it with its card.
 ///
 /// # Errors
-/// Where the artifact is not fit to score with, or S3 refuses; the pointer then stands as before.
-pub(crate) fn publish(file: &[u8], to: &Destination) -> Result<()> {
+/// Where the artifact is not fit to score with, or S3 refuses, or something else is stored there.
+pub(crate) fn publish(file: &[u8], to: &Destination, by: &Words) -> Result<()> {
     let artifact = Artifact::from_bytes(file)?;
-    let (version, checksum) = (artifact.version(), artifact.checksum().to_string());
-    check_scores(artifact)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        put(&client(&config), file, &version, &checksum, to).await
-    })
+    check_scores(artifact.clone())?;
+    models::with_aws(async |_, s3| store(&s3, file, &artifact, to, by, models::now()).await)
 }
 
-/// A client that also speaks to stores other than AWS's, which know buckets by path and not by host name.
-fn client(config: &aws_config::SdkConfig) -> Client {
-    let elsewhere = config.endpoint_url().is_some();
-    Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(elsewhere).build())
-}
+async fn store<O: Objects>(
+    objects: &O,
+    file: &[u8],
+    artifact: &Artifact,
+    to: &Destination,
+    by: &Words,
+    now: Timestamp,
+) -> Result<()> {
+    let version = artifact.version();
+    let uri = to.artifact(&version)?;
+    // The key holds the checksum, so what is there should be these very bytes.
+    once(objects, &uri, file.to_vec(), |there| there == file).await?;
 
-async fn put(client: &Client, file: &[u8], version: &str, checksum: &str, to: &Destination) -> Result<()> {
-    let Destination { bucket, prefix } = to;
-    let key = format!("{prefix}/{version}.safetensors");
-    let body = ByteStream::from(file.to_vec());
-    let stored = client.put_object().bucket(bucket).key(&key).if_none_match("*").body(body).send().await;
-    match stored {
-        Ok(_) => println!("stored s3://{bucket}/{key}"),
-        // The key holds the checksum, so what is there should be these very bytes.
-        Err(error) if error.code() == Some("PreconditionFailed") => {
-            let there = client.get_object().bucket(bucket).key(&key).send().await;
-            let there =
-                there.map_err(|error| anyhow!("cannot read s3://{bucket}/{key}: {}", DisplayErrorContext(error)))?;
-            let there =
-                there.body.collect().await.with_context(|| format!("s3://{bucket}/{key} broke off"))?.into_bytes();
-            ensure!(there == file, "s3://{bucket}/{key} exists and is another file: an artifact is never overwritten");
-            println!("s3://{bucket}/{key} is there already");
-        }
-        Err(error) => bail!("cannot store s3://{bucket}/{key}: {}", DisplayErrorContext(error)),
-    }
-    let pointer = serde_json::to_vec(&Pointer { key: &key, sha256: checksum })?;
-    let current = format!("{prefix}/{POINTER}");
-    let moved = client.put_object().bucket(bucket).key(&current).content_type("application/json");
-    moved.body(ByteStream::from(pointer)).send().await.map_err(|error| {
-        anyhow!(
-            "the artifact is stored, but the pointer s3://{bucket}/{current} is not moved: {}",
-            DisplayErrorContext(error)
-        )
-    })?;
-    println!("s3://{bucket}/{current} now points to it");
+    let target = Target { key: uri.key, sha256: artifact.checksum().into() };
+    let training = &artifact.card().training;
+    let datapoints = training.files.iter().map(|file| file.datapoints).sum();
+    let card = ModelCard {
+        version: &version,
+        target: &target,
+        file: File { bytes: file.len(), sha256: hex(file) },
+        published: now,
+        by,
+        data: Data {
+            files: training.files.len(),
+            datapoints,
+            days: (datapoints as f64 / DAY as f64 * 10.0).round() / 10.0,
+            generated: training.generated,
+        },
+        threshold: artifact.card().threshold,
+        card: artifact.card(),
+    };
+    // Published again, it stays the card of the first time.
+    let same = |there: &[u8]| serde_json::from_slice(there).is_ok_and(|card: Stored| card.sha256 == target.sha256);
+    once(objects, &to.card(&version)?, serde_json::to_vec_pretty(&card)?, same).await?;
+    println!(
+        "Nothing scores with it yet. To compare it with the current model on your own CPU and move the pointer:\n  \
+         model-builder promote --to {to} --version {version}\n\
+         To score with both for a while and publish this one's under Shadow* metrics:\n  \
+         model-builder shadow --to {to} --version {version}"
+    );
     Ok(())
 }
 
-/// Lets the artifact score a made-up day: what cannot do that must not be published.
-fn check_scores(artifact: Artifact) -> Result<()> {
+/// Writes an object that must not change afterwards; where there is one, it must be the `same`.
+async fn once<O: Objects>(objects: &O, uri: &ObjectUri, bytes: Vec<u8>, same: impl Fn(&[u8]) -> bool) -> Result<()> {
+    if objects.put(uri, Only::New, bytes).await?.is_some() {
+        println!("stored {uri}");
+        return Ok(());
+    }
+    match objects.get(uri, None, MAX_BYTES).await? {
+        Fetched::Object { bytes, .. } => {
+            ensure!(same(&bytes), "{uri} exists and is another file: what is published is never overwritten");
+        }
+        Fetched::Unchanged => bail!("{uri}: \"not modified\", although no version is known"),
+    }
+    println!("{uri} is there already");
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Lets the artifact score a made-up day: what cannot do that must not be published, nor pointed to.
+pub(crate) fn check_scores(artifact: Artifact) -> Result<()> {
     let machine = &crate::simulate::fleet(0, 0)[0];
     let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied())?;
     let detector = Detector::new(artifact, &deepguard::model::device());
@@ -112,108 +141,59 @@ fn check_scores(artifact: Artifact) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use wiremock::matchers::{method, path};
-    use wiremock::{Mock, MockServer, Request, ResponseTemplate};
-
     use super::*;
+    use crate::testing::{self, Bucket};
 
-    #[test]
-    fn destinations() {
-        let parsed = |uri: &str| uri.parse::<Destination>();
-        let expected = Destination { bucket: "b".into(), prefix: "models".into() };
-        assert_eq!(parsed("s3://b/models").unwrap(), expected);
-        assert_eq!(parsed("s3://b/models/").unwrap(), expected);
-        for wrong in ["", "b/models", "s3://", "s3://b", "s3:///models", "https://b/models"] {
-            assert!(parsed(wrong).is_err(), "{wrong}");
+    fn to() -> Destination {
+        "s3://my-models/models".parse().unwrap()
+    }
+
+    async fn publish_at(bucket: &Bucket, time: &str) -> Result<()> {
+        let artifact = testing::artifact();
+        let by = "somebody".parse().unwrap();
+        store(bucket, functions::model::BUILTIN, &artifact, &to(), &by, time.parse().unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn artifact_and_card_are_stored_once_and_no_pointer_moves() {
+        let (bucket, artifact) = (Bucket::default(), testing::artifact());
+        let at = |name: &str| format!("s3://my-models/models/{}{name}", artifact.version());
+        publish_at(&bucket, "2026-01-15T12:00:00Z").await.unwrap();
+        assert_eq!(bucket.keys(), [at(".json"), at(".safetensors")]);
+        let card = bucket.json(&at(".json"));
+        assert_eq!(card["sha256"], artifact.checksum());
+        assert_eq!(card["key"], format!("models/{}.safetensors", artifact.version()));
+        assert_eq!(card["file"]["bytes"], functions::model::BUILTIN.len());
+        assert_eq!((&card["published"], &card["by"]), (&"2026-01-15T12:00:00Z".into(), &"somebody".into()));
+        assert_eq!(card["data"]["files"], artifact.card().training.files.len());
+        assert_eq!(card["card"], serde_json::to_value(artifact.card()).unwrap());
+
+        publish_at(&bucket, "2026-02-01T12:00:00Z").await.unwrap();
+        assert_eq!(bucket.json(&at(".json")), card, "published again, nothing changes");
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_is_never_overwritten_and_what_cannot_be_stored_is_told() {
+        let version = testing::artifact().version();
+        let (file, card) = (format!("{version}.safetensors"), format!("{version}.json"));
+        for (name, content) in [(&file, "another"), (&card, r#"{"sha256":"another"}"#), (&card, "no card")] {
+            let bucket = Bucket::default();
+            let uri = format!("s3://my-models/models/{name}");
+            bucket.store(&uri, content);
+            let error = format!("{:#}", publish_at(&bucket, "2026-01-15T12:00:00Z").await.unwrap_err());
+            assert!(error.contains(&format!("{uri} exists and is another file")), "{error}");
+            assert_eq!(bucket.text(&uri).as_deref(), Some(content));
         }
-    }
-
-    const KEY: &str = "/b/models/v1.safetensors";
-    const CURRENT: &str = "/b/models/current";
-    const FILE: &[u8] = b"an artifact";
-
-    /// Publishes [`FILE`] to a store that answers as told: gives the outcome, and the requests for artifact and pointer.
-    async fn published(answers: &[(&str, &str, ResponseTemplate)]) -> (Result<()>, Vec<Request>) {
-        let server = MockServer::builder().start().await;
-        for (verb, key, answer) in answers {
-            Mock::given(method(*verb)).and(path(*key)).respond_with(answer.clone()).mount(&server).await;
-        }
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-            .region(aws_sdk_s3::config::Region::new("us-east-1"))
-            .credentials_provider(aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test"))
-            .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
-            .force_path_style(true)
-            .endpoint_url(server.uri())
-            .build();
-        let to = Destination { bucket: "b".into(), prefix: "models".into() };
-        let outcome = put(&Client::from_conf(config), FILE, "v1", "c0ffee", &to).await;
-        (outcome, server.received_requests().await.unwrap())
-    }
-
-    fn refused(status: u16, code: &str) -> ResponseTemplate {
-        ResponseTemplate::new(status)
-            .set_body_string(format!("<Error><Code>{code}</Code><Message>no</Message></Error>"))
-    }
-
-    fn pointers(requests: &[Request]) -> Vec<&Request> {
-        requests.iter().filter(|request| request.url.path() == CURRENT).collect()
-    }
-
-    #[tokio::test]
-    async fn the_artifact_comes_first_and_the_pointer_last() {
-        let ok = || ResponseTemplate::new(200);
-        let (outcome, requests) = published(&[("PUT", KEY, ok()), ("PUT", CURRENT, ok())]).await;
-        outcome.unwrap();
-        assert_eq!(requests.iter().map(|request| request.url.path()).collect::<Vec<_>>(), [KEY, CURRENT]);
-        assert_eq!(requests[0].headers["if-none-match"], "*", "an artifact is never overwritten");
-        let pointer = String::from_utf8_lossy(&requests[1].body);
-        assert!(pointer.contains(r#"{"key":"models/v1.safetensors","sha256":"c0ffee"}"#), "{pointer}");
-    }
-
-    #[tokio::test]
-    async fn publishing_again_moves_the_pointer_alone() {
-        let there = ResponseTemplate::new(200).set_body_bytes(FILE);
-        let answers = [
-            ("PUT", KEY, refused(412, "PreconditionFailed")),
-            ("GET", KEY, there),
-            ("PUT", CURRENT, ResponseTemplate::new(200)),
-        ];
-        let (outcome, requests) = published(&answers).await;
-        outcome.unwrap();
-        assert_eq!(pointers(&requests).len(), 1);
-    }
-
-    #[tokio::test]
-    async fn the_pointer_stays_where_the_artifact_is_not_stored() {
-        let conflict = refused(412, "PreconditionFailed");
-        let other = ResponseTemplate::new(200).set_body_bytes(b"another");
-        let cases: [(Vec<_>, &str); 3] = [
-            (vec![("PUT", KEY, refused(403, "AccessDenied"))], "cannot store s3://b/models/v1.safetensors"),
-            (vec![("PUT", KEY, conflict.clone()), ("GET", KEY, other)], "exists and is another file"),
-            (vec![("PUT", KEY, conflict), ("GET", KEY, refused(403, "AccessDenied"))], "cannot read s3://b/models/v1"),
-        ];
-        for (answers, told) in cases {
-            let (outcome, requests) = published(&answers).await;
-            let error = format!("{:#}", outcome.unwrap_err());
-            assert!(error.contains(told), "{error}");
-            assert_eq!(pointers(&requests).len(), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_pointer_that_cannot_be_moved_is_told() {
-        let answers = [("PUT", KEY, ResponseTemplate::new(200)), ("PUT", CURRENT, refused(403, "AccessDenied"))];
-        let error = format!("{:#}", published(&answers).await.0.unwrap_err());
-        assert!(
-            error.contains("the artifact is stored, but the pointer s3://b/models/current is not moved"),
-            "{error}"
-        );
+        let bucket = Bucket::default();
+        bucket.locked.borrow_mut().insert(format!("s3://my-models/models/{file}"));
+        let error = format!("{:#}", publish_at(&bucket, "2026-01-15T12:00:00Z").await.unwrap_err());
+        assert!(error.contains(&file) && error.contains("AccessDenied"), "{error}");
+        assert_eq!(bucket.keys(), [""; 0], "no card without its artifact");
     }
 
     #[test]
     fn what_cannot_be_loaded_is_not_published() {
-        let to = "s3://b/models".parse().unwrap();
-        assert!(publish(b"no artifact", &to).unwrap_err().to_string().contains("not a DeepGuard artifact"));
+        let error = publish(b"no artifact", &to(), &"somebody".parse().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("not a DeepGuard artifact"));
     }
 }

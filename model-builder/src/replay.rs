@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::files::write_whole;
 use crate::nab::{Labels, Nab, NabFile, hex_sha256};
-use crate::simulate;
+use crate::{night, simulate};
 
 /// NAB's files whose replay ends just after a labelled anomaly began, and the number of that label.
 /// The others end in a quiet stretch.
@@ -44,8 +44,22 @@ struct Instance {
     /// When its anomaly begins, on the replay's clock.
     anomaly_start: Option<Timestamp>,
     note: String,
+    /// What happens to it in a night.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<night::Event>,
     #[serde(skip)]
     datapoints: Vec<Datapoint>,
+}
+
+/// What is replayed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Of<'a> {
+    /// NAB's EC2 machines.
+    Nab(&'a Nab),
+    /// A generated fleet, by its seed.
+    Generated(u64),
+    /// A bad night of twelve machines, by its seed. It ends at six in the morning (UTC) of the last Thursday.
+    Night(u64),
 }
 
 /// What a detector should say of an instance.
@@ -60,10 +74,11 @@ enum Expected {
 ///
 /// # Errors
 /// Where NAB cannot be read or the folder cannot be written.
-pub(crate) fn replay(nab: Option<&Nab>, seed: u64, now: Timestamp, out: &Path) -> Result<()> {
-    let (source, instances) = match nab {
-        Some(nab) => ("nab", from_nab(nab, now)?),
-        None => ("generated", generated(seed, now)?),
+pub(crate) fn replay(of: &Of<'_>, now: Timestamp, out: &Path) -> Result<()> {
+    let (source, instances) = match *of {
+        Of::Nab(nab) => ("nab", from_nab(nab, now)?),
+        Of::Generated(seed) => ("generated", generated(seed, now)?),
+        Of::Night(seed) => ("night", a_night(seed, now)),
     };
     for Instance { instance, datapoints, .. } in &instances {
         let mut csv = String::from("time,value\n");
@@ -90,6 +105,30 @@ fn instance_id(name: &str) -> String {
     format!("i-{}", &hex_sha256(name.as_bytes())[..17])
 }
 
+/// The newest time at or before `now` (seconds since 1970) that is six o'clock UTC of a Thursday: the same day of the week and the
+/// same hour make the same night.
+fn morning(now: i64) -> i64 {
+    const WEEK: i64 = 7 * DAY_SECONDS;
+    // 1 January 1970 was a Thursday.
+    (now - 6 * 3600).div_euclid(WEEK) * WEEK + 6 * 3600
+}
+
+fn a_night(seed: u64, now: Timestamp) -> Vec<Instance> {
+    let instance = |machine: night::Machine| {
+        let told = machine.event.as_ref().filter(|event| event.told);
+        Instance {
+            instance: instance_id(machine.name),
+            source: machine.name.into(),
+            expected: if told.is_some() { Expected::Anomaly } else { Expected::Quiet },
+            anomaly_start: told.map(|event| event.from),
+            note: machine.event.as_ref().map_or_else(String::new, |event| event.what.into()),
+            event: machine.event,
+            datapoints: machine.datapoints,
+        }
+    };
+    night::night(seed, morning(now.as_second())).into_iter().map(instance).collect()
+}
+
 fn generated(seed: u64, now: Timestamp) -> Result<Vec<Instance>> {
     let instance = |machine: simulate::Machine| {
         let anomaly_start = machine.fault.map(Timestamp::from_second).transpose()?;
@@ -104,6 +143,7 @@ fn generated(seed: u64, now: Timestamp) -> Result<Vec<Instance>> {
             .into(),
             source: machine.name,
             anomaly_start,
+            event: None,
             datapoints: machine.datapoints,
         })
     };
@@ -129,6 +169,7 @@ fn from_nab(nab: &Nab, now: Timestamp) -> Result<Vec<Instance>> {
             expected: if label.is_some() { Expected::Anomaly } else { Expected::Quiet },
             anomaly_start: label.map(|start| Timestamp::from_second(slot_start(start) + shift)).transpose()?,
             note,
+            event: None,
             datapoints: file.datapoints.iter().filter(|point| slot_start(point.time) < cut).map(shifted).collect(),
         });
     }
@@ -186,7 +227,7 @@ mod tests {
     fn a_replay_is_written_whole() {
         let out = tempfile::tempdir().unwrap();
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-        replay(None, 7, now, out.path()).unwrap();
+        replay(&Of::Generated(7), now, out.path()).unwrap();
         let manifest: serde_json::Value =
             serde_json::from_slice(&std::fs::read(out.path().join("replay.json")).unwrap()).unwrap();
         let instances = manifest["instances"].as_array().unwrap();

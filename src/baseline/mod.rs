@@ -3,6 +3,7 @@
 //! A baseline is made once a day, at midnight UTC, from the two weeks before. Every datapoint of
 //! that day is scored against it.
 
+pub mod hours;
 pub mod level;
 pub mod profile;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::residual::Channel;
 use crate::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS, Series};
+use hours::Hours;
 use level::Level;
 use profile::Profile;
 
@@ -70,6 +72,13 @@ impl Expectation {
         hours.fold(self.daily(time), nearer)
     }
 
+    /// What is usual at `time` (seconds since 1970), in percent: the one of daily profile, a few minutes early or late, and weekly
+    /// profile that is nearer to `value`.
+    pub fn nearest(&self, time: i64, value: f64) -> f64 {
+        let daily = self.nearest_daily(time, value);
+        self.weekly(time).filter(|weekly| (value - weekly).abs() < (value - daily).abs()).unwrap_or(daily)
+    }
+
     /// How far `value` (percent) is from what is usual at `time` (seconds since 1970), in percentage points: from the nearer of
     /// daily and weekly profile.
     pub fn distance(&self, time: i64, value: f64) -> f64 {
@@ -89,6 +98,8 @@ pub struct Baseline {
     pub expectations: [Expectation; RESOLUTIONS.len()],
     /// Most datapoints in a row that had the same value.
     pub longest_run: usize,
+    /// The values that it had at each hour, and at which it should report.
+    pub hours: Hours,
 }
 
 impl Baseline {
@@ -112,7 +123,13 @@ impl Baseline {
             })
         });
         let phase = if datapoints < OWN_DAYS * DAY { Phase::Borrowed } else { Phase::Own };
-        Ok(Self { at, phase, expectations: [fine?, coarse?], longest_run: longest_run(&recent) })
+        Ok(Self {
+            at,
+            phase,
+            expectations: [fine?, coarse?],
+            longest_run: longest_run(&recent),
+            hours: Hours::of(&recent, at),
+        })
     }
 
     /// The same, without what its day does not need: the other days of the week. `seen` are the slots before the day that the

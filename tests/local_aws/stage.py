@@ -1,8 +1,10 @@
 """What every end-to-end run begins with: a folder for its files, a local AWS, a replayed fleet, and the real template deployed
 with `sam deploy`. The journey and the test of the shards go on from here."""
 
+import json
 import os
 import shutil
+import subprocess
 import time
 from datetime import datetime, timezone
 
@@ -71,10 +73,24 @@ class Stage:
         self.say(f"history: {points:,} datapoints of CPUUtilization are in CloudWatch")
 
     def publish_model(self, outputs):
-        self.command([self.model_builder(), "publish", "--artifact", str(ROOT / "models" / "default.safetensors"),
-                      "--to", f"s3://{outputs['ModelBucketName']}/models"],
+        """The default artifact, published and made the current one. Returns its version."""
+        models = f"s3://{outputs['ModelBucketName']}/models"
+        version = self.publish(models, ROOT / "models" / "default.safetensors")
+        self.command([self.model_builder(), "promote", "--to", models, "--version", version],
+                     "promote", self.aws.environment, "make build-host")
+        self.say(f"model: {version} is published and promoted, {outputs['ModelPointerUri']} points to it")
+        return version
+
+    def publish(self, models, artifact):
+        """Stores an artifact, and returns its version."""
+        shown = subprocess.run([self.model_builder(), "inspect", "--artifact", str(artifact), "--json"],
+                               cwd=ROOT, capture_output=True, text=True)
+        if shown.returncode != 0:
+            raise Failure(f"model-builder inspect failed; `make model` may be what is missing:\n{shown.stderr}")
+        card = json.loads(shown.stdout)
+        self.command([self.model_builder(), "publish", "--artifact", str(artifact), "--to", models],
                      "publish", self.aws.environment, "make model")
-        self.say(f"model: published, {outputs['ModelPointerUri']} points to it")
+        return f"{card['training']['date']}-{card['checksum'][:12]}"
 
     def model_builder(self):
         return str(TARGET / "debug" / "model-builder")

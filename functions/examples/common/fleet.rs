@@ -71,9 +71,12 @@ impl Prepared {
             let datapoints = fleet.datapoints(&Generated::id(n), from, at, at);
             let datapoints = datapoints.into_iter().map(|(time, value)| Datapoint { time, value });
             let (series, _) = Series::from_datapoints(datapoints)?;
-            let mut begun = detector.begin(&series, at);
+            let mut begun = detector.begin(&series, at, |_| false);
             let baseline = begun.baselines.remove(&day).context("no baseline of the day was made")?;
-            Ok((Followed { track: begun.track, watermark: at, looked: at, tail: 0 }, baseline))
+            Ok((
+                Followed { track: begun.track, watermark: at, looked: at, tail: 0, episodes: Default::default() },
+                baseline,
+            ))
         };
         // A detector is for one thread.
         let begin_some = |numbers: Vec<usize>| -> Result<Vec<_>> {

@@ -3,12 +3,15 @@
 
 use std::time::{Duration, SystemTime};
 
+use functions::account::Account;
 use functions::calibrate::Calibration;
 use functions::cloudwatch::CloudWatch;
 use functions::detect::{Detection, RunError};
+use functions::events::Bus;
 use functions::s3::S3;
 use functions::settings::Settings;
 use functions::start::{Part, Start};
+use functions::tagging::Tagging;
 use functions::{aws, log};
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
@@ -41,20 +44,23 @@ async fn main() -> Result<(), Error> {
     let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), &settings.namespace, settings.rates);
     let s3 = S3::new(aws::s3(&config));
     start.done(Part::Clients);
+    let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone());
+    let account = Account { tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)), bus };
     // The locks are never contended: Lambda sends a process one event at a time.
     if std::env::var(HANDLER).is_ok_and(|handler| handler == "calibrator") {
-        let calibration = &Mutex::new(Calibration::new(settings, cloudwatch, s3));
+        let calibration = &Mutex::new(Calibration::of(settings, cloudwatch, s3, account));
         log::ready(&start);
         let run = |event: LambdaEvent<Value>| async move {
             let mut calibration = calibration.lock().await;
             calibration.set_time_left(time_left(&event.context));
+            calibration.account().tagging.lives_at(&event.context.invoked_function_arn);
             let summary = calibration.run(&event.payload, Timestamp::now()).await?;
             log::summary(&summary, &event.context.request_id, Timestamp::now());
             Ok::<_, Diagnostic>(summary)
         };
         return lambda_runtime::run(service_fn(run)).await;
     }
-    let mut detection = Detection::new(settings, cloudwatch, s3);
+    let mut detection = Detection::telling(settings, cloudwatch, s3, account);
     detection.prepare(start.clock()).await;
     start.done(Part::Model);
     log::ready(&start);
@@ -62,6 +68,7 @@ async fn main() -> Result<(), Error> {
     let run = |event: LambdaEvent<Value>| async move {
         let mut detection = detection.lock().await;
         detection.set_time_left(time_left(&event.context));
+        detection.account().tagging.lives_at(&event.context.invoked_function_arn);
         let summary = detection.run(&event.payload, Timestamp::now()).await?;
         log::summary(&summary, &event.context.request_id, Timestamp::now());
         Ok::<_, Diagnostic>(summary)

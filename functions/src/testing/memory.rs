@@ -6,10 +6,14 @@ use std::rc::Rc;
 
 use deepguard::Datapoint;
 
+use crate::alert::Alert;
 use crate::cloudwatch::plan::Batch;
 use crate::metric::Datum;
 use crate::names::{InstanceId, ObjectUri};
-use crate::ports::{CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Published, Read, Scores};
+use crate::ports::{
+    Alerts, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only, Published, Read, Scores, Sent,
+};
+use crate::tags::{TagRule, Tags};
 
 fn error(operation: &'static str) -> CallError {
     CallError { operation, why: "said the script".into() }
@@ -32,6 +36,39 @@ pub(crate) struct Metrics {
     pub(crate) reads: RefCell<Vec<Batch>>,
     /// What was published since this was last emptied.
     pub(crate) published: RefCell<Vec<Datum>>,
+    /// What was told since this was last emptied.
+    pub(crate) told: RefCell<Vec<Alert>>,
+    /// Whether nobody can be told anything.
+    pub(crate) deaf: Cell<bool>,
+    pub(crate) tags: RefCell<BTreeMap<InstanceId, Tags>>,
+    /// Whether tags cannot be had.
+    pub(crate) untagged: Cell<bool>,
+}
+
+impl Alerts for Rc<Metrics> {
+    async fn send(&self, alerts: &[Alert]) -> Sent {
+        if self.deaf.get() {
+            return Sent { sent: 0, failed: alerts.to_vec(), error: Some(error("PutEvents")) };
+        }
+        self.told.borrow_mut().extend_from_slice(alerts);
+        Sent { sent: alerts.len(), ..Sent::default() }
+    }
+}
+
+impl Inventory for Rc<Metrics> {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        if self.untagged.get() {
+            return Err(error("GetResources"));
+        }
+        let tags = self.tags.borrow().clone().into_iter();
+        Ok(tags.filter(|(_, tags)| rule.holds_for(tags)).collect())
+    }
+
+    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        let mut tags = self.tagged(&TagRule::default()).await?;
+        tags.retain(|instance, _| instances.contains(instance));
+        Ok(tags)
+    }
 }
 
 impl Cpu for Rc<Metrics> {

@@ -45,6 +45,11 @@ pub(crate) fn scored(time: i64, score: f64) -> Scored {
         score: serde_json::from_value(score.into()).unwrap(),
         channel: Some(deepguard::residual::Channel::Datapoint),
         surpasses: true,
+        usual: 10.0,
+        severity: serde_json::from_value(score.into()).unwrap(),
+        outside: score >= 1.0,
+        finding: None,
+        muted: false,
         phase: deepguard::Phase::Own,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`corpus`]: NAB's files, and what a detector makes of their rows; [`inject`]: machines with faults of a known kind;
 //! - [`nab_score`]: NAB's own score; [`measures`], [`vus`]: others; [`bootstrap`]: how sure a difference is;
+//! - [`labelled`]: what people have said about alerts;
 //! - [`peers`]: what a user would pick instead; [`nab_results`]: NAB's format, for NAB's own runner;
 //! - [`tables`], [`pictures`], [`report`]: what comes out.
 //!
@@ -11,6 +12,7 @@ mod bootstrap;
 mod charts;
 mod corpus;
 mod inject;
+mod labelled;
 mod linear;
 mod measures;
 mod nab_results;
@@ -37,7 +39,9 @@ use crate::nab::Nab;
 use crate::train::{self, Options, Source};
 use corpus::{Entry, Judgement, PUBLISHED, Run, THRESHOLD};
 use inject::{Bench, Outcome};
+pub(crate) use labelled::Labelled;
 use peers::PEERS;
+use table::Table;
 
 /// Folds of NAB's files: a network is trained on one and scores the other.
 const FOLDS: usize = 2;
@@ -54,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) generated: u64,
     /// Passes over the windows.
     pub(crate) epochs: usize,
+    /// Alerts that people have judged.
+    pub(crate) labelled: Option<Labelled>,
 }
 
 /// All that was found out.
@@ -72,6 +78,8 @@ struct Findings {
     /// Every score of the EC2 files, by entry, of the first seed.
     scored: BTreeMap<usize, Vec<Scored>>,
     benches: Vec<Compared>,
+    /// Of alerts that people have judged.
+    labelled: Option<Table>,
 }
 
 /// A bench, and what each detector makes of it.
@@ -108,6 +116,7 @@ pub(crate) fn evaluate(
     card: Option<&Path>,
     stop: &AtomicBool,
 ) -> Result<()> {
+    let said = plan.labelled.as_ref().map(|said| said.table(&Detector::new(artifact.clone(), &device())));
     let entries = corpus::load(nab)?;
     let networks = match plan.seeds {
         0 => vec![Networks { name: "DeepGuard".into(), folds: vec![artifact.clone()] }],
@@ -181,6 +190,7 @@ pub(crate) fn evaluate(
         without,
         scored,
         benches: compared,
+        labelled: said,
         entries,
     };
     findings.write(out, card)
@@ -227,7 +237,11 @@ fn bar(unit: &str, length: usize) -> Result<ProgressBar> {
 }
 
 /// Does `work` for each of `items`, as many at once as there are processors, and gives the results in their order.
-fn parallel<T: Sync, R: Send>(items: &[T], stop: &AtomicBool, work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+pub(crate) fn parallel<T: Sync, R: Send>(
+    items: &[T],
+    stop: &AtomicBool,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Result<R>)>> = Mutex::new(Vec::with_capacity(items.len()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -47,6 +47,7 @@ impl Findings {
             tables.push(compared.false_alarms());
         }
         tables.push(self.difference_table()?);
+        tables.extend(self.labelled.clone());
         Ok(tables)
     }
 
@@ -60,6 +61,9 @@ impl Findings {
             .table(self.quiet_files());
         nab = nab.picture(self.curves(out)?).picture(self.errors(out)?);
         sections.push(nab);
+        if let Some(labelled) = &self.labelled {
+            sections.push(Section::new("Labels").table(labelled.clone()));
+        }
         for compared in &self.benches {
             let mut section =
                 Section::new(format!("Injected faults: {}", compared.name)).table(compared.faults(RATES[0]));

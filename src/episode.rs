@@ -1,0 +1,354 @@
+//! Episodes: from the datapoint at which somebody is to be told, to the one at which it is over.
+//!
+//! Scores are about datapoints. What wakes a person is an episode: it begins once, however long it lasts, and ends when the
+//! instance has been back for half an hour, when what is unusual has lasted for a day and has become the new usual, or when the
+//! instance does not report any more.
+
+use serde::{Deserialize, Serialize};
+
+use crate::detector::Scored;
+use crate::series::{DAY_SECONDS, PERIOD};
+use crate::shape::Shape;
+
+/// So many datapoints in a row have to be as usual for an episode to be over: half an hour.
+const CALM: u32 = 6;
+/// What has lasted so long, in seconds, is the new usual: its errors are among those that are usual from then on.
+const LONGEST: i64 = DAY_SECONDS;
+/// Seconds without a datapoint after which an instance that should report does not: half an hour.
+pub const SILENT: i64 = 6 * PERIOD;
+/// Seconds without a datapoint after which nothing more is to be said of an episode: as long as CloudWatch lists an instance.
+const GONE: i64 = 3 * 3600;
+/// An instance is back where its deviation is less than this part of what it was.
+const BACK: f64 = 0.5;
+/// No more datapoints than these can be asked for.
+pub const MOST: u32 = 24;
+
+/// How many of how many datapoints have to be unusual for an episode to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MOfN {
+    m: u32,
+    n: u32,
+}
+
+impl Default for MOfN {
+    /// The first one counts.
+    fn default() -> Self {
+        Self { m: 1, n: 1 }
+    }
+}
+
+impl MOfN {
+    /// `m` of `n`, at least 1 and at most [`MOST`].
+    pub fn new(m: u32, n: u32) -> Option<Self> {
+        (1 <= m && m <= n && n <= MOST).then_some(Self { m, n })
+    }
+}
+
+/// What is known of the episodes of one instance.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Episodes {
+    /// A bit for each of the newest slots, the newest the lowest: whether its severity was that of an anomaly.
+    unusual: u32,
+    /// Start of the newest datapoint that was seen, in seconds since 1970.
+    newest: Option<i64>,
+    /// Start of the newest datapoint at which an alarm began that nobody was told of.
+    alarm: Option<i64>,
+    open: Option<Episode>,
+}
+
+/// One that has begun and is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Start of the first datapoint of it, in seconds since 1970.
+    pub since: i64,
+    /// Start of the datapoint at which it was told, in seconds since 1970.
+    pub told: i64,
+    /// What it looked like.
+    pub shape: Shape,
+    /// The highest severity so far; 1.0 is the threshold.
+    pub peak: f64,
+    /// How far from usual it was when it was told, in percentage points.
+    deviation: f64,
+    /// The CPU that was measured then.
+    observed: f64,
+    /// Datapoints in a row that were as usual, ...
+    calm: u32,
+    /// ... and the start of the first of them.
+    calm_since: i64,
+}
+
+/// Why an episode is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It has been as usual for half an hour.
+    Recovered,
+    /// It has lasted for a day and is the new usual.
+    BecameUsual,
+    /// The instance does not report any more.
+    Gone,
+}
+
+/// What happens to an episode.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Change {
+    /// One begins. With the datapoint at which it does, unless it is that there are none.
+    Began(Episode, Option<Scored>),
+    /// One is over, at a time in seconds since 1970.
+    Ended(Episode, End, i64),
+}
+
+impl Episodes {
+    /// The one that lasts.
+    pub fn open(&self) -> Option<&Episode> {
+        self.open.as_ref()
+    }
+
+    /// Takes a scored datapoint in. A muted one changes nothing.
+    pub fn take(&mut self, scored: &Scored, rule: MOfN) -> Vec<Change> {
+        if scored.muted {
+            return Vec::new();
+        }
+        let mut changes = Vec::new();
+        let unusual = scored.severity.is_anomalous();
+        let slots = self.newest.map_or(0, |newest| (scored.time - newest) / PERIOD);
+        match u32::try_from(slots) {
+            Ok(slots) => {
+                self.unusual = self.unusual.checked_shl(slots).unwrap_or(0) | u32::from(unusual);
+                self.newest = Some(scored.time);
+                changes.extend(self.goes_on(scored));
+            }
+            // It came late: those after it have been looked at.
+            Err(_) => self.unusual |= u32::from(unusual).checked_shl(slots.unsigned_abs() as u32).unwrap_or(0),
+        }
+        if scored.is_alarm() {
+            self.alarm = Some(scored.time);
+        }
+        let recent = scored.time - (i64::from(rule.n) - 1) * PERIOD;
+        let back = u32::try_from(-slots.min(0)).unwrap_or(u32::MAX);
+        let newest = self.unusual.checked_shr(back).unwrap_or(0) & (u32::MAX >> (u32::BITS - rule.n));
+        let enough = newest.count_ones() >= rule.m;
+        if self.open.is_none() && enough && self.alarm.is_some_and(|alarm| alarm >= recent) {
+            self.alarm = None;
+            let since = scored.finding.map_or(scored.time, |finding| finding.since.min(scored.time));
+            let episode = Episode {
+                since,
+                told: scored.time,
+                shape: scored.finding.map_or(Shape::Unrest, |finding| finding.shape),
+                peak: scored.severity.value(),
+                deviation: scored.deviation(),
+                observed: scored.observed,
+                calm: 0,
+                calm_since: scored.time,
+            };
+            self.open = Some(episode);
+            changes.push(Change::Began(episode, Some(*scored)));
+        }
+        changes
+    }
+
+    /// What a datapoint after those before means to the episode that lasts.
+    fn goes_on(&mut self, scored: &Scored) -> Option<Change> {
+        let episode = self.open.as_mut()?;
+        let end = |episode: &Episode, why, at| Some(Change::Ended(*episode, why, at));
+        let change = if episode.shape == Shape::Stopped {
+            end(episode, End::Recovered, scored.time)
+        } else {
+            episode.peak = episode.peak.max(scored.severity.value());
+            match episode.lasts_with(scored) {
+                true => episode.calm = 0,
+                false => {
+                    if episode.calm == 0 {
+                        episode.calm_since = scored.time;
+                    }
+                    episode.calm += 1;
+                }
+            }
+            match () {
+                () if episode.calm >= CALM => end(episode, End::Recovered, episode.calm_since),
+                () if scored.time - episode.told >= LONGEST => end(episode, End::BecameUsual, scored.time),
+                () => None,
+            }
+        };
+        if change.is_some() {
+            self.open = None;
+            // What it was about is over with it.
+            self.alarm = None;
+        }
+        change
+    }
+
+    /// Looks at an instance whose newest datapoint ended at `end`, at the time `until` (seconds since 1970). Whether it `should`
+    /// report is asked of the time since then.
+    pub fn silent(&mut self, end: i64, until: i64, should: impl FnOnce() -> bool) -> Vec<Change> {
+        let silent = until - end;
+        match &self.open {
+            Some(episode) if episode.shape == Shape::Stopped => {
+                let ended =
+                    (until - episode.told >= LONGEST).then_some(Change::Ended(*episode, End::BecameUsual, until));
+                self.open = self.open.filter(|_| ended.is_none());
+                ended.into_iter().collect()
+            }
+            Some(episode) => {
+                let ended = (silent >= GONE).then_some(Change::Ended(*episode, End::Gone, end));
+                self.open = self.open.filter(|_| ended.is_none());
+                ended.into_iter().collect()
+            }
+            None if (SILENT..GONE).contains(&silent) && should() => {
+                let told = until - PERIOD;
+                let episode = Episode {
+                    since: end,
+                    told,
+                    shape: Shape::Stopped,
+                    peak: 1.0,
+                    deviation: 0.0,
+                    observed: 0.0,
+                    calm: 0,
+                    calm_since: told,
+                };
+                self.open = Some(episode);
+                vec![Change::Began(episode, None)]
+            }
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Episode {
+    /// Whether it still is as it was.
+    fn lasts_with(&self, scored: &Scored) -> bool {
+        let deviation = scored.deviation();
+        match self.shape {
+            Shape::Flatline => scored.observed == self.observed,
+            Shape::Unrest | Shape::Stopped => scored.severity.is_anomalous(),
+            _ => scored.outside || (deviation * self.deviation > 0.0 && deviation.abs() >= BACK * self.deviation.abs()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::Phase;
+    use crate::residual::{Channel, Explanation};
+    use crate::score::Score;
+    use crate::shape::{Finding, Rank};
+
+    fn score(value: f64) -> Score {
+        serde_json::from_value(value.into()).expect("a number")
+    }
+
+    /// A datapoint in this slot, so far above what is usual; 10 points are tolerable, and every one outside is an alarm that the
+    /// one before was not as bad as.
+    fn at(slot: i64, deviation: f64) -> Scored {
+        let time = slot * PERIOD;
+        let finding = Finding { shape: Shape::Spike, since: time, deviation, rank: Rank::Within, run: 1 };
+        let size = deviation.abs() / 10.0;
+        Scored {
+            time,
+            observed: 50.0 + deviation,
+            reconstruction: None,
+            expected: 50.0,
+            explanation: Explanation::DailyProfile,
+            tolerance: 10.0,
+            score: score(size),
+            channel: Some(Channel::Datapoint),
+            surpasses: true,
+            usual: 50.0,
+            severity: score(size),
+            outside: size >= 1.0,
+            finding: (size >= 1.0).then_some(finding),
+            muted: false,
+            phase: Phase::Own,
+        }
+    }
+
+    /// The slots at which episodes begin and, as negative numbers, end.
+    fn changes(episodes: &mut Episodes, rule: MOfN, scored: impl IntoIterator<Item = Scored>) -> Vec<i64> {
+        let slot = |change: Change| match change {
+            Change::Began(episode, _) => episode.told / PERIOD,
+            Change::Ended(_, _, at) => -at / PERIOD,
+        };
+        scored.into_iter().flat_map(|scored| episodes.take(&scored, rule)).map(slot).collect()
+    }
+
+    fn following(deviations: &[f64]) -> impl Iterator<Item = Scored> {
+        deviations.iter().enumerate().map(|(slot, &deviation)| at(slot as i64 + 1, deviation))
+    }
+
+    #[test]
+    fn an_episode_begins_once_and_ends_when_it_has_been_calm_for_half_an_hour() {
+        let mut episodes = Episodes::default();
+        let all = [1.0, 30.0, 40.0, 2.0, 16.0, 15.0, 14.0, 3.0, 2.0, 1.0, 1.0, 2.0, 1.0, 1.0, 35.0];
+        // 14 is under half of 30, and outside all the same; from the eighth on it is calm.
+        assert_eq!(changes(&mut episodes, MOfN::default(), following(&all)), [2, -8, 15]);
+        let Some(open) = episodes.open() else { panic!("it lasts") };
+        assert_eq!((open.since, open.peak), (15 * PERIOD, 3.5));
+    }
+
+    #[test]
+    fn what_lasts_for_a_day_is_usual_from_then_on() {
+        let all: Vec<f64> = (0..400).map(|slot| if slot == 0 { 1.0 } else { 30.0 }).collect();
+        let rising = following(&all).map(|scored| Scored { surpasses: scored.time == 2 * PERIOD, ..scored });
+        assert_eq!(changes(&mut Episodes::default(), MOfN::default(), rising), [2, -290]);
+    }
+
+    #[test]
+    fn as_many_as_were_asked_for_make_an_episode() {
+        let two_of_three = MOfN::new(2, 3).expect("possible");
+        let begins = |all: &[f64]| changes(&mut Episodes::default(), two_of_three, following(all));
+        assert_eq!(begins(&[1.0, 30.0, 1.0, 1.0, 30.0, 1.0]), [0i64; 0]);
+        assert_eq!(begins(&[1.0, 30.0, 1.0, 30.0, 1.0]), [4]);
+        assert_eq!(begins(&[30.0, 30.0]), [2]);
+        // The alarm is the first of them: what lasts surpasses nothing.
+        let lasting = following(&[30.0, 29.0]).map(|scored| Scored { surpasses: scored.time == PERIOD, ..scored });
+        assert_eq!(changes(&mut Episodes::default(), two_of_three, lasting), [2]);
+        // A gap is no unusual datapoint.
+        assert_eq!(changes(&mut Episodes::default(), two_of_three, [at(1, 30.0), at(4, 30.0)]), [0i64; 0]);
+        assert_eq!(MOfN::new(3, 2), None);
+        assert_eq!(MOfN::new(0, 2), None);
+        assert_eq!(MOfN::new(1, MOST + 1), None);
+    }
+
+    #[test]
+    fn what_is_muted_changes_nothing() {
+        let mut episodes = Episodes::default();
+        let muted = following(&[30.0, 30.0]).map(|scored| Scored { muted: true, ..scored });
+        assert_eq!(changes(&mut episodes, MOfN::default(), muted), [0i64; 0]);
+        assert_eq!(episodes, Episodes::default());
+        assert_eq!(changes(&mut episodes, MOfN::default(), [at(3, 30.0)]), [3]);
+        let muted = following(&[0.0; 20]).map(|scored| Scored { muted: true, ..scored });
+        assert_eq!(changes(&mut episodes, MOfN::default(), muted), [0i64; 0]);
+        assert!(episodes.open().is_some(), "nobody knows whether it is over");
+    }
+
+    #[test]
+    fn a_datapoint_that_comes_late_can_begin_one() {
+        let mut episodes = Episodes::default();
+        assert_eq!(changes(&mut episodes, MOfN::default(), [at(1, 1.0), at(3, 1.0), at(2, 30.0)]), [2]);
+        let two_of_three = MOfN::new(2, 3).expect("possible");
+        let late = [at(1, 30.0), at(3, 1.0), at(2, 30.0)];
+        assert_eq!(changes(&mut Episodes::default(), two_of_three, late), [2]);
+    }
+
+    #[test]
+    fn an_instance_that_should_report_and_does_not() {
+        let mut episodes = Episodes::default();
+        let end = 100 * PERIOD;
+        assert_eq!(episodes.silent(end, end + SILENT - PERIOD, || true), []);
+        assert_eq!(episodes.silent(end, end + SILENT, || false), [], "it is off on a schedule");
+        let began = episodes.silent(end, end + SILENT, || true);
+        assert!(
+            matches!(began[..], [Change::Began(Episode { shape: Shape::Stopped, since, .. }, None)] if since == end)
+        );
+        assert_eq!(episodes.silent(end, end + SILENT + PERIOD, || true), [], "once");
+        assert_eq!(changes(&mut episodes, MOfN::default(), [at(120, 1.0)]), [-120], "it is back");
+        // What was unusual when it stopped is over.
+        assert_eq!(changes(&mut episodes, MOfN::default(), [at(121, 30.0)]), [121]);
+        let end = 122 * PERIOD;
+        assert_eq!(episodes.silent(end, end + SILENT, || true), []);
+        let ended = episodes.silent(end, end + GONE, || true);
+        assert!(matches!(ended[..], [Change::Ended(_, End::Gone, at)] if at == end), "{ended:?}");
+        assert_eq!(episodes.silent(end, end + GONE, || true), [], "it was said to be gone");
+    }
+}

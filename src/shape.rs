@@ -1,0 +1,275 @@
+//! What an anomaly looks like, and how unusual it is in the instance's own history: what a person wants to know of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::baseline::Baseline;
+use crate::memory::Memory;
+use crate::residual::Channel;
+use crate::series::{PERIOD, RESOLUTIONS, Series};
+
+/// Slots for which a deviation has to last to be no spike: half an hour.
+const SHORT: usize = 6;
+/// Slots after which a deviation that stays is a new level, wherever it lies: two hours.
+const LONG: usize = 24;
+/// A deviation that began at under this part of what it is now has grown.
+const GROWN: f64 = 0.5;
+/// A deviation goes back as far as it is this part of what it is now.
+const PART: f64 = 0.5;
+/// Where the deviations of a window add up to this part of their sizes, they go one way.
+const ONE_WAY: f64 = 0.6;
+/// So many datapoints in a row that are off the rest do not end it: noise.
+const ASIDE: usize = 2;
+/// Slots over which the habit channel looks: six hours.
+const HABIT: usize = 72;
+
+/// The shape of an anomaly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// Far up, for less than half an hour so far, and higher than it has ever been in two weeks.
+    Spike,
+    /// The same downwards.
+    Drop,
+    /// It has gone to another level and stays there.
+    LevelShift,
+    /// It moves away little by little.
+    Drift,
+    /// The value does not change any more.
+    Flatline,
+    /// A value that it does have, but not at this hour.
+    UnusualHour,
+    /// Now above, now below what is usual: another rhythm, or more noise.
+    Unrest,
+    /// There are no datapoints any more.
+    Stopped,
+}
+
+impl Shape {
+    /// Its name in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Spike => "spike",
+            Self::Drop => "drop",
+            Self::LevelShift => "level shift",
+            Self::Drift => "drift",
+            Self::Flatline => "flatline",
+            Self::UnusualHour => "unusual for the hour",
+            Self::Unrest => "unrest",
+            Self::Stopped => "stopped reporting",
+        }
+    }
+}
+
+/// How unusual a value is among those of the last 14 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rank {
+    /// Higher than all.
+    HighestOfAll,
+    /// Higher than all at this hour of the day.
+    HighestOfHour,
+    /// Neither higher nor lower than all at this hour.
+    Within,
+    /// Lower than all at this hour of the day.
+    LowestOfHour,
+    /// Lower than all.
+    LowestOfAll,
+}
+
+/// What there is to say of an anomaly beside its score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it looks like.
+    pub shape: Shape,
+    /// The start of its first datapoint, in seconds since 1970.
+    pub since: i64,
+    /// The mean, since then, of the distance from what is usual at the hour, in percentage points: positive above it.
+    pub deviation: f64,
+    /// How unusual the newest value is in itself.
+    pub rank: Rank,
+    /// How many datapoints in a row had the newest one's value.
+    pub run: usize,
+}
+
+/// The newest slots of an instance, each with how far it is from what is usual at its hour.
+#[derive(Debug, Clone)]
+pub(crate) struct Deviations {
+    /// Time, value and deviation, oldest first, the newest one last.
+    slots: Vec<(i64, f64, f64)>,
+}
+
+impl Deviations {
+    /// Of all that `memory` holds, the newest datapoint included.
+    pub(crate) fn of(memory: &Memory, baseline: &Baseline) -> Self {
+        let usual = &baseline.expectations[0];
+        let points = memory.recent.iter().flat_map(Series::datapoints);
+        let deviation = |time, value| value - usual.nearest(time, value);
+        Self { slots: points.map(|point| (point.time, point.value, deviation(point.time, point.value))).collect() }
+    }
+
+    /// The newest of them, as many as `channel` looks at: all of one window, of which `window` is the number of slots.
+    fn seen_by(&self, channel: Option<Channel>, window: usize) -> &[(i64, f64, f64)] {
+        let slots = match channel {
+            None | Some(Channel::Datapoint) => 1,
+            Some(Channel::Window) => window,
+            Some(Channel::LongWindow) => window * RESOLUTIONS[1],
+            Some(Channel::Habit) => HABIT,
+        };
+        &self.slots[self.slots.len().saturating_sub(slots)..]
+    }
+
+    /// The mean deviation over what `channel` looks at, in percentage points.
+    pub(crate) fn mean(&self, channel: Channel, window: usize) -> f64 {
+        mean(self.seen_by(Some(channel), window))
+    }
+
+    /// What the anomaly looks like that `channel` sees (`None`: the value does not change), `run` datapoints after the value last
+    /// changed.
+    pub(crate) fn finding(&self, channel: Option<Channel>, window: usize, run: usize, baseline: &Baseline) -> Finding {
+        let Some(&(newest, observed, last)) = self.slots.last() else {
+            return Finding { shape: Shape::Unrest, since: 0, deviation: 0.0, rank: Rank::Within, run };
+        };
+        let rank = rank(baseline, newest, observed);
+        if channel.is_none() {
+            let since = newest - (run.max(1) as i64 - 1) * PERIOD;
+            return Finding { shape: Shape::Flatline, since, deviation: last, rank, run };
+        }
+        let seen = self.seen_by(channel, window);
+        let now = match channel {
+            Some(Channel::Datapoint) => last,
+            _ => mean(&seen[seen.len().saturating_sub(SHORT)..]),
+        };
+        let side = mean(seen);
+        let sizes = seen.iter().map(|(_, _, deviation)| deviation.abs()).sum::<f64>() / seen.len() as f64;
+        if side.abs() < ONE_WAY * sizes || now * side <= 0.0 {
+            return Finding { shape: Shape::Unrest, since: newest, deviation: side, rank, run };
+        }
+        // As far back as it goes without more than [`ASIDE`] slots in a row that are not so.
+        let since = |part: f64| {
+            let is_so = |deviation: f64| deviation * now > 0.0 && deviation.abs() >= part * now.abs();
+            let (mut slots, mut aside) = (1, 0);
+            for (back, (_, _, deviation)) in self.slots.iter().rev().enumerate() {
+                match is_so(*deviation) {
+                    true => (slots, aside) = (back + 1, 0),
+                    false => aside += 1,
+                }
+                if aside > ASIDE {
+                    break;
+                }
+            }
+            &self.slots[self.slots.len() - slots..]
+        };
+        // What grows was small when it began.
+        let (stays, grew) = (since(PART), since(PART * PART * PART));
+        let third = grew.len() / 3;
+        let grown = grew.len() >= 2 * SHORT
+            && mean(&grew[..third]).abs() < GROWN * mean(&grew[grew.len() - third..]).abs()
+            && mean(&grew[third..grew.len() - third]).abs()
+                < (1.0 + GROWN) / 2.0 * mean(&grew[grew.len() - third..]).abs();
+        let within = !matches!(rank, Rank::HighestOfAll | Rank::LowestOfAll);
+        let (shape, slots) = match stays.len() {
+            _ if grown => (Shape::Drift, grew),
+            LONG.. => (Shape::LevelShift, stays),
+            _ if within => (Shape::UnusualHour, stays),
+            SHORT.. => (Shape::LevelShift, stays),
+            _ if now > 0.0 => (Shape::Spike, stays),
+            _ => (Shape::Drop, stays),
+        };
+        let since = slots.first().map_or(newest, |(time, ..)| *time);
+        Finding { shape, since, deviation: mean(slots), rank, run }
+    }
+}
+
+fn mean(slots: &[(i64, f64, f64)]) -> f64 {
+    slots.iter().map(|(_, _, deviation)| deviation).sum::<f64>() / slots.len().max(1) as f64
+}
+
+/// How unusual `value` is at `time`.
+fn rank(baseline: &Baseline, time: i64, value: f64) -> Rank {
+    let above =
+        |range: Option<crate::baseline::hours::Range>| range.is_some_and(|range| value > f64::from(range.high) + 1e-4);
+    let below =
+        |range: Option<crate::baseline::hours::Range>| range.is_some_and(|range| value < f64::from(range.low) - 1e-4);
+    let (all, hour) = (baseline.hours.all(), baseline.hours.at(time));
+    match () {
+        () if above(all) => Rank::HighestOfAll,
+        () if below(all) => Rank::LowestOfAll,
+        () if above(hour) => Rank::HighestOfHour,
+        () if below(hour) => Rank::LowestOfHour,
+        () => Rank::Within,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::{DAY, Datapoint};
+
+    const WINDOW: usize = 32;
+
+    /// What is found at the end of `values` (percentage points above what is usual), after two weeks of a machine that has 30 % by
+    /// night and 60 % by day with a little noise. `from` is the slot of the day at which they begin.
+    fn found(channel: Option<Channel>, from: usize, values: &[f64]) -> Finding {
+        let usual = |slot: usize| if slot % DAY < DAY / 2 { 30.0 } else { 60.0 } + (slot * 7919 % 101) as f64 / 100.0;
+        let rounded = |value: f64| (value * 1e6).round() / 1e6;
+        let point =
+            |slot: usize, more: f64| Datapoint { time: slot as i64 * PERIOD, value: rounded(usual(slot) + more) };
+        let history = (0..14 * DAY).map(|slot| point(slot, 0.0));
+        let (series, _) = Series::from_datapoints(history).expect("usable");
+        let baseline = Baseline::learn(&series, series.end()).expect("enough");
+        let mut memory = Memory::default();
+        let first = 14 * DAY + from - (128 - values.len());
+        for slot in first..first + 128 {
+            let more = (slot + values.len()).checked_sub(first + 128).map_or(0.0, |index| values[index]);
+            memory.remember(point(slot, more), 128);
+        }
+        let mut finding = Deviations::of(&memory, &baseline).finding(channel, WINDOW, memory.run, &baseline);
+        finding.since = (first as i64 + 128) - finding.since / PERIOD;
+        finding
+    }
+
+    /// Shape, and for how many slots.
+    fn shape(channel: Channel, from: usize, values: &[f64]) -> (Shape, i64) {
+        let found = found(Some(channel), from, values);
+        (found.shape, found.since)
+    }
+
+    #[test]
+    fn shapes_are_told_apart() {
+        use Channel::{Datapoint, Habit, LongWindow, Window};
+        // By day, where more is more than ever.
+        let day = DAY - 30;
+        assert_eq!(shape(Datapoint, day, &[20.0]), (Shape::Spike, 1));
+        assert_eq!(shape(Datapoint, day, &[20.0, 30.0, 25.0]), (Shape::Spike, 3));
+        assert_eq!(shape(Datapoint, day, &[-58.0]), (Shape::Drop, 1));
+        assert_eq!(shape(Window, day, &[15.0; 30]).0, Shape::LevelShift);
+        assert_eq!(shape(Datapoint, day, &[15.0; 8]), (Shape::LevelShift, 8));
+        let ramp: Vec<f64> = (1..=60).map(|slot| slot as f64 / 3.0).collect();
+        assert_eq!(shape(Window, day, &ramp).0, Shape::Drift);
+        let shaking: Vec<f64> = (0..32).map(|slot| if slot % 2 == 0 { 12.0 } else { -12.0 }).collect();
+        assert_eq!(shape(Window, day, &shaking).0, Shape::Unrest);
+        // By night, where it is what it is by day.
+        assert_eq!(shape(Datapoint, DAY / 2 - 40, &[25.0]), (Shape::UnusualHour, 1));
+        assert_eq!(shape(Habit, DAY / 2 - 100, &[25.0; 80]), (Shape::LevelShift, 80));
+        assert_eq!(shape(LongWindow, 5, &[25.0; 127]).0, Shape::LevelShift);
+    }
+
+    #[test]
+    fn a_value_is_ranked_among_those_of_the_hour_and_of_all() {
+        let rank = |from, more: f64| found(Some(Channel::Datapoint), from, &[more]).rank;
+        assert_eq!(rank(DAY - 30, 20.0), Rank::HighestOfAll);
+        assert_eq!(rank(DAY - 30, -20.0), Rank::LowestOfHour);
+        assert_eq!(rank(60, 20.0), Rank::HighestOfHour);
+        assert_eq!(rank(60, -20.0), Rank::LowestOfAll);
+        assert_eq!(rank(60, 0.0), Rank::Within);
+    }
+
+    #[test]
+    fn a_flatline_began_with_the_first_datapoint_that_was_the_same() {
+        let usual = |slot: usize| 30.0 + (slot * 7919 % 101) as f64 / 100.0;
+        let first = 14 * DAY + 60;
+        let values: Vec<f64> = (0..30).map(|index| 33.0 - usual(first + index)).collect();
+        let found = found(None, 60, &values);
+        assert_eq!((found.shape, found.since, found.run), (Shape::Flatline, 30, 30));
+    }
+}
