@@ -29,7 +29,7 @@ import report
 from environment import ROOT
 from interposed import Interposed
 from local_aws import Failure, interrupt_on_termination, wait_for
-from stage import NAMESPACE, Stage, forget_old_runs
+from stage import NAMESPACE, STACK, Stage, forget_old_runs
 
 SEED = 2
 HOURS = 10
@@ -57,6 +57,7 @@ class Night(Stage):
         # The alarms say once that they are well when they have seen their first metrics: that was long before this night.
         self.invoke(self.function, self.evening)
         self.invoke(outputs["CalibratorName"], self.evening)
+        self.wait_for_the_alarms()
         self.inbox = self.listen(outputs["AlarmTopicArn"])
         self.recoveries = self.listen_for_the_end()
         self.follow(outputs)
@@ -79,6 +80,16 @@ class Night(Stage):
         instance = next(instance for instance, name in self.names.items() if name == "load-1")
         mutes = {"mutes": [{"instances": [instance], "from": event["from"], "until": event["until"], "why": "load test"}]}
         self.aws.client("s3").put_object(Bucket=bucket, Key="settings/mutes.json", Body=json.dumps(mutes).encode())
+
+    def wait_for_the_alarms(self):
+        names = [f"{STACK}-{which}" for which in ("errors", "throttles", "calibrator", "calibrator-throttles")]
+        cloudwatch = self.aws.client("cloudwatch")
+
+        def settled():
+            alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+            return len(alarms) == len(names) and all(alarm["StateValue"] == "OK" for alarm in alarms)
+
+        wait_for("the alarms of the functions to be OK", settled, 90)
 
     def listen(self, topic):
         """The inbox."""
