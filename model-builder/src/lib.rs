@@ -2,6 +2,7 @@
 //!
 //! It is a library so that benchmarks reach [`mod@train`] and [`nab`]; its one entry is [`run`].
 
+mod backtest;
 mod cost;
 mod evaluate;
 mod explain;
@@ -312,6 +313,7 @@ fn train(args: TrainArgs) -> Result<()> {
         bar.set_message(format!("loss {:.4}", progress.loss));
     })?;
     bar.finish_and_clear();
+    let artifact = backtest::with_pages(artifact, &stop)?;
     files::write_whole(&args.out, &artifact.to_bytes()?)?;
     println!(
         "{}: {} ({} windows, loss {:.4})",
