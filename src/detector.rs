@@ -130,6 +130,14 @@ impl Detector {
         Self { kernel: self.kernel.map(|kernel| kernel.with_threads(threads)), ..self }
     }
 
+    /// The same detector with another threshold than its artifact's: the ratio of a residual to the usual one that makes a score
+    /// of 1.0. What is no such ratio (not finite, or not greater than 0) changes nothing.
+    #[must_use]
+    pub fn with_threshold(self, threshold: f64) -> Self {
+        let possible = threshold.is_finite() && threshold > 0.0;
+        Self { threshold: if possible { Some(threshold) } else { self.threshold }, ..self }
+    }
+
     /// The same detector, for which some anomalies do not count.
     #[must_use]
     pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
@@ -384,6 +392,22 @@ mod tests {
         for scored in &scored[3 * DAY..] {
             let (said, usual) = (scored.reconstruction.expect("a whole window"), expectation.daily(scored.time));
             assert!((said - usual).abs() < 1e-4, "{said} instead of {usual}");
+        }
+    }
+
+    #[test]
+    fn a_higher_threshold_scores_less_and_an_impossible_one_changes_nothing() {
+        let series = series(5);
+        let scores = |detector: Detector| -> Vec<f64> {
+            let scored = detector.follow(&series, &mut Watch::default(), series.end());
+            scored.iter().map(|scored| scored.score.value()).collect()
+        };
+        let bare = || Detector::without_network(artifact());
+        let (plain, strict) = (scores(bare()), scores(bare().with_threshold(2.0 * bare().threshold())));
+        assert!(plain.iter().zip(&strict).all(|(plain, strict)| strict <= plain));
+        assert!(plain.iter().zip(&strict).any(|(plain, strict)| (strict * 2.0 - plain).abs() < 1e-9 && *plain > 0.0));
+        for impossible in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(scores(bare().with_threshold(impossible)), plain, "{impossible}");
         }
     }
 }

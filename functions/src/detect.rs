@@ -150,11 +150,13 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             mutes: MuteFile::new(settings.mutes, objects.clone()),
             models: Models::new(settings.model, objects.clone())
                 .with_threads(settings.threads)
-                .with_sensitivity(settings.sensitivity),
+                .with_sensitivity(settings.sensitivity)
+                .with_pages(settings.pages_per_instance_week),
             shadow: settings.shadow.map(|pointer| Shadow {
                 models: Models::optional(pointer, objects.clone())
                     .with_threads(settings.threads)
-                    .with_sensitivity(settings.sensitivity),
+                    .with_sensitivity(settings.sensitivity)
+                    .with_pages(settings.pages_per_instance_week),
                 store: Store::new(objects.clone(), settings.state.clone()).of_shadow(),
             }),
             store: Store::new(objects, settings.state),

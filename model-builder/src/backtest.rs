@@ -194,11 +194,11 @@ mod tests {
     fn the_table_falls_and_has_the_threshold_itself() {
         let machine = series(&machine(Kind::HeavyTailed, SEEDS, 28)).unwrap();
         let stop = AtomicBool::new(false);
-        let base =
-            Backtest::run(&detector(), &[(&machine, machine.start() + 14 * DAY_SECONDS)], &stop).unwrap();
+        let base = Backtest::run(&detector(), &[(&machine, machine.start() + 14 * DAY_SECONDS)], &stop).unwrap();
         let pages = base.pages();
-        assert!(pages.windows(2).all(|pair| pair[0].threshold < pair[1].threshold
-            && pair[0].per_instance_week >= pair[1].per_instance_week));
+        assert!(pages.windows(2).all(
+            |pair| pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week
+        ));
         assert!(pages.iter().any(|row| row.threshold == base.threshold));
         assert!(detector().artifact().clone().calibrated(base.threshold, pages).is_ok());
     }

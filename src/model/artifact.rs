@@ -380,8 +380,9 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
     let usable = |pages: &Pages| {
         pages.threshold.is_finite() && pages.threshold > 0.0 && (0.0..=f64::MAX).contains(&pages.per_instance_week)
     };
-    let falls =
-        |pair: &[Pages]| pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week;
+    let falls = |pair: &[Pages]| {
+        pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week
+    };
     if !card.pages.iter().all(usable) || !card.pages.windows(2).all(falls) {
         return Err(ArtifactError::NotFinite("the table of false alarms by threshold".into()));
     }
