@@ -44,7 +44,9 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	cargo build $(HOST)
 	$(PYTHON) tests/local_aws/test_journey.py
 	$(PYTHON) tests/local_aws/test_shards.py
+	$(PYTHON) tests/local_aws/test_models.py
 	$(PYTHON) tests/local_aws/test_template.py
+	$(PYTHON) tests/local_aws/bad_night.py
 	$(PYTHON) tests/local_aws/test_emulator.py
 
 build: ## The bootstrap of both functions for Lambda, into build/bootstrap

@@ -1,7 +1,7 @@
 //! What an artifact withstands: every kind of wrong bytes has its own clear error.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
-use deepguard::model::artifact::{ErrorQuantiles, FORMAT, TrainedOn, Training};
+use deepguard::model::artifact::{ErrorQuantiles, FORMAT, Fleet, LeftOut, Pages, TrainedOn, Training, Why};
 use deepguard::model::{LAYERS, Shape, Weights};
 use deepguard::residual::CHANNELS;
 use deepguard::{Artifact, ArtifactError};
@@ -22,6 +22,7 @@ fn training() -> Training {
         // A name that tries to be mistaken for the checksum.
         files: vec![TrainedOn { name: r#"a","checksum":"0000"#.into(), sha256: "00".into(), datapoints: 604 }],
         generated: 5,
+        fleet: None,
     }
 }
 
@@ -201,4 +202,64 @@ proptest! {
 fn foreign_safetensors() -> Vec<u8> {
     let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     [(header.len() as u64).to_le_bytes().as_slice(), header, &[0; 4]].concat()
+}
+
+/// Thresholds and false alarms per instance and week.
+fn table(rows: &[(f64, f64)]) -> Vec<Pages> {
+    rows.iter().map(|&(threshold, per_instance_week)| Pages { threshold, per_instance_week }).collect()
+}
+
+#[test]
+fn false_alarms_and_fleet_are_read_as_they_were_written_and_an_artifact_without_them_has_the_same_bytes_as_ever() {
+    let bytes = artifact().to_bytes().expect("bytes");
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(!text.contains("pages") && !text.contains("fleet"));
+    let left_out = LeftOut { instance: "i-1a2b3c4d".into(), from: 300, until: 900, why: Why::Contaminated };
+    let fleet = Fleet {
+        tuned_from: Some("a".into()),
+        days: 14,
+        instances: 1,
+        datapoints: 4000,
+        left_out_datapoints: 2,
+        left_out_stretches: 1,
+        left_out: vec![left_out],
+    };
+    let training = Training { fleet: Some(fleet), ..training() };
+    let made = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, training).expect("sound");
+    let made = made.calibrated(1.2, table(&[(1.0, 2.0), (1.5, 0.1)])).expect("sound");
+    let read = Artifact::from_bytes(&made.to_bytes().expect("bytes")).expect("sound");
+    assert_eq!(read, made);
+    assert_eq!((read.card().threshold, read.card().pages.len()), (1.2, 2));
+    assert_ne!(read.version(), artifact().version());
+}
+
+#[test]
+fn a_budget_is_a_threshold_of_the_table() {
+    let made = artifact().calibrated(1.05, table(&[(1.0, 2.0), (1.2, 1.0), (1.4, 1.0), (2.0, 0.0)])).expect("sound");
+    let card = made.card();
+    let cases = [(9.0, 1.0), (2.0, 1.0), (1.5, 1.1), (1.0, 1.2), (0.5, 1.7), (0.0, 2.0), (-1.0, 2.0)];
+    for (budget, threshold) in cases {
+        let found = card.threshold_for(budget).expect("a table");
+        assert!((found - threshold).abs() < 1e-12, "{budget}: {found}");
+    }
+    for (threshold, pages) in [(0.5, 2.0), (1.0, 2.0), (1.1, 1.5), (1.3, 1.0), (1.7, 0.5), (2.0, 0.0), (3.0, 0.0)] {
+        let found = card.pages_at(threshold).expect("a table");
+        assert!((found - pages).abs() < 1e-12, "{threshold}: {found}");
+    }
+    assert_eq!((artifact().card().threshold_for(1.0), artifact().card().pages_at(1.0)), (None, None));
+}
+
+#[test]
+fn a_table_that_is_none_is_refused() {
+    let wrong = [
+        [(1.0, 1.0), (1.0, 0.5)],
+        [(1.0, 1.0), (2.0, 1.5)],
+        [(0.0, 1.0), (2.0, 0.5)],
+        [(1.0, f64::NAN), (2.0, 0.5)],
+        [(1.0, 1.0), (2.0, -0.5)],
+        [(1.0, 1.0), (f64::INFINITY, 0.5)],
+    ];
+    for rows in wrong {
+        assert!(artifact().calibrated(1.05, table(&rows)).is_err(), "{rows:?}");
+    }
 }

@@ -222,7 +222,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let (published, told) = match (trigger.dry_run, run.saved) {
             (true, _) | (_, Some(Saved::Superseded)) => (Ok(Published::default()), 0),
             _ => {
-                let sent = self.send(&run, &mut state, now).await;
+                let sent = self.send(&run, &mut state).await;
                 let unsent = sent.failed.len();
                 (self.publish(&run, &detector, &mut state, now, unsent, inputs.stale).await, sent.sent)
             }
@@ -442,11 +442,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     }
 
     /// Sends what people are to be told, what is left of earlier runs included. What is not taken waits for the next run.
-    async fn send(&mut self, run: &Run, state: &mut State, now: Timestamp) -> Sent {
+    async fn send(&mut self, run: &Run, state: &mut State) -> Sent {
         if run.saved.is_none() || state.alerts.is_empty() {
             return Sent::default();
         }
-        let old = now.as_second() - FORGOTTEN;
+        let old = run.fleet.times.end - FORGOTTEN;
         state.alerts.retain(|alert| alert.time > old);
         let sent = self.time.send(self.roster.inventory(), &state.alerts).await;
         if let Some(error) = &sent.error {

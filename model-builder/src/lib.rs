@@ -2,6 +2,7 @@
 //!
 //! It is a library so that benchmarks reach [`mod@train`] and [`nab`]; its one entry is [`run`].
 
+mod backtest;
 mod cost;
 mod evaluate;
 mod explain;
@@ -115,7 +116,7 @@ enum Command {
         /// Generate a fleet, even if NAB is here or named.
         #[arg(long, conflicts_with = "night")]
         generated: bool,
-        /// Generate a bad night of twelve machines that ended at six in the morning (UTC) of the last Thursday.
+        /// Generate a bad night of twelve machines that ended at the last six o'clock (UTC).
         #[arg(long)]
         night: bool,
         /// Seed of the generated fleet.
@@ -312,6 +313,7 @@ fn train(args: TrainArgs) -> Result<()> {
         bar.set_message(format!("loss {:.4}", progress.loss));
     })?;
     bar.finish_and_clear();
+    let artifact = backtest::with_pages(artifact, &stop)?;
     files::write_whole(&args.out, &artifact.to_bytes()?)?;
     println!(
         "{}: {} ({} windows, loss {:.4})",

@@ -24,7 +24,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use crate::nab::NabFile;
+use crate::nab::{NabFile, hex_sha256};
 use crate::workload::{self, training::training_machine};
 
 /// Standard deviation of the noise on what the network sees, in its own unit.
@@ -108,6 +108,13 @@ impl Source {
         Ok(Self { name: file.name.clone(), sha256: file.sha256.clone(), series, windows: FILE_WINDOWS })
     }
 
+    /// The history of one instance; `windows` random ones of it at each resolution.
+    pub fn of_instance(instance: &str, series: Series, windows: usize) -> Self {
+        let rows = series.datapoints().map(|point| format!("{},{}\n", point.time, point.value));
+        let sha256 = hex_sha256(rows.collect::<String>().as_bytes());
+        Self { name: instance.into(), sha256, series, windows }
+    }
+
     fn is_generated(&self) -> bool {
         self.sha256.is_empty()
     }
@@ -152,8 +159,24 @@ pub fn train(
     sources: &[Source],
     options: &Options,
     stop: &AtomicBool,
+    progress: impl FnMut(Progress),
+) -> Result<Artifact> {
+    train_from(None, sources, options, stop, progress)
+}
+
+/// The same, going on from the weights of an artifact, whose shape the network then has.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_from(
+    from: Option<&Artifact>,
+    sources: &[Source],
+    options: &Options,
+    stop: &AtomicBool,
     mut progress: impl FnMut(Progress),
 ) -> Result<Artifact> {
+    let shape = from.map_or(options.shape, |from| from.card().shape);
+    let options = &Options { shape, ..options.clone() };
     ensure!(options.epochs > 0 && options.batch > 0, "epochs and batch must be at least 1");
     ensure!(
         options.shape.is_possible(),
@@ -165,7 +188,10 @@ pub fn train(
     let Beginning { windows, weights, mut random } = begin(sources, options);
     ensure!(!windows.is_empty(), "no windows to train on: give more or longer files");
     let device = deepguard::model::device().autodiff();
-    let mut network = Autoencoder::new(options.shape, &weights, &device);
+    let mut network = match from {
+        Some(from) => from.network(&device),
+        None => Autoencoder::new(options.shape, &weights, &device),
+    };
     let clipping = GradientClippingConfig::Norm(GRADIENT_NORM);
     let mut optimizer = AdamConfig::new().with_grad_clipping(Some(clipping)).init();
 
@@ -211,6 +237,7 @@ pub fn train(
                 datapoints: source.series.present(0..source.series.len()).count(),
             })
             .collect(),
+        fleet: None,
     };
     measured(sources, network.weights(), training, options)
 }
@@ -434,6 +461,17 @@ mod tests {
             let under = usual.iter().filter(|usual| *usual <= lent).count();
             assert_eq!(under, 1 + (5.0 * BORROWED_QUANTILE) as usize, "{lent} of {usual:?}");
         }
+    }
+
+    #[test]
+    fn it_goes_on_from_the_weights_it_is_given() {
+        let (start, plain) = (trained(1, 8), trained(1, 1));
+        let gentle = Options { learning_rate: 1e-4, shape: Shape::DEFAULT, ..options(2, 1) };
+        let tuned = train_from(Some(&start), &sources(4), &gentle, &AtomicBool::new(false), |_| ()).unwrap();
+        assert_eq!(tuned.card().shape, start.card().shape, "the shape is the artifact's");
+        let loss = |artifact: &Artifact| artifact.card().training.loss;
+        assert!((loss(&tuned) - loss(&start)).abs() < 0.1, "{} after {}", loss(&tuned), loss(&start));
+        assert!(loss(&tuned) < loss(&plain) - 0.1, "{} is a loss of one epoch", loss(&plain));
     }
 
     #[test]

@@ -52,6 +52,50 @@ pub struct Card {
     pub borrowed_usual: [f64; CHANNELS],
     /// How it came to be.
     pub training: Training,
+    /// False alarms by threshold, thresholds rising. Empty where they were not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pages: Vec<Pages>,
+}
+
+/// How often a threshold calls somebody for nothing, measured on machines that were not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pages {
+    /// Ratio of a residual to the usual one that makes a score of 1.0.
+    pub threshold: f64,
+    /// False alarms that one instance has in a week.
+    pub per_instance_week: f64,
+}
+
+impl Card {
+    /// The threshold with so many false alarms per instance and week: between two of the table on the line that joins them, beyond
+    /// its ends the nearer one. `None` where the table is empty.
+    pub fn threshold_for(&self, per_instance_week: f64) -> Option<f64> {
+        let above = self.pages.iter().position(|pages| pages.per_instance_week <= per_instance_week);
+        match above {
+            Some(0) => self.pages.first().map(|first| first.threshold),
+            Some(index) => {
+                let (loose, strict) = (self.pages[index - 1], self.pages[index]);
+                let part = (loose.per_instance_week - per_instance_week)
+                    / (loose.per_instance_week - strict.per_instance_week);
+                Some(loose.threshold + part * (strict.threshold - loose.threshold))
+            }
+            None => self.pages.last().map(|last| last.threshold),
+        }
+    }
+
+    /// The false alarms per instance and week that `threshold` has, by the same table. `None` where it is empty.
+    pub fn pages_at(&self, threshold: f64) -> Option<f64> {
+        let above = self.pages.iter().position(|pages| pages.threshold >= threshold);
+        match above {
+            Some(0) => self.pages.first().map(|first| first.per_instance_week),
+            Some(index) => {
+                let (loose, strict) = (self.pages[index - 1], self.pages[index]);
+                let part = (threshold - loose.threshold) / (strict.threshold - loose.threshold);
+                Some(loose.per_instance_week + part * (strict.per_instance_week - loose.per_instance_week))
+            }
+            None => self.pages.last().map(|last| last.per_instance_week),
+        }
+    }
 }
 
 /// The record of a training.
@@ -75,6 +119,53 @@ pub struct Training {
     pub files: Vec<TrainedOn>,
     /// How many generated machines it saw beside them.
     pub generated: usize,
+    /// What came from an account's own instances; `None` where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Fleet>,
+}
+
+/// The part of a training that came from an account's own instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Version of the artifact that it went on from; `None` where it began afresh.
+    pub tuned_from: Option<String>,
+    /// Days of history that were asked for.
+    pub days: usize,
+    /// Instances whose history was used.
+    pub instances: usize,
+    /// Datapoints that were used.
+    pub datapoints: usize,
+    /// Datapoints that were left out.
+    pub left_out_datapoints: usize,
+    /// Stretches that were left out.
+    pub left_out_stretches: usize,
+    /// Which these were; of a large fleet the first ones only.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A stretch of an instance's history that was not trained on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The instance.
+    pub instance: String,
+    /// When it begins, in seconds since 1970.
+    pub from: i64,
+    /// When it is over, in seconds since 1970.
+    pub until: i64,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a stretch of history was not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// It was muted.
+    Muted,
+    /// Somebody has confirmed that it is an anomaly.
+    Confirmed,
+    /// The model that was there before finds it clearly anomalous.
+    Contaminated,
 }
 
 /// A distribution of reconstruction errors.
@@ -165,9 +256,19 @@ impl Artifact {
             threshold,
             borrowed_usual,
             training,
+            pages: Vec::new(),
         };
         let unsigned = Self { card, weights };
         Self::from_bytes(&unsigned.to_bytes()?)
+    }
+
+    /// The same artifact with another threshold and a table of false alarms, which make it another version.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] where they cannot be used.
+    pub fn calibrated(mut self, threshold: f64, pages: Vec<Pages>) -> Result<Self, ArtifactError> {
+        (self.card.threshold, self.card.pages) = (threshold, pages);
+        Self::from_bytes(&self.to_bytes()?)
     }
 
     /// What it says of itself.
@@ -275,6 +376,14 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
         if !(number.is_finite() && number > 0.0) {
             return Err(ArtifactError::NotFinite(name.into()));
         }
+    }
+    let usable = |pages: &Pages| {
+        pages.threshold.is_finite() && pages.threshold > 0.0 && (0.0..=f64::MAX).contains(&pages.per_instance_week)
+    };
+    let falls =
+        |pair: &[Pages]| pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week;
+    if !card.pages.iter().all(usable) || !card.pages.windows(2).all(falls) {
+        return Err(ArtifactError::NotFinite("the table of false alarms by threshold".into()));
     }
     if !card.shape.is_possible() {
         return Err(ArtifactError::Damaged(format!("impossible network {:?}", card.shape)));

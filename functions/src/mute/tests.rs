@@ -264,7 +264,7 @@ fn what_is_not_understood_names_the_entry_the_field_and_the_way_out() {
     }
     for (text, why) in [
         ("", "EOF"),
-        ("[]", "invalid type"),
+        ("[]", "expected struct File"),
         ("{}", "missing field `mutes`"),
         (r#"{"mutes": [], "mute": 1}"#, "unknown field `mute`"),
     ] {

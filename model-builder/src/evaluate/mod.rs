@@ -11,16 +11,16 @@
 mod bootstrap;
 mod charts;
 mod corpus;
-mod inject;
+pub(crate) mod inject;
 mod labelled;
 mod linear;
 mod measures;
 mod nab_results;
 mod nab_score;
-mod peers;
+pub(crate) mod peers;
 mod pictures;
-mod report;
-mod table;
+pub(crate) mod report;
+pub(crate) mod table;
 mod tables;
 mod vus;
 
