@@ -8,7 +8,6 @@ own kind of YAML: `make template` runs it.
 import argparse
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 from cfnlint.decode import cfn_yaml
@@ -106,7 +105,8 @@ def parameter_problems(template):
 
 
 def version_problems(template):
-    cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    # Not with tomllib, which Python 3.10 has not.
+    cargo = re.search(r'^\[workspace\.package\]\nversion = "(.+?)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
     version = template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"]
     return [] if version == cargo else [f"SemanticVersion is {version}, and the version in Cargo.toml {cargo}"]
 
