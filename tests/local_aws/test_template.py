@@ -64,6 +64,11 @@ REFUSED = [
 ]
 
 
+# What a message says, line by line, after its subject.
+LINES = {"DeepGuard Anomaly Began": ("what", "looks_like", "how_unusual", "judged_by", "look_at", "graph"),
+         "DeepGuard Anomaly Ended": ("what", "graph")}
+
+
 class Deployed:
     """What one deployment has made, kept before the next one changes it."""
 
@@ -185,7 +190,7 @@ class Scene(Stage):
     def told(self, inbox, bus, kind):
         """The message that an event brings."""
         detail = {"instance": "i-0123456789abcdef0", "subject": f"{kind}: i-0123456789abcdef0",
-                  "text": "Since 03:05 UTC it uses 88 % of its CPU, expected 20 to 40 %."}
+                  "message": {name: f"This is {name}." for name in LINES[kind]}}
         answer = self.aws.client("events").put_events(Entries=[
             {"EventBusName": bus, "Source": "deepguard", "DetailType": kind, "Detail": json.dumps(detail)}])
         if answer["FailedEntryCount"]:
@@ -301,7 +306,8 @@ class Template(unittest.TestCase):
 
     def test_an_event_is_a_message_with_its_own_text(self):
         for detail, message in self.scene.messages:
-            self.assertEqual(message, f'"{detail["subject"]}"\n"{detail["text"]}"')
+            lines = [detail["subject"], *detail["message"].values()]
+            self.assertEqual(message, "\n".join(f'"{line}"' for line in lines))
 
     def test_a_rule_listens_for_one_kind_of_event_and_keeps_what_it_cannot_deliver(self):
         self.assertEqual(self.off.rules["AnomalyRule"]["EventBusName"], "default")
