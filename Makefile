@@ -31,7 +31,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters repository deploy clean
+.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	$(PYTHON) tests/local_aws/bad_night.py
 	$(PYTHON) tests/local_aws/test_emulator.py
 	$(PYTHON) tests/local_aws/test_predict.py
+
+bad-night: build build-host ## A bad night of twelve machines on a local AWS, and what the inbox holds: docs/bad-night.md
+	$(PYTHON) tests/local_aws/bad_night.py --document docs/bad-night.md
 
 build: ## The bootstrap of both functions for Lambda, into build/bootstrap
 	$(WITH_TOOLS) $(LAMBDA_BUILD) -p functions --bin bootstrap --lambda-dir $(CARGO_TARGET_DIR)/lambda

@@ -34,8 +34,7 @@ from stage import NAMESPACE, STACK, Stage, forget_old_runs
 SEED = 2
 HOURS = 10
 THROTTLED = (timedelta(hours=4), timedelta(hours=4, minutes=30))  # into the night: from midnight on
-# ContributorAlarm: MiniStack knows no alarm on a Metrics Insights query.
-PARAMETERS = ['ScheduleExpression="rate(24 hours)"', "PublishMode=full", "ReportingStopped=on", "ContributorAlarm=off"]
+PARAMETERS = ['ScheduleExpression="rate(24 hours)"', "PublishMode=full", "ReportingStopped=on"]
 # What each message has to speak of, and within how much of the truth its "since" has to be. What grows slowly is seen late.
 TOLD = {"web-1": (("unusual for the hour", "level shift"), 15), "api-1": (("drift", "level shift"), 180),
         "db-1": (("flatline",), 10), "worker-1": (("stopped reporting",), 5), "web-2": (("spike",), 5)}
@@ -57,7 +56,7 @@ class Night(Stage):
         # The alarms say once that they are well when they have seen their first metrics: that was long before this night.
         self.invoke(self.function, self.evening)
         self.invoke(outputs["CalibratorName"], self.evening)
-        self.wait_for_the_alarms()
+        self.wait_for_the_alarms(outputs["CalibratorName"])
         self.inbox = self.listen(outputs["AlarmTopicArn"])
         self.recoveries = self.listen_for_the_end()
         self.follow(outputs)
@@ -81,15 +80,17 @@ class Night(Stage):
         mutes = {"mutes": [{"instances": [instance], "from": event["from"], "until": event["until"], "why": "load test"}]}
         self.aws.client("s3").put_object(Bucket=bucket, Key="settings/mutes.json", Body=json.dumps(mutes).encode())
 
-    def wait_for_the_alarms(self):
+    def wait_for_the_alarms(self, calibrator):
         names = [f"{STACK}-{which}" for which in ("errors", "throttles", "calibrator", "calibrator-throttles")]
         cloudwatch = self.aws.client("cloudwatch")
 
         def settled():
+            for function in (self.function, calibrator):
+                self.invoke(function, self.evening)
             alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
             return len(alarms) == len(names) and all(alarm["StateValue"] == "OK" for alarm in alarms)
 
-        wait_for("the alarms of the functions to be OK", settled, 90)
+        wait_for("the alarms of the functions to be OK", settled, 90, every=2)
 
     def listen(self, topic):
         """The inbox."""
