@@ -49,6 +49,7 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	$(PYTHON) tests/local_aws/bad_night.py
 	$(PYTHON) tests/local_aws/test_emulator.py
 	$(PYTHON) tests/local_aws/test_predict.py
+	$(PYTHON) tests/local_aws/test_documents.py
 
 build: ## The bootstrap of both functions for Lambda, into build/bootstrap
 	$(WITH_TOOLS) $(LAMBDA_BUILD) -p functions --bin bootstrap --lambda-dir $(CARGO_TARGET_DIR)/lambda
