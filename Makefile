@@ -49,6 +49,7 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	$(PYTHON) tests/local_aws/bad_night.py
 	$(PYTHON) tests/local_aws/test_emulator.py
 	$(PYTHON) tests/local_aws/test_predict.py
+	$(PYTHON) tests/local_aws/test_documents.py
 
 bad-night: build build-host ## A bad night of twelve machines on a local AWS, and what the inbox holds: docs/bad-night.md
 	$(PYTHON) tests/local_aws/bad_night.py --document docs/bad-night.md
