@@ -133,7 +133,8 @@ class Scene(Stage):
         other.write_bytes(rethreshold(DEFAULT.read_bytes(), 1.1))
         self.other = self.publish(f"s3://{self.outputs['ModelBucketName']}/models", other)
         path = f"{environment.programs('cli')}{os.pathsep}{os.environ['PATH']}"
-        self.shell = {**self.aws.environment, "PATH": path, "USER": "reader", "AWS_PAGER": ""}
+        # The last one: the old command line would ask SQS at an address of its own.
+        self.shell = {**self.aws.environment, "PATH": path, "USER": "reader", "AWS_PAGER": "", "BOTO_DISABLE_COMMONNAME": "true"}
 
     def filled_in(self, command):
         """The command with what is there in place of the stand-ins."""
@@ -160,7 +161,7 @@ class Scene(Stage):
         run = self.filled_in(command)
         if key := entry(CHECKED, command):
             self.used.add(key)
-            run += " --generate-cli-skeleton output" if run.startswith("aws ") else " --help"
+            run += " --generate-cli-skeleton input" if run.startswith("aws ") else " --help"
         elif shlex.split(command)[0] not in ("aws", "target/debug/model-builder"):
             self.failed.append(f"{where}: `{command}` is not run here, and not in ELSEWHERE")
             return
