@@ -127,7 +127,7 @@ template: ## Lints of template.yaml and shards.asl.json
 parameters: ## The table of the template's parameters in README.md
 	$(WITH_TOOLS) && python tests/check_template.py --write
 
-repository: ## Does README.md name only what exists, and are no data committed?
+repository: ## Do the documents name only what exists, and are no data committed?
 	$(PYTHON) tests/check_repository.py
 
 deploy: build ## Deploy to the AWS account that your credentials are for
