@@ -47,6 +47,7 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	$(PYTHON) tests/local_aws/test_models.py
 	$(PYTHON) tests/local_aws/test_template.py
 	$(PYTHON) tests/local_aws/bad_night.py
+	$(PYTHON) tests/local_aws/test_train.py
 	$(PYTHON) tests/local_aws/test_emulator.py
 	$(PYTHON) tests/local_aws/test_predict.py
 	$(PYTHON) tests/local_aws/test_documents.py

@@ -5,6 +5,7 @@
 //! (that is taken care of), and the smallest deviation that matters, under which machines at rest are (that is not: what is
 //! chosen is scored once more, really).
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
@@ -31,6 +32,17 @@ const STEP: f64 = 1.05;
 const BELOW: i32 = 14;
 const ABOVE: i32 = 30;
 
+/// One history to follow.
+#[derive(Debug, Clone)]
+pub(crate) struct Past<'a> {
+    /// Its CPU.
+    pub(crate) series: &'a Series,
+    /// Alarms count from then on, in seconds since 1970.
+    pub(crate) from: i64,
+    /// What happens in these stretches (seconds since 1970) does not count.
+    pub(crate) but: Vec<Range<i64>>,
+}
+
 /// Scores of several machines at one threshold.
 #[derive(Debug, Clone)]
 pub(crate) struct Backtest {
@@ -51,12 +63,20 @@ struct Followed {
     weeks: f64,
 }
 
+impl<'a> Past<'a> {
+    /// All of it after the first `settling` days.
+    pub(crate) fn whole(series: &'a Series, settling: usize) -> Self {
+        Self { series, from: series.start() + settling as i64 * DAY_SECONDS, but: Vec::new() }
+    }
+}
+
 impl Followed {
-    fn new(series: &Series, scored: &[Scored], from: i64) -> Self {
+    fn new(past: &Past<'_>, scored: &[Scored]) -> Self {
+        let Past { series, from, but } = past;
         let mut scores = vec![f64::NAN; series.len()];
         let mut frozen = Vec::new();
-        let settled = from.clamp(series.start(), series.end());
-        for scored in scored {
+        let settled = (*from).clamp(series.start(), series.end());
+        for scored in scored.iter().filter(|scored| !but.iter().any(|but| but.contains(&scored.time))) {
             let slot = series.index_at(scored.time);
             scores[slot] = scored.score.value();
             if scored.channel.is_none() && scored.score.value() > 0.0 {
@@ -83,28 +103,36 @@ impl Followed {
 }
 
 impl Backtest {
-    /// Follows each series with `detector`; alarms count from the time (seconds since 1970) beside it.
+    /// Follows each of `pasts` with `detector`.
     ///
     /// # Errors
     /// Where `stop` is set.
-    pub(crate) fn run(detector: &Detector, histories: &[(&Series, i64)], stop: &AtomicBool) -> Result<Self> {
-        let machines = parallel(histories, stop, |(series, from)| {
-            let scored = detector.follow(series, &mut Watch::default(), series.end());
-            Ok(Followed::new(series, &scored, *from))
+    pub(crate) fn run(detector: &Detector, pasts: &[Past<'_>], stop: &AtomicBool) -> Result<Self> {
+        let machines = parallel(pasts, stop, |past| {
+            let scored = detector.follow(past.series, &mut Watch::default(), past.series.end());
+            Ok(Followed::new(past, &scored))
         })?;
         Ok(Self { threshold: detector.threshold(), machines })
     }
 
-    /// Follows generated machines that nobody has seen.
+    /// Follows generated machines that nobody has seen, over so many days; alarms count after the first `settling` of them.
     ///
     /// # Errors
     /// Where `stop` is set.
-    pub(crate) fn of_generated(detector: &Detector, stop: &AtomicBool) -> Result<Self> {
+    pub(crate) fn of_generated(detector: &Detector, days: usize, settling: usize, stop: &AtomicBool) -> Result<Self> {
         let machines = (SEEDS..SEEDS + EACH).flat_map(|seed| Kind::ALL.map(|kind| (kind, seed)));
-        let machines = machines.map(|(kind, seed)| series(&machine(kind, seed, SETTLING + 7 * WEEKS)));
+        let machines = machines.map(|(kind, seed)| series(&machine(kind, seed, days)));
         let machines = machines.collect::<Result<Vec<Series>, _>>()?;
-        let from = |series: &Series| series.start() + SETTLING as i64 * DAY_SECONDS;
-        Self::run(detector, &machines.iter().map(|series| (series, from(series))).collect::<Vec<_>>(), stop)
+        let past = |series| Past::whole(series, settling);
+        Self::run(detector, &machines.iter().map(past).collect::<Vec<_>>(), stop)
+    }
+
+    /// The same over as many weeks as the table of an artifact rests on.
+    ///
+    /// # Errors
+    /// Where `stop` is set.
+    pub(crate) fn of_settled(detector: &Detector, stop: &AtomicBool) -> Result<Self> {
+        Self::of_generated(detector, SETTLING + 7 * WEEKS, SETTLING, stop)
     }
 
     /// Weeks in which alarms count, of all machines.
@@ -149,7 +177,7 @@ impl Backtest {
 /// Where `stop` is set.
 pub(crate) fn with_pages(artifact: Artifact, stop: &AtomicBool) -> Result<Artifact> {
     let detector = Detector::new(artifact.clone(), &deepguard::model::device());
-    let pages = Backtest::of_generated(&detector, stop)?.pages();
+    let pages = Backtest::of_settled(&detector, stop)?.pages();
     let threshold = artifact.card().threshold;
     Ok(artifact.calibrated(threshold, pages)?)
 }
@@ -178,9 +206,9 @@ mod tests {
     #[test]
     fn what_is_read_off_is_what_another_threshold_really_gives() {
         let machines: Vec<Series> = Kind::ALL.map(|kind| series(&machine(kind, SEEDS, 35)).unwrap()).to_vec();
-        let histories: Vec<(&Series, i64)> = machines.iter().map(|s| (s, s.start() + 14 * DAY_SECONDS)).collect();
+        let pasts: Vec<Past<'_>> = machines.iter().map(|series| Past::whole(series, 14)).collect();
         let stop = AtomicBool::new(false);
-        let run = |detector: &Detector| Backtest::run(detector, &histories, &stop).unwrap();
+        let run = |detector: &Detector| Backtest::run(detector, &pasts, &stop).unwrap();
         let base = run(&detector());
         for factor in [0.8, 1.0, 1.3] {
             let threshold = factor * base.threshold;
@@ -194,7 +222,7 @@ mod tests {
     fn the_table_falls_and_has_the_threshold_itself() {
         let machine = series(&machine(Kind::HeavyTailed, SEEDS, 28)).unwrap();
         let stop = AtomicBool::new(false);
-        let base = Backtest::run(&detector(), &[(&machine, machine.start() + 14 * DAY_SECONDS)], &stop).unwrap();
+        let base = Backtest::run(&detector(), &[Past::whole(&machine, 14)], &stop).unwrap();
         let pages = base.pages();
         assert!(pages.windows(2).all(
             |pair| pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week

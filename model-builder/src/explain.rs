@@ -1,13 +1,24 @@
-//! Instances drawn from their history, scored by the same code as everywhere.
+//! Instances drawn from their history, scored by the same code as everywhere, and one moment of them told in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use comfy_table::Table;
+use deepguard::baseline::{HISTORY, Phase};
+use deepguard::detector::rebuild_from;
+use deepguard::residual::{Channel, Explanation};
+use deepguard::series::{PERIOD, slot_start};
 use deepguard::{Datapoint, Detector, Scored, Series, Watch};
+use functions::cloudwatch::CloudWatch;
+use functions::names::InstanceId;
 use indicatif::ProgressIterator;
+use jiff::Timestamp;
 
+use crate::cloudwatch::{RATES, pull};
+use crate::models;
 use crate::nab::parse_time;
 use crate::picture::{self, PANEL, Panel, clock};
 
@@ -20,7 +31,31 @@ type Published = BTreeMap<String, Vec<(i64, f64)>>;
 /// CPU history by instance.
 pub(crate) type History = BTreeMap<String, Series>;
 
-/// Draws each instance over its last `hours`.
+/// What is drawn of each instance.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View {
+    /// How many hours.
+    pub(crate) hours: u32,
+    /// The moment that they are around, in seconds since 1970; the end of the history unless given.
+    pub(crate) at: Option<i64>,
+}
+
+impl View {
+    /// The stretch that is drawn of a history that ends at `end` (seconds since 1970): a quarter of it is after the moment.
+    fn times(self, end: i64) -> Range<i64> {
+        let seconds = i64::from(self.hours) * 3600;
+        let end = self.at.map_or(end, |at| end.min(at + seconds / 4));
+        end - seconds..end
+    }
+
+    /// The history that is needed to score what is drawn as the function would have scored it, up to `now` (seconds since 1970).
+    fn needs(self, now: i64) -> Range<i64> {
+        let Range { start, end } = self.times(slot_start(now));
+        rebuild_from(start) - HISTORY as i64 * PERIOD..slot_start(end + PERIOD - 1)
+    }
+}
+
+/// Draws each instance.
 ///
 /// # Errors
 /// Where `published` cannot be read or the picture cannot be written.
@@ -28,43 +63,114 @@ pub(crate) fn explain(
     detector: &Detector,
     history: &History,
     published: Option<&Path>,
-    hours: u32,
+    view: View,
     out: &Path,
 ) -> Result<()> {
     let published = published.map_or_else(|| Ok(Published::new()), read_published)?;
     let mut scored = Vec::new();
     for (instance, series) in history.iter().progress() {
-        let from = series.end() - i64::from(hours) * 3600;
-        let mut all = detector.follow(series, &mut Watch::default(), series.end());
-        all.retain(|scored| scored.time >= from);
+        let times = view.times(series.end());
+        let mut all = detector.follow(series, &mut Watch::default(), times.end);
+        all.retain(|scored| scored.time >= times.start);
         scored.push((instance, all));
     }
     const HEAD: u32 = 80;
+    let version = detector.artifact().version();
+    let heading = match view.at {
+        Some(at) => format!("{} hours around {}, model {version}", view.hours, clock(at)),
+        None => format!("The last {} hours, model {version}", view.hours),
+    };
     picture::png(out, HEAD + PANEL * scored.len() as u32, |area| {
         let (head, mut rest) = area.split_vertically(HEAD);
-        picture::legend(&head, &format!("The last {hours} hours, model {}", detector.artifact().version()))?;
+        picture::legend(&head, &heading)?;
         for (instance, scored) in &scored {
             let (panel, below) = rest.split_vertically(PANEL);
-            let title = match scored.last() {
-                Some(last) => format!(
+            let title = match moment(scored, view.at) {
+                Some(scored) => format!(
                     "{instance}   {}   CPU {:.1} %, expected {:.1} ± {:.1} %, score {:.2}",
-                    clock(last.time),
-                    last.observed,
-                    last.expected,
-                    last.tolerance,
-                    last.score.value()
+                    clock(scored.time),
+                    scored.observed,
+                    scored.expected,
+                    scored.tolerance,
+                    scored.score.value()
                 ),
                 None => instance.to_string(),
             };
             let published = published.get(*instance).map_or(&[][..], Vec::as_slice);
-            Panel { title, scored, windows: &[], published }.draw(&panel)?;
+            Panel { title, scored, windows: &[], published, at: view.at }.draw(&panel)?;
             rest = below;
         }
         Ok(())
     })?;
     println!("{}", table(&scored));
+    if view.at.is_some() {
+        for (instance, scored) in &scored {
+            println!("{instance}: {}", moment(scored, view.at).map_or("nothing was scored there".into(), in_words));
+        }
+    }
     println!("picture: {}", out.display());
     Ok(())
+}
+
+/// The datapoint at `at` (seconds since 1970), or the newest before it; the newest of all where no moment is given.
+fn moment(scored: &[Scored], at: Option<i64>) -> Option<&Scored> {
+    scored.iter().rfind(|scored| at.is_none_or(|at| scored.time <= at))
+}
+
+/// What there is to say of one datapoint.
+fn in_words(scored: &Scored) -> String {
+    let by = match scored.explanation {
+        Explanation::Reconstruction => "by the network",
+        Explanation::DailyProfile => "at this hour",
+        Explanation::WeeklyProfile => "at this hour of the week",
+    };
+    let of = match scored.channel {
+        Some(Channel::Datapoint) => "the datapoint itself",
+        Some(Channel::Window) => "the shape of the last three hours",
+        Some(Channel::LongWindow) => "the shape of the last eleven hours",
+        Some(Channel::Habit) => "six hours off what is usual at the hour",
+        None => "a value that does not change",
+    };
+    let verdict = match (scored.is_alarm(), scored.score.is_anomalous()) {
+        (true, _) => "an alarm begins here",
+        (false, true) => "an anomaly",
+        (false, false) => "no anomaly",
+    };
+    let phase = match scored.phase {
+        Phase::NoBaseline => "no baseline",
+        Phase::Borrowed => "a borrowed baseline",
+        Phase::Own => "its own baseline",
+    };
+    format!(
+        "at {} CPU was {:.2} %, expected {:.2} ± {:.2} % {by}; score {:.2} ({verdict}), most unusual is {of}; judged by {phase}",
+        Timestamp::from_second(scored.time).map_or_else(|_| scored.time.to_string(), |time| time.to_string()),
+        scored.observed,
+        scored.expected,
+        scored.tolerance,
+        scored.score.value()
+    )
+}
+
+/// The history of `instances` from CloudWatch, as much as `view` needs.
+///
+/// # Errors
+/// Where none is named, one has no datapoints there, or `stop` is set.
+pub(crate) fn pull_history(instances: &[String], view: View, stop: &AtomicBool) -> Result<History> {
+    ensure!(!instances.is_empty(), "name an --instance to read from CloudWatch, or a folder with --history");
+    ensure!(instances.len() <= MAX_INSTANCES, "a picture holds {MAX_INSTANCES} instances: name fewer");
+    let named = instances.iter().map(|name| name.parse()).collect::<Result<BTreeSet<InstanceId>, _>>()?;
+    let times = view.needs(models::now().as_second());
+    let pulled = models::with_aws(async |config, _| {
+        let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), "DeepGuard", RATES);
+        pull(&cloudwatch, &named, times.clone(), None, stop).await
+    })?;
+    for instance in &named {
+        if let Some(error) = pulled.unread.get(instance) {
+            bail!("{instance}: {error}");
+        }
+        ensure!(pulled.history.contains_key(instance), "CloudWatch has no CPU of {instance} in that time");
+    }
+    Ok(pulled.history.into_iter().map(|(instance, series)| (instance.to_string(), series)).collect())
 }
 
 /// The newest datapoint of each instance, and the highest score of those that were drawn.
@@ -184,5 +290,35 @@ mod tests {
         let names = |wanted: &[String]| read_history(folder.path(), wanted).unwrap().into_keys().collect::<Vec<_>>();
         assert_eq!(names(&[]), ["i-1", "i-2"]);
         assert_eq!(names(&["i-2".into()]), ["i-2"]);
+    }
+
+    #[test]
+    fn a_moment_has_a_quarter_of_the_hours_after_it_and_enough_before() {
+        let end = 1_768_478_400;
+        let view = |at| View { hours: 24, at };
+        assert_eq!(view(None).times(end), end - 24 * 3600..end);
+        assert_eq!(view(Some(end - 86_400)).times(end), end - 42 * 3600..end - 18 * 3600);
+        assert_eq!(view(Some(end - 60)).times(end), end - 24 * 3600..end, "the future cannot be drawn");
+        let needed = view(None).needs(end + 7);
+        assert_eq!(needed, rebuild_from(end - 24 * 3600) - 14 * 86_400..end);
+    }
+
+    #[test]
+    fn a_moment_is_told_in_words() {
+        let machine = &crate::simulate::fleet(7, 1_768_478_400)[0];
+        let (fault, points) = (machine.fault.unwrap(), machine.datapoints.iter().copied());
+        let series = Series::from_datapoints(points).unwrap().0;
+        let detector = Detector::new(crate::testing::artifact(), &deepguard::model::device());
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("moment.png");
+        let history = History::from([("i-1a2b3c4d".to_string(), series.clone())]);
+        explain(&detector, &history, None, View { hours: 24, at: Some(fault) }, &out).unwrap();
+        assert!(out.exists());
+        let scored = detector.follow(&series, &mut Watch::default(), series.end());
+        let told = in_words(moment(&scored, Some(fault + 100)).unwrap());
+        assert!(told.contains("(an alarm begins here), most unusual is the datapoint itself"), "{told}");
+        let told = in_words(moment(&scored, Some(fault - 86_400)).unwrap());
+        assert!(told.contains("(no anomaly)") && told.contains("judged by its own baseline"), "{told}");
+        assert!(moment(&scored, Some(0)).is_none());
     }
 }

@@ -5,6 +5,8 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use deepguard::Artifact;
 
+use crate::fleet::BUDGETS;
+
 /// Prints it.
 pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
     let card = artifact.card();
@@ -63,6 +65,22 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
     table.load_style(NOTHING);
     for (name, value) in rows {
         table.add_row([name, &value]);
+    }
+    if let Some(fleet) = &training.fleet {
+        let from = fleet.tuned_from.as_ref().map_or("afresh".into(), |from| format!("going on from {from}"));
+        table.add_row([
+            "own fleet",
+            &format!(
+                "{} days of {} instances, {} datapoints, {from}; left out {} stretches, {} datapoints",
+                fleet.days, fleet.instances, fleet.datapoints, fleet.left_out_stretches, fleet.left_out_datapoints
+            ),
+        ]);
+    }
+    for (index, budget) in BUDGETS.into_iter().enumerate() {
+        if let Some(threshold) = card.threshold_for(budget) {
+            let name = if index == 0 { "false alarms" } else { "" };
+            table.add_row([name, &format!("{budget} per instance and week: threshold {threshold:.3}")]);
+        }
     }
     for (index, file) in training.files.iter().enumerate() {
         let name = if index == 0 { "trained on" } else { "" };

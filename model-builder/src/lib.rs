@@ -3,10 +3,13 @@
 //! It is a library so that benchmarks reach [`mod@train`] and [`nab`]; its one entry is [`run`].
 
 mod backtest;
+mod cloudwatch;
 mod cost;
 mod evaluate;
 mod explain;
 mod files;
+mod fleet;
+mod history;
 mod inspect;
 mod labels;
 mod models;
@@ -49,7 +52,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a model on NAB and on generated machines, and write its artifact.
+    /// Train a model on NAB and on generated machines, or on this account's own instances, and write its artifact.
     Train(TrainArgs),
     /// Measure how well a model's kind detects: on NAB and on injected faults, beside other detectors.
     ///
@@ -119,6 +122,15 @@ enum Command {
         /// Generate a bad night of twelve machines that ended at the last six o'clock (UTC).
         #[arg(long)]
         night: bool,
+        /// Generate so many machines of every kind instead, for tests of the training.
+        #[arg(long, hide = true, requires = "generated")]
+        machines: Option<usize>,
+        /// Days of each of these.
+        #[arg(long, hide = true, requires = "machines", default_value_t = 14)]
+        days: usize,
+        /// Percent of the time in which something is wrong with one of these.
+        #[arg(long, hide = true, requires = "machines", default_value_t = 0.0)]
+        faulty: f64,
         /// Seed of the generated fleet.
         #[arg(long, default_value_t = 7)]
         seed: u64,
@@ -131,20 +143,23 @@ enum Command {
     },
     /// Work out the monthly AWS bill of a deployment, item by item, before it is deployed.
     Cost(cost::Args),
-    /// Draw instances from their history: CPU, what was expected, and the score.
+    /// Draw instances from their history: CPU, what was expected, and the score. From CloudWatch, or from files.
     Explain {
         #[command(flatten)]
         model: ModelArgs,
-        /// A folder of `<instance>.csv` files with `time,value` rows.
+        /// A folder of `<instance>.csv` files with `time,value` rows, instead of CloudWatch.
         #[arg(long, value_name = "DIR")]
-        history: PathBuf,
+        history: Option<PathBuf>,
         /// Draw this instance alone; may be given several times.
-        #[arg(long = "instance", value_name = "ID")]
+        #[arg(long = "instance", value_name = "ID", required_unless_present = "history")]
         instances: Vec<String>,
+        /// The moment to draw around, to mark and to tell of in words; the end of the history unless given.
+        #[arg(long, value_name = "RFC 3339")]
+        at: Option<Timestamp>,
         /// Published metrics to draw beside: rows `instance,time,metric,value`.
         #[arg(long, value_name = "CSV")]
         published: Option<PathBuf>,
-        /// Hours to draw, counted back from the end.
+        /// Hours to draw: counted back from the end, or a quarter of them after the moment.
         #[arg(long, default_value_t = 48)]
         hours: u32,
         /// The picture to write.
@@ -170,6 +185,8 @@ struct ModelArgs {
 #[derive(Debug, Args)]
 struct TrainArgs {
     #[command(flatten)]
+    own: fleet::OwnArgs,
+    #[command(flatten)]
     nab: NabArgs,
     /// The artifact to write.
     #[arg(long, value_name = "FILE", default_value = "model.safetensors")]
@@ -183,17 +200,17 @@ struct TrainArgs {
     /// Generated machines to train on beside NAB.
     #[arg(long, default_value_t = train::GENERATED)]
     generated: u64,
-    /// Passes over the windows.
-    #[arg(long, default_value_t = train::EPOCHS)]
-    epochs: usize,
+    /// Passes over the windows: 8, or 3 where an artifact is gone on from.
+    #[arg(long)]
+    epochs: Option<usize>,
     /// Windows in a batch.
     #[arg(long, default_value_t = train::BATCH)]
     batch: usize,
-    /// Highest learning rate of the cycle.
-    #[arg(long, default_value_t = train::LEARNING_RATE)]
-    learning_rate: f32,
-    /// Ratio of a residual to the usual one that makes a score of 1.0.
-    #[arg(long, default_value_t = train::THRESHOLD)]
+    /// Highest learning rate of the cycle: 0.005, or 0.001 where an artifact is gone on from.
+    #[arg(long)]
+    learning_rate: Option<f32>,
+    /// Ratio of a residual to the usual one that makes a score of 1.0. On this account's own history it is found by the pages.
+    #[arg(long, default_value_t = train::THRESHOLD, conflicts_with = "cloudwatch")]
     threshold: f64,
     /// Datapoints in a window.
     #[arg(long, default_value_t = Shape::DEFAULT.window)]
@@ -235,14 +252,22 @@ pub fn run() -> Result<()> {
         Command::Shadow(args) => rollback::shadow(&args),
         Command::Label(args) => labels::label(args),
         Command::Replay { night: true, seed, now, out, .. } => replay::replay(&replay::Of::Night(seed), now, &out),
+        Command::Replay { machines: Some(count), days, faulty, seed, now, out, .. } => {
+            let of = replay::Of::Worn { seed, count, days, faulty: faulty / 100.0 };
+            replay::replay(&of, now, &out)
+        }
         Command::Replay { nab, generated, seed, now, out, .. } => {
             let nab = nab.for_replay(generated)?;
             let of = nab.as_ref().map_or(replay::Of::Generated(seed), replay::Of::Nab);
             replay::replay(&of, now, &out)
         }
-        Command::Explain { model, history, instances, published, hours, out } => {
-            let histories = explain::read_history(&history, &instances)?;
-            explain::explain(&model.detector()?, &histories, published.as_deref(), hours, &out)
+        Command::Explain { model, history, instances, at, published, hours, out } => {
+            let view = explain::View { hours, at: at.map(Timestamp::as_second) };
+            let histories = match history {
+                Some(folder) => explain::read_history(&folder, &instances)?,
+                None => explain::pull_history(&instances, view, stopped()?.as_ref())?,
+            };
+            explain::explain(&model.detector()?, &histories, published.as_deref(), view, &out)
         }
     }
 }
@@ -291,19 +316,23 @@ fn stopped() -> Result<Arc<AtomicBool>> {
 }
 
 fn train(args: TrainArgs) -> Result<()> {
-    let mut sources = args.nab.locate()?.all()?.iter().map(train::Source::of).collect::<Result<Vec<_>>>()?;
-    sources.extend(train::Source::generated(args.generated)?);
     let options = train::Options {
         seed: args.seed,
-        epochs: args.epochs,
+        epochs: args.epochs.unwrap_or(train::EPOCHS),
         batch: args.batch,
-        learning_rate: args.learning_rate,
+        learning_rate: args.learning_rate.unwrap_or(train::LEARNING_RATE),
         threshold: args.threshold,
         shape: Shape { window: args.window, hidden: args.hidden, bottleneck: args.bottleneck },
         date: args.date.unwrap_or_else(|| Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).to_string(),
         threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     let stop = stopped()?;
+    if args.own.cloudwatch {
+        let given = [args.epochs.is_some(), args.learning_rate.is_some()];
+        return fleet::train(&args.own, &options, given, &args.out, &stop);
+    }
+    let mut sources = args.nab.locate()?.all()?.iter().map(train::Source::of).collect::<Result<Vec<_>>>()?;
+    sources.extend(train::Source::generated(args.generated)?);
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{elapsed_precise} {wide_bar} {pos}/{len} batches, {msg}, {eta} left",
     )?);

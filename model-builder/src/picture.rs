@@ -39,6 +39,8 @@ pub(crate) struct Panel<'a> {
     pub(crate) windows: &'a [Range<i64>],
     /// Scores that were published: time and value.
     pub(crate) published: &'a [(i64, f64)],
+    /// A moment to mark, in seconds since 1970.
+    pub(crate) at: Option<i64>,
 }
 
 /// A PNG of the given height, white, to draw on; `draw` must not fail silently.
@@ -119,6 +121,7 @@ impl Panel<'_> {
         let windows =
             self.windows.iter().map(|window| Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled()));
         chart.draw_series(windows)?;
+        chart.draw_series(self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))))?;
         for run in self.runs() {
             let edge = |sign: f64| {
                 move |scored: &Scored| (scored.time, (scored.expected + sign * scored.tolerance).clamp(0.0, top))
@@ -157,6 +160,7 @@ impl Panel<'_> {
         let windows =
             self.windows.iter().map(|window| Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled()));
         chart.draw_series(windows)?;
+        chart.draw_series(self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))))?;
         chart.draw_series([PathElement::new([(times.start, 1.0), (times.end, 1.0)], ALARM.mix(0.6))])?;
         for run in self.runs() {
             let score = run.iter().map(|scored| (scored.time, scored.score.value().min(top)));

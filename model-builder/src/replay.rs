@@ -60,6 +60,17 @@ pub(crate) enum Of<'a> {
     Generated(u64),
     /// A bad night of twelve machines, by its seed. It ends at the last six o'clock (UTC).
     Night(u64),
+    /// Machines of every kind, of which parts are faults.
+    Worn {
+        /// Of the machines and the faults.
+        seed: u64,
+        /// How many machines.
+        count: usize,
+        /// Days of each.
+        days: usize,
+        /// How much of the time something is wrong, 0 to 1.
+        faulty: f64,
+    },
 }
 
 /// What a detector should say of an instance.
@@ -79,6 +90,7 @@ pub(crate) fn replay(of: &Of<'_>, now: Timestamp, out: &Path) -> Result<()> {
         Of::Nab(nab) => ("nab", from_nab(nab, now)?),
         Of::Generated(seed) => ("generated", generated(seed, now)?),
         Of::Night(seed) => ("night", a_night(seed, now)),
+        Of::Worn { seed, count, days, faulty } => ("generated", a_worn_fleet(seed, count, days, faulty, now)?),
     };
     for Instance { instance, datapoints, .. } in &instances {
         let mut csv = String::from("time,value\n");
@@ -98,6 +110,25 @@ pub(crate) fn replay(of: &Of<'_>, now: Timestamp, out: &Path) -> Result<()> {
     }
     println!("{table}");
     Ok(())
+}
+
+fn a_worn_fleet(seed: u64, count: usize, days: usize, faulty: f64, now: Timestamp) -> Result<Vec<Instance>> {
+    let instance = |machine: simulate::Worn| {
+        let first = machine.faults.first().map(|(times, _)| Timestamp::from_second(times.start)).transpose()?;
+        let fault =
+            |(times, name): &(std::ops::Range<i64>, &str)| format!("{name} at {}", crate::picture::clock(times.start));
+        Ok(Instance {
+            // Two fleets of the same machines can be in one account.
+            instance: instance_id(&format!("{} {seed} {faulty}", machine.name)),
+            expected: if first.is_some() { Expected::Anomaly } else { Expected::Quiet },
+            note: machine.faults.iter().map(fault).collect::<Vec<_>>().join(", "),
+            source: machine.name,
+            anomaly_start: first,
+            event: None,
+            datapoints: machine.datapoints,
+        })
+    };
+    simulate::worn(seed, count, days, faulty, now.as_second()).into_iter().map(instance).collect()
 }
 
 /// An id as EC2 would give it, the same for the same name.

@@ -1,9 +1,11 @@
 //! A generated fleet that ends now: two machines of each kind, one of which has just broken.
 
+use std::ops::Range;
+
 use deepguard::Datapoint;
 use deepguard::baseline::HISTORY;
 use deepguard::series::{DAY, PERIOD, slot_start};
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::workload::fault::Fault;
@@ -47,6 +49,72 @@ pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
                 name: format!("{}-{}", kind.name().replace(' ', "-"), number + 1),
                 datapoints: (cut - HISTORY..cut).map(point).collect(),
                 fault: (index == 0).then_some(time(onset)),
+            }
+        })
+        .collect()
+}
+
+/// A generated machine of which parts are faults.
+#[derive(Debug)]
+pub(crate) struct Worn {
+    /// What it is for, as a name.
+    pub(crate) name: String,
+    /// Its CPU.
+    pub(crate) datapoints: Vec<Datapoint>,
+    /// When it was broken (seconds since 1970), and how, in words.
+    pub(crate) faults: Vec<(Range<i64>, &'static str)>,
+}
+
+/// Days that are generated before those that are given out: what is normal, faults follow from.
+const BEFORE: usize = 14;
+
+/// A fleet of `count` machines over `days` days, whose history ends with the last complete slot before `now` (seconds since 1970).
+/// During `faulty` (0 to 1) of all that time something is wrong; the rest is the same whatever `faulty` is.
+pub(crate) fn worn(seed: u64, count: usize, days: usize, faulty: f64, now: i64) -> Vec<Worn> {
+    let (first, end) = (BEFORE * DAY, slot_start(now));
+    let clean: Vec<Vec<f64>> = (0..count)
+        .map(|index| {
+            let kind = Kind::ALL[index % Kind::ALL.len()];
+            machine(kind, 10_000 * (seed + 1) + (index / Kind::ALL.len()) as u64, BEFORE + days)
+        })
+        .collect();
+    let mut broken: Vec<Vec<(Range<usize>, Fault)>> = vec![Vec::new(); count];
+    let mut values = clean.clone();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut left = (faulty * (count * days * DAY) as f64) as usize;
+    let kinds = &Fault::ALL[..Fault::ALL.len() - 1];
+    // Not every fault is possible on every machine: so many tries are enough for any share that leaves machines usable.
+    for _ in 0..1000 * count {
+        if left == 0 {
+            break;
+        }
+        let (index, fault) = (random.random_range(0..count), kinds[random.random_range(0..kinds.len())]);
+        let Some(onset) = fault.onset(&clean[index], BEFORE..BEFORE + days, Some(FULL), &mut random) else { continue };
+        let altered = fault.inject(&clean[index], onset, Some(FULL), &mut random);
+        let slots = onset..onset + altered.len().min(left);
+        let overlaps = |(other, _): &(Range<usize>, Fault)| other.start < slots.end && slots.start < other.end;
+        if onset < first || broken[index].iter().any(overlaps) {
+            continue;
+        }
+        left -= slots.len();
+        values[index][slots.clone()].copy_from_slice(&altered[..slots.len()]);
+        broken[index].push((slots, fault));
+    }
+    let time = |slot: usize| end - ((BEFORE + days) * DAY - slot) as i64 * PERIOD;
+    let machines = values.into_iter().zip(broken).enumerate();
+    machines
+        .map(|(index, (values, mut faults))| {
+            faults.sort_by_key(|(slots, _)| slots.start);
+            let kind = Kind::ALL[index % Kind::ALL.len()].name().replace(' ', "-");
+            Worn {
+                name: format!("{kind}-{}", index / Kind::ALL.len() + 1),
+                datapoints: (first..values.len())
+                    .map(|slot| Datapoint { time: time(slot), value: values[slot] })
+                    .collect(),
+                faults: faults
+                    .into_iter()
+                    .map(|(slots, fault)| (time(slots.start)..time(slots.end), fault.name()))
+                    .collect(),
             }
         })
         .collect()
@@ -98,5 +166,20 @@ mod tests {
             let alarm = scored[scored.len() - 6..].iter().find(|scored| scored.is_alarm()).map(|scored| scored.time);
             assert_eq!(alarm, machine.fault, "{}", machine.name);
         }
+    }
+
+    #[test]
+    fn so_much_of_a_worn_fleet_is_faulty_and_the_rest_is_as_it_would_be() {
+        let (clean, faulty) = (worn(1, 9, 10, 0.0, 1_700_006_400), worn(1, 9, 10, 0.05, 1_700_006_400));
+        let mut slots = 0;
+        for (clean, faulty) in clean.iter().zip(&faulty) {
+            assert!(clean.faults.is_empty() && clean.datapoints.len() == 10 * DAY);
+            for (clean, worn) in clean.datapoints.iter().zip(&faulty.datapoints) {
+                let inside = faulty.faults.iter().any(|(times, _)| times.contains(&clean.time));
+                slots += usize::from(inside);
+                assert!(inside || clean == worn, "{}", faulty.name);
+            }
+        }
+        assert_eq!(slots, 9 * 10 * DAY / 20);
     }
 }

@@ -271,6 +271,15 @@ impl Artifact {
         Self::from_bytes(&self.to_bytes()?)
     }
 
+    /// The same artifact with a record of the fleet that it was trained on, which makes it another version.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] where it cannot be written down.
+    pub fn of_fleet(mut self, fleet: Fleet) -> Result<Self, ArtifactError> {
+        self.card.training.fleet = Some(fleet);
+        Self::from_bytes(&self.to_bytes()?)
+    }
+
     /// What it says of itself.
     pub fn card(&self) -> &Card {
         &self.card

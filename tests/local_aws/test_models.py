@@ -19,7 +19,7 @@ import measure
 import report
 from environment import ROOT
 from local_aws import Failure
-from stage import Stage, forget_old_runs
+from stage import NAMESPACE, Stage, forget_old_runs
 
 NEVER = 'ScheduleExpression="rate(24 hours)"'  # only the runs that are asked for here
 PARAMETERS = [NEVER, "ModelKey=models/current", "PublishMode=full"]
@@ -64,9 +64,16 @@ class Scene(Stage):
         self.measured("roll back", self.default, self.builder, "rollback", "--to", self.models, "--because", "too many pages")
         self.builder("shadow", "--to", self.models, "--version", self.lazy)
         self.shadow = json.loads(self.read("models/shadow"))
+        started = time.monotonic()
+        wait_for("a run with the shadow", lambda: self.shadowed() == self.lazy, 20)
+        self.took["shadow"] = time.monotonic() - started
         self.with_shadow = self.used()
+        self.shadow_metrics = self.metrics("Shadow")
         self.builder("shadow", "--to", self.models, "--off")
         self.without_shadow = self.keys("models/shadow")
+        started = time.monotonic()
+        wait_for("a run without a shadow", lambda: self.shadowed() is None, 20)
+        self.took["shadow off"] = time.monotonic() - started
 
         # What was loaded stays in use: the pointer goes bad in each way, and is mended by a rollback.
         good = self.read("models/current")
@@ -130,6 +137,16 @@ class Scene(Stage):
         if error:
             raise Failure(f"the function failed: {json.dumps(answer)}")
         return answer["model"]["version"]
+
+    def shadowed(self):
+        """The version that scores beside it in a run now; None where there is none."""
+        return measure.invoke(self.aws, self.function, {})[0].get("shadow")
+
+    def metrics(self, beginning):
+        """The names of what was published that begin so."""
+        pages = self.aws.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=NAMESPACE)
+        return {metric["MetricName"] for page in pages for metric in page["Metrics"]
+                if metric["MetricName"].startswith(beginning)}
 
     def logged(self, level):
         lines = [line for stream in measure.log_streams(self.aws, self.group) for line in stream]
@@ -214,6 +231,8 @@ class Models(unittest.TestCase):
         self.assertEqual(self.scene.shadow["key"], f"models/{self.scene.lazy}.safetensors")
         self.assertEqual(self.scene.with_shadow, self.scene.default)
         self.assertEqual(self.scene.without_shadow, set())
+        self.assertLessEqual({"ShadowAnomalyScore", "ShadowInstancesScored", "ShadowMaxAnomalyScore"},
+                             self.scene.shadow_metrics)
 
     def test_a_bad_pointer_leaves_the_last_good_model_in_use_and_is_logged(self):
         self.assertEqual(set(self.scene.bad.values()), {self.scene.default}, self.scene.bad)

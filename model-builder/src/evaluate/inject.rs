@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use anyhow::Result;
+use deepguard::baseline::calibrated_at;
 use deepguard::series::{DAY, PERIOD, WEEK};
-use deepguard::{Detector, Scored, Watch};
+use deepguard::{Detector, Scored, Series, Watch};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -99,6 +100,18 @@ pub(crate) fn clean_parts(entries: &[Entry], onsets: u64) -> Bench {
         Some(Machine { kind: entry.file.stem().into(), values, cap: None, entry: Some(index) })
     };
     Bench::new(entries.iter().enumerate().filter_map(machine).collect(), onsets, SETTLED)
+}
+
+/// The histories of instances, each with its name, and one of every fault on each from day `from` on.
+pub(crate) fn of_histories<'a>(histories: impl Iterator<Item = (&'a str, &'a Series)>, from: usize) -> Bench {
+    let machine = |(name, history): (&str, &Series)| {
+        // From midnight on, because the hours of a day are what is usual.
+        let midnight = calibrated_at(history.start());
+        let slots = ((history.end() - midnight) / PERIOD) as usize;
+        let value = |slot: usize| history.at(midnight + slot as i64 * PERIOD).unwrap_or(f64::NAN);
+        Machine { kind: name.into(), values: (0..slots).map(value).collect(), cap: Some(100.0), entry: None }
+    };
+    Bench::new(histories.map(machine).collect(), 1, from)
 }
 
 /// The slots of the longest stretch without a label.

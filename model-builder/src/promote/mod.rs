@@ -15,20 +15,17 @@ use deepguard::model::device;
 use deepguard::series::{DAY_SECONDS, slot_start};
 use deepguard::{Artifact, Detector};
 use functions::cloudwatch::CloudWatch;
-use functions::cloudwatch::pace::Rates;
 use functions::model::BUILTIN;
 use functions::names::ObjectUri;
 use functions::ports::{Cpu, Objects};
 use jiff::Timestamp;
 
+use crate::cloudwatch::RATES;
 use crate::labels::Labels;
 use crate::models::{self, Destination, Found, Pointer, Record, Version, Who, Words};
 use crate::publish::check_scores;
 use backtest::Backtest;
 use verdict::Comparison;
-
-/// How fast CloudWatch is asked: a fifth of what an account may, so that the function and others keep theirs.
-const RATES: Rates = Rates { calls: 10.0, datapoints: 80_000.0 };
 
 /// The arguments of `promote`.
 #[derive(Debug, Args)]
