@@ -55,6 +55,7 @@ ELSEWHERE = {
 # What the local AWS does not know, or what takes too long: only what their programs make of the words is checked.
 CHECKED = {
     "aws cloudwatch describe-alarm-contributors": "MiniStack has neither the call nor alarms on Metrics Insights queries",
+    "target/debug/model-builder train --cloudwatch": "test_train.py trains on the account's own history, with `make test`",
     "target/debug/model-builder train": "a quarter of a minute of training: model-builder's own tests train",
     "target/debug/model-builder evaluate": "minutes of training: model-builder's own tests evaluate",
 }
@@ -145,6 +146,7 @@ class Scene(Stage):
             "CALIBRATOR": self.outputs["CalibratorName"], "ALARM-TOPIC-ARN": self.outputs["AlarmTopicArn"],
             "DEAD-LETTERS-URL": self.outputs["DeadLettersUrl"], "i-0123456789abcdef0": self.instances[0].id,
             "2026-01-15-0123456789ab": version, "2026-01-15T12:00:00Z": fleet.format_time(now - timedelta(hours=2)),
+            "2026-11-22T03:10:00Z": fleet.format_time(now - timedelta(hours=1)),
             "2026-01-15T13:00:00Z": fleet.format_time(now - timedelta(hours=1)),
         }
         if "VERSION-ID" in command:
