@@ -209,7 +209,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 };
                 inputs.stale += usize::from(shadow.as_ref().is_some_and(|(_, stale)| *stale));
                 inputs.shadow = shadow.and_then(|(detector, _)| detector);
-                self.follow(&detector, trigger.shard, &mut state, times, changed, &mut inputs, now).await
+                inputs.changed = changed;
+                self.follow(&detector, trigger.shard, &mut state, times, &mut inputs, now).await
             }
         };
         let lag = run.as_ref().ok().and_then(|run| run.lag);
@@ -263,7 +264,6 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         shard: Shard,
         state: &mut State,
         times: Range<i64>,
-        mut changed: bool,
         inputs: &mut Inputs,
         now: Timestamp,
     ) -> Result<Run, RunError> {
@@ -294,7 +294,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let alerts = tell::alerts(&changes, &self.store, detector, days, &self.console, &names);
         log::alerts(&alerts);
         state.tally.forget(times.end - TALLIED);
-        changed |= fleet.late > 0 || !alerts.is_empty() || before != state.marks();
+        let changed = inputs.changed || fleet.late > 0 || !alerts.is_empty() || before != state.marks();
         state.outbox.extend(datums);
         state.alerts.extend(alerts);
         if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {
@@ -534,6 +534,8 @@ struct Run {
 struct Inputs {
     mutes: Rc<Mutes>,
     shadow: Option<Rc<Detector>>,
+    /// Whether another model scores than in the run before.
+    changed: bool,
     stale: usize,
 }
 

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 import measure
 import report
 from environment import ROOT
-from local_aws import Failure
+from local_aws import Failure, wait_for
 from stage import NAMESPACE, Stage, forget_old_runs
 
 NEVER = 'ScheduleExpression="rate(24 hours)"'  # only the runs that are asked for here
