@@ -128,6 +128,16 @@ def link_problems():
     return problems
 
 
+def test_problems():
+    """Tests that README.md names as evidence, by the file that stands behind the name, and that are not there."""
+    problems = []
+    for row in (ROOT / "README.md").read_text().splitlines():
+        for names, path in re.findall(r"((?:`\w+`(?: and )?)+) in \[[^\]]+\]\(([^)]+\.rs)\)", row):
+            source = (ROOT / path).read_text() if (ROOT / path).exists() else ""
+            problems += [f"README.md: {path} has no test {name}" for name in re.findall(r"`(\w+)`", names) if f"fn {name}(" not in source]
+    return problems
+
+
 def data_problems():
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     problems = []
@@ -139,7 +149,7 @@ def data_problems():
 
 
 def main():
-    problems = command_problems() + link_problems() + data_problems()
+    problems = command_problems() + link_problems() + test_problems() + data_problems()
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems" if problems else "the documents and the tracked files are fine")

@@ -1,5 +1,5 @@
-"""Every command of DOCUMENTS is run: each line of a ```sh block, in the order
-in which they stand there, with the `aws` command line and the real model-builder, against one deployment on a local AWS.
+"""Every command of DOCUMENTS is run: each line of a ```sh block, in the order in which they stand there, with the `aws` command
+line and the real model-builder, against one deployment on a local AWS.
 
 Stand-ins (MODEL-BUCKET, i-0123456789abcdef0, a version, a time) are replaced by what is there. What cannot be run here stands in
 ELSEWHERE with why, and where it is run; what the local AWS does not know in CHECKED: there the command line must understand it. A
