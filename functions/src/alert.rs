@@ -197,7 +197,7 @@ impl About<'_> {
     /// By what the instance is judged.
     fn rests_on(&self, scored: Option<&Scored>, at: i64) -> String {
         let model = match self.model_days {
-            Some(days) => format!("model {} ({days:.0} days old)", self.model),
+            Some(days) => format!("model {} ({} old)", self.model, count(days.round() as usize, "day")),
             None => format!("model {}", self.model),
         };
         let Some(baseline) = self.baseline else { return format!("Judged by {model}.") };
@@ -206,7 +206,7 @@ impl About<'_> {
             _ => "a borrowed measure, because its own history is short,",
         };
         let age = duration(at - baseline.at);
-        format!("Judged by {whose} of {} days (baseline {age} old) and {model}.", self.days())
+        format!("Judged by {whose} of {} (baseline {age} old) and {model}.", count(self.days(), "day"))
     }
 }
 
@@ -310,6 +310,11 @@ pub const fn next(shape: Shape) -> &'static str {
         }
         Shape::Stopped => "its state and status checks in EC2: was it stopped or terminated, and by whom (CloudTrail)",
     }
+}
+
+/// So many of a thing, in words.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A time of day with its date, UTC.

@@ -83,13 +83,11 @@ pub(crate) struct Labels {
 
 impl Labels {
     /// The stretches of an instance that were anomalies, in seconds since 1970.
-
     pub(crate) fn confirmed(&self, instance: &InstanceId) -> Vec<Range<i64>> {
         self.ranges(instance, Verdict::Confirmed)
     }
 
     /// The stretches of an instance that raised an alarm and were none.
-
     pub(crate) fn rejected(&self, instance: &InstanceId) -> Vec<Range<i64>> {
         self.ranges(instance, Verdict::Rejected)
     }
