@@ -31,7 +31,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template repository deploy clean
+.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,8 +44,16 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	cargo build $(HOST)
 	$(PYTHON) tests/local_aws/test_journey.py
 	$(PYTHON) tests/local_aws/test_shards.py
+	$(PYTHON) tests/local_aws/test_models.py
+	$(PYTHON) tests/local_aws/test_template.py
+	$(PYTHON) tests/local_aws/bad_night.py
 	$(PYTHON) tests/local_aws/test_train.py
 	$(PYTHON) tests/local_aws/test_emulator.py
+	$(PYTHON) tests/local_aws/test_predict.py
+	$(PYTHON) tests/local_aws/test_documents.py
+
+bad-night: build build-host ## A bad night of twelve machines on a local AWS, and what the inbox holds: docs/bad-night.md
+	$(PYTHON) tests/local_aws/bad_night.py --document docs/bad-night.md
 
 build: ## The bootstrap of both functions for Lambda, into build/bootstrap
 	$(WITH_TOOLS) $(LAMBDA_BUILD) -p functions --bin bootstrap --lambda-dir $(CARGO_TARGET_DIR)/lambda
@@ -111,11 +119,16 @@ backend: ## Does the domain build with the other backend alone?
 
 template: ## Lints of template.yaml and shards.asl.json
 	$(WITH_TOOLS) sam validate --lint --template-file template.yaml --region us-east-1
-	$(WITH_TOOLS) cfn-lint template.yaml
+	@# The second set of rules is that of AWS for serverless applications; what is not followed is said in the template, with why.
+	$(WITH_TOOLS) && cfn-lint template.yaml && cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml
 	@# cfn-lint reads no file that a template names, only what stands in it.
 	$(WITH_TOOLS) && $(PYTHON) tests/state_machine.py | cfn-lint
+	$(WITH_TOOLS) && python tests/check_template.py
 
-repository: ## Does README.md name only what exists, and are no data committed?
+parameters: ## The table of the template's parameters in README.md
+	$(WITH_TOOLS) && python tests/check_template.py --write
+
+repository: ## Do the documents name only what exists, and are no data committed?
 	$(PYTHON) tests/check_repository.py
 
 deploy: build ## Deploy to the AWS account that your credentials are for

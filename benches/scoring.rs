@@ -100,7 +100,7 @@ fn scoring(criterion: &mut Criterion) {
     let series = machine(1, 31 * DAY);
     group.sample_size(20);
     group.bench_function("16 days of an instance of which nothing is known", |bench| {
-        bench.iter(|| detector.begin(black_box(&series), series.end()));
+        bench.iter(|| detector.begin(black_box(&series), series.end(), |_| false));
     });
     group.bench_function("the baseline of a day", |bench| {
         bench.iter(|| detector.calibrate(black_box(&series), series.end()));

@@ -303,10 +303,7 @@ impl Detector {
             windows.push_all(series, expectation, slots, RESOLUTIONS[resolution]);
         }
         windows.hide_newest();
-        let reconstructed = match &self.kernel {
-            Some(kernel) => kernel.reconstruct(&windows),
-            None => windows.profile_newest_first(),
-        };
+        let reconstructed = self.reconstruct(&windows);
         let mut looks = vec![[Look::default(); RESOLUTIONS.len()]; slots.len()];
         for (window, newest_first) in reconstructed.chunks_exact(time).enumerate() {
             let (resolution, index) = (window / slots.len(), window % slots.len());
@@ -319,6 +316,14 @@ impl Detector {
             }
         }
         looks
+    }
+
+    /// What the network, or the daily profile in its place, makes of each window: scaled, newest first, `[batch, time]`.
+    pub(crate) fn reconstruct(&self, windows: &Windows) -> Vec<f32> {
+        match &self.kernel {
+            Some(kernel) => kernel.reconstruct(windows),
+            None => windows.profile_newest_first(),
+        }
     }
 
     /// Slots that a datapoint's windows span at the coarsest resolution, averages included.

@@ -25,6 +25,7 @@
 pub mod baseline;
 pub mod detector;
 pub mod episode;
+pub mod judge;
 pub mod memory;
 pub mod model;
 pub mod residual;

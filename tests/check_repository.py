@@ -1,6 +1,6 @@
-"""Checks that the README names only commands that exist, and that no data of NAB are committed.
+"""Checks that the documents name only commands and files that exist, and that no data of NAB are committed.
 
-Every line of a ```sh block in README.md has to be one of: a make target of the Makefile, a script of this repository, a
+Every line of a ```sh block in DOCUMENTS has to be one of: a make target of the Makefile, a script of this repository, a
 subcommand of model-builder, something under build/ that the Makefile puts there, something under target/, or a program that
 the reader has anyway (OTHERS).
 """
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = ["README.md", "docs/cost.md", "docs/operations.md"]
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
 # How a NAB data file looks, whatever it is called.
 NAB_HEADER = b"timestamp,value"
@@ -92,16 +93,49 @@ def problem_with(words, targets, subcommands):
     return f"{program} is neither a script of the repository nor a program that the reader has"
 
 
-def readme_problems():
-    readme = ROOT / "README.md"
-    if not readme.exists():
-        return ["README.md is missing"]
+def command_problems():
     targets, subcommands = make_targets(), model_builder_commands()
-    found = commands(readme.read_text())
-    if not found:
-        return ["README.md shows no command in a ```sh block"]
-    return [f"README.md:{number}: `{' '.join(words)}`: {problem}"
-            for number, words in found if (problem := problem_with(words, targets, subcommands))]
+    problems = []
+    for document in DOCUMENTS:
+        if not (ROOT / document).exists():
+            problems.append(f"{document} is missing")
+            continue
+        found = commands((ROOT / document).read_text())
+        if not found:
+            problems.append(f"{document} shows no command in a ```sh block")
+        problems += [f"{document}:{number}: `{' '.join(words)}`: {problem}"
+                     for number, words in found if (problem := problem_with(words, targets, subcommands))]
+    return problems
+
+
+def anchors(markdown):
+    """What a link to a heading of this document says, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^ *```.*?^ *```", "", markdown, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def link_problems():
+    """Links of the documents to files and headings that are not there."""
+    problems = []
+    for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = document.parent / path if path else document
+            if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+                problems.append(f"{document.relative_to(ROOT)}: nothing is at {link}")
+    return problems
+
+
+def test_problems():
+    """Tests that README.md names as evidence, by the file that stands behind the name, and that are not there."""
+    problems = []
+    for row in (ROOT / "README.md").read_text().splitlines():
+        for names, path in re.findall(r"((?:`\w+`(?: and )?)+) in \[[^\]]+\]\(([^)]+\.rs)\)", row):
+            source = (ROOT / path).read_text() if (ROOT / path).exists() else ""
+            problems += [f"README.md: {path} has no test {name}" for name in re.findall(r"`(\w+)`", names) if f"fn {name}(" not in source]
+    return problems
 
 
 def data_problems():
@@ -115,10 +149,10 @@ def data_problems():
 
 
 def main():
-    problems = readme_problems() + data_problems()
+    problems = command_problems() + link_problems() + test_problems() + data_problems()
     for problem in problems:
         print(problem)
-    print(f"{len(problems)} problems" if problems else "README.md and the tracked files are fine")
+    print(f"{len(problems)} problems" if problems else "the documents and the tracked files are fine")
     return 1 if problems else 0
 
 

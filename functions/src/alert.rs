@@ -1,11 +1,13 @@
 //! What a person is told of an episode: one event when it begins, one when it is over.
 
+use std::collections::BTreeMap;
+
 use deepguard::Baseline;
 use deepguard::baseline::Phase;
 use deepguard::detector::Scored;
 use deepguard::episode::{Change, End, Episode};
 use deepguard::residual::Channel;
-use deepguard::series::{DAY, PERIOD};
+use deepguard::series::{DAY, PERIOD, RESOLUTIONS};
 use deepguard::shape::{Finding, Rank, Shape};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -102,39 +104,42 @@ impl About<'_> {
             |scored| observed(scored, episode.shape),
         );
         let subject = format!("{}: {} ({})", self.who(), episode.shape.words(), short(scored));
-        let mut lines = vec![format!("{} {what}, since {}.", self.who(), clock(episode.since))];
+        let sentence = format!("{} {what}, since {}.", self.who(), clock(episode.since));
+        let mut looks = format!("It looks like: {}.", episode.shape.words());
+        let mut unusual = "it reported at this hour on the days before".to_string();
         if let Some(scored) = scored {
-            let resolution =
-                5 * scored.channel.map_or(1, |channel| deepguard::series::RESOLUTIONS[channel.resolution()]);
-            let unusual = scored.finding.map_or_else(String::new, |finding| in_words(&finding, self.days()));
-            lines.push(format!(
-                "It looks like: {}. Score {:.2} (1.00 is the threshold), seen {}.",
-                episode.shape.words(),
-                scored.severity.value().max(scored.score.value()),
-                rule(scored.channel)
-            ));
-            lines.push(format!("How unusual: {unusual}."));
+            let score = scored.severity.value().max(scored.score.value());
+            looks = format!("{looks} Score {score:.2} (1.00 is the threshold), seen {}.", rule(scored.channel));
+            unusual = scored.finding.map_or_else(String::new, |finding| in_words(&finding, self.days()));
+            let band = [scored.expected - scored.tolerance, scored.expected + scored.tolerance];
             extend(
                 &mut detail,
                 json!({
                     "observed": round(scored.observed, 2),
                     "expected": round(scored.expected, 2),
-                    "band": [round((scored.expected - scored.tolerance).max(0.0), 2), round((scored.expected + scored.tolerance).min(100.0), 2)],
+                    "band": band.map(|end| round(end.clamp(0.0, 100.0), 2)),
                     "usual_at_this_hour": round(scored.usual, 2),
-                    "score": round(scored.severity.value().max(scored.score.value()), 3),
+                    "score": round(score, 3),
                     "rule": scored.channel.map_or("frozen", Channel::name),
-                    "resolution_minutes": resolution,
-                    "how_unusual": unusual,
+                    "resolution_minutes": 5 * scored.channel.map_or(1, |channel| RESOLUTIONS[channel.resolution()]),
                     "phase": scored.phase,
                 }),
             );
         }
-        lines.push(self.rests_on(scored, episode.told));
-        lines.push(format!("Look at: {}.", next(episode.shape)));
-        lines.push(format!("Graph: {link}"));
+        // Line by line, because EventBridge sends no line breaks in a text of its own making.
+        let message = [
+            ("what", sentence),
+            ("looks_like", looks),
+            ("how_unusual", format!("How unusual: {unusual}.")),
+            ("judged_by", self.rests_on(scored, episode.told)),
+            ("look_at", format!("Look at: {}.", next(episode.shape))),
+            ("graph", format!("Graph: {link}")),
+        ];
+        let text: Vec<&str> = message.iter().map(|(_, line)| line.as_str()).collect();
         extend(
             &mut detail,
             json!({
+                "how_unusual": unusual,
                 "baseline": self.baseline.map(|baseline| json!({
                     "of": rfc3339(baseline.at),
                     "age_hours": round((episode.told - baseline.at) as f64 / 3600.0, 1),
@@ -143,9 +148,10 @@ impl About<'_> {
                 "look_at": next(episode.shape),
                 "link": link,
                 "subject": subject,
-                "text": lines.join("\n"),
+                "text": text.join("\n"),
             }),
         );
+        extend(&mut detail, json!({ "message": message.into_iter().collect::<BTreeMap<_, _>>() }));
         detail
     }
 
@@ -159,6 +165,14 @@ impl About<'_> {
             End::Gone => "does not report any more, so that this is over",
         };
         let link = self.console.graph(self.instance, episode.since, at);
+        let sentence = format!(
+            "{} {what}: {} from {} to {} ({lasted}), highest score {:.2}.",
+            self.who(),
+            episode.shape.words(),
+            clock(episode.since),
+            clock(at),
+            episode.peak
+        );
         extend(
             &mut detail,
             json!({
@@ -168,10 +182,8 @@ impl About<'_> {
                 "peak_score": round(episode.peak, 3),
                 "link": link,
                 "subject": format!("{}: over after {lasted} ({})", self.who(), episode.shape.words()),
-                "text": format!(
-                    "{} {what}: {} from {} to {} ({lasted}), highest score {:.2}.\nGraph: {link}",
-                    self.who(), episode.shape.words(), clock(episode.since), clock(at), episode.peak
-                ),
+                "text": format!("{sentence}\nGraph: {link}"),
+                "message": { "what": sentence, "graph": format!("Graph: {link}") },
             }),
         );
         detail
@@ -185,7 +197,7 @@ impl About<'_> {
     /// By what the instance is judged.
     fn rests_on(&self, scored: Option<&Scored>, at: i64) -> String {
         let model = match self.model_days {
-            Some(days) => format!("model {} ({days:.0} days old)", self.model),
+            Some(days) => format!("model {} ({} old)", self.model, count(days.round() as usize, "day")),
             None => format!("model {}", self.model),
         };
         let Some(baseline) = self.baseline else { return format!("Judged by {model}.") };
@@ -194,7 +206,7 @@ impl About<'_> {
             _ => "a borrowed measure, because its own history is short,",
         };
         let age = duration(at - baseline.at);
-        format!("Judged by {whose} of {} days (baseline {age} old) and {model}.", self.days())
+        format!("Judged by {whose} of {} (baseline {age} old) and {model}.", count(self.days(), "day"))
     }
 }
 
@@ -298,6 +310,11 @@ pub const fn next(shape: Shape) -> &'static str {
         }
         Shape::Stopped => "its state and status checks in EC2: was it stopped or terminated, and by whom (CloudTrail)",
     }
+}
+
+/// So many of a thing, in words.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A time of day with its date, UTC.

@@ -150,11 +150,13 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             mutes: MuteFile::new(settings.mutes, objects.clone()),
             models: Models::new(settings.model, objects.clone())
                 .with_threads(settings.threads)
-                .with_sensitivity(settings.sensitivity),
+                .with_sensitivity(settings.sensitivity)
+                .with_pages(settings.pages_per_instance_week),
             shadow: settings.shadow.map(|pointer| Shadow {
                 models: Models::optional(pointer, objects.clone())
                     .with_threads(settings.threads)
-                    .with_sensitivity(settings.sensitivity),
+                    .with_sensitivity(settings.sensitivity)
+                    .with_pages(settings.pages_per_instance_week),
                 store: Store::new(objects.clone(), settings.state.clone()).of_shadow(),
             }),
             store: Store::new(objects, settings.state),
@@ -207,7 +209,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 };
                 inputs.stale += usize::from(shadow.as_ref().is_some_and(|(_, stale)| *stale));
                 inputs.shadow = shadow.and_then(|(detector, _)| detector);
-                self.follow(&detector, trigger.shard, &mut state, times, changed, &mut inputs, now).await
+                inputs.changed = changed;
+                self.follow(&detector, trigger.shard, &mut state, times, &mut inputs, now).await
             }
         };
         let lag = run.as_ref().ok().and_then(|run| run.lag);
@@ -222,7 +225,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let (published, told) = match (trigger.dry_run, run.saved) {
             (true, _) | (_, Some(Saved::Superseded)) => (Ok(Published::default()), 0),
             _ => {
-                let sent = self.send(&run, &mut state, now).await;
+                let sent = self.send(&run, &mut state).await;
                 let unsent = sent.failed.len();
                 (self.publish(&run, &detector, &mut state, now, unsent, inputs.stale).await, sent.sent)
             }
@@ -261,7 +264,6 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         shard: Shard,
         state: &mut State,
         times: Range<i64>,
-        mut changed: bool,
         inputs: &mut Inputs,
         now: Timestamp,
     ) -> Result<Run, RunError> {
@@ -292,7 +294,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let alerts = tell::alerts(&changes, &self.store, detector, days, &self.console, &names);
         log::alerts(&alerts);
         state.tally.forget(times.end - TALLIED);
-        changed |= fleet.late > 0 || !alerts.is_empty() || before != state.marks();
+        let changed = inputs.changed || fleet.late > 0 || !alerts.is_empty() || before != state.marks();
         state.outbox.extend(datums);
         state.alerts.extend(alerts);
         if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {
@@ -442,11 +444,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     }
 
     /// Sends what people are to be told, what is left of earlier runs included. What is not taken waits for the next run.
-    async fn send(&mut self, run: &Run, state: &mut State, now: Timestamp) -> Sent {
+    async fn send(&mut self, run: &Run, state: &mut State) -> Sent {
         if run.saved.is_none() || state.alerts.is_empty() {
             return Sent::default();
         }
-        let old = now.as_second() - FORGOTTEN;
+        let old = run.fleet.times.end - FORGOTTEN;
         state.alerts.retain(|alert| alert.time > old);
         let sent = self.time.send(self.roster.inventory(), &state.alerts).await;
         if let Some(error) = &sent.error {
@@ -532,6 +534,8 @@ struct Run {
 struct Inputs {
     mutes: Rc<Mutes>,
     shadow: Option<Rc<Detector>>,
+    /// Whether another model scores than in the run before.
+    changed: bool,
     stale: usize,
 }
 

@@ -141,11 +141,11 @@ async fn what_is_muted_is_counted_and_not_told_nor_learnt() {
 
     // On the next day the same fault, and no mute: as if there had never been one.
     let tomorrow = seconds(FAULT) + deepguard::series::DAY_SECONDS;
-    let mut cpu = world.metrics.cpu.borrow_mut();
-    for point in cpu.get_mut(&instance(FAULTY)).unwrap().iter_mut().filter(|point| point.time >= tomorrow) {
-        point.value = 97.0;
+    {
+        let mut cpu = world.metrics.cpu.borrow_mut();
+        let faulty = cpu.get_mut(&instance(FAULTY)).unwrap().iter_mut();
+        faulty.filter(|point| point.time >= tomorrow).for_each(|point| point.value = 97.0);
     }
-    drop(cpu);
     follow(&mut process, "2026-01-15T18:37:00Z", "2026-01-16T14:57:00Z").await;
     let told = world.told();
     assert_eq!(told.len(), 1, "{told:?}");

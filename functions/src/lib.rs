@@ -38,6 +38,7 @@ mod muted;
 pub mod names;
 mod pages;
 pub mod ports;
+pub mod predict;
 mod question;
 mod reads;
 mod round;

@@ -48,6 +48,11 @@ pub enum ModelError {
     /// The object.
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// It does not say how often it pages.
+    #[error(
+        "the model {0} does not say at which threshold it pages how often, so that PAGES_PER_INSTANCE_WEEK cannot be kept: train it again with this version, or leave the setting empty"
+    )]
+    NoPages(ModelSource),
     /// Not a pointer.
     #[error(
         "{uri} points to no model ({why}): move it with `model-builder promote` or `rollback`, or name an artifact ending with {ARTIFACT}"
@@ -105,6 +110,8 @@ pub struct Models<O> {
     objects: O,
     threads: NonZeroUsize,
     sensitivity: Sensitivity,
+    /// How often an instance may page for nothing, a week.
+    pages: Option<f64>,
     loaded: Option<Loaded>,
 }
 
@@ -125,13 +132,26 @@ struct Loaded {
 impl<O: Objects> Models<O> {
     /// Nothing loaded yet.
     pub fn new(source: ModelSource, objects: O) -> Self {
-        Self { source, objects, threads: NonZeroUsize::MIN, sensitivity: Sensitivity::default(), loaded: None }
+        Self {
+            source,
+            objects,
+            threads: NonZeroUsize::MIN,
+            sensitivity: Sensitivity::default(),
+            pages: None,
+            loaded: None,
+        }
     }
 
     /// The same, for models for which only some anomalies count.
     #[must_use]
     pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
         Self { sensitivity, ..self }
+    }
+
+    /// The same, for models whose threshold is the one at which an instance pages so often for nothing, a week; `None`: their own.
+    #[must_use]
+    pub fn with_pages(self, pages: Option<f64>) -> Self {
+        Self { pages, ..self }
     }
 
     /// The model that `pointer` names, where there is such an object.
@@ -199,8 +219,14 @@ impl<O: Objects> Models<O> {
     fn load(&self, bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
         match Artifact::from_bytes(bytes) {
             Ok(artifact) => {
+                let threshold = match self.pages {
+                    None => artifact.card().threshold,
+                    Some(pages) => {
+                        artifact.card().threshold_for(pages).ok_or_else(|| ModelError::NoPages(origin.clone()))?
+                    }
+                };
                 let detector = Detector::new(artifact, &device()).with_threads(self.threads);
-                Ok(Rc::new(detector.with_sensitivity(self.sensitivity)))
+                Ok(Rc::new(detector.with_sensitivity(self.sensitivity).with_threshold(threshold)))
             }
             Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
         }
@@ -240,6 +266,12 @@ impl<O: Objects> Optional<O> {
     #[must_use]
     pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
         Self { models: self.models.with_sensitivity(sensitivity), ..self }
+    }
+
+    /// The same, for models with this budget: see [`Models::with_pages`].
+    #[must_use]
+    pub fn with_pages(self, pages: Option<f64>) -> Self {
+        Self { models: self.models.with_pages(pages), ..self }
     }
 
     /// The model that the pointer names now, `None` where there is no pointer; else as [`Models::current`].

@@ -117,13 +117,13 @@ const INCLUDE_TAGS: Variable = Variable {
     name: "INCLUDE_TAGS",
     default: "",
     meaning: "only instances with all of these tags are watched; empty: all",
-    values: "empty, or tags such as env=prod,team=web|api,backup",
+    values: "empty, or tags such as env=prod,backup; several values of a key with a bar between them",
 };
 const EXCLUDE_TAGS: Variable = Variable {
     name: "EXCLUDE_TAGS",
     default: "",
     meaning: "instances with any of these tags are not watched; empty: none",
-    values: "empty, or tags such as env=test|dev,aws:autoscaling:groupName",
+    values: "empty, or tags such as env=test,aws:autoscaling:groupName; several values of a key with a bar between them",
 };
 const MUTES_URI: Variable = Variable {
     name: "MUTES_URI",

@@ -119,7 +119,7 @@ enum Command {
         /// Generate a fleet, even if NAB is here or named.
         #[arg(long, conflicts_with = "night")]
         generated: bool,
-        /// Generate a bad night of twelve machines that ended at six in the morning (UTC) of the last Thursday.
+        /// Generate a bad night of twelve machines that ended at the last six o'clock (UTC).
         #[arg(long)]
         night: bool,
         /// Generate so many machines of every kind instead, for tests of the training.

@@ -117,9 +117,9 @@ pub(crate) fn night(seed: u64, morning: i64) -> Vec<Machine> {
                 }
                 Load(from, until, cpu) => {
                     // With the noise that it has at any load.
-                    for slot in from..until {
-                        let noise = values[evening + slot] - values[evening + slot - 1];
-                        values[evening + slot] = (cpu + noise).clamp(0.0, FULL);
+                    let usual = values.clone();
+                    for slot in evening + from..evening + until {
+                        values[slot] = (cpu + usual[slot] - usual[slot - 1]).clamp(0.0, FULL);
                     }
                     (Some(from), Some(until))
                 }

@@ -58,7 +58,7 @@ pub(crate) enum Of<'a> {
     Nab(&'a Nab),
     /// A generated fleet, by its seed.
     Generated(u64),
-    /// A bad night of twelve machines, by its seed. It ends at six in the morning (UTC) of the last Thursday.
+    /// A bad night of twelve machines, by its seed. It ends at the last six o'clock (UTC).
     Night(u64),
     /// Machines of every kind, of which parts are faults.
     Worn {
@@ -136,12 +136,9 @@ fn instance_id(name: &str) -> String {
     format!("i-{}", &hex_sha256(name.as_bytes())[..17])
 }
 
-/// The newest time at or before `now` (seconds since 1970) that is six o'clock UTC of a Thursday: the same day of the week and the
-/// same hour make the same night.
+/// The newest time at or before `now` (seconds since 1970) that is six o'clock UTC: the same hours make the same night.
 fn morning(now: i64) -> i64 {
-    const WEEK: i64 = 7 * DAY_SECONDS;
-    // 1 January 1970 was a Thursday.
-    (now - 6 * 3600).div_euclid(WEEK) * WEEK + 6 * 3600
+    (now - 6 * 3600).div_euclid(DAY_SECONDS) * DAY_SECONDS + 6 * 3600
 }
 
 fn a_night(seed: u64, now: Timestamp) -> Vec<Instance> {

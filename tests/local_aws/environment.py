@@ -1,4 +1,4 @@
-"""Where things are, and the Python environments that the local AWS and the comparison with other engines need.
+"""Where things are, and the Python environments that the local AWS, its command line and the comparison with other engines need.
 
 Only the standard library is used here, because this runs before there is anything else. On the command line it prints the
 folder of an environment's programs, after setting it up if need be:
@@ -27,6 +27,7 @@ PEERS = ROOT / "tests" / "peers"
 # Where the pinned versions of each environment are, options for pip, and what to run in it afterwards.
 ENVIRONMENTS = {
     "aws": (HERE / "requirements-aws.txt", [], None),
+    "cli": (HERE / "requirements-cli.txt", [], None),
     "tools": (HERE / "requirements-tools.txt", [], None),
     "peers": (PEERS / "requirements-peers.txt", ["--no-deps"], PEERS / "without_cuda.py"),
 }

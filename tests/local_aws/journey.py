@@ -101,7 +101,11 @@ class Journey(Stage):
         def notified():
             received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
             for message in received.get("Messages", []):
-                told = json.loads(json.loads(message["Body"])["Message"])
+                text = json.loads(message["Body"])["Message"]
+                if not text.startswith("{"):  # what an event says of one instance; an alarm's message is JSON
+                    self.result.setdefault("events_told", []).append(text)
+                    continue
+                told = json.loads(text)
                 if told["AlarmName"] == self.alarm["AlarmName"] and told["NewStateValue"] == "ALARM":
                     return told
             return None

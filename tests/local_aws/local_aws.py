@@ -12,6 +12,16 @@ from pathlib import Path
 REGION = "us-east-1"
 
 
+# MiniStack forgets metrics after two weeks; CloudWatch keeps those of five minutes for 63 days, and the detector reads 30.
+START = """
+from ministack.services import cloudwatch
+assert cloudwatch.TWO_WEEKS_SECONDS == 14 * 86400
+cloudwatch.TWO_WEEKS_SECONDS = 63 * 86400
+from ministack.app import main
+main()
+"""
+
+
 class Failure(Exception):
     """The journey did not hold; the message says where and what to look at."""
 
@@ -92,7 +102,7 @@ class LocalAws:
 
     def __init__(self, processes, programs, scratch, log):
         self.processes = processes
-        self.command = [str(programs / "python"), "-c", "from ministack.app import main; main()"]
+        self.command = [str(programs / "python"), "-c", START]
         self.scratch = Path(scratch)
         self.log = Path(log)
         self.server = None

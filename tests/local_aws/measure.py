@@ -49,7 +49,8 @@ def log_streams(aws, group):
     """The log, a list of lines for each stream, oldest stream first. MiniStack opens a stream for every invocation."""
     logs = aws.client("logs")
     try:
-        streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+        pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
+        streams = [stream for page in pages for stream in page["logStreams"]]
     except logs.exceptions.ResourceNotFoundException:
         return []
     streams.sort(key=lambda stream: stream.get("firstEventTimestamp") or 0)

@@ -19,6 +19,8 @@ NAMESPACE = "DeepGuard"  # the template's default
 PACKAGE_BUCKET = "deepguard-packages"  # samconfig.toml, environment `local`
 BOOTSTRAP = ROOT / "build" / "bootstrap" / "bootstrap"  # the template's CodeUri
 KEPT_RUNS = 5
+# MiniStack makes no alarm on a Metrics Insights query. samconfig.toml has the same.
+LOCAL_PARAMETERS = ["ContributorAlarm=off"]
 
 
 class Stage:
@@ -51,7 +53,7 @@ class Stage:
     def deploy(self, meanwhile=lambda: None, parameters=()):
         """The real template, with `sam deploy`, while `meanwhile` is done. Returns the stack's outputs. `parameters` stand in for
         all those of samconfig.toml."""
-        overrides = ["--parameter-overrides", *parameters] if parameters else []
+        overrides = ["--parameter-overrides", *parameters, *LOCAL_PARAMETERS] if parameters else []
         self.say(" ".join(["deploy: sam deploy --config-env local", *overrides]))
         log = self.folder / "sam-deploy.log"
         deploy = self.processes.start(

@@ -1,5 +1,5 @@
 //! The functions, in one binary: which of them it is, the handler says that Lambda was told. `detector` scores the CPU of EC2
-//! instances, `calibrator` makes the baselines of a new day.
+//! instances, `calibrator` makes the baselines of a new day, and `predictor` answers who sends a sequence of CPU values.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +8,7 @@ use functions::calibrate::Calibration;
 use functions::cloudwatch::CloudWatch;
 use functions::detect::{Detection, RunError};
 use functions::events::Bus;
+use functions::predict::Prediction;
 use functions::s3::S3;
 use functions::settings::Settings;
 use functions::start::{Part, Start};
@@ -44,10 +45,21 @@ async fn main() -> Result<(), Error> {
     let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), &settings.namespace, settings.rates);
     let s3 = S3::new(aws::s3(&config));
     start.done(Part::Clients);
+    // The locks are never contended: Lambda sends a process one event at a time.
+    let handler = std::env::var(HANDLER).unwrap_or_default();
+    if handler == "predictor" {
+        let prediction = &Mutex::new(Prediction::new(settings, s3));
+        log::ready(&start);
+        let run = |event: LambdaEvent<Value>| async move {
+            let answered = prediction.lock().await.answer(&event.payload, Timestamp::now()).await?;
+            answered.metrics.iter().for_each(|line| println!("{line}"));
+            Ok::<_, Diagnostic>(answered.body)
+        };
+        return lambda_runtime::run(service_fn(run)).await;
+    }
     let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone());
     let account = Account { tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)), bus };
-    // The locks are never contended: Lambda sends a process one event at a time.
-    if std::env::var(HANDLER).is_ok_and(|handler| handler == "calibrator") {
+    if handler == "calibrator" {
         let calibration = &Mutex::new(Calibration::of(settings, cloudwatch, s3, account));
         log::ready(&start);
         let run = |event: LambdaEvent<Value>| async move {

@@ -1,7 +1,7 @@
 //! Times in which nobody is to be woken: the windows of a file in S3, for named instances, for tags, or for all.
 //!
-//! The file is `.json` ([`json`]) or a calendar, `.ics` ([`ics`]). Either becomes [`Mutes`]; a mute holds once or is repeated
-//! ([`repeat`]). A file of which a part is not understood is refused whole, with what is wrong: half a list of mutes would
+//! The file is `.json` (`json`) or a calendar, `.ics` (`ics`). Either becomes [`Mutes`]; a mute holds once or is repeated
+//! (`repeat`). A file of which a part is not understood is refused whole, with what is wrong: half a list of mutes would
 //! mute something else than its author believes.
 //!
 //! A datapoint is muted where any part of its five minutes is.

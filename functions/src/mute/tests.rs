@@ -264,14 +264,14 @@ fn what_is_not_understood_names_the_entry_the_field_and_the_way_out() {
     }
     for (text, why) in [
         ("", "EOF"),
-        ("[]", "invalid type"),
+        ("[]", "expected struct File"),
         ("{}", "missing field `mutes`"),
         (r#"{"mutes": [], "mute": 1}"#, "unknown field `mute`"),
     ] {
         let error = parse(JSON, text).expect_err(text);
         assert!(error.contains(why), "{text}: {error}");
     }
-    let many = vec![r#"{"all": true}"#; 9].join(",");
+    let many = [r#"{"all": true}"#; 9].join(",");
     let error = json(&many).unwrap_err();
     assert!(error.contains("mute 5:") && !error.contains("mute 6:") && error.ends_with("and 4 more"), "{error}");
     assert!(parse("s3://my-models/settings/mutes.yaml", "").unwrap_err().contains("end with .json or .ics"));

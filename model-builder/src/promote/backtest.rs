@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
+use deepguard::episode::{Change, Episodes, MOfN};
 use deepguard::series::DAY_SECONDS;
 use deepguard::{Detector, Scored, Series, Watch};
 use functions::cloudwatch::plan;
@@ -19,8 +20,6 @@ use crate::labels::{Labels, is_raised};
 
 /// Days that are read before those that count: two weeks for the first baseline, and two days for what is usual after it.
 const BEFORE: i64 = 16;
-/// Alarms of the same instance that are less than this apart, in seconds, are one page: six hours.
-const SAME_PAGE: i64 = 6 * 3600;
 
 /// Two models, and what they are compared on.
 pub(super) struct Backtest<'a> {
@@ -31,17 +30,15 @@ pub(super) struct Backtest<'a> {
     pub(super) times: Range<i64>,
 }
 
-/// When somebody is paged: the alarms that are no continuation of one before.
+/// When somebody is told that an episode begins.
 pub(crate) fn pages(scored: &[Scored]) -> Vec<i64> {
-    let mut last = None;
-    let mut pages = Vec::new();
-    for alarm in scored.iter().filter(|scored| scored.is_alarm()) {
-        if last.is_none_or(|last| alarm.time - last >= SAME_PAGE) {
-            pages.push(alarm.time);
-        }
-        last = Some(alarm.time);
-    }
-    pages
+    let mut episodes = Episodes::default();
+    let changes = scored.iter().flat_map(|scored| episodes.take(scored, MOfN::default()));
+    let began = changes.filter_map(|change| match change {
+        Change::Began(episode, _) => Some(episode.told),
+        Change::Ended(..) => None,
+    });
+    began.collect()
 }
 
 impl Backtest<'_> {

@@ -51,21 +51,31 @@ fn record(bucket: &Bucket, version: &str) -> serde_json::Value {
 }
 
 #[test]
-fn alarms_of_one_stretch_are_one_page() {
+fn an_episode_is_one_page() {
     let (Fleet { cpu, .. }, _) = fleet();
     let series = deepguard::Series::from_datapoints(cpu[&instance(0)].iter().copied()).unwrap().0;
     let detector = Detector::new(artifact(), &device());
     let last = detector.follow(&series, &mut Default::default(), series.end()).pop().unwrap();
-    let alarm = |time: i64| deepguard::Scored {
-        time,
+    let of = |score: f64| serde_json::from_value(score.into()).unwrap();
+    let alarm = |slot: i64| deepguard::Scored {
+        time: slot * 300,
         surpasses: true,
-        score: serde_json::from_value(2.into()).unwrap(),
+        score: of(2.0),
+        severity: of(2.0),
+        outside: true,
+        observed: last.usual + 50.0,
+        finding: None,
         ..last
     };
-    let quiet = |time: i64| deepguard::Scored { surpasses: false, ..alarm(time) };
-    let hours = |hours: i64| hours * 3600;
-    let scored = [alarm(0), alarm(hours(5)), alarm(hours(10)), quiet(hours(12)), alarm(hours(16)), quiet(hours(30))];
-    assert_eq!(backtest::pages(&scored), [0, hours(16)]);
+    let calm = |slot: i64| deepguard::Scored {
+        score: of(0.1),
+        severity: of(0.1),
+        outside: false,
+        observed: last.usual,
+        ..alarm(slot)
+    };
+    let scored: Vec<_> = (0..3).map(alarm).chain((3..9).map(calm)).chain([alarm(9), alarm(10)]).collect();
+    assert_eq!(backtest::pages(&scored), [0, 9 * 300]);
     assert_eq!(backtest::pages(&[]), [0; 0]);
 }
 

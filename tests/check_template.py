@@ -1,0 +1,158 @@
+"""Checks of template.yaml that its linters do not make: that its table of parameters in README.md is right, that each parameter is
+explained and in one group, that its version is the workspace's, and that the functions know every setting that it gives them.
+
+With --write it writes the table into README.md instead of complaining about it. It needs cfn-lint, which reads the template's
+own kind of YAML: `make template` runs it.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from cfnlint.decode import cfn_yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- parameters: begin -->", "<!-- parameters: end -->"
+HEADING = """### Parameters
+
+`make deploy PARAMETERS='MOfN="2 of 5" Direction=up'` sets them; what is not named stays as it is.
+This table is made of the template, by `make parameters`.
+"""
+# Only a value of these is bounded by nothing but its type.
+BOUNDS = ("AllowedValues", "AllowedPattern", "MinValue", "MaxValue")
+
+
+def load(path):
+    """The template as plain dicts and lists, with intrinsic functions written out (`Fn::Sub`)."""
+    return cfn_yaml.load(str(path))
+
+
+def groups(template):
+    return template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
+
+def allowed(parameter):
+    """What values a parameter may have, in words."""
+    if "AllowedValues" in parameter:
+        return ", ".join(f"`{value}`" for value in parameter["AllowedValues"])
+    return parameter.get("ConstraintDescription", "").rstrip(".")
+
+
+def cell(text):
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def table(template):
+    """The rows are in the order in which the console asks."""
+    lines = ["| parameter | default | values | what it does |", "| --- | --- | --- | --- |"]
+    for group in groups(template):
+        lines.append(f"| **{group['Label']['default']}** | | | |")
+        for name in group["Parameters"]:
+            parameter = template["Parameters"].get(name, {})
+            default = parameter.get("Default", "")
+            shown = f"`{default}`" if default != "" else "empty"
+            lines.append(f"| `{name}` | {shown} | {cell(allowed(parameter))} | {cell(parameter.get('Description', ''))} |")
+    return "\n".join(lines)
+
+
+def section(template):
+    return f"{BEGIN}\n{HEADING}\n{table(template)}\n{END}"
+
+
+def with_section(readme, text):
+    """The README with the section in it: in place of the old one, or after the section on deploying, where there is none."""
+    if BEGIN in readme and END in readme:
+        before, rest = readme.split(BEGIN, 1)
+        return before + text + rest.split(END, 1)[1]
+    at = re.search(r"^## Deploy .*?(?=^##+ )", readme, re.MULTILINE | re.DOTALL)
+    if not at:
+        raise SystemExit("README.md has no section that begins with `## Deploy`; the table belongs behind it.")
+    return readme[:at.end()] + text + "\n\n" + readme[at.end():]
+
+
+def readme_problems(template, readme):
+    if BEGIN not in readme or END not in readme:
+        return ["README.md has no table of the parameters; `make parameters` writes it"]
+    if with_section(readme, section(template)) == readme:
+        return []
+    there = readme.split(BEGIN, 1)[1].split(END, 1)[0].splitlines()
+    wanted = section(template).splitlines()[1:-1]
+    missing = [f"  is missing: {line}" for line in wanted if line not in there]
+    wrong = [f"  is wrong:   {line}" for line in there if line and line not in wanted]
+    return ["\n".join(["README.md: the table of the parameters is not the template's; `make parameters` writes it", *missing, *wrong])]
+
+
+def parameter_problems(template):
+    problems = []
+    grouped = [name for group in groups(template) for name in group["Parameters"]]
+    labels = template["Metadata"]["AWS::CloudFormation::Interface"].get("ParameterLabels", {})
+    for name, parameter in template["Parameters"].items():
+        if (count := grouped.count(name)) != 1:
+            problems.append(f"parameter {name} is in {count} groups, and not in one")
+        if name not in labels:
+            problems.append(f"parameter {name} has no label")
+        if not parameter.get("Description"):
+            problems.append(f"parameter {name} has no description")
+        if not any(bound in parameter for bound in BOUNDS):
+            problems.append(f"parameter {name} has neither bounds nor a pattern nor a list of values")
+        if "AllowedValues" not in parameter and not parameter.get("ConstraintDescription"):
+            problems.append(f"parameter {name} has no ConstraintDescription: whoever gives a wrong value is not told what is right")
+    for name in [*grouped, *labels]:
+        if name not in template["Parameters"]:
+            problems.append(f"{name} is in a group or has a label, and is no parameter")
+    return problems
+
+
+def version_problems(template):
+    # Not with tomllib, which Python 3.10 has not.
+    cargo = re.search(r'^\[workspace\.package\]\nversion = "(.+?)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    version = template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"]
+    return [] if version == cargo else [f"SemanticVersion is {version}, and the version in Cargo.toml {cargo}"]
+
+
+def variables_of(template):
+    """{variable: functions that are given it}"""
+    given = {}
+    for variable in template["Globals"]["Function"]["Environment"]["Variables"]:
+        given.setdefault(variable, []).append("all functions")
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            for variable in resource["Properties"].get("Environment", {}).get("Variables", {}):
+                given.setdefault(variable, []).append(name)
+    return given
+
+
+def known_variables(settings):
+    """The names in VARIABLES of settings.rs, through the constants that it lists."""
+    names = dict(re.findall(r'^const (\w+): Variable = Variable \{\s*name: "(\w+)"', settings, re.MULTILINE))
+    listed = re.search(r"^pub const VARIABLES: \[Variable; \d+\] = \[(.*?)\];", settings, re.MULTILINE | re.DOTALL)
+    return {names[constant] for constant in re.findall(r"\w+", listed[1])} if listed else set()
+
+
+def variable_problems(template, settings):
+    given, known = variables_of(template), known_variables(settings)
+    problems = [f"{name}, which {' and '.join(functions)} are given, is not in VARIABLES of functions/src/settings.rs"
+                for name, functions in given.items() if name not in known]
+    return problems + [f"{name} of functions/src/settings.rs is given to no function" for name in sorted(known - set(given))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write the table of the parameters into README.md")
+    options = parser.parse_args()
+    template = load(ROOT / "template.yaml")
+    path = ROOT / "README.md"
+    if options.write:
+        path.write_text(with_section(path.read_text(), section(template)))
+    problems = (parameter_problems(template) + version_problems(template)
+                + variable_problems(template, (ROOT / "functions" / "src" / "settings.rs").read_text())
+                + readme_problems(template, path.read_text()))
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problems" if problems else "template.yaml, README.md and the settings agree")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

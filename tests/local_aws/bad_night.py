@@ -1,0 +1,266 @@
+"""A bad night on the local AWS: twelve machines, and what the person on call finds in the inbox in the morning.
+
+The night is generated (`model-builder replay --night`), always the same one; the function is the real one, deployed with the real
+template, and is run once for every five minutes of it. Half an hour of it CloudWatch throttles. The inbox is a queue on the topic
+that an e-mail address or a pager would be subscribed to. It ends with 0 if the inbox holds one message for each real episode, each
+says what happened, and there is none for the rest. With --document it writes down what there was to read.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import environment
+
+if __name__ == "__main__":
+    try:
+        environment.continue_in("aws")
+    except environment.SetupError as setup_error:
+        sys.exit(f"error: {setup_error}")
+
+import fleet
+import measure
+import report
+from environment import ROOT
+from interposed import Interposed
+from local_aws import Failure, interrupt_on_termination, wait_for
+from stage import NAMESPACE, STACK, Stage, forget_old_runs
+
+SEED = 2
+HOURS = 10
+THROTTLED = (timedelta(hours=4), timedelta(hours=4, minutes=30))  # into the night: from midnight on
+PARAMETERS = ['ScheduleExpression="rate(24 hours)"', "PublishMode=full", "ReportingStopped=on"]
+# What each message has to speak of, and within how much of the truth its "since" has to be. What grows slowly is seen late.
+TOLD = {"web-1": (("unusual for the hour", "level shift"), 15), "api-1": (("drift", "level shift"), 180),
+        "db-1": (("flatline",), 10), "worker-1": (("stopped reporting",), 5), "web-2": (("spike",), 5)}
+
+
+class Night(Stage):
+    def run(self):
+        self.prepare(["--night", "--seed", str(SEED)])
+        manifest = json.loads((self.folder / "replay" / "replay.json").read_text())["instances"]
+        self.names = {described["instance"]: described["source"] for described in manifest}
+        self.events = {described["source"]: described["event"] for described in manifest}
+        self.morning = max(instance.datapoints[-1][0] for instance in self.instances) + fleet.STEP
+        self.evening = self.morning - timedelta(hours=HOURS)
+        outputs = self.deploy(self.put_history, PARAMETERS)
+        self.function = outputs["FunctionName"]
+        self.interposed = Interposed(self.aws.endpoint, self.names, SEED)
+        self.interpose()
+        self.mute(outputs["ModelBucketName"])
+        # The alarms say once that they are well when they have seen their first metrics: that was long before this night.
+        self.invoke(self.function, self.evening)
+        self.invoke(outputs["CalibratorName"], self.evening)
+        self.wait_for_the_alarms(outputs["CalibratorName"])
+        self.inbox = self.listen(outputs["AlarmTopicArn"])
+        self.recoveries = self.listen_for_the_end()
+        self.follow(outputs)
+        self.keep_logs(outputs["LogGroupName"])
+        self.messages = self.read(self.inbox)
+        self.ends = [message["detail"] for message in self.read(self.recoveries)]
+        self.draw()
+        self.check()
+
+    def interpose(self):
+        """The function's CloudWatch and tags are those that can be told to fail; all else is the local AWS itself."""
+        client = self.aws.client("lambda")
+        variables = client.get_function_configuration(FunctionName=self.function)["Environment"]["Variables"]
+        for service in ("CLOUDWATCH", "RESOURCE_GROUPS_TAGGING_API"):
+            variables[f"AWS_ENDPOINT_URL_{service}"] = self.interposed.endpoint
+        client.update_function_configuration(FunctionName=self.function, Environment={"Variables": variables})
+
+    def mute(self, bucket):
+        event = self.events["load-1"]
+        instance = next(instance for instance, name in self.names.items() if name == "load-1")
+        mutes = {"mutes": [{"instances": [instance], "from": event["from"], "until": event["until"], "why": "load test"}]}
+        self.aws.client("s3").put_object(Bucket=bucket, Key="settings/mutes.json", Body=json.dumps(mutes).encode())
+
+    def wait_for_the_alarms(self, calibrator):
+        names = [f"{STACK}-{which}" for which in ("errors", "throttles", "calibrator", "calibrator-throttles")]
+        cloudwatch = self.aws.client("cloudwatch")
+
+        def settled():
+            for function in (self.function, calibrator):
+                self.invoke(function, self.evening)
+            alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+            return len(alarms) == len(names) and all(alarm["StateValue"] == "OK" for alarm in alarms)
+
+        wait_for("the alarms of the functions to be OK", settled, 90, every=2)
+
+    def listen(self, topic):
+        """The inbox."""
+        sqs = self.aws.client("sqs")
+        url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+        return url
+
+    def listen_for_the_end(self):
+        """A rule of one's own, as a team would have for a chat: everything that is over."""
+        sqs, events = self.aws.client("sqs"), self.aws.client("events")
+        url = sqs.create_queue(QueueName="recoveries")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        pattern = {"source": ["deepguard"], "detail-type": ["DeepGuard Anomaly Ended"]}
+        events.put_rule(Name="recoveries", EventPattern=json.dumps(pattern))
+        events.put_targets(Rule="recoveries", Targets=[{"Id": "queue", "Arn": arn}])
+        return url
+
+    def follow(self, outputs):
+        """A run for every five minutes of the night, and the calibrator's at seven past midnight."""
+        started = time.monotonic()
+        self.summaries = []
+        runs = [self.evening + number * fleet.STEP for number in range(HOURS * 12 + 1)]
+        midnight = self.evening + timedelta(hours=4)
+        for at in runs:
+            self.interposed.throttles = THROTTLED[0] <= at - self.evening < THROTTLED[1]
+            if at == midnight + 2 * fleet.STEP:
+                self.invoke(outputs["CalibratorName"], at - timedelta(minutes=3))
+            self.summaries.append((at, self.invoke(self.function, at)))
+        self.say(f"the night: {len(runs)} runs in {time.monotonic() - started:.0f} s, "
+                 f"{self.interposed.refused} of CloudWatch's calls were throttled")
+
+    def invoke(self, function, at):
+        event = {"time": fleet.format_time(at), "shard": 0, "shards": 1}
+        answer, error, _ = measure.invoke(self.aws, function, event)
+        if error and not self.interposed.throttles:
+            raise Failure(f"{function} failed at {event['time']}: {json.dumps(answer)}")
+        return answer
+
+    def keep_logs(self, group):
+        lines = [line for stream in measure.log_streams(self.aws, group) for line in stream]
+        (self.folder / "detector.log").write_text("\n".join(lines))
+        self.logged = lines
+
+    def read(self, url):
+        """All that is in a queue, in the order of what it is about."""
+        sqs, found = self.aws.client("sqs"), []
+        while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in received:
+                found.append(message["Body"])
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [as_json(body) for body in found]
+
+    def draw(self):
+        """What explain makes of the machines that somebody was told of, and of the one that was muted."""
+        self.picture = self.folder / "bad-night.png"
+        shown = [name for name in (*TOLD, "load-1") if name != "worker-1"]
+        instances = [instance for name in shown for instance, other in self.names.items() if other == name]
+        command = [self.model_builder(), "explain", "--history", str(self.folder / "replay"), "--hours", str(HOURS + 6),
+                   "--out", str(self.picture)]
+        for instance in instances:
+            command += ["--instance", instance]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+
+    def check(self):
+        """One message for each real episode, none for the rest, and each says what happened."""
+        told = {}
+        for message in self.messages:
+            name = next((name for instance, name in self.names.items() if instance in message), None)
+            told.setdefault(name, []).append(message)
+        wrong = [f"nobody was told of {name}" for name in TOLD if name not in told]
+        wrong += [f"{name}: {message}" for name, messages in told.items() for message in messages if name not in TOLD]
+        wrong += [f"{name}: {len(messages)} messages" for name, messages in told.items() if len(messages) > 1]
+        for name, (shapes, minutes) in TOLD.items():
+            for message in told.get(name, []):
+                if name not in message or not any(shape in message for shape in shapes):
+                    wrong.append(f"{name}: the message says neither of {shapes}: {message}")
+        self.since = {}
+        for detail in self.told_events():
+            name = detail["name"]
+            since, truth = fleet.parse_time(detail["since"]), fleet.parse_time(self.events[name]["from"])
+            self.since[name] = since
+            if not -timedelta(minutes=20) <= since - truth <= timedelta(minutes=TOLD.get(name, ((), 0))[1]):
+                wrong.append(f"{name}: since {since}, and it was {truth}")
+        last = self.summaries[-1][1]
+        newest = {instance.id: instance.datapoints[-1][0] for instance in self.instances}
+        scored = {row[:2] for row in self.scores()}
+        unscored = [(self.names[instance.id], fleet.format_time(at)) for instance in self.instances
+                    for at, _ in instance.datapoints
+                    if self.evening <= at and self.names[instance.id] not in ("load-1",) and (instance.id, at) not in scored]
+        wrong += [f"{len(unscored)} datapoints have no score: {unscored[:5]}"] if unscored else []
+        suppressed = self.highest("SuppressedAnomalies")
+        wrong += [] if suppressed >= 1 else ["nothing was counted as suppressed"]
+        wrong += [] if last["instances"]["seen"] and newest else ["nothing was seen at last"]
+        if wrong:
+            raise Failure("The inbox is not as it should be:\n  " + "\n  ".join(wrong))
+        self.say(f"the inbox: {len(self.messages)} messages, one for each of {', '.join(TOLD)}; "
+                 f"{len(self.ends)} are over; suppressed at most {suppressed:.0f} at a time")
+
+    def told_events(self):
+        """The details of the events that began, as the log has them."""
+        found = [as_json(line) for line in self.logged if "DeepGuard Anomaly Began" in line]
+        return [line["detail"] for line in found if isinstance(line, dict)]
+
+    def scores(self):
+        client = self.aws.client("cloudwatch")
+        return fleet.read_published(client, NAMESPACE, self.instances, self.evening, self.morning)
+
+    def highest(self, metric):
+        answer = self.aws.client("cloudwatch").get_metric_statistics(
+            Namespace=NAMESPACE, MetricName=metric, StartTime=self.evening, EndTime=self.morning + fleet.STEP,
+            Period=300, Statistics=["Maximum"])
+        return max((point["Maximum"] for point in answer["Datapoints"]), default=0)
+
+    def document(self, path):
+        """The transcript."""
+        throttled = [fleet.format_time(self.evening + part)[11:16] for part in THROTTLED]
+        lines = [
+            "# A bad night",
+            "",
+            "Twelve machines from eight in the evening to six in the morning, replayed on a local AWS by `make bad-night`: the real",
+            f"function, deployed with the real template, {len(self.summaries)} runs. From {throttled[0]} to {throttled[1]} UTC",
+            f"CloudWatch refuses six calls of ten ({self.interposed.refused} in all). The night is generated, by a fixed seed.",
+            "",
+            "| machine | what happened | who should be told | in the inbox |",
+            "| --- | --- | --- | --- |",
+        ]
+        subjects = {name: message.split("\n")[0] for message in self.messages for name in self.names.values() if name in message}
+        for name, event in self.events.items():
+            lines.append(f"| {name} | {event['what']} | {'the person on call' if event['told'] else 'nobody'} | "
+                         f"{subjects.get(name, '')} |")
+        lines += ["", f"![CPU, expected band and score of five machines](images/{self.picture.name})", "",
+                  "## The inbox", "", f"{len(self.messages)} messages, each as it arrived:", ""]
+        for message in self.messages:
+            lines += ["```text", message.replace("\\n", "\n"), "```", ""]
+        lines += ["## What was over by the morning", "",
+                  "Events on the bus, which notify nobody unless `NotifyRecovery=on`:", ""]
+        for detail in self.ends:
+            lines += ["```text", detail["text"], "```", ""]
+        path.write_text("\n".join(lines))
+
+
+def as_json(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--document", type=Path, help="the Markdown file to write; its picture goes into images/ beside it")
+    options = parser.parse_args()
+    interrupt_on_termination()
+    night = Night()
+    with ExitStack() as stack:
+        stack.callback(forget_old_runs)
+        stack.callback(night.end)
+        try:
+            night.run()
+        except Failure as failure:
+            report.print_failure(night, failure)
+            return 1
+        if options.document:
+            (options.document.parent / "images" / night.picture.name).write_bytes(night.picture.read_bytes())
+            night.document(options.document)
+            night.say(f"written: {options.document}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
