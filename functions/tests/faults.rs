@@ -323,10 +323,8 @@ async fn a_call_that_hangs_is_given_up() {
         (stage, kind, told)
     });
     for (stage, kind, told) in futures_util::future::join_all(plays).await {
-        let expected = match stage {
-            // With a process that lives on.
-            stage => expected(stage, "hang").split(" / ").next().unwrap(),
-        };
+        // With a process that lives on.
+        let expected = expected(stage, "hang").split(" / ").next().unwrap();
         assert_eq!(told, expected, "{stage:?} {kind:?}");
     }
 }
