@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+import unittest
 from datetime import datetime, timezone
 
 import environment
@@ -112,6 +113,25 @@ class Stage:
         ignore_signals()
         self.processes.end_all()
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+
+
+class Staged(unittest.TestCase):
+    """Tests that look at what has happened in a scene: it is run once for all of them, and whatever it started is ended."""
+
+    Scene = None  # a Stage with a method `run`
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scene = cls.Scene()
+        cls.addClassCleanup(forget_old_runs)
+        cls.addClassCleanup(cls.scene.end)
+        started = time.monotonic()
+        try:
+            cls.scene.run()
+        except Exception:
+            report.print_logs(cls.scene)
+            raise
+        cls.scene.say(f"all has happened, in {time.monotonic() - started:.0f} s")
 
 
 def forget_old_runs():

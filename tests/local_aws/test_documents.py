@@ -27,10 +27,9 @@ if __name__ == "__main__":
 
 import fleet
 import measure
-import report
 from environment import ROOT, TARGET
 from local_aws import Failure, wait_for
-from stage import STACK, Stage, forget_old_runs
+from stage import STACK, Stage, Staged
 from test_models import DEFAULT, rethreshold
 
 # In this order: the last one ends with the uninstallation. Those that have no commands are here for the day on which they have some.
@@ -209,17 +208,8 @@ class Scene(Stage):
         return not any(stack["StackName"] == STACK and stack["StackStatus"] != "DELETE_COMPLETE" for stack in listed)
 
 
-class Documents(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scene = Scene()
-        cls.addClassCleanup(forget_old_runs)
-        cls.addClassCleanup(cls.scene.end)
-        try:
-            cls.scene.run()
-        except Exception:
-            report.print_logs(cls.scene)
-            raise
+class Documents(Staged):
+    Scene = Scene
 
     def test_every_command_is_run_or_is_said_to_be_run_elsewhere(self):
         self.assertIsNone(self.scene.first_error, self.scene.answer)

@@ -16,10 +16,9 @@ if __name__ == "__main__":
         sys.exit(f"error: {setup_error}")
 
 import measure
-import report
 from environment import ROOT
 from local_aws import Failure, wait_for
-from stage import NAMESPACE, Stage, forget_old_runs
+from stage import NAMESPACE, Stage, Staged
 
 NEVER = 'ScheduleExpression="rate(24 hours)"'  # only the runs that are asked for here
 PARAMETERS = [NEVER, "ModelKey=models/current", "PublishMode=full"]
@@ -181,19 +180,8 @@ def rethreshold(artifact, threshold):
     return whole.replace(b"0" * 64, hashlib.sha256(whole).hexdigest().encode(), 1)
 
 
-class Models(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scene = Scene()
-        cls.addClassCleanup(forget_old_runs)
-        cls.addClassCleanup(cls.scene.end)
-        started = time.monotonic()
-        try:
-            cls.scene.run()
-        except Exception:
-            report.print_logs(cls.scene)
-            raise
-        cls.scene.say(f"all has happened, in {time.monotonic() - started:.0f} s")
+class Models(Staged):
+    Scene = Scene
 
     def test_a_cold_process_without_a_model_fails(self):
         answer, error, _ = self.scene.cold

@@ -3,7 +3,6 @@ another number of shards the next run goes on where those have ended. The calibr
 
 import json
 import sys
-import time
 import unittest
 from datetime import timedelta
 
@@ -17,9 +16,8 @@ if __name__ == "__main__":
 
 import fleet
 import measure
-import report
 from local_aws import Failure, wait_for
-from stage import NAMESPACE, Stage, forget_old_runs
+from stage import NAMESPACE, Stage, Staged
 
 SHARDS = 4
 LOOKBACK = timedelta(minutes=180)  # the template's default
@@ -113,19 +111,8 @@ class Scene(Stage):
         return {(instance, at, metric): value for instance, at, metric, value in rows}
 
 
-class Shards(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scene = Scene()
-        cls.addClassCleanup(forget_old_runs)
-        cls.addClassCleanup(cls.scene.end)
-        started = time.monotonic()
-        try:
-            cls.scene.run()
-        except Exception:
-            report.print_logs(cls.scene)
-            raise
-        cls.scene.say(f"all has happened, in {time.monotonic() - started:.0f} s")
+class Shards(Staged):
+    Scene = Scene
 
     def test_the_schedule_started_the_state_machine_and_it_succeeded(self):
         execution = self.scene.execution

@@ -11,7 +11,6 @@ MiniStack is not AWS. What it drops is looked for in the template as CloudFormat
 
 import json
 import sys
-import time
 import unittest
 
 import environment
@@ -24,10 +23,9 @@ if __name__ == "__main__":
 
 from botocore.exceptions import ClientError
 
-import report
 from environment import ROOT
 from local_aws import Failure, REGION, wait_for
-from stage import BOOTSTRAP, LOCAL_PARAMETERS, PACKAGE_BUCKET, STACK, Stage, forget_old_runs
+from stage import BOOTSTRAP, LOCAL_PARAMETERS, PACKAGE_BUCKET, STACK, Stage, Staged
 
 BUS = "alerts"
 KEY = f"arn:aws:kms:{REGION}:000000000000:key/11111111-2222-3333-4444-555555555555"
@@ -235,21 +233,14 @@ def no_alarm(notification):
     return None if text.startswith("{") else text
 
 
-class Template(unittest.TestCase):
+class Template(Staged):
     maxDiff = None
+
+    Scene = Scene
 
     @classmethod
     def setUpClass(cls):
-        cls.scene = Scene()
-        cls.addClassCleanup(forget_old_runs)
-        cls.addClassCleanup(cls.scene.end)
-        started = time.monotonic()
-        try:
-            cls.scene.run()
-        except Exception:
-            report.print_logs(cls.scene)
-            raise
-        cls.scene.say(f"all has happened, in {time.monotonic() - started:.0f} s")
+        super().setUpClass()
         cls.off, cls.on, cls.quiet = cls.scene.by_itself, cls.scene.all_on, cls.scene.without_bus
 
     def test_what_there_is_follows_the_conditions(self):

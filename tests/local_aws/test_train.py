@@ -19,10 +19,9 @@ if __name__ == "__main__":
         sys.exit(f"error: {setup_error}")
 
 import fleet
-import report
 from environment import ROOT
 from local_aws import Failure
-from stage import Stage, forget_old_runs
+from stage import Stage, Staged
 
 INSTANCES, DAYS, PERCENT, SEED = 50, 14, 5, 1
 MOST = 0.10  # by how much faults may move the threshold
@@ -81,19 +80,8 @@ class Scene(Stage):
         return done
 
 
-class Training(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scene = Scene()
-        cls.addClassCleanup(forget_old_runs)
-        cls.addClassCleanup(cls.scene.end)
-        started = time.monotonic()
-        try:
-            cls.scene.run()
-        except Exception:
-            report.print_logs(cls.scene)
-            raise
-        cls.scene.say(f"all has happened, in {time.monotonic() - started:.0f} s")
+class Training(Staged):
+    Scene = Scene
 
     def test_the_threshold_hardly_moves_with_faults_in_a_twentieth_of_the_time(self):
         clean, faulty = (self.scene.trained[name][0]["threshold"] for name in ("clean", "faulty"))
