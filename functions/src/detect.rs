@@ -11,27 +11,27 @@ use deepguard::{Detector, Scored};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use lambda_runtime::Diagnostic;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::cloudwatch::limits;
 use crate::console::Console;
-use crate::event::{EventError, Trigger};
+use crate::event::Trigger;
 use crate::fleet::{Fleet, Skip};
 use crate::log;
-use crate::metric::{Datum, Gauges, Mode};
-use crate::model::{Current, ModelError, Models};
+use crate::metric::{Datum, Gauges, Mode, TALLIED};
+use crate::model::{Current, Models};
 use crate::mute::{MuteFile, Mutes};
 use crate::muted::Muted;
 use crate::names::InstanceId;
-use crate::ports::{Alerts, CallError, Cpu, Inventory, Nobody, Objects, Published, Scores, Sent};
+use crate::ports::{Alerts, Cpu, Inventory, Nobody, Objects, Published, Scores, Sent};
 use crate::question::{self, Question};
 use crate::reads::Reads;
 use crate::round::Round;
+pub use crate::run_error::RunError;
 use crate::selection::Roster;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::Settings;
 use crate::shadow::{After, Shadow};
 use crate::shard::Shard;
 use crate::state::State;
@@ -42,66 +42,8 @@ use crate::time_left::{NEXT_RUN, TimeLeft};
 
 /// An alert that could not be sent for so long, in seconds, is news to nobody: a day.
 const FORGOTTEN: i64 = 86_400;
-/// How long, in seconds, the fleet's numbers at a time are remembered.
-const TALLIED: i64 = 2 * LATE;
 /// No more datums wait to be published: the oldest are given up, so that what is kept stays small enough to be kept.
 const MOST_WAITING: usize = 200_000;
-
-/// A run that failed as a whole. What fails for some instances only is in the summary.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum RunError {
-    /// The function's environment.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The event.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// The model.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The instances are not known.
-    #[error("the instances cannot be listed: {0}")]
-    List(CallError),
-    /// No instance could be read.
-    #[error("none of {instances} instances could be read; of the last one: {why}")]
-    NothingRead {
-        /// How many there are.
-        instances: usize,
-        /// What went wrong.
-        why: String,
-    },
-    /// The scores reached nobody.
-    #[error("none of {datums} datums could be published: {error}")]
-    NothingPublished {
-        /// How many there were.
-        datums: usize,
-        /// What went wrong, the last time.
-        error: CallError,
-    },
-    /// There is nowhere to keep baselines.
-    #[error("STATE_URI is empty, so that baselines could not be kept: set it, or do without a calibrator")]
-    NothingKept,
-    /// Baselines were made in vain.
-    #[error("the baselines that were made could not be written: the log says why")]
-    NotWritten,
-}
-
-/// What the Lambda console shows, and what retries and alarms can tell apart.
-impl From<RunError> for Diagnostic {
-    fn from(error: RunError) -> Self {
-        let error_type = match &error {
-            RunError::Settings(_) => "SettingsError",
-            RunError::Event(_) => "EventError",
-            RunError::Model(_) => "ModelError",
-            RunError::List(_) => "ListError",
-            RunError::NothingRead { .. } => "NothingRead",
-            RunError::NothingPublished { .. } => "NothingPublished",
-            RunError::NothingKept => "NothingKept",
-            RunError::NotWritten => "NotWritten",
-        };
-        Self { error_type: error_type.into(), error_message: error.to_string() }
-    }
-}
 
 /// The detector, with what it keeps from one run to the next while the function is warm.
 #[derive(Debug)]

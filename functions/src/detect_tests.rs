@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use deepguard::Datapoint;
 use deepguard::series::{DAY_SECONDS, PERIOD};
+use lambda_runtime::Diagnostic;
 use serde_json::json;
 
 use super::*;

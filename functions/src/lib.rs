@@ -42,6 +42,7 @@ pub mod predict;
 mod question;
 mod reads;
 mod round;
+pub mod run_error;
 pub mod s3;
 pub mod selection;
 pub mod settings;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deepguard::Scored;
+use deepguard::track::LATE;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Skip;
@@ -245,6 +246,9 @@ impl Mode {
         datums
     }
 }
+
+/// How long, in seconds, the fleet's numbers at a time are remembered.
+pub const TALLIED: i64 = 2 * LATE;
 
 /// What is known of the fleet at each time: it grows as scores come, so that what is published of a time again is never less.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

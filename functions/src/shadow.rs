@@ -9,10 +9,9 @@ use std::rc::Rc;
 
 use deepguard::Detector;
 use deepguard::episode::{Change, MOfN};
-use deepguard::track::LATE;
 use tracing::{error, info, warn};
 
-use crate::metric::{Datum, Mode};
+use crate::metric::{Datum, Mode, TALLIED};
 use crate::model::{Current, Optional};
 use crate::muted::Muted;
 use crate::names::InstanceId;
@@ -22,9 +21,6 @@ use crate::shard::Shard;
 use crate::store::{Saved, Store};
 use crate::tell;
 use crate::time_left::TimeLeft;
-
-/// How long, in seconds, the fleet's numbers at a time are remembered.
-const TALLIED: i64 = 2 * LATE;
 
 /// A second model and what it remembers.
 #[derive(Debug)]
