@@ -43,7 +43,7 @@ fn windows(count: usize) -> Windows {
     for index in 0..count {
         windows.push(&series, &baseline.expectations[0], 10 * DAY + index % (10 * DAY), 1);
     }
-    windows.hide_newest();
+    windows.hide_newest(1);
     windows
 }
 

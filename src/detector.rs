@@ -9,7 +9,10 @@ use crate::baseline::{Baseline, Phase, calibrated_at};
 use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
-use crate::residual::{CHANNELS, Channel, Errors, Explanation, Residual};
+use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
+use crate::channel::{CHANNELS, Channel, Measure};
+use crate::compress::{compress, expand};
+use crate::residual::{self, Forecast};
 use crate::score::{Direction, Rule, Score, Sensitivity};
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::shape::{Deviations, Finding};
@@ -19,6 +22,11 @@ use crate::window::Windows;
 const BATCH: usize = 256;
 /// With less of the window visible than this, the network is not asked.
 const MIN_VISIBLE: f64 = 0.5;
+/// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and how many of its newest slots are hidden. What the
+/// network makes of these is its forecast.
+pub const LOOKS: [(usize, usize); HORIZONS.len()] = [(0, 1), (0, 6), (1, 6)];
+/// How far the network's forecast moves the instance's own: half of the way. Measured in docs/experiments.md.
+const NETWORK: f64 = 0.5;
 /// Days that are scored again when nothing is remembered: the 14 that are kept, before them one that is not seen as it was
 /// because nothing is known of the evening before it, and yesterday's, with which a run shortly after midnight begins.
 const REBUILD: i64 = 16;
@@ -27,7 +35,7 @@ const REBUILD: i64 = 16;
 #[derive(Debug)]
 pub struct Detector {
     artifact: Artifact,
-    /// `None`: the daily profile stands in for its reconstruction.
+    /// `None`: the instance's own forecast stands alone.
     kernel: Option<Kernel>,
     /// In place of the artifact's.
     threshold: Option<f64>,
@@ -59,23 +67,23 @@ pub struct Scored {
     pub observed: f64,
     /// CPU that the network expected; `None` where too much of its window was missing.
     pub reconstruction: Option<f64>,
-    /// CPU that was expected: the nearest of reconstruction, daily and weekly profile.
+    /// CPU that was expected five minutes before: the instance's own forecast, corrected by the network.
     pub expected: f64,
-    /// Which of them that is.
-    pub explanation: Explanation,
-    /// Half the width of the expected band: outside of it, this datapoint alone is an anomaly.
-    pub tolerance: f64,
+    /// The lower end of the band: under it, this datapoint alone is an anomaly.
+    pub low: f64,
+    /// The upper end of the band.
+    pub high: f64,
     /// How unusual it is, by the channel that finds it most so.
     pub score: Score,
     /// That channel; `None` where the value is frozen.
     pub channel: Option<Channel>,
-    /// Whether the score is higher than each of the half day before.
+    /// Whether an alarm may begin here: the score is higher than each of the day before.
     pub surpasses: bool,
     /// What is usual at the hour: the nearer of daily and weekly profile.
     pub usual: f64,
-    /// How unusual it is by the days before alone: unlike the score it stays up as long as an anomaly lasts.
+    /// The same as the score, but for a frozen value, of which it stays up as long as that lasts.
     pub severity: Score,
-    /// Whether this datapoint alone is an anomaly, by the days before.
+    /// Whether this datapoint alone is an anomaly: outside of the band.
     pub outside: bool,
     /// What there is to say of it, where it is one by its severity.
     pub finding: Option<Finding>,
@@ -86,7 +94,7 @@ pub struct Scored {
 }
 
 impl Scored {
-    /// Whether an alarm begins here: an anomaly, and worse than all of the half day before. So an episode has one alarm, and
+    /// Whether an alarm begins here: an anomaly, and worse than all of the day before. So an episode has one alarm, and
     /// a second one only if it gets worse. What is muted raises none.
     pub fn is_alarm(&self) -> bool {
         self.score.is_anomalous() && self.surpasses && !self.muted
@@ -101,15 +109,6 @@ impl Scored {
     pub fn reconstruction_error(&self) -> f64 {
         (self.observed - self.reconstruction.unwrap_or(self.expected)).abs()
     }
-}
-
-/// What the network says of one datapoint, at each resolution; `None` where too much of the window is missing.
-#[derive(Debug, Clone, Copy, Default)]
-struct Look {
-    /// Reconstruction in percent.
-    reconstruction: Option<f64>,
-    /// Error of the whole window.
-    window: Option<f64>,
 }
 
 impl Detector {
@@ -207,58 +206,70 @@ impl Detector {
         // All that the windows of these datapoints can see.
         let seen = memory.recent.iter().flat_map(Series::datapoints).chain(new.iter().copied());
         let Ok((series, _)) = Series::from_datapoints(seen) else { return Vec::new() };
-        let averaged = RESOLUTIONS.map(|over| series.averaged(over));
+        let values = Compressed::of(&series);
+        let hours = baseline.expectations[0].hours(series.start());
         let slots: Vec<usize> = new.iter().map(|datapoint| series.index_at(datapoint.time)).collect();
-        let looks = self.look(&averaged, baseline, &slots);
+        let looks = self.look(&series, baseline, &slots);
         let judged = new.iter().zip(&slots).zip(looks).map(|((&datapoint, &slot), look)| {
             memory.remember(datapoint, self.context());
-            let average = averaged[1].get(slot).unwrap_or(datapoint.value);
-            self.judge(baseline, memory, datapoint, average, look)
+            let own = std::array::from_fn(|horizon| {
+                let first = (slot + 1).checked_sub(HORIZONS[horizon])?;
+                baseline.forecasts.of(&values, &hours, first, horizon)
+            });
+            self.judge(baseline, memory, datapoint, Seen { values: &values, slot, own, look })
         });
         judged.collect()
     }
 
-    /// The score of one datapoint, given its mean over 20 minutes and what the network says of it.
-    fn judge(
-        &self,
-        baseline: &Baseline,
-        memory: &mut Memory,
-        Datapoint { time, value: observed }: Datapoint,
-        averaged: f64,
-        [fine, coarse]: [Look; RESOLUTIONS.len()],
-    ) -> Scored {
+    /// The score of one datapoint, given what was seen and forecast up to it.
+    fn judge(&self, baseline: &Baseline, memory: &mut Memory, datapoint: Datapoint, seen: Seen<'_>) -> Scored {
+        let Datapoint { time, value: observed } = datapoint;
         memory.begin_day(time);
-        let [expected, expected_of_average] = &baseline.expectations;
-        let residual = Residual::of(observed, time, fine.reconstruction, expected);
-        let habit = memory.habit(expected_of_average.distance(time, averaged));
-        let errors: Errors = [Some(residual.size), fine.window, coarse.window, habit];
+        let level = &baseline.expectations[0].level;
+        let forecast = seen.forecast();
+        let errors = residual::errors(seen.values, seen.slot, &forecast, level);
+        let rule = Rule::new(self.threshold(), baseline);
+        let usual = self.usual(&rule, baseline, memory);
 
-        let rule = Rule::new(self.threshold(), baseline.deviation(), baseline.longest_run)
-            .with_min_deviation(self.sensitivity.min_deviation);
-        let [before, usual] = self.usual(&rule, baseline, memory);
+        let at_hour = baseline.expectations[0].nearest(time, observed);
+        let expected = forecast[0].map_or(at_hour, expand);
+        let deviation = |channel: Channel| seen.deviation(channel, &forecast, level.centre);
+        let score = |index: usize| Some(rule.score(errors[index]?, usual[index]?));
+        // Whether it matters is asked only where it would be an anomaly.
+        let limited = |(index, channel): (usize, Channel)| {
+            let score = score(index)?;
+            let matters = self.sensitivity == Sensitivity::default() || !score.is_anomalous();
+            Some((if matters { score } else { self.sensitivity.limit(score, deviation(channel)) }, Some(channel)))
+        };
+        let scores: [_; CHANNELS] = std::array::from_fn(|index| limited((index, Channel::ALL[index])));
+        let higher = |best: (Score, _), next: (Score, _)| if next.0 > best.0 { next } else { best };
+        let highest = scores.into_iter().flatten().fold((Score::default(), None), higher);
+        // A value that does not change goes no way: it matters to those who want to hear of all.
+        let of_frozen = |score: Option<Score>| {
+            let score = score.filter(|_| self.sensitivity.direction == Direction::Both);
+            score.map_or(highest, |score| higher(highest, (score, None)))
+        };
         let frozen = rule.frozen(memory.run).filter(|_| memory.reports_run());
-        let context = Judging { detector: self, rule: &rule, errors: &errors, memory, baseline };
-        let spike = observed - residual.expected;
-        let (score, channel) = context.highest(&usual, frozen, spike);
-        let (severity, seen_by) = context.highest(&before, rule.still_frozen(memory.run), spike);
-        let window = self.artifact.card().shape.window;
-        let finding = || Deviations::of(memory, baseline).finding(seen_by, window, memory.run, baseline);
+        let (score, channel) = of_frozen(frozen);
+        let (severity, seen_by) = of_frozen(rule.still_frozen(memory.run));
+        let finding = || Deviations::of(memory, baseline).finding(seen_by, memory.run, baseline);
         let finding = severity.is_anomalous().then(finding);
-        let outside = rule.score(Channel::Datapoint, residual.size, before[0]);
-        let outside = self.sensitivity.limit(outside, spike).is_anomalous();
+        let is_spike = |channel: Channel| matches!(channel, Channel::SpikeUp | Channel::SpikeDown);
+        let outside = scores.iter().flatten().any(|(score, channel)| score.is_anomalous() && channel.is_some_and(is_spike));
+        let [low, high] = self.band(&rule, compress(expected), &usual);
         memory.usual_from_now_on(&errors);
         let surpasses = memory.surpasses(time, score.value());
         Scored {
             time,
             observed,
-            reconstruction: fine.reconstruction,
-            expected: residual.expected,
-            explanation: residual.explanation,
-            tolerance: rule.tolerance(Channel::Datapoint, usual[0]),
+            reconstruction: seen.look[0].map(expand),
+            expected,
+            low,
+            high,
             score,
             channel,
             surpasses,
-            usual: residual.usual,
+            usual: at_hour,
             severity,
             outside,
             finding,
@@ -267,102 +278,101 @@ impl Detector {
         }
     }
 
+    /// What one datapoint may be, in percent, where it is expected to be `expected` (compressed).
+    fn band(&self, rule: &Rule, expected: f64, usual: &[Option<f64>; CHANNELS]) -> [f64; 2] {
+        let least = self.sensitivity.min_deviation;
+        let tolerance = |index: usize| rule.tolerance(usual[index].unwrap_or(0.0));
+        let [up, down] = [0, 1].map(tolerance);
+        [expand(expected - down).min(expand(expected) - least), expand(expected + up).max(expand(expected) + least)]
+    }
+
     /// The ratio of an error to the usual one that makes a score of 1.0.
     pub fn threshold(&self) -> f64 {
         self.threshold.unwrap_or(self.artifact.card().threshold)
     }
 
-    /// The error of each channel that is usual for the instance: by the days before, and with what this day has had.
-    fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [[f64; CHANNELS]; 2] {
-        let lent = self.artifact.card().borrowed_usual;
-        let mut usual = [[0.0; CHANNELS]; 2];
-        for (index, channel) in Channel::ALL.into_iter().enumerate() {
-            let (days, today) = memory.largest(index);
-            let own = rule.usual(channel, days);
-            let lent = match baseline.phase {
-                Phase::Borrowed => lent[index] * channel.unit(baseline.scale(channel)),
-                _ => 0.0,
-            };
-            usual[0][index] = own.max(lent);
-            usual[1][index] = own.max(today).max(lent);
-        }
-        usual
+    /// The error of each channel that is usual for the instance, by its days before this one; `None` where there was none.
+    fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [Option<f64>; CHANNELS] {
+        let growth = |days: usize| self.artifact.card().growth.get(days).copied().unwrap_or(1.0);
+        std::array::from_fn(|index| {
+            let days: Vec<f64> = memory.largest(index).0.collect();
+            match (days.as_slice(), baseline.largest) {
+                // What the history itself had stands for a first day.
+                ([], Some(largest)) => rule.usual(Channel::ALL[index], &[largest[index]], growth(0)),
+                (days, _) => rule.usual(Channel::ALL[index], days, growth(days.len())),
+            }
+        })
     }
 
-    /// What the network says of the datapoints in `slots`.
-    fn look(
-        &self,
-        averaged: &[Series; RESOLUTIONS.len()],
-        baseline: &Baseline,
-        slots: &[usize],
-    ) -> Vec<[Look; RESOLUTIONS.len()]> {
+    /// What the network forecasts of the datapoints in `slots`, for each of [`HORIZONS`]: compressed; `None` where too much of
+    /// the window is missing.
+    fn look(&self, series: &Series, baseline: &Baseline, slots: &[usize]) -> Vec<Forecast> {
+        let mut looks = vec![Forecast::default(); slots.len()];
+        let Some(kernel) = &self.kernel else { return looks };
         let time = self.artifact.card().shape.window;
-        // One batch of both resolutions: a small one costs about as much as a single window.
-        let mut windows = Windows::new(time, RESOLUTIONS.len() * slots.len());
-        for (resolution, (series, expectation)) in averaged.iter().zip(&baseline.expectations).enumerate() {
-            windows.push_all(series, expectation, slots, RESOLUTIONS[resolution]);
+        let averaged = RESOLUTIONS.map(|over| series.averaged(over));
+        // One batch of all horizons: a small one costs about as much as a single window.
+        let mut windows = Windows::new(time, LOOKS.len() * slots.len());
+        for (horizon, (resolution, _)) in LOOKS.into_iter().enumerate() {
+            let expectation = &baseline.expectations[resolution];
+            windows.push_all(&averaged[resolution], expectation, slots, RESOLUTIONS[resolution]);
+            let hidden = horizon * slots.len()..(horizon + 1) * slots.len();
+            windows.hide_newest_of(hidden, LOOKS[horizon].1);
         }
-        windows.hide_newest();
-        let reconstructed = self.reconstruct(&windows);
-        let mut looks = vec![[Look::default(); RESOLUTIONS.len()]; slots.len()];
+        let reconstructed = kernel.reconstruct(&windows);
         for (window, newest_first) in reconstructed.chunks_exact(time).enumerate() {
-            let (resolution, index) = (window / slots.len(), window % slots.len());
-            if windows.visible_fraction(window) >= MIN_VISIBLE {
+            let (horizon, index) = (window / slots.len(), window % slots.len());
+            let (resolution, hidden) = LOOKS[horizon];
+            if windows.visible_fraction(window, hidden) >= MIN_VISIBLE {
                 let level = &baseline.expectations[resolution].level;
-                looks[index][resolution] = Look {
-                    reconstruction: Some(level.unscaled(f64::from(newest_first[0]))),
-                    window: Some(windows.error(window, newest_first)),
-                };
+                let sum: f64 = newest_first[..hidden].iter().map(|&value| level.compressed(f64::from(value))).sum();
+                looks[index][horizon] = Some(sum / hidden as f64);
             }
         }
         looks
     }
 
-    /// What the network, or the daily profile in its place, makes of each window: scaled, newest first, `[batch, time]`.
+    /// What the network makes of each window: scaled, newest first, `[batch, time]`; nothing without one.
     pub(crate) fn reconstruct(&self, windows: &Windows) -> Vec<f32> {
         match &self.kernel {
             Some(kernel) => kernel.reconstruct(windows),
-            None => windows.profile_newest_first(),
+            None => vec![0.0; windows.len() * windows.time()],
         }
     }
 
-    /// Slots that a datapoint's windows span at the coarsest resolution, averages included.
+    /// Slots that a datapoint's score can see, averages included: those of its windows, and of its forecasts.
     pub fn context(&self) -> usize {
-        self.artifact.card().shape.window * RESOLUTIONS[RESOLUTIONS.len() - 1]
+        let windows = (self.artifact.card().shape.window + 1) * RESOLUTIONS[RESOLUTIONS.len() - 1];
+        windows.max(SEEN + HORIZONS[HORIZONS.len() - 1])
     }
 }
 
-/// One datapoint that is being judged.
-struct Judging<'a> {
-    detector: &'a Detector,
-    rule: &'a Rule,
-    errors: &'a Errors,
-    memory: &'a Memory,
-    baseline: &'a Baseline,
+/// What was seen up to one datapoint, and forecast of it.
+struct Seen<'a> {
+    /// The newest values, compressed.
+    values: &'a Compressed,
+    /// Which of them is the datapoint.
+    slot: usize,
+    /// The instance's own forecasts.
+    own: Forecast,
+    /// The network's.
+    look: Forecast,
 }
 
-impl Judging<'_> {
-    /// The highest score of all channels where so much is `usual`, and of a value that is `frozen`; with the channel that has it.
-    /// `spike` is how far the datapoint is above what was expected, in percentage points.
-    fn highest(&self, usual: &[f64; CHANNELS], frozen: Option<Score>, spike: f64) -> (Score, Option<Channel>) {
-        let Self { detector: Detector { sensitivity, artifact, .. }, .. } = self;
-        let everything = *sensitivity == Sensitivity::default();
-        let score = |(index, channel): (usize, Channel)| {
-            let score = self.rule.score(channel, self.errors[index]?, usual[index]);
-            let deviation = || match channel {
-                Channel::Datapoint => spike,
-                _ => Deviations::of(self.memory, self.baseline).mean(channel, artifact.card().shape.window),
-            };
-            // Worth looking at only where it would be an anomaly.
-            match everything || !score.is_anomalous() {
-                true => Some((score, Some(channel))),
-                false => Some((sensitivity.limit(score, deviation()), Some(channel))),
-            }
-        };
-        // A value that does not change goes no way: it matters to those who want to hear of all.
-        let frozen = frozen.filter(|_| sensitivity.direction == Direction::Both).map(|score| (score, None));
-        let higher = |best: (Score, _), next: (Score, _)| if next.0 > best.0 { next } else { best };
-        Channel::ALL.into_iter().enumerate().filter_map(score).chain(frozen).fold((Score::default(), None), higher)
+impl Seen<'_> {
+    /// The instance's own forecasts, corrected by the network.
+    fn forecast(&self) -> Forecast {
+        let corrected = |own: f64, look: Option<f64>| look.map_or(own, |look| own + NETWORK * (look - own));
+        std::array::from_fn(|horizon| Some(corrected(self.own[horizon]?, self.look[horizon])))
+    }
+
+    /// How far the slots that `channel` looks at are above what it compares them with, in percentage points.
+    fn deviation(&self, channel: Channel, forecast: &Forecast, centre: f64) -> f64 {
+        let mean = expand(residual::mean(self.values, self.slot, channel.slots()).unwrap_or(centre));
+        match channel.measure() {
+            Measure::Forecast { horizon, .. } => mean - expand(forecast[horizon].unwrap_or(centre)),
+            Measure::Record { .. } => mean - expand(centre),
+        }
     }
 }
 
@@ -388,15 +398,16 @@ mod tests {
     }
 
     #[test]
-    fn without_its_network_it_expects_what_is_usual_at_the_hour() {
-        let detector = Detector::without_network(artifact());
+    fn without_its_network_the_forecast_is_the_instance_s_own() {
         let series = series(5);
-        let mut watch = Watch::default();
-        let scored = detector.follow(&series, &mut watch, series.end());
-        let expectation = &watch.baseline.as_ref().expect("enough").expectations[0];
-        for scored in &scored[3 * DAY..] {
-            let (said, usual) = (scored.reconstruction.expect("a whole window"), expectation.daily(scored.time));
-            assert!((said - usual).abs() < 1e-4, "{said} instead of {usual}");
+        let scored = |detector: Detector| detector.follow(&series, &mut Watch::default(), series.end());
+        let (bare, whole) =
+            (scored(Detector::without_network(artifact())), scored(Detector::new(artifact(), &crate::model::device())));
+        assert!(bare.iter().all(|scored| scored.reconstruction.is_none()));
+        for (bare, whole) in bare.iter().zip(&whole) {
+            let moved = compress(whole.expected) - compress(bare.expected);
+            let said = compress(whole.reconstruction.expect("a whole window")) - compress(bare.expected);
+            assert!((moved - NETWORK * said).abs() < 1e-6, "{bare:?} {whole:?}");
         }
     }
 

@@ -230,7 +230,7 @@ impl Episode {
 mod tests {
     use super::*;
     use crate::baseline::Phase;
-    use crate::residual::{Channel, Explanation};
+    use crate::channel::Channel;
     use crate::score::Score;
     use crate::shape::{Finding, Rank};
 
@@ -249,10 +249,10 @@ mod tests {
             observed: 50.0 + deviation,
             reconstruction: None,
             expected: 50.0,
-            explanation: Explanation::DailyProfile,
-            tolerance: 10.0,
+            low: 40.0,
+            high: 60.0,
             score: score(size),
-            channel: Some(Channel::Datapoint),
+            channel: Some(Channel::SpikeUp),
             surpasses: true,
             usual: 50.0,
             severity: score(size),

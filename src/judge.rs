@@ -9,7 +9,8 @@ use crate::baseline::Expectation;
 use crate::baseline::level::Level;
 use crate::baseline::profile::Profile;
 use crate::detector::Detector;
-use crate::residual::{Channel, Residual};
+use crate::channel::{CHANNELS, Channel};
+use crate::compress::{compress, expand};
 use crate::score::{Rule, Score};
 use crate::series::{DAY, Datapoint, PERIOD, Series};
 use crate::window::Windows;
@@ -22,8 +23,7 @@ const LARGEST: f64 = 100.0;
 /// What is to be said of a sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
-    /// The error of the channel that finds the sequence most unusual, where it does. Its unit is the sequence's own robust standard
-    /// deviation.
+    /// The error of the value that is most unusual. Its unit is the sequence's own robust standard deviation, compressed.
     pub reconstruction_error: f64,
     /// The error from which on it is an anomaly, in the same unit.
     pub threshold: f64,
@@ -31,9 +31,9 @@ pub struct Judged {
     pub is_anomaly: bool,
     /// How unusual it is.
     pub score: Score,
-    /// The channel that finds it so: [`Channel::Datapoint`] or [`Channel::Window`].
+    /// The channel that finds it so: [`Channel::SpikeUp`] or [`Channel::SpikeDown`].
     pub channel: Channel,
-    /// The value that is most unusual, or that its window ends with, counted from 0.
+    /// The value that is most unusual, counted from 0.
     pub at: usize,
     /// What each value was expected to be, in percent.
     pub expected: Vec<f64>,
@@ -96,39 +96,33 @@ impl Detector {
         let newest: Vec<usize> = (time - 1..sequence.len()).collect();
         let mut windows = Windows::new(time, newest.len());
         windows.push_all(&series, &expectation, &newest, 1);
-        windows.hide_newest();
+        windows.hide_newest(1);
         let reconstructed = self.reconstruct(&windows);
-        let windows_of = || reconstructed.chunks_exact(time).zip(&newest);
 
         // Before the first whole window ends, its own reconstruction of what it has seen.
         let first = reconstructed.get(1..time).unwrap_or_default().iter().rev();
-        let scaled = first.chain(windows_of().filter_map(|(newest_first, _)| newest_first.first()));
-        let rule = Rule::new(card.threshold, level.deviation, 0);
-        let usual = |channel: Channel, lent: f64| lent * channel.unit(level.scale);
-        let (datapoint, window) = (Channel::Datapoint, Channel::Window);
-        let usual = [usual(datapoint, card.borrowed_usual[0]), usual(window, card.borrowed_usual[1])];
+        let scaled = first.chain(reconstructed.chunks_exact(time).filter_map(|newest_first| newest_first.first()));
+        let rule = Rule::of_level(self.threshold(), &level, 0);
+        // An ordinary day elsewhere, in units of the scale.
+        let usual: [f64; CHANNELS] = card.borrowed_usual.map(|usual| usual * level.scale);
         let mut expected = Vec::with_capacity(sequence.len());
         let mut worst = Candidate {
             error: 0.0,
-            threshold: rule.tolerance(datapoint, usual[0]),
+            threshold: rule.tolerance(usual[0]),
             score: Score::default(),
-            channel: datapoint,
+            channel: Channel::SpikeUp,
             at: 0,
         };
-        let mut consider = |channel: Channel, error: f64, usual: f64, at: usize| {
-            let score = rule.score(channel, error, usual);
-            if score > worst.score {
-                worst = Candidate { error, threshold: rule.tolerance(channel, usual), score, channel, at };
-            }
-        };
         for (at, (&value, &scaled)) in sequence.iter().zip(scaled).enumerate() {
-            let said = level.unscaled(f64::from(scaled));
-            let residual = Residual::of(value, at as i64 * PERIOD, Some(said), &expectation);
-            consider(datapoint, residual.size, usual[0], at);
-            expected.push(residual.expected);
-        }
-        for (index, (newest_first, &at)) in windows_of().enumerate() {
-            consider(window, windows.error(index, newest_first), usual[1], at);
+            let said = level.compressed(f64::from(scaled));
+            let above = compress(value) - said;
+            let (index, channel) = if above >= 0.0 { (0, Channel::SpikeUp) } else { (1, Channel::SpikeDown) };
+            let (error, usual) = (above.abs(), usual[index]);
+            let score = rule.score(error, usual);
+            if score > worst.score {
+                worst = Candidate { error, threshold: rule.tolerance(usual), score, channel, at };
+            }
+            expected.push(expand(said));
         }
         Ok(worst.judged(&level, expected))
     }
@@ -137,8 +131,7 @@ impl Detector {
 impl Candidate {
     fn judged(self, level: &Level, expected: Vec<f64>) -> Judged {
         let Self { error, threshold, score, channel, at } = self;
-        let unit = if channel.is_percent() { level.scale } else { 1.0 };
-        let (error, mut threshold) = (error / unit, threshold / unit);
+        let (error, mut threshold) = (error / level.scale, threshold / level.scale);
         let is_anomaly = score.is_anomalous();
         // What differs in the last bit only must not contradict itself.
         if is_anomaly {
@@ -178,7 +171,7 @@ mod tests {
             spike[at] = 99.0;
             let judged = detector.judge_sequence(&spike).expect("judged");
             assert!(judged.is_anomaly && judged.score > calm.score, "at {at}: {judged:?}");
-            assert_eq!((judged.channel, judged.at), (Channel::Datapoint, at));
+            assert_eq!((judged.channel, judged.at), (Channel::SpikeUp, at));
         }
     }
 

@@ -5,15 +5,17 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::calibrated_at;
-use crate::residual::CHANNELS;
-use crate::series::{DAY, DAY_SECONDS, Datapoint, PERIOD, Series, gaps};
+use crate::channel::CHANNELS;
+use crate::series::{DAY, DAY_SECONDS, Datapoint, PERIOD, Series};
 
 /// Days before this one whose largest errors are kept.
 const DAYS: i64 = 14;
-/// Slots over which a deviation from what is usual at the hour is averaged: six hours.
-const HABIT: usize = DAY / 4;
-/// Slots for which a score must stay unsurpassed to make the next higher one a new alarm: half a day.
+/// Slots before an alarm that have no score as high as its own: a day.
+const RECORD: usize = DAY;
+/// Slots before an alarm above whose scores its own lies clearly: half a day. What creeps up is one alarm.
 const EPISODE: usize = DAY / 2;
+/// How many times a score of the last half day a clearly worse one is.
+const WORSE: f64 = 1.05;
 
 /// The state of one instance's scoring. The same datapoints lead to the same state, however they were portioned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,8 +26,6 @@ pub struct Memory {
     pub(crate) run: usize,
     /// Whether that run was reported: the length that is too long is another one on the next day.
     reported: bool,
-    /// How far the newest slots were off what is usual at the hour.
-    habit: Trailing<HABIT>,
     /// The largest errors of the day so far.
     today: Day,
     /// Those of the days before, each with its midnight, oldest first.
@@ -43,44 +43,12 @@ struct Day {
     largest: Option<[f64; CHANNELS]>,
 }
 
-/// The last few values of something that has one in each slot, or none.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Trailing<const SLOTS: usize> {
-    #[serde(with = "gaps")]
-    values: Vec<f64>,
-}
-
-impl<const SLOTS: usize> PartialEq for Trailing<SLOTS> {
-    fn eq(&self, other: &Self) -> bool {
-        let bits = |trailing: &Self| trailing.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        bits(self) == bits(other)
-    }
-}
-
-impl<const SLOTS: usize> Trailing<SLOTS> {
-    /// Takes the next slot's value in.
-    fn push(&mut self, value: Option<f64>) {
-        if self.values.len() >= SLOTS {
-            self.values.drain(..=self.values.len() - SLOTS);
-        }
-        self.values.push(value.unwrap_or(f64::NAN));
-    }
-
-    /// The mean, where at least half of the slots have a value.
-    fn mean(&self) -> Option<f64> {
-        let present = || self.values.iter().filter(|value| !value.is_nan());
-        let count = present().count();
-        (2 * count >= SLOTS).then(|| present().sum::<f64>() / count as f64)
-    }
-}
-
 impl Default for Memory {
     fn default() -> Self {
         Self {
             recent: None,
             run: 0,
             reported: false,
-            habit: Trailing::default(),
             today: Day { start: i64::MIN, largest: None },
             days: VecDeque::new(),
             unsurpassed: VecDeque::new(),
@@ -94,17 +62,8 @@ impl Memory {
         self.recent.as_ref().map(Series::end)
     }
 
-    /// Takes in how far the newest datapoint is off what is usual at the hour, and gives the mean over six hours.
-    pub(crate) fn habit(&mut self, distance: f64) -> Option<f64> {
-        self.habit.push(Some(distance));
-        self.habit.mean()
-    }
-
     /// Takes a datapoint in, and keeps of what was before it as much as `slots`.
     pub(crate) fn remember(&mut self, datapoint: Datapoint, slots: usize) {
-        // Slots that were passed over have no errors either.
-        let missing = self.end().map_or(0, |end| (datapoint.time - end).max(0) / PERIOD);
-        (0..missing.min(HABIT as i64)).for_each(|_| self.habit.push(None));
         let before = self.recent.as_ref().and_then(Series::newest);
         if before == Some(datapoint.value) {
             self.run = self.run.saturating_add(1);
@@ -126,7 +85,6 @@ impl Memory {
     pub(crate) fn pass_over(&mut self, time: i64, slots: usize) {
         let Some(end) = self.end() else { return };
         let missing = (time + PERIOD - end).max(0) / PERIOD;
-        (0..missing.min(HABIT as i64)).for_each(|_| self.habit.push(None));
         match &mut self.recent {
             Some(recent) if missing < slots as i64 => {
                 recent.pass_over(missing as usize);
@@ -174,18 +132,21 @@ impl Memory {
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Takes a score in and says whether it is higher than each of the half day before.
+    /// Takes a score in and says whether an alarm may begin with it: it is higher than each of the day before, and clearly higher
+    /// than each of the last half day.
     pub(crate) fn surpasses(&mut self, time: i64, score: f64) -> bool {
-        let before = time - EPISODE as i64 * PERIOD;
-        while self.unsurpassed.front().is_some_and(|(time, _)| *time < before) {
+        let before = |slots: usize| time - slots as i64 * PERIOD;
+        while self.unsurpassed.front().is_some_and(|(time, _)| *time < before(RECORD)) {
             self.unsurpassed.pop_front();
         }
-        let surpasses = self.unsurpassed.front().is_none_or(|(_, highest)| score > *highest);
+        let higher = self.unsurpassed.front().is_none_or(|(_, highest)| score > *highest);
+        let recent = self.unsurpassed.iter().find(|(time, _)| *time >= before(EPISODE));
+        let clearly = recent.is_none_or(|(_, highest)| score > WORSE * highest);
         while self.unsurpassed.back().is_some_and(|(_, lower)| *lower <= score) {
             self.unsurpassed.pop_back();
         }
         self.unsurpassed.push_back((time, score));
-        surpasses
+        higher && clearly
     }
 }
 
@@ -212,7 +173,9 @@ mod tests {
         for day in 0..20 {
             for (hour, error) in [(1, 1.0), (2, day as f64), (3, 0.5)] {
                 memory.begin_day(day * DAY_SECONDS + hour * 3600);
-                memory.usual_from_now_on(&[Some(error), None, Some(10.0 * error), None]);
+                let mut errors = [None; CHANNELS];
+                (errors[0], errors[2]) = (Some(error), Some(10.0 * error));
+                memory.usual_from_now_on(&errors);
             }
         }
         let expected: Vec<f64> = (5..19).map(f64::from).collect();
@@ -235,50 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_slots_make_a_mean() {
-        let mut trailing = Trailing::<4>::default();
-        let mut after = |value| {
-            trailing.push(value);
-            trailing.mean()
-        };
-        assert_eq!(after(Some(1.0)), None);
-        assert_eq!(after(Some(3.0)), Some(2.0));
-        assert_eq!(after(None), Some(2.0));
-        assert_eq!(after(None), Some(2.0));
-        assert_eq!(after(None), None, "the first has been pushed out");
-        assert_eq!(after(Some(5.0)), None);
-        assert_eq!(after(Some(7.0)), Some(6.0));
-    }
-
-    #[test]
-    fn slots_that_were_passed_over_count_as_missing_in_the_mean() {
-        let fed = |gap: i64| {
-            let mut memory = Memory::default();
-            for slot in (0..HABIT as i64).chain(HABIT as i64 + gap..HABIT as i64 + gap + 5) {
-                memory.remember(Datapoint { time: slot * PERIOD, value: 1.0 }, 10);
-                memory.habit(if slot < HABIT as i64 { 1.0 } else { 2.0 });
-            }
-            memory.habit.mean()
-        };
-        let mean = |ones: usize| Some((ones as f64 + 10.0) / (ones as f64 + 5.0));
-        assert_eq!(fed(0), mean(HABIT - 5));
-        assert_eq!(fed(10), mean(HABIT - 15));
-        assert_eq!(fed(HABIT as i64 / 2), mean(HABIT / 2 - 5));
-        assert_eq!(fed(HABIT as i64 / 2 + 1), None);
-        assert_eq!(fed(100_000), None);
-    }
-
-    #[test]
-    fn a_score_surpasses_half_a_day() {
+    fn a_score_surpasses_a_day_and_clearly_half_a_day() {
         let mut memory = Memory::default();
         let mut surpasses = |slot: usize, score| memory.surpasses(slot as i64 * PERIOD, score);
         assert!(surpasses(0, 2.0), "the first one");
         assert!(!surpasses(1, 2.0), "as high is not higher");
-        assert!(!surpasses(2, 1.0));
+        assert!(!surpasses(2, 2.05), "a little higher is the same");
         assert!(surpasses(3, 3.0));
-        assert!(!surpasses(3 + EPISODE, 2.9), "half a day ago is within half a day");
-        assert!(!surpasses(4 + EPISODE, 2.8));
-        assert!(surpasses(5 + EPISODE, 2.95));
+        assert!(!surpasses(3 + EPISODE, 3.1), "half a day ago is within half a day");
+        assert!(surpasses(4 + 2 * EPISODE, 3.3));
+        assert!(!surpasses(5 + 3 * EPISODE, 3.2), "a day ago is within a day");
+        assert!(surpasses(6 + 5 * EPISODE, 3.0), "it is too long ago");
     }
 
     #[test]
@@ -345,7 +275,10 @@ mod tests {
             let mut slot = 0;
             for (step, score) in steps {
                 slot += step;
-                let expected = before.iter().all(|(earlier, other)| slot - earlier > EPISODE || score > *other);
+                let expected = before.iter().all(|(earlier, other)| {
+                    let clearly = slot - earlier > EPISODE || f64::from(score) > WORSE * f64::from(*other);
+                    slot - earlier > RECORD || (score > *other && clearly)
+                });
                 prop_assert_eq!(memory.surpasses(slot as i64 * PERIOD, f64::from(score)), expected);
                 before.push((slot, score));
             }
@@ -361,8 +294,9 @@ mod tests {
                 let time = slot * PERIOD;
                 memory.remember(Datapoint { time, value }, 12);
                 memory.begin_day(time);
-                memory.habit(value.abs());
-                memory.usual_from_now_on(&[Some(value.abs()), None, Some(value.abs() / 3.0), None]);
+                let mut errors = [None; CHANNELS];
+                (errors[0], errors[2]) = (Some(value.abs()), Some(value.abs() / 3.0));
+                memory.usual_from_now_on(&errors);
                 memory.surpasses(time, value.abs() / 7.0);
             }
             let json = serde_json::to_string(&memory).expect("JSON");

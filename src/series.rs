@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::compress::{compress, expand};
+
 /// Seconds from one slot of a [`Series`] to the next: the period of EC2's basic monitoring.
 pub const PERIOD: i64 = 300;
 /// Slots in a day.
@@ -234,7 +236,8 @@ impl Series {
         self.values[range.start.min(end)..end].iter().copied().filter(|value| !value.is_nan())
     }
 
-    /// Each slot with the mean of its value and the `over - 1` before it, of those that exist.
+    /// Each slot with the mean of its value and the `over - 1` before it, of those that exist, taken of
+    /// [compressed](crate::compress) values.
     pub fn averaged(&self, over: usize) -> Self {
         if over == 1 {
             return self.clone();
@@ -242,11 +245,11 @@ impl Series {
         let mean = |end: usize| {
             let (mut sum, mut count) = (0.0, 0.0);
             for value in self.present((end + 1).saturating_sub(over)..end + 1) {
-                sum += value;
+                sum += compress(value);
                 count += 1.0;
             }
             // Of nothing: NaN, a gap.
-            sum / count
+            expand(sum / count)
         };
         Self { start: self.start, values: (0..self.values.len()).map(mean).collect() }
     }

@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::memory::Memory;
-use crate::residual::Channel;
-use crate::series::{PERIOD, RESOLUTIONS, Series};
+use crate::channel::Channel;
+use crate::series::{PERIOD, Series};
 
 /// Slots for which a deviation has to last to be no spike: half an hour.
 const SHORT: usize = 6;
+/// Slots in which a machine that goes now up, now down shows that it does: two hours.
+const UNREST: usize = 24;
 /// Slots after which a deviation that stays is a new level, wherever it lies: two hours.
 const LONG: usize = 24;
 /// A deviation that began at under this part of what it is now has grown.
@@ -19,8 +21,6 @@ const PART: f64 = 0.5;
 const ONE_WAY: f64 = 0.6;
 /// So many datapoints in a row that are off the rest do not end it: noise.
 const ASIDE: usize = 2;
-/// Slots over which the habit channel looks: six hours.
-const HABIT: usize = 72;
 
 /// The shape of an anomaly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,25 +107,15 @@ impl Deviations {
         Self { slots: points.map(|point| (point.time, point.value, deviation(point.time, point.value))).collect() }
     }
 
-    /// The newest of them, as many as `channel` looks at: all of one window, of which `window` is the number of slots.
-    fn seen_by(&self, channel: Option<Channel>, window: usize) -> &[(i64, f64, f64)] {
-        let slots = match channel {
-            None | Some(Channel::Datapoint) => 1,
-            Some(Channel::Window) => window,
-            Some(Channel::LongWindow) => window * RESOLUTIONS[1],
-            Some(Channel::Habit) => HABIT,
-        };
+    /// The newest of them, as many as `channel` looks at.
+    fn seen_by(&self, channel: Option<Channel>) -> &[(i64, f64, f64)] {
+        let slots = channel.map_or(1, Channel::slots);
         &self.slots[self.slots.len().saturating_sub(slots)..]
-    }
-
-    /// The mean deviation over what `channel` looks at, in percentage points.
-    pub(crate) fn mean(&self, channel: Channel, window: usize) -> f64 {
-        mean(self.seen_by(Some(channel), window))
     }
 
     /// What the anomaly looks like that `channel` sees (`None`: the value does not change), `run` datapoints after the value last
     /// changed.
-    pub(crate) fn finding(&self, channel: Option<Channel>, window: usize, run: usize, baseline: &Baseline) -> Finding {
+    pub(crate) fn finding(&self, channel: Option<Channel>, run: usize, baseline: &Baseline) -> Finding {
         let Some(&(newest, observed, last)) = self.slots.last() else {
             return Finding { shape: Shape::Unrest, since: 0, deviation: 0.0, rank: Rank::Within, run };
         };
@@ -134,15 +124,17 @@ impl Deviations {
             let since = newest - (run.max(1) as i64 - 1) * PERIOD;
             return Finding { shape: Shape::Flatline, since, deviation: last, rank, run };
         }
-        let seen = self.seen_by(channel, window);
+        let seen = self.seen_by(channel);
         let now = match channel {
-            Some(Channel::Datapoint) => last,
+            Some(Channel::SpikeUp | Channel::SpikeDown) => last,
             _ => mean(&seen[seen.len().saturating_sub(SHORT)..]),
         };
-        let side = mean(seen);
-        let sizes = seen.iter().map(|(_, _, deviation)| deviation.abs()).sum::<f64>() / seen.len() as f64;
-        if side.abs() < ONE_WAY * sizes || now * side <= 0.0 {
-            return Finding { shape: Shape::Unrest, since: newest, deviation: side, rank, run };
+        let both_ways = |slots: &[(i64, f64, f64)]| mean(slots).abs() < ONE_WAY * size(slots);
+        // One deviation of many that go now up, now down.
+        let recent = &self.slots[self.slots.len().saturating_sub(UNREST)..];
+        let shaken = size(recent) >= PART * now.abs() && both_ways(recent);
+        if shaken || both_ways(seen) || now * mean(seen) <= 0.0 {
+            return Finding { shape: Shape::Unrest, since: newest, deviation: mean(seen), rank, run };
         }
         // As far back as it goes without more than [`ASIDE`] slots in a row that are not so.
         let since = |part: f64| {
@@ -180,6 +172,11 @@ impl Deviations {
     }
 }
 
+/// The mean size of the deviations.
+fn size(slots: &[(i64, f64, f64)]) -> f64 {
+    slots.iter().map(|(_, _, deviation)| deviation.abs()).sum::<f64>() / slots.len().max(1) as f64
+}
+
 fn mean(slots: &[(i64, f64, f64)]) -> f64 {
     slots.iter().map(|(_, _, deviation)| deviation).sum::<f64>() / slots.len().max(1) as f64
 }
@@ -205,8 +202,6 @@ mod tests {
     use super::*;
     use crate::series::{DAY, Datapoint};
 
-    const WINDOW: usize = 32;
-
     /// What is found at the end of `values` (percentage points above what is usual), after two weeks of a machine that has 30 % by
     /// night and 60 % by day with a little noise. `from` is the slot of the day at which they begin.
     fn found(channel: Option<Channel>, from: usize, values: &[f64]) -> Finding {
@@ -223,7 +218,7 @@ mod tests {
             let more = (slot + values.len()).checked_sub(first + 128).map_or(0.0, |index| values[index]);
             memory.remember(point(slot, more), 128);
         }
-        let mut finding = Deviations::of(&memory, &baseline).finding(channel, WINDOW, memory.run, &baseline);
+        let mut finding = Deviations::of(&memory, &baseline).finding(channel, memory.run, &baseline);
         finding.since = (first as i64 + 128) - finding.since / PERIOD;
         finding
     }
@@ -236,27 +231,27 @@ mod tests {
 
     #[test]
     fn shapes_are_told_apart() {
-        use Channel::{Datapoint, Habit, LongWindow, Window};
+        use Channel::{BurstUp, HoursUp, SpikeDown, SpikeUp, StaysHigh};
         // By day, where more is more than ever.
         let day = DAY - 30;
-        assert_eq!(shape(Datapoint, day, &[20.0]), (Shape::Spike, 1));
-        assert_eq!(shape(Datapoint, day, &[20.0, 30.0, 25.0]), (Shape::Spike, 3));
-        assert_eq!(shape(Datapoint, day, &[-58.0]), (Shape::Drop, 1));
-        assert_eq!(shape(Window, day, &[15.0; 30]).0, Shape::LevelShift);
-        assert_eq!(shape(Datapoint, day, &[15.0; 8]), (Shape::LevelShift, 8));
+        assert_eq!(shape(SpikeUp, day, &[20.0]), (Shape::Spike, 1));
+        assert_eq!(shape(SpikeUp, day, &[20.0, 30.0, 25.0]), (Shape::Spike, 3));
+        assert_eq!(shape(SpikeDown, day, &[-58.0]), (Shape::Drop, 1));
+        assert_eq!(shape(HoursUp, day, &[15.0; 30]).0, Shape::LevelShift);
+        assert_eq!(shape(SpikeUp, day, &[15.0; 8]), (Shape::LevelShift, 8));
         let ramp: Vec<f64> = (1..=60).map(|slot| slot as f64 / 3.0).collect();
-        assert_eq!(shape(Window, day, &ramp).0, Shape::Drift);
+        assert_eq!(shape(HoursUp, day, &ramp).0, Shape::Drift);
         let shaking: Vec<f64> = (0..32).map(|slot| if slot % 2 == 0 { 12.0 } else { -12.0 }).collect();
-        assert_eq!(shape(Window, day, &shaking).0, Shape::Unrest);
+        assert_eq!(shape(SpikeUp, day, &shaking).0, Shape::Unrest);
         // By night, where it is what it is by day.
-        assert_eq!(shape(Datapoint, DAY / 2 - 40, &[25.0]), (Shape::UnusualHour, 1));
-        assert_eq!(shape(Habit, DAY / 2 - 100, &[25.0; 80]), (Shape::LevelShift, 80));
-        assert_eq!(shape(LongWindow, 5, &[25.0; 127]).0, Shape::LevelShift);
+        assert_eq!(shape(BurstUp, DAY / 2 - 40, &[25.0]), (Shape::UnusualHour, 1));
+        assert_eq!(shape(StaysHigh, DAY / 2 - 100, &[25.0; 80]), (Shape::LevelShift, 80));
+        assert_eq!(shape(StaysHigh, 5, &[25.0; 127]).0, Shape::LevelShift);
     }
 
     #[test]
     fn a_value_is_ranked_among_those_of_the_hour_and_of_all() {
-        let rank = |from, more: f64| found(Some(Channel::Datapoint), from, &[more]).rank;
+        let rank = |from, more: f64| found(Some(Channel::SpikeUp), from, &[more]).rank;
         assert_eq!(rank(DAY - 30, 20.0), Rank::HighestOfAll);
         assert_eq!(rank(DAY - 30, -20.0), Rank::LowestOfHour);
         assert_eq!(rank(60, 20.0), Rank::HighestOfHour);

@@ -5,9 +5,9 @@
 //!
 //! | feature | what it is |
 //! | --- | --- |
-//! | value | `asinh((x - median) / scale)` |
+//! | value | `asinh((y - median) / scale)`, y the [compressed](crate::compress) CPU |
 //! | context 0 | the daily profile's centre, scaled like the value |
-//! | context 1 | `ln(spread / scale + 0.05)` of the daily profile |
+//! | context 1 | `ln(spread / scale + 0.05)` of the daily profile, compressed |
 //! | context 2 | confidence of the daily profile, 0 to 1 |
 //! | context 3 | the weekly profile's centre, scaled like the value; 0 without one |
 //! | context 4 | confidence of the weekly profile, 0 to 1 |
@@ -22,8 +22,6 @@ pub struct Windows {
     time: usize,
     values: Vec<f32>,
     visible: Vec<f32>,
-    /// Whether there is a value at all.
-    present: Vec<bool>,
     context: Vec<f32>,
 }
 
@@ -35,7 +33,6 @@ impl Windows {
             time,
             values: Vec::with_capacity(slots),
             visible: Vec::with_capacity(slots),
-            present: Vec::with_capacity(slots),
             context: Vec::with_capacity(slots * CONTEXT),
         }
     }
@@ -69,7 +66,6 @@ impl Windows {
             let value = slot.and_then(|slot| series.get(slot).map(|value| scaled(slot, value)));
             self.values.push(value.unwrap_or(0.0));
             self.visible.push(f32::from(u8::from(value.is_some())));
-            self.present.push(value.is_some());
             let time = series.time_of(newest) - back as i64 * crate::series::PERIOD;
             self.context.extend([
                 daily.centre(time),
@@ -81,12 +77,16 @@ impl Windows {
         }
     }
 
-    /// Hides the newest slot of every window: the one that is scored must not explain itself.
-    pub fn hide_newest(&mut self) {
-        for window in self.visible.chunks_exact_mut(self.time) {
-            if let Some(newest) = window.last_mut() {
-                *newest = 0.0;
-            }
+    /// Hides the newest `slots` slots of every window: what is forecast must not explain itself.
+    pub fn hide_newest(&mut self, slots: usize) {
+        self.hide_newest_of(0..self.len(), slots);
+    }
+
+    /// The same, of the windows in `range` alone.
+    pub fn hide_newest_of(&mut self, range: std::ops::Range<usize>, slots: usize) {
+        let time = self.time;
+        for window in self.visible[range.start * time..range.end * time].chunks_exact_mut(time) {
+            window[time.saturating_sub(slots)..].fill(0.0);
         }
     }
 
@@ -97,7 +97,6 @@ impl Windows {
             let slots = index * self.time..(index + 1) * self.time;
             selected.values.extend_from_slice(&self.values[slots.clone()]);
             selected.visible.extend_from_slice(&self.visible[slots.clone()]);
-            selected.present.extend_from_slice(&self.present[slots.clone()]);
             selected.context.extend_from_slice(&self.context[slots.start * CONTEXT..slots.end * CONTEXT]);
         }
         selected
@@ -125,35 +124,11 @@ impl Windows {
         std::array::from_fn(|feature| self.context[slot * CONTEXT + feature])
     }
 
-    /// How many of the slots before the newest are visible in window `index`, as a fraction.
-    pub fn visible_fraction(&self, index: usize) -> f64 {
-        let window = &self.visible[index * self.time..(index + 1) * self.time - 1];
+    /// How many of the slots before the newest `hidden` ones are visible in window `index`, as a fraction.
+    pub fn visible_fraction(&self, index: usize, hidden: usize) -> f64 {
+        let end = self.time.saturating_sub(hidden);
+        let window = &self.visible[index * self.time..index * self.time + end];
         f64::from(window.iter().sum::<f32>()) / window.len().max(1) as f64
-    }
-
-    /// The error of window `index`: the mean, over its slots with a value, of
-    /// `min(|u|, |u - reconstruction|, |u - daily profile|, |u - weekly profile|)`, all scaled, so that the median is 0.
-    /// `newest_first` is the reconstruction of the whole window, `[time]`.
-    pub fn error(&self, index: usize, newest_first: &[f32]) -> f64 {
-        let slots = index * self.time..(index + 1) * self.time;
-        let (mut sum, mut count) = (0.0, 0.0);
-        for (slot, reconstruction) in slots.zip(newest_first.iter().rev()) {
-            // The newest is hidden from the network, and still has a value.
-            if self.present[slot] {
-                let context = &self.context[slot * CONTEXT..(slot + 1) * CONTEXT];
-                let from = |expected: f32| (self.values[slot] - expected).abs();
-                let [daily, weekly] = [from(context[0]), if context[4] > 0.0 { from(context[3]) } else { f32::MAX }];
-                sum += f64::from(from(0.0).min(from(*reconstruction)).min(daily).min(weekly));
-                count += 1.0;
-            }
-        }
-        sum / f64::max(count, 1.0)
-    }
-
-    /// The daily profile of each window, newest first: `[batch, time]`.
-    pub fn profile_newest_first(&self) -> Vec<f32> {
-        let windows = self.context.chunks_exact(self.time * CONTEXT);
-        windows.flat_map(|window| window.chunks_exact(CONTEXT).rev().map(|context| context[0])).collect()
     }
 
     /// Number of windows.
@@ -209,10 +184,11 @@ mod tests {
         windows.push(&series, &expectation, series.len() - 1, 1);
         assert_eq!(windows.visible(), [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
         assert_eq!(windows.values()[5], 0.0);
-        windows.hide_newest();
+        windows.hide_newest(1);
         assert_eq!(windows.visible()[7], 0.0);
-        assert_eq!(windows.present, [true, true, true, true, true, false, true, true], "hidden is not missing");
-        assert_eq!(windows.visible_fraction(0), 6.0 / 7.0);
+        assert_eq!([1, 2, 3].map(|hidden| windows.visible_fraction(0, hidden)), [6.0 / 7.0, 5.0 / 6.0, 1.0]);
+        windows.hide_newest(3);
+        assert_eq!(windows.visible(), [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
@@ -234,41 +210,6 @@ mod tests {
         // 101 % 50 and so on: in the fourth the saw has begun anew.
         let expected = [1.0, 5.0, 9.0, 13.0].map(|value| expectation.level.scaled(value) as f32);
         assert_eq!(windows.values(), expected);
-        let profile = expectation.daily.centre(113 * PERIOD);
-        assert_eq!(windows.profile_newest_first()[0], profile);
-    }
-
-    #[test]
-    fn the_error_of_a_window_is_the_mean_distance_to_what_is_nearest() {
-        // One slot is 3 from anything, one is explained by each of median, reconstruction, daily and weekly profile.
-        let values = vec![8.0, 0.0, 5.0, 2.0, 3.0, 100.0];
-        let context = |daily: f32, weekly: f32, confidence: f32| [daily, 0.0, 1.0, weekly, confidence];
-        let contexts = [
-            context(20.0, 30.0, 0.5),
-            context(20.0, 30.0, 0.5),
-            context(20.0, 30.0, 0.5),
-            context(2.0, 30.0, 0.5),
-            context(20.0, 3.0, 0.5),
-            context(20.0, 30.0, 0.5),
-        ];
-        let windows = Windows {
-            time: 6,
-            values,
-            visible: vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0],
-            present: vec![true, true, true, true, true, false],
-            context: contexts.concat(),
-        };
-        // Newest first; the last is for the oldest slot.
-        let reconstructed = [0.0, 20.0, 20.0, 5.0, 20.0, 11.0];
-        assert_eq!(windows.error(0, &reconstructed), 3.0 / 5.0, "a gap has no error, a hidden value has");
-        let untrusted = Windows {
-            context: contexts.map(|[daily, a, b, weekly, _]| [daily, a, b, weekly, 0.0]).concat(),
-            ..windows
-        };
-        assert_eq!(
-            untrusted.error(0, &reconstructed),
-            6.0 / 5.0,
-            "without a weekly profile there is none to be near to"
-        );
+        assert_eq!(windows.context()[3 * CONTEXT], expectation.daily.centre(113 * PERIOD));
     }
 }

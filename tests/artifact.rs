@@ -3,7 +3,7 @@
 
 use deepguard::model::artifact::{ErrorQuantiles, FORMAT, Fleet, LeftOut, Pages, TrainedOn, Training, Why};
 use deepguard::model::{LAYERS, Shape, Weights};
-use deepguard::residual::CHANNELS;
+use deepguard::channel::CHANNELS;
 use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn weights(shape: Shape) -> [Weights; LAYERS] {
 }
 
 fn artifact() -> Artifact {
-    Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, training()).expect("a sound artifact")
+    Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, vec![1.5, 1.2], training()).expect("a sound artifact")
 }
 
 /// The file with `from` replaced by `to` of the same length, and the checksum made right again if `sign`.
@@ -144,23 +144,25 @@ fn weights_that_are_not_numbers_are_refused() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut weights = weights(SHAPE);
         weights[2].weight[1] = bad;
-        let error = Artifact::new(SHAPE, weights, 1.05, LENT, training()).expect_err("not finite");
+        let error = Artifact::new(SHAPE, weights, 1.05, LENT, vec![1.5, 1.2], training()).expect_err("not finite");
         assert!(matches!(&error, ArtifactError::NotFinite(what) if what.contains("bottleneck.weight")), "{error}");
     }
     for threshold in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
-        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, training()).is_err(), "{threshold}");
+        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, vec![1.5, 1.2], training()).is_err(), "{threshold}");
         for channel in 0..CHANNELS {
             let mut lent = LENT;
             lent[channel] = threshold;
-            assert!(Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, training()).is_err(), "lent {threshold}");
+            assert!(Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Vec::new(), training()).is_err(), "lent {threshold}");
         }
+        let shrinking = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, vec![threshold], training());
+        assert_eq!(shrinking.is_err(), !(1.0..=f64::MAX).contains(&threshold), "growth {threshold}");
     }
 }
 
 #[test]
 fn weights_of_another_shape_are_refused() {
     let other = Shape { hidden: 4, ..SHAPE };
-    assert!(Artifact::new(SHAPE, weights(other), 1.05, LENT, training()).is_err());
+    assert!(Artifact::new(SHAPE, weights(other), 1.05, LENT, vec![1.5, 1.2], training()).is_err());
 }
 
 proptest! {
@@ -178,7 +180,7 @@ proptest! {
     fn every_number_comes_back_as_it_was(loss in any::<f64>(), threshold in 1e-3f64..1e3) {
         prop_assume!(loss.is_finite());
         let training = Training { loss, ..training() };
-        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, training).expect("sound");
+        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, vec![1.5, 1.2], training).expect("sound");
         prop_assert_eq!(made.card().training.loss, loss);
         let bytes = made.to_bytes().expect("bytes");
         let read = Artifact::from_bytes(&bytes).expect("sound");
@@ -225,7 +227,7 @@ fn false_alarms_and_fleet_are_read_as_they_were_written_and_an_artifact_without_
         left_out: vec![left_out],
     };
     let training = Training { fleet: Some(fleet), ..training() };
-    let made = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, training).expect("sound");
+    let made = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, vec![1.5, 1.2], training).expect("sound");
     let made = made.calibrated(1.2, table(&[(1.0, 2.0), (1.5, 0.1)])).expect("sound");
     let read = Artifact::from_bytes(&made.to_bytes().expect("bytes")).expect("sound");
     assert_eq!(read, made);

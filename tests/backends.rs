@@ -53,7 +53,7 @@ fn both_reconstruct_as_the_kernel_does() {
             let of = |resolution: usize| (&baseline.expectations[resolution], slot, RESOLUTIONS[resolution]);
             [of(0), of(1)].into_iter().for_each(|(expected, slot, over)| windows.push(&series, expected, slot, over));
         }
-        windows.hide_newest();
+        windows.hide_newest(1);
         for device in [Device::flex(), ndarray()] {
             let network = artifact().network(&device);
             let kernel = Kernel::new(&network).reconstruct(&windows);

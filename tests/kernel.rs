@@ -70,7 +70,7 @@ fn windows(time: usize, count: usize, seed: u64) -> Windows {
         let resolution = index % 2;
         windows.push(&series, &expectations[resolution], 37 + index * 13 % 800, [1, 4][resolution]);
     }
-    windows.hide_newest();
+    windows.hide_newest(1);
     windows
 }
 

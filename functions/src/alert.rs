@@ -6,8 +6,8 @@ use deepguard::Baseline;
 use deepguard::baseline::Phase;
 use deepguard::detector::Scored;
 use deepguard::episode::{Change, End, Episode};
-use deepguard::residual::Channel;
-use deepguard::series::{DAY, PERIOD, RESOLUTIONS};
+use deepguard::channel::Channel;
+use deepguard::series::{DAY, PERIOD};
 use deepguard::shape::{Finding, Rank, Shape};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ impl About<'_> {
             let score = scored.severity.value().max(scored.score.value());
             looks = format!("{looks} Score {score:.2} (1.00 is the threshold), seen {}.", rule(scored.channel));
             unusual = scored.finding.map_or_else(String::new, |finding| in_words(&finding, self.days()));
-            let band = [scored.expected - scored.tolerance, scored.expected + scored.tolerance];
+            let band = [scored.low, scored.high];
             extend(
                 &mut detail,
                 json!({
@@ -121,7 +121,7 @@ impl About<'_> {
                     "usual_at_this_hour": round(scored.usual, 2),
                     "score": round(score, 3),
                     "rule": scored.channel.map_or("frozen", Channel::name),
-                    "resolution_minutes": 5 * scored.channel.map_or(1, |channel| RESOLUTIONS[channel.resolution()]),
+                    "minutes": 5 * scored.channel.map_or(1, Channel::slots),
                     "phase": scored.phase,
                 }),
             );
@@ -228,14 +228,14 @@ fn percent(value: f64) -> String {
 
 /// What was seen, and what was expected, as the rest of a sentence about the instance.
 fn observed(scored: &Scored, shape: Shape) -> String {
-    let Scored { observed, expected, tolerance, usual, .. } = *scored;
+    let Scored { observed, expected, low, high, usual, .. } = *scored;
     match (shape, scored.channel) {
         (Shape::Flatline, _) => {
             let lasted = scored.finding.map_or(0, |finding| finding.run as i64) * PERIOD;
             format!("has had the same {} CPU for {}", percent(observed), duration(lasted))
         }
-        (_, Some(Channel::Datapoint)) => {
-            let (low, high) = ((expected - tolerance).max(0.0), (expected + tolerance).min(100.0));
+        (_, Some(Channel::SpikeUp | Channel::SpikeDown)) => {
+            let (low, high) = (low.max(0.0), high.min(100.0));
             format!(
                 "uses {} CPU instead of {} ({} to {})",
                 percent(observed),
@@ -269,10 +269,14 @@ fn short(scored: Option<&Scored>) -> String {
 fn rule(channel: Option<Channel>) -> &'static str {
     match channel {
         None => "because the value does not change",
-        Some(Channel::Datapoint) => "in a single datapoint (5 minutes)",
-        Some(Channel::Window) => "in the shape of the last 2 h 40 min (steps of 5 minutes)",
-        Some(Channel::LongWindow) => "in the shape of the last 10 h 40 min (steps of 20 minutes)",
-        Some(Channel::Habit) => "in the last six hours against what is usual at their hours (steps of 20 minutes)",
+        Some(Channel::SpikeUp) => "in a single datapoint (5 minutes) above its forecast",
+        Some(Channel::SpikeDown) => "in a single datapoint (5 minutes) below its forecast",
+        Some(Channel::BurstUp) => "in the last half hour, above its forecast",
+        Some(Channel::BurstDown) => "in the last half hour, below its forecast",
+        Some(Channel::HoursUp) => "in the last two hours, above their forecast",
+        Some(Channel::HoursDown) => "in the last two hours, below their forecast",
+        Some(Channel::StaysLow) => "in the last quarter of an hour, all of it this low",
+        Some(Channel::StaysHigh) => "in the last three hours, all of them this high",
     }
 }
 

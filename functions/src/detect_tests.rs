@@ -167,7 +167,7 @@ async fn the_faulty_instance_is_found_and_told_of() {
     assert_eq!(found, [&instance(FAULTY)], "{summary:?}");
     let anomaly = &summary.instances.anomalous[0];
     assert_eq!((anomaly.time, anomaly.observed), (seconds(FAULT), 97.0));
-    assert!(anomaly.score > 1.5 && (anomaly.observed - anomaly.expected).abs() > anomaly.tolerance, "{anomaly:?}");
+    assert!(anomaly.score > 1.5 && !(anomaly.low..=anomaly.high).contains(&anomaly.observed), "{anomaly:?}");
     assert_eq!((summary.instances.seen, summary.instances.scored), (5, 5));
     assert_eq!((summary.time, summary.newest_datapoint), (noon, Some(noon - PERIOD)));
 
@@ -207,7 +207,8 @@ async fn the_summary_is_the_json_that_was_promised() {
                 "score": summary["instances"]["anomalous"][0]["score"].as_f64().unwrap(),
                 "observed": 97.0,
                 "expected": summary["instances"]["anomalous"][0]["expected"].as_f64().unwrap(),
-                "tolerance": summary["instances"]["anomalous"][0]["tolerance"].as_f64().unwrap(),
+                "low": summary["instances"]["anomalous"][0]["low"].as_f64().unwrap(),
+                "high": summary["instances"]["anomalous"][0]["high"].as_f64().unwrap(),
                 "phase": "own", "channel": "datapoint" }],
         },
         "caught_up": { "datapoints": 15, "late": 0, "oldest": "2026-01-15T14:30:00Z" },

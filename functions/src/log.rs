@@ -1,6 +1,6 @@
 //! The log: one JSON object a line, on standard output, where Lambda collects it.
 
-use deepguard::residual::Channel;
+use deepguard::channel::Channel;
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{Level, enabled, info, warn};
@@ -36,7 +36,8 @@ pub fn instances(fleet: &Fleet) {
             score = scored.score.value(),
             observed = scored.observed,
             expected = scored.expected,
-            tolerance = scored.tolerance,
+            low = scored.low,
+            high = scored.high,
             channel = scored.channel.map_or("frozen", Channel::name),
             "the instance is anomalous"
         );

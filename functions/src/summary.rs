@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deepguard::Phase;
 use deepguard::episode::Change;
-use deepguard::residual::Channel;
+use deepguard::channel::Channel;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -143,9 +143,11 @@ pub struct Anomaly {
     pub observed: f64,
     /// The CPU that was expected.
     pub expected: f64,
-    /// How far from it would have been 1.0.
-    pub tolerance: f64,
-    /// What is unusual: the [channel](deepguard::residual::Channel) with the highest score, or that the value is `frozen`.
+    /// The lower end of the band of what was expected, in percent.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// What is unusual: the [channel](deepguard::channel::Channel) with the highest score, or that the value is `frozen`.
     pub channel: &'static str,
     /// Whether the instance was judged by its own history alone.
     pub phase: Phase,
@@ -161,7 +163,8 @@ impl Instances {
             score: scored.score.value(),
             observed: scored.observed,
             expected: scored.expected,
-            tolerance: scored.tolerance,
+            low: scored.low,
+            high: scored.high,
             channel: scored.channel.map_or("frozen", Channel::name),
             phase: scored.phase,
         };

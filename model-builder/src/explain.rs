@@ -9,17 +9,17 @@ use anyhow::{Context, Result, bail, ensure};
 use comfy_table::Table;
 use deepguard::baseline::{HISTORY, Phase};
 use deepguard::detector::rebuild_from;
-use deepguard::residual::{Channel, Explanation};
+use deepguard::channel::Channel;
 use deepguard::series::{PERIOD, slot_start};
-use deepguard::{Datapoint, Detector, Scored, Series, Watch};
+use deepguard::{Detector, Scored, Series, Watch};
 use functions::cloudwatch::CloudWatch;
 use functions::names::InstanceId;
 use indicatif::ProgressIterator;
 use jiff::Timestamp;
 
 use crate::cloudwatch::{RATES, pull};
+use crate::csv::{Csv, read_series, seconds};
 use crate::models;
-use crate::nab::parse_time;
 use crate::picture::{self, PANEL, Panel, clock};
 
 /// The most instances that one picture holds.
@@ -87,11 +87,10 @@ pub(crate) fn explain(
             let (panel, below) = rest.split_vertically(PANEL);
             let title = match moment(scored, view.at) {
                 Some(scored) => format!(
-                    "{instance}   {}   CPU {:.1} %, expected {:.1} ± {:.1} %, score {:.2}",
+                    "{instance}   {}   CPU {:.1} %, expected {}, score {:.2}",
                     clock(scored.time),
                     scored.observed,
-                    scored.expected,
-                    scored.tolerance,
+                    expected(scored),
                     scored.score.value()
                 ),
                 None => instance.to_string(),
@@ -117,18 +116,20 @@ fn moment(scored: &[Scored], at: Option<i64>) -> Option<&Scored> {
     scored.iter().rfind(|scored| at.is_none_or(|at| scored.time <= at))
 }
 
+/// What was expected of a datapoint, and the band around it as far as CPU can be there.
+fn expected(scored: &Scored) -> String {
+    let [low, high] = [scored.low, scored.high].map(|end| end.clamp(0.0, 100.0));
+    format!("{:.1} % ({low:.1} to {high:.1})", scored.expected)
+}
+
 /// What there is to say of one datapoint.
 fn in_words(scored: &Scored) -> String {
-    let by = match scored.explanation {
-        Explanation::Reconstruction => "by the network",
-        Explanation::DailyProfile => "at this hour",
-        Explanation::WeeklyProfile => "at this hour of the week",
-    };
     let of = match scored.channel {
-        Some(Channel::Datapoint) => "the datapoint itself",
-        Some(Channel::Window) => "the shape of the last three hours",
-        Some(Channel::LongWindow) => "the shape of the last eleven hours",
-        Some(Channel::Habit) => "six hours off what is usual at the hour",
+        Some(Channel::SpikeUp | Channel::SpikeDown) => "the datapoint itself",
+        Some(Channel::BurstUp | Channel::BurstDown) => "the last half hour",
+        Some(Channel::HoursUp | Channel::HoursDown) => "the last two hours",
+        Some(Channel::StaysLow) => "that it stays so low",
+        Some(Channel::StaysHigh) => "that it stays so high",
         None => "a value that does not change",
     };
     let verdict = match (scored.is_alarm(), scored.score.is_anomalous()) {
@@ -142,11 +143,10 @@ fn in_words(scored: &Scored) -> String {
         Phase::Own => "its own baseline",
     };
     format!(
-        "at {} CPU was {:.2} %, expected {:.2} ± {:.2} % {by}; score {:.2} ({verdict}), most unusual is {of}; judged by {phase}",
+        "at {} CPU was {:.2} %, expected {}; score {:.2} ({verdict}), most unusual is {of}; judged by {phase}",
         Timestamp::from_second(scored.time).map_or_else(|_| scored.time.to_string(), |time| time.to_string()),
         scored.observed,
-        scored.expected,
-        scored.tolerance,
+        expected(scored),
         scored.score.value()
     )
 }
@@ -176,7 +176,7 @@ pub(crate) fn pull_history(instances: &[String], view: View, stop: &AtomicBool) 
 /// The newest datapoint of each instance, and the highest score of those that were drawn.
 fn table(scored: &[(&String, Vec<Scored>)]) -> Table {
     let mut table = Table::new();
-    table.set_header(["instance", "newest", "CPU %", "expected %", "score", "highest score", "at"]);
+    table.set_header(["instance", "newest", "CPU %", "expected", "score", "highest score", "at"]);
     for (instance, scored) in scored {
         let highest = scored.iter().max_by(|a, b| a.score.value().total_cmp(&b.score.value()));
         match (scored.last(), highest) {
@@ -184,7 +184,7 @@ fn table(scored: &[(&String, Vec<Scored>)]) -> Table {
                 instance.to_string(),
                 clock(newest.time),
                 format!("{:.2}", newest.observed),
-                format!("{:.2} ± {:.2}", newest.expected, newest.tolerance),
+                expected(newest),
                 format!("{:.2}", newest.score.value()),
                 format!("{:.2}", highest.score.value()),
                 clock(highest.time),
@@ -216,41 +216,21 @@ pub(crate) fn read_history(folder: &Path, wanted: &[String]) -> Result<History> 
     }
 }
 
-fn read_series(path: &Path) -> Result<Series> {
-    let datapoint = |[time, value]: [String; 2]| {
-        let value = value.parse().with_context(|| format!("`{value}` is no number"))?;
-        Ok(Datapoint { time: parse_time(&time)?, value })
-    };
+fn read_published(path: &Path) -> Result<Published> {
+    let csv = Csv::read(path)?;
     let read = || {
-        let datapoints = rows(path, "time,value")?.into_iter().map(datapoint).collect::<Result<Vec<_>>>()?;
-        Ok::<_, anyhow::Error>(Series::from_datapoints(datapoints)?.0)
+        let mut published = Published::new();
+        let [instance, time, metric, value] = ["instance", "time", "metric", "value"].map(|name| csv.column(&[name]));
+        let row = |[instance, time, metric, value]: [&str; 4]| {
+            let value = value.parse().with_context(|| format!("`{value}` is no number"))?;
+            Ok((metric == "AnomalyScore").then_some((instance.to_string(), seconds(time)?, value)))
+        };
+        for (instance, time, value) in csv.map([instance?, time?, metric?, value?], row)?.into_iter().flatten() {
+            published.entry(instance).or_default().push((time, value));
+        }
+        Ok::<_, anyhow::Error>(published)
     };
     read().with_context(|| format!("in {}", path.display()))
-}
-
-fn read_published(path: &Path) -> Result<Published> {
-    let mut published = Published::new();
-    for [instance, time, metric, value] in rows(path, "instance,time,metric,value")? {
-        if metric == "AnomalyScore" {
-            let value = value.parse().with_context(|| format!("`{value}` in {}", path.display()))?;
-            published.entry(instance).or_default().push((parse_time(&time)?, value));
-        }
-    }
-    Ok(published)
-}
-
-/// The rows of a CSV file without quotes, after its header.
-fn rows<const COLUMNS: usize>(path: &Path, header: &str) -> Result<Vec<[String; COLUMNS]>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut lines = text.lines();
-    if lines.next() != Some(header) {
-        bail!("{} does not begin with `{header}`", path.display());
-    }
-    let row = |line: &str| {
-        let cells: Vec<String> = line.split(',').map(str::to_string).collect();
-        cells.try_into().map_err(|_| anyhow::anyhow!("`{line}` in {} has not {COLUMNS} columns", path.display()))
-    };
-    lines.map(row).collect()
 }
 
 #[cfg(test)]
@@ -266,11 +246,10 @@ mod tests {
         };
         assert!(told(&[]).contains("no .csv file"));
         let cases = [
-            ("", "does not begin with"),
-            ("when,what\n", "does not begin with"),
-            ("time,value\n1,2,3\n", "has not 2 columns"),
+            ("", "the file is empty"),
+            ("when,what\n", "it has to name a column `value`"),
             ("time,value\n", "no usable datapoint"),
-            ("time,value\nnow,1\n", "`now` is no time stamp"),
+            ("time,value\nnow,1\n", "line 2: `now` is no time"),
             ("time,value\n2026-01-01T00:00:00Z,x\n", "`x` is no number"),
         ];
         for (content, reason) in cases {

@@ -36,10 +36,11 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
         (
             "borrowed usual",
             format!(
-                "{:.2?} times the scale, by channel, for instances too young to have their own",
+                "{:.2?} times the scale, by channel, for sequences without a past",
                 card.borrowed_usual
             ),
         ),
+        ("growth", format!("{:.2?} times the usual error of an instance with 0, 1, 2 ... days", card.growth)),
         (
             "trained",
             format!(

@@ -123,10 +123,9 @@ impl Panel<'_> {
         chart.draw_series(windows)?;
         chart.draw_series(self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))))?;
         for run in self.runs() {
-            let edge = |sign: f64| {
-                move |scored: &Scored| (scored.time, (scored.expected + sign * scored.tolerance).clamp(0.0, top))
-            };
-            let outline = run.iter().map(edge(1.0)).chain(run.iter().rev().map(edge(-1.0)));
+            let edge = |scored: &Scored, end: f64| (scored.time, end.clamp(0.0, top));
+            let above = run.iter().map(|scored| edge(scored, scored.high));
+            let outline = above.chain(run.iter().rev().map(|scored| edge(scored, scored.low)));
             chart.draw_series([Polygon::new(outline.collect::<Vec<_>>(), BAND.filled())])?;
             chart.draw_series(LineSeries::new(run.iter().map(|scored| (scored.time, scored.expected)), EXPECTED))?;
             let observed = run.iter().map(|scored| (scored.time, scored.observed));

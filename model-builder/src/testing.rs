@@ -19,7 +19,7 @@ pub(crate) fn artifact_with_threshold(threshold: f64) -> Artifact {
     let artifact = artifact();
     let card = artifact.card().clone();
     let weights = artifact.network(&device()).weights();
-    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.training).unwrap()
+    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.growth, card.training).unwrap()
 }
 
 /// The instance with this number.

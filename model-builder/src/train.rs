@@ -15,8 +15,9 @@ use deepguard::baseline::level::quantile;
 use deepguard::baseline::{Baseline, calibrated_at};
 use deepguard::model::artifact::{Artifact, ErrorQuantiles, TrainedOn, Training};
 use deepguard::model::{Autoencoder, Batch, LAYERS, Shape, Weights};
-use deepguard::residual::{CHANNELS, Channel};
-use deepguard::series::{DAY_SECONDS, RESOLUTIONS};
+use deepguard::channel::{CHANNELS, Channel};
+use deepguard::score::Rule;
+use deepguard::series::{DAY_SECONDS, PERIOD, RESOLUTIONS};
 use deepguard::window::Windows;
 use deepguard::{Detector, Series, Watch};
 use rand::seq::SliceRandom;
@@ -31,8 +32,8 @@ use crate::workload::{self, training::training_machine};
 const NOISE: f32 = 0.05;
 /// Fraction of datapoints hidden at random, beside the newest ones.
 const HIDDEN: f64 = 0.05;
-/// At most this many of the newest datapoints are hidden; they also count twice in the loss.
-const NEWEST: usize = 4;
+/// At most this many of the newest datapoints are hidden, as scoring hides them; they also count twice in the loss.
+const NEWEST: usize = 6;
 /// Fraction of each batch, the worst reconstructed, that is left out: training data is never all normal.
 const CONTAMINATED: f64 = 0.02;
 /// Part of the training in which the learning rate rises.
@@ -49,7 +50,7 @@ pub const BATCH: usize = 256;
 /// Highest learning rate of the cycle.
 pub const LEARNING_RATE: f32 = 5e-3;
 /// Ratio of an error to the usual one that makes a score of 1.0.
-pub const THRESHOLD: f64 = 1.085;
+pub const THRESHOLD: f64 = 1.3;
 
 /// What a training depends on beside its data.
 #[derive(Debug, Clone)]
@@ -94,6 +95,8 @@ pub struct Source {
     pub series: Series,
     /// Random windows to take of it at each resolution.
     pub windows: usize,
+    /// Whether it is CPU, and not some other number that changes.
+    pub is_cpu: bool,
 }
 
 /// Random windows of a file of NAB at each resolution.
@@ -105,14 +108,14 @@ impl Source {
     /// A whole file of NAB.
     pub fn of(file: &NabFile) -> Result<Self> {
         let (series, _) = file.series()?;
-        Ok(Self { name: file.name.clone(), sha256: file.sha256.clone(), series, windows: FILE_WINDOWS })
+        Ok(Self { name: file.name.clone(), sha256: file.sha256.clone(), series, windows: FILE_WINDOWS, is_cpu: file.is_ec2_cpu() })
     }
 
     /// The history of one instance; `windows` random ones of it at each resolution.
     pub fn of_instance(instance: &str, series: Series, windows: usize) -> Self {
         let rows = series.datapoints().map(|point| format!("{},{}\n", point.time, point.value));
         let sha256 = hex_sha256(rows.collect::<String>().as_bytes());
-        Self { name: instance.into(), sha256, series, windows }
+        Self { name: instance.into(), sha256, series, windows, is_cpu: true }
     }
 
     fn is_generated(&self) -> bool {
@@ -123,7 +126,7 @@ impl Source {
     pub fn generated(count: u64) -> Result<Vec<Self>> {
         let source = |seed| {
             let series = workload::series(&training_machine(seed))?;
-            Ok(Self { name: format!("generated {seed}"), sha256: String::new(), series, windows: MACHINE_WINDOWS })
+            Ok(Self { name: format!("generated {seed}"), sha256: String::new(), series, windows: MACHINE_WINDOWS, is_cpu: true })
         };
         (0..count).map(source).collect()
     }
@@ -244,6 +247,12 @@ pub fn train_from(
 
 /// Days of each source that are scored to measure errors.
 const MEASURED_DAYS: i64 = 6;
+/// Days along which it is measured how the usual errors of a machine grow ...
+const GROWING_DAYS: i64 = 17;
+/// ... on no more machines than this.
+const GROWING: usize = 40;
+/// Days of scores after which a machine has shown what is usual for it.
+const GROWN: usize = 14;
 
 /// The artifact, with the errors and the usual residuals that the trained network has on its own training data.
 fn measured(
@@ -254,18 +263,20 @@ fn measured(
 ) -> Result<Artifact> {
     // Anything borrowed does for this first look: it is what the look is for.
     let nothing = [f64::MIN_POSITIVE; CHANNELS];
-    let first = Artifact::new(options.shape, weights.clone(), options.threshold, nothing, training.clone())?;
-    let detector = Detector::new(first, &deepguard::model::device());
+    let artifact = |borrowed, growth, training| {
+        Ok(Artifact::new(options.shape, weights.clone(), options.threshold, borrowed, growth, training)?)
+    };
+    let first: Result<Artifact> = artifact(nothing, Vec::new(), training.clone());
+    let detector = Detector::new(first?, &deepguard::model::device());
     let (mut errors, mut usual) = (Vec::new(), [const { Vec::new() }; CHANNELS]);
     for Source { series, .. } in sources {
         let mut watch = Watch::default();
         let scored = detector.follow(series, &mut watch, series.start() + MEASURED_DAYS * DAY_SECONDS);
         errors.extend(scored.iter().map(deepguard::Scored::reconstruction_error));
         if let Some(baseline) = &watch.baseline {
-            for (index, channel) in Channel::ALL.into_iter().enumerate() {
-                let (days, _) = watch.memory.largest(index);
-                let unit = channel.unit(baseline.scale(channel));
-                usual[index].extend(days.map(|largest| largest / unit));
+            let scale = baseline.expectations[0].level.scale;
+            for (index, usual) in usual.iter_mut().enumerate() {
+                usual.extend(watch.memory.largest(index).0.map(|largest| largest / scale));
             }
         }
     }
@@ -282,10 +293,56 @@ fn measured(
         usual.sort_unstable_by(f64::total_cmp);
         *borrowed = of(usual, BORROWED_QUANTILE)?.max(*borrowed);
     }
-    Ok(Artifact::new(options.shape, weights, options.threshold, borrowed, training)?)
+    artifact(borrowed, growth(sources, &detector), training)
 }
 
-/// The largest error of a day, in units of scale, that this fraction of the training days stays under is lent to young instances.
+/// By how much the usual error of a machine with 0, 1, 2 ... days of scores still grows: the median, over machines and channels, of what
+/// is usual after two weeks over what was usual then. Never under 1. Of CPU alone; empty where no source is long enough.
+fn growth(sources: &[Source], detector: &Detector) -> Vec<f64> {
+    let long = |source: &&Source| source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS;
+    let long: Vec<&Source> = sources.iter().filter(long).collect();
+    let mut ratios = vec![Vec::new(); GROWN];
+    for Source { series, .. } in long.iter().step_by(long.len().div_ceil(GROWING).max(1)) {
+        let mut watch = Watch::default();
+        let mut usual = vec![None; GROWN];
+        let mut grown = None;
+        let mut day = calibrated_at(series.start()) + DAY_SECONDS;
+        while day < series.start() + GROWING_DAYS * DAY_SECONDS {
+            // The first datapoint of the day brings its baseline, and what was usual until then.
+            detector.follow(series, &mut watch, day + PERIOD);
+            if let Some(baseline) = &watch.baseline {
+                let rule = Rule::new(detector.threshold(), baseline);
+                let floored = Channel::ALL.map(|channel| {
+                    let index = Channel::ALL.iter().position(|other| *other == channel)?;
+                    let mut days: Vec<f64> = watch.memory.largest(index).0.collect();
+                    let known = days.len();
+                    days.extend(baseline.largest.filter(|_| known == 0).map(|largest| largest[index]));
+                    Some((known, rule.usual(channel, &days, 1.0)? + rule.floor()))
+                });
+                for known in floored.iter().flatten().map(|(known, _)| *known) {
+                    match usual.get_mut(known) {
+                        Some(slot) => *slot = Some(floored),
+                        None => grown = Some(floored),
+                    }
+                }
+            }
+            day += DAY_SECONDS;
+        }
+        for (known, usual) in usual.iter().enumerate() {
+            for (then, now) in usual.iter().flatten().flatten().zip(grown.iter().flatten().flatten()) {
+                ratios[known].push(now.1 / then.1);
+            }
+        }
+    }
+    let median = |ratios: &mut Vec<f64>| {
+        ratios.sort_unstable_by(f64::total_cmp);
+        quantile(ratios, 0.5).unwrap_or(1.0).max(1.0)
+    };
+    if ratios[0].is_empty() { Vec::new() } else { ratios.iter_mut().map(median).collect() }
+}
+
+/// The largest error of a day, in units of scale, that this fraction of the training days stays under is usual for a sequence without
+/// a past.
 const BORROWED_QUANTILE: f64 = 0.85;
 
 /// Adds `count` random windows of each resolution of `series`, each seen with the baseline of its own day.
@@ -449,10 +506,9 @@ mod tests {
         for source in sources(4) {
             let mut watch = Watch::default();
             detector.follow(&source.series, &mut watch, source.series.end());
-            let baseline = watch.baseline.unwrap();
-            for (index, channel) in Channel::ALL.into_iter().enumerate() {
-                let unit = channel.unit(baseline.scale(channel));
-                usual[index].extend(watch.memory.largest(index).0.map(|largest| largest / unit));
+            let scale = watch.baseline.unwrap().expectations[0].level.scale;
+            for (index, usual) in usual.iter_mut().enumerate() {
+                usual.extend(watch.memory.largest(index).0.map(|largest| largest / scale));
             }
         }
         for (lent, usual) in artifact.card().borrowed_usual.iter().zip(usual) {
@@ -524,7 +580,7 @@ mod tests {
         let mut windows = Windows::new(8, 200);
         sample(series, 100, &mut ChaCha8Rng::seed_from_u64(1), &mut windows);
         assert_eq!(windows.len(), 100 * RESOLUTIONS.len());
-        let visible = (0..windows.len()).map(|index| windows.visible_fraction(index));
+        let visible = (0..windows.len()).map(|index| windows.visible_fraction(index, 1));
         assert!(visible.min_by(f64::total_cmp) > Some(0.99), "none reaches into a time before the series");
     }
 
@@ -538,8 +594,9 @@ mod tests {
         for [_, visible] in seen.iter_mut() {
             visible.iter().zip(&mut hidden).for_each(|(&visible, hidden)| *hidden += f64::from(1.0 - visible));
         }
-        // Of 0 to 4 newest, equally likely, slot 7 is among them four times in five, slot 3 and older never.
-        for (slot, among_newest) in [0.0, 0.0, 0.0, 0.0, 0.2, 0.4, 0.6, 0.8].into_iter().enumerate() {
+        // Of 0 to 6 newest, equally likely, slot 7 is among them six times in seven, slots 0 and 1 never.
+        for (slot, sevenths) in [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0].into_iter().enumerate() {
+            let among_newest = sevenths / 7.0;
             let expected = among_newest + (1.0 - among_newest) * HIDDEN;
             let found = hidden[slot] / windows.len() as f64;
             assert!((found - expected).abs() < 0.03, "slot {slot} is hidden in {found:.3}, not {expected:.3}");

@@ -39,7 +39,7 @@ fn on_nabs_windows_the_kernel_reconstructs_as_burn_does() {
             let slots: Vec<usize> = (time..series.len()).step_by(EVERY).collect();
             windows.push_all(&series.averaged(over), expectation, &slots, over);
         }
-        windows.hide_newest();
+        windows.hide_newest(1);
         let expected = network.reconstruct(&windows, time, &device());
         for path in kernel::Path::here() {
             let said = Kernel::new(&network).by(path).reconstruct(&windows);

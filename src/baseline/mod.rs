@@ -3,14 +3,17 @@
 //! A baseline is made once a day, at midnight UTC, from the two weeks before. Every datapoint of
 //! that day is scored against it.
 
+pub mod forecast;
 pub mod hours;
 pub mod level;
 pub mod profile;
 
 use serde::{Deserialize, Serialize};
 
-use crate::residual::Channel;
+use crate::channel::{CHANNELS, Errors};
+use crate::residual;
 use crate::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS, Series};
+use forecast::{Compressed, Forecasts, HORIZONS};
 use hours::Hours;
 use level::Level;
 use profile::Profile;
@@ -18,12 +21,14 @@ use profile::Profile;
 /// Slots of history that a baseline is made of: 14 days. What is older changes nothing, so a datapoint has
 /// the same score however much history was read.
 pub const HISTORY: usize = 14 * DAY;
-/// Datapoints without which there is no baseline: one day's worth.
-pub const MIN_DATAPOINTS: usize = DAY;
+/// Datapoints without which there is no baseline: half a day's worth.
+pub const MIN_DATAPOINTS: usize = DAY / 2;
 /// Slots by which a datapoint may be early or late.
 const LENIENCE: i64 = 3;
-/// Days of history from which an instance is judged by its own residuals alone.
+/// Days since its first datapoint from which an instance is no longer called young.
 pub const OWN_DAYS: usize = 3;
+/// A history of no more days than this stands for the first day of scores: see [`Baseline::largest`].
+const YOUNG_DAYS: usize = 2;
 
 /// When the baseline for a datapoint at `time` is made: midnight UTC before it.
 pub fn calibrated_at(time: i64) -> i64 {
@@ -34,11 +39,11 @@ pub fn calibrated_at(time: i64) -> i64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Under a day: nobody can say what is usual.
+    /// Under half a day of datapoints: too little to judge by.
     NoBaseline,
-    /// Under [`OWN_DAYS`] days: its residuals are held to what is usual elsewhere, too.
+    /// Its first datapoint is less than [`OWN_DAYS`] days old: the artifact says how much its errors will still grow.
     Borrowed,
-    /// Its own residuals alone.
+    /// Older.
     Own,
 }
 
@@ -54,6 +59,11 @@ pub struct Expectation {
 }
 
 impl Expectation {
+    /// The daily profile, for compressed values whose slot 0 starts at `start` (seconds since 1970).
+    pub(crate) fn hours(&self, start: i64) -> forecast::Hours<'_> {
+        forecast::Hours { level: &self.level, daily: &self.daily, start }
+    }
+
     /// What is usual at the hour of `time` (seconds since 1970), in percent.
     pub fn daily(&self, time: i64) -> f64 {
         self.level.unscaled(self.daily.centre(time).into())
@@ -78,13 +88,6 @@ impl Expectation {
         let daily = self.nearest_daily(time, value);
         self.weekly(time).filter(|weekly| (value - weekly).abs() < (value - daily).abs()).unwrap_or(daily)
     }
-
-    /// How far `value` (percent) is from what is usual at `time` (seconds since 1970), in percentage points: from the nearer of
-    /// daily and weekly profile.
-    pub fn distance(&self, time: i64, value: f64) -> f64 {
-        let daily = (value - self.daily(time)).abs();
-        self.weekly(time).map_or(daily, |weekly| (value - weekly).abs().min(daily))
-    }
 }
 
 /// What is usual for one instance from [`Self::at`] on, for one day.
@@ -96,6 +99,11 @@ pub struct Baseline {
     pub phase: Phase,
     /// The values to expect, for each of [`RESOLUTIONS`].
     pub expectations: [Expectation; RESOLUTIONS.len()],
+    /// What is expected within five minutes, half an hour and two hours.
+    pub forecasts: Forecasts,
+    /// The largest errors that the history itself has, by [`Channel`](crate::channel::Channel): they are usual until there is a day of
+    /// scores. `None` where the history is longer than that.
+    pub largest: Option<[f64; CHANNELS]>,
     /// Most datapoints in a row that had the same value.
     pub longest_run: usize,
     /// The values that it had at each hour, and at which it should report.
@@ -106,7 +114,7 @@ impl Baseline {
     /// Learns from the 14 days of `history` before `at` (seconds since 1970) what is usual from then on.
     ///
     /// # Errors
-    /// [`TooLittleHistory`] when they hold less than a day.
+    /// [`TooLittleHistory`] when they hold less than half a day.
     pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
         // Up to `at`, even where the last slots are missing: whether they could be seen to be depends on what else was read.
         let recent = history.up_to(at, HISTORY);
@@ -122,11 +130,17 @@ impl Baseline {
                 level,
             })
         });
-        let phase = if datapoints < OWN_DAYS * DAY { Phase::Borrowed } else { Phase::Own };
+        let expectations = [fine?, coarse?];
+        let forecasts = Forecasts::learn(&recent, &expectations[0].level, &expectations[0].daily);
+        let first = recent.datapoints().next().map_or(at, |first| first.time);
+        let phase = if at - first < OWN_DAYS as i64 * DAY_SECONDS { Phase::Borrowed } else { Phase::Own };
+        let young = at - first <= YOUNG_DAYS as i64 * DAY_SECONDS;
         Ok(Self {
             at,
             phase,
-            expectations: [fine?, coarse?],
+            largest: young.then(|| largest(&recent, &expectations[0], &forecasts)),
+            forecasts,
+            expectations,
             longest_run: longest_run(&recent),
             hours: Hours::of(&recent, at),
         })
@@ -142,15 +156,30 @@ impl Baseline {
         self
     }
 
-    /// The scale (percentage points) at the resolution that `channel` looks at.
-    pub fn scale(&self, channel: Channel) -> f64 {
-        self.expectations[channel.resolution()].level.scale
-    }
-
     /// Standard deviation of the datapoints, in percentage points.
     pub fn deviation(&self) -> f64 {
         self.expectations[0].level.deviation
     }
+}
+
+/// The largest error of each channel along `history`, by the forecasts that were learnt from it.
+fn largest(history: &Series, expectation: &Expectation, forecasts: &Forecasts) -> [f64; CHANNELS] {
+    let values = Compressed::of(history);
+    let hours = expectation.hours(history.start());
+    let errors = |slot: usize| -> Errors {
+        let forecast = std::array::from_fn(|horizon| {
+            let first = (slot + 1).checked_sub(HORIZONS[horizon])?;
+            forecasts.of(&values, &hours, first, horizon)
+        });
+        residual::errors(&values, slot, &forecast, &expectation.level)
+    };
+    let mut largest = [0.0_f64; CHANNELS];
+    for slot in (0..history.len()).filter(|&slot| history.get(slot).is_some()) {
+        for (largest, error) in largest.iter_mut().zip(errors(slot)) {
+            *largest = largest.max(error.unwrap_or(0.0));
+        }
+    }
+    largest
 }
 
 /// Datapoints in the longest run of equal ones that ended: the one that goes on to the end does not count.
@@ -163,7 +192,7 @@ fn longest_run(history: &Series) -> usize {
 /// An instance that has not been watched for long enough to say what is usual for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{datapoints} datapoints before time {at}, a baseline needs {MIN_DATAPOINTS} (one day): wait until the instance has run for longer"
+    "{datapoints} datapoints before time {at}, a baseline needs {MIN_DATAPOINTS} (half a day): wait until the instance has run for longer"
 )]
 pub struct TooLittleHistory {
     /// The time the baseline was asked for, in seconds since 1970.
@@ -183,12 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn a_day_of_history_is_the_least() {
+    fn half_a_day_of_history_is_the_least() {
         let series = history(1000);
         let learn = |slots: i64| Baseline::learn(&series, slots * PERIOD);
-        assert_eq!(learn(287).unwrap_err().datapoints, 287);
+        assert_eq!(learn(143).unwrap_err().datapoints, 143);
         assert_eq!(learn(-5).unwrap_err().datapoints, 0);
-        let phases = [288, 863, 864].map(|slots| learn(slots).expect("enough").phase);
+        let phases = [144, 863, 864].map(|slots| learn(slots).expect("enough").phase);
         assert_eq!(phases, [Phase::Borrowed, Phase::Borrowed, Phase::Own]);
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::HISTORY;
 use super::level::{Level, quantile};
+use crate::compress::{compress, expand};
 use crate::series::{DAY, PERIOD, Series, WEEK};
 
 /// Neighbouring slots on each side that count as the same time: jobs do not start on the second.
@@ -22,8 +23,8 @@ pub struct Profile {
     first: i64,
     /// Median of each slot: see [`Level::scaled`].
     centres: Vec<f32>,
-    /// `ln(spread / scale + 0.05)` of each slot, where the spread is half the distance between the quantiles at 16 % and
-    /// 84 %: one sigma, were it normal. Empty where nobody needs it.
+    /// `ln(spread / scale + 0.05)` of each slot, where the spread is half the compressed distance between the quantiles at 16 %
+    /// and 84 %: one sigma, were it normal. Empty where nobody needs it.
     spreads: Vec<f32>,
     /// How far the profile can be trusted, from 0 (not at all) to 1 (a week of days, a month of weeks).
     pub confidence: f64,
@@ -73,8 +74,8 @@ impl Profile {
             values.sort_unstable_by(f64::total_cmp);
             let usual = (quantile(&values, 0.5), quantile(&values, 0.16), quantile(&values, 0.84));
             let (centre, spread) = match usual {
-                (Some(centre), Some(low), Some(high)) => (centre, (high - low) / 2.0),
-                _ => (level.median, level.scale),
+                (Some(centre), Some(low), Some(high)) => (centre, (compress(high) - compress(low)) / 2.0),
+                _ => (expand(level.centre), level.scale),
             };
             centres.push(level.scaled(centre) as f32);
             spreads.push(relative(spread, level));

@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Autoencoder, LAYERS, Layer, Shape, Weights};
 use crate::baseline::level::SCALING_RULE;
-use crate::residual::CHANNELS;
+use crate::channel::CHANNELS;
 
 /// The format this build writes and reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// The metadata key of the card.
 const KEY: &str = "deepguard";
 /// What stands in place of the checksum while it is taken.
@@ -47,9 +47,11 @@ pub struct Card {
     pub scaling: String,
     /// Ratio of a residual to the usual one that makes a score of 1.0.
     pub threshold: f64,
-    /// Usual error of an instance that is too young to have its own, by [`crate::residual::Channel`]; in units of its scale where
-    /// the channel's errors are percentage points.
+    /// Largest error of an ordinary day, by [`crate::channel::Channel`], in units of the machine's scale: what is usual for a sequence
+    /// that has no past.
     pub borrowed_usual: [f64; CHANNELS],
+    /// By how much the usual error of an instance with so many days of scores (from 0 on) still grows until it has two weeks.
+    pub growth: Vec<f64>,
     /// How it came to be.
     pub training: Training,
     /// False alarms by threshold, thresholds rising. Empty where they were not measured.
@@ -246,6 +248,7 @@ impl Artifact {
         weights: [Weights; LAYERS],
         threshold: f64,
         borrowed_usual: [f64; CHANNELS],
+        growth: Vec<f64>,
         training: Training,
     ) -> Result<Self, ArtifactError> {
         let card = Card {
@@ -255,6 +258,7 @@ impl Artifact {
             scaling: SCALING_RULE.into(),
             threshold,
             borrowed_usual,
+            growth,
             training,
             pages: Vec::new(),
         };
@@ -385,6 +389,9 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
         if !(number.is_finite() && number > 0.0) {
             return Err(ArtifactError::NotFinite(name.into()));
         }
+    }
+    if !card.growth.iter().all(|growth| (1.0..=f64::MAX).contains(growth)) {
+        return Err(ArtifactError::NotFinite("by how much the usual error of a young instance grows".into()));
     }
     let usable = |pages: &Pages| {
         pages.threshold.is_finite() && pages.threshold > 0.0 && (0.0..=f64::MAX).contains(&pages.per_instance_week)

@@ -25,7 +25,7 @@ pub(crate) fn artifact_with_threshold(threshold: f64) -> Artifact {
     let artifact = artifact();
     let card = artifact.card().clone();
     let weights = artifact.network(&device()).weights();
-    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.training).unwrap()
+    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.growth, card.training).unwrap()
 }
 
 /// A pointer to `artifact` at `key`.
@@ -40,10 +40,10 @@ pub(crate) fn scored(time: i64, score: f64) -> Scored {
         observed: 90.0,
         reconstruction: Some(12.0),
         expected: 10.0,
-        explanation: deepguard::residual::Explanation::DailyProfile,
-        tolerance: 5.0,
+        low: 5.0,
+        high: 15.0,
         score: serde_json::from_value(score.into()).unwrap(),
-        channel: Some(deepguard::residual::Channel::Datapoint),
+        channel: Some(deepguard::channel::Channel::SpikeUp),
         surpasses: true,
         usual: 10.0,
         severity: serde_json::from_value(score.into()).unwrap(),

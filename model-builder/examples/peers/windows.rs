@@ -23,7 +23,7 @@ pub(crate) fn scored(time: usize, count: usize) -> Result<Windows> {
             }
         }
     }
-    windows.hide_newest();
+    windows.hide_newest(1);
     ensure!(windows.len() >= count, "{} windows, not {count}", windows.len());
     // In another order, so that each batch has windows of all machines and both resolutions.
     let step = windows.len() / count * 37;

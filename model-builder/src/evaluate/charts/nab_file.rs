@@ -43,8 +43,10 @@ pub(crate) struct FilePicture<'a> {
     /// CPU in percent.
     pub(crate) observed: &'a [f64],
     pub(crate) expected: &'a [Option<f64>],
-    /// Half the width of the expected band.
-    pub(crate) tolerance: &'a [Option<f64>],
+    /// The lower end of the expected band.
+    pub(crate) low: &'a [Option<f64>],
+    /// The upper end.
+    pub(crate) high: &'a [Option<f64>],
     /// 1.0 is the threshold.
     pub(crate) score: &'a [f64],
     /// Labelled anomalies.
@@ -61,7 +63,7 @@ pub(crate) struct FilePicture<'a> {
 /// Where the slices are of different lengths or the picture cannot be written.
 pub(crate) fn file_picture(out: &Path, title: &str, picture: &FilePicture<'_>) -> Result<()> {
     let rows = picture.times.len();
-    let lengths = [picture.observed.len(), picture.expected.len(), picture.tolerance.len(), picture.score.len()];
+    let lengths = [picture.observed.len(), picture.expected.len(), picture.low.len(), picture.high.len(), picture.score.len()];
     ensure!(lengths.iter().all(|&length| length == rows), "{rows} times, but {lengths:?} values for them");
     font()?;
     let entries = entries();
@@ -154,11 +156,8 @@ impl FilePicture<'_> {
 
     fn draw_cpu(&self, canvas: &Canvas<'_, '_>, frame: &Frame) -> Result<()> {
         caption(canvas, frame, "CPU, %")?;
-        let band = |sign: f64| {
-            let edges = self.expected.iter().zip(self.tolerance);
-            self.curve(edges.map(move |(expected, tolerance)| Some((*expected)? + sign * (*tolerance)?)))
-        };
-        frame.band(canvas, &band(-1.0), &band(1.0), BAND)?;
+        let [low, high] = [self.low, self.high].map(|end| self.curve(end.iter().copied()));
+        frame.band(canvas, &low, &high, BAND)?;
         frame.horizontals(canvas, TEXT)?;
         // The expected value is thinner: where both are the same, one sees both.
         for (curve, width, colour) in [
@@ -286,7 +285,8 @@ mod tests {
             times: &[0, 300, 600, 3000],
             observed,
             expected: &[None; 4],
-            tolerance: &[None; 4],
+            low: &[None; 4],
+            high: &[None; 4],
             score,
             windows: &[],
             probation_end: 300,

@@ -1,0 +1,261 @@
+//! A forecast for each instance: a ridge regression on its own last two weeks, at three horizons.
+//!
+//! What is forecast is the mean of the next 1, 6 or 24 slots, compressed. It is regressed on what is known before them: the newest
+//! value, the means of the last 15 minutes, hour, 3, 12 and 24 hours, the same slots and the present one of the day before, and
+//! the daily profile at both times. The coefficients shrink towards persistence (tomorrow is like now) where there is little to
+//! learn from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so that yesterday's outage is not
+//! learnt.
+
+use serde::{Deserialize, Serialize};
+
+use super::profile::Profile;
+use super::level::{Level, quantile};
+use crate::compress::compress;
+use crate::series::{DAY, PERIOD, Series};
+
+/// Slots whose mean is forecast: 5 minutes, half an hour, two hours.
+pub const HORIZONS: [usize; 3] = [1, 6, 24];
+/// Slots before a forecast's first one that it is made from: a day, and what the day before yesterday's slots need.
+pub const SEEN: usize = DAY + 8;
+/// Days that are learnt from.
+const DAYS: usize = 13;
+/// Slots of the means among the features.
+const MEANS: [usize; 5] = [3, 12, 36, 144, 288];
+/// Features of a forecast.
+const FEATURES: usize = 5 + MEANS.len();
+/// The newest value may be as many slots old as this.
+const STALE: usize = 3;
+/// How strongly coefficients are held at persistence, in days of datapoints.
+const RIDGE: f64 = 1e-3;
+/// An error of more than so many robust standard deviations counts less.
+const HUBER: f64 = 1.5;
+/// Rounds of reweighting.
+const ROUNDS: usize = 4;
+/// Fewer examples than this teach nothing beyond persistence: half a day, less what a forecast needs.
+const FEWEST: usize = DAY / 2 - 2 * HORIZONS[2];
+
+/// The forecasts of one instance, for one day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecasts {
+    /// Coefficients of each horizon, and the constant last. All features are distances from the median.
+    coefficients: [[f64; FEATURES]; HORIZONS.len()],
+}
+
+/// A stretch of compressed values, and how its means are taken.
+pub(crate) trait Values {
+    /// The value of slot `index`, if it has one.
+    fn at(&self, index: usize) -> Option<f64>;
+    /// The mean of the slots from `from` up to `until`, as far as they exist; `None` where under half of them have a value.
+    fn mean(&self, from: isize, until: isize) -> Option<f64>;
+}
+
+/// Compressed values of consecutive slots, summed one by one: the mean of the same slots has the same bits wherever they stand.
+#[derive(Debug, Clone)]
+pub(crate) struct Compressed {
+    values: Vec<f64>,
+}
+
+/// The same with running sums, to learn from.
+struct Summed {
+    values: Vec<f64>,
+    sums: Vec<f64>,
+    counts: Vec<usize>,
+}
+
+impl Compressed {
+    /// Of a series, slot by slot.
+    pub(crate) fn of(series: &Series) -> Self {
+        Self { values: (0..series.len()).map(|slot| series.get(slot).map_or(f64::NAN, compress)).collect() }
+    }
+
+    /// The values of the slots from `from` up to `until` that have one, oldest first.
+    pub(crate) fn present(&self, from: isize, until: isize) -> impl DoubleEndedIterator<Item = f64> + '_ {
+        let until = usize::try_from(until).unwrap_or(0).min(self.values.len());
+        let from = usize::try_from(from).unwrap_or(0).min(until);
+        self.values[from..until].iter().copied().filter(|value| !value.is_nan())
+    }
+}
+
+impl Values for Compressed {
+    fn at(&self, index: usize) -> Option<f64> {
+        self.values.get(index).copied().filter(|value| !value.is_nan())
+    }
+
+    fn mean(&self, from: isize, until: isize) -> Option<f64> {
+        let (mut sum, mut count) = (0.0, 0);
+        for value in self.present(from, until) {
+            sum += value;
+            count += 1;
+        }
+        enough(count, from, until).then(|| sum / count as f64)
+    }
+}
+
+impl Summed {
+    fn of(Compressed { values }: Compressed) -> Self {
+        let (mut sums, mut counts) = (vec![0.0], vec![0]);
+        let (mut sum, mut count) = (0.0, 0);
+        for value in &values {
+            if !value.is_nan() {
+                sum += value;
+                count += 1;
+            }
+            sums.push(sum);
+            counts.push(count);
+        }
+        Self { values, sums, counts }
+    }
+}
+
+impl Values for Summed {
+    fn at(&self, index: usize) -> Option<f64> {
+        self.values.get(index).copied().filter(|value| !value.is_nan())
+    }
+
+    fn mean(&self, from: isize, until: isize) -> Option<f64> {
+        let clamped = |slot: isize| usize::try_from(slot).unwrap_or(0).min(self.values.len());
+        let (first, end) = (clamped(from), clamped(until));
+        let count = self.counts[end.max(first)] - self.counts[first];
+        enough(count, from, until).then(|| (self.sums[end] - self.sums[first]) / count as f64)
+    }
+}
+
+fn enough(count: usize, from: isize, until: isize) -> bool {
+    count > 0 && 2 * count as isize >= until - from
+}
+
+/// What a forecast is made against: the daily profile, and where the slots of the values lie in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hours<'a> {
+    /// Median and spread.
+    pub(crate) level: &'a Level,
+    /// The daily profile.
+    pub(crate) daily: &'a Profile,
+    /// Start of slot 0 of the values, in seconds since 1970.
+    pub(crate) start: i64,
+}
+
+impl Hours<'_> {
+    /// The profile at a slot, compressed.
+    fn at(&self, slot: isize) -> f64 {
+        self.level.compressed(self.daily.centre(self.start + slot as i64 * PERIOD).into())
+    }
+
+    /// The features of the forecast for the `horizon` slots from `first` on.
+    fn features(&self, values: &impl Values, first: usize, horizon: usize) -> Option<[f64; FEATURES]> {
+        let end = first as isize;
+        let ahead = horizon as isize;
+        let day = DAY as isize;
+        let newest = (1..=STALE).find_map(|back| values.at(first.checked_sub(back)?))?;
+        let [a, b, c, d, e] = MEANS.map(|slots| values.mean(end - slots as isize, end));
+        let of_day_before = values.mean(end - day, end - day + ahead);
+        let day_before = values.mean(end - day - 3, end - day);
+        let profile = (0..ahead).map(|slot| self.at(end + slot)).sum::<f64>() / horizon as f64;
+        let known = [a, b, c, d, e, of_day_before, day_before];
+        let [a, b, c, d, e, of_day_before, day_before] =
+            known.map(|mean| mean.map_or(0.0, |mean| mean - self.level.centre));
+        let centred = |value: f64| value - self.level.centre;
+        Some([
+            centred(newest),
+            a,
+            b,
+            c,
+            d,
+            e,
+            of_day_before,
+            day_before,
+            centred(profile),
+            centred(self.at(end - 1)),
+        ])
+    }
+}
+
+impl Forecasts {
+    /// Learns from `history`, which ends where the day begins.
+    pub(super) fn learn(history: &Series, level: &Level, daily: &Profile) -> Self {
+        let learnt = history.slice(history.len().saturating_sub(DAYS * DAY)..history.len());
+        let hours = Hours { level, daily, start: learnt.start() };
+        let values = Summed::of(Compressed::of(&learnt));
+        Self { coefficients: HORIZONS.map(|horizon| fit(&values, &hours, horizon)) }
+    }
+
+    /// The compressed mean of the slots from `first` on, as many as the horizon has, from what lies before them; `None` where
+    /// the newest slots before them are missing.
+    pub(crate) fn of(&self, values: &Compressed, hours: &Hours<'_>, first: usize, horizon: usize) -> Option<f64> {
+        let features = hours.features(values, first, HORIZONS[horizon])?;
+        Some(hours.level.centre + dot(&self.coefficients[horizon], &features))
+    }
+}
+
+fn dot(a: &[f64; FEATURES], b: &[f64; FEATURES]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// The coefficients of one horizon.
+fn fit(values: &Summed, hours: &Hours<'_>, horizon: usize) -> [f64; FEATURES] {
+    let mut persistence = [0.0; FEATURES];
+    persistence[0] = 1.0;
+    let example = |first: usize| {
+        let target = values.mean(first as isize, (first + horizon) as isize)?;
+        let features = hours.features(values, first, horizon)?;
+        // What persistence leaves to be learnt.
+        Some((features, target - hours.level.centre - features[0]))
+    };
+    let last = (values.values.len() + 1).saturating_sub(horizon);
+    let examples: Vec<([f64; FEATURES], f64)> = (1..last).filter_map(example).collect();
+    if examples.len() < FEWEST {
+        return persistence;
+    }
+    let squares: f64 = examples.iter().flat_map(|(features, _)| features).map(|feature| feature * feature).sum();
+    let size = squares / (examples.len() * FEATURES) as f64 + 1e-12;
+    let ridge = RIDGE * DAY as f64 * size;
+    let mut weights = vec![1.0; examples.len()];
+    let mut learnt = [0.0; FEATURES];
+    let mut errors = Vec::with_capacity(examples.len());
+    for _ in 0..ROUNDS {
+        let mut matrix = [[0.0; FEATURES]; FEATURES];
+        let mut right = [0.0; FEATURES];
+        for ((features, target), weight) in examples.iter().zip(&weights) {
+            for row in 0..FEATURES {
+                let weighted = weight * features[row];
+                right[row] += weighted * target;
+                for column in 0..=row {
+                    matrix[row][column] += weighted * features[column];
+                }
+            }
+        }
+        for (row, line) in matrix.iter_mut().enumerate() {
+            line[row] += ridge;
+        }
+        learnt = solve(matrix, right);
+        errors.clear();
+        errors.extend(examples.iter().map(|(features, target)| (target - dot(&learnt, features)).abs()));
+        let mut sorted = errors.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        // 1.4826: the median of a normal distribution's errors is a standard deviation over this.
+        let limit = HUBER * (1.4826 * quantile(&sorted, 0.5).unwrap_or(0.0) + 1e-9);
+        for (weight, error) in weights.iter_mut().zip(&errors) {
+            *weight = if *error > limit { limit / error } else { 1.0 };
+        }
+    }
+    learnt[0] += 1.0;
+    learnt
+}
+
+/// Solves a symmetric positive definite system, given its lower half (Cholesky).
+fn solve(mut matrix: [[f64; FEATURES]; FEATURES], mut right: [f64; FEATURES]) -> [f64; FEATURES] {
+    for row in 0..FEATURES {
+        for column in 0..=row {
+            let done: f64 = (0..column).map(|index| matrix[row][index] * matrix[column][index]).sum();
+            let left = matrix[row][column] - done;
+            matrix[row][column] = if row == column { left.max(1e-12).sqrt() } else { left / matrix[column][column] };
+        }
+        let done: f64 = (0..row).map(|index| matrix[row][index] * right[index]).sum();
+        right[row] = (right[row] - done) / matrix[row][row];
+    }
+    for row in (0..FEATURES).rev() {
+        let done: f64 = (row + 1..FEATURES).map(|index| matrix[index][row] * right[index]).sum();
+        right[row] = (right[row] - done) / matrix[row][row];
+    }
+    right
+}

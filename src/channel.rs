@@ -1,0 +1,123 @@
+//! The ways in which a datapoint, and what came before it, can be unusual.
+
+use serde::{Deserialize, Serialize};
+
+/// One way of being unusual. Its error is a distance in the [compressed](crate::compress) unit, never negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// One datapoint above its forecast of five minutes before.
+    SpikeUp,
+    /// One datapoint below its forecast.
+    SpikeDown,
+    /// The mean of half an hour above its forecast.
+    BurstUp,
+    /// The mean of half an hour below its forecast.
+    BurstDown,
+    /// The mean of two hours above its forecast.
+    HoursUp,
+    /// The mean of two hours below its forecast.
+    HoursDown,
+    /// A quarter of an hour that lies below the median as a whole: as far as its highest value.
+    StaysLow,
+    /// Three hours that lie above the median as a whole: as far as their lowest value.
+    StaysHigh,
+}
+
+/// How many channels there are.
+pub const CHANNELS: usize = 8;
+
+/// One error for each of [`Channel::ALL`], `None` where there is too little to go by.
+pub type Errors = [Option<f64>; CHANNELS];
+
+/// What a channel compares with what is usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// The mean of some slots, and its forecast at this place in [`HORIZONS`](crate::baseline::forecast::HORIZONS).
+    Forecast {
+        /// The place.
+        horizon: usize,
+        /// Whether an error is above the forecast, or below it.
+        up: bool,
+    },
+    /// A stretch that lies on one side of the median as a whole.
+    Record {
+        /// Whether that is above it.
+        up: bool,
+    },
+}
+
+impl Channel {
+    /// Every channel, in the order of [`Errors`].
+    pub const ALL: [Self; CHANNELS] = [
+        Self::SpikeUp,
+        Self::SpikeDown,
+        Self::BurstUp,
+        Self::BurstDown,
+        Self::HoursUp,
+        Self::HoursDown,
+        Self::StaysLow,
+        Self::StaysHigh,
+    ];
+
+    /// Its name, as it is serialised.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SpikeUp => "spike_up",
+            Self::SpikeDown => "spike_down",
+            Self::BurstUp => "burst_up",
+            Self::BurstDown => "burst_down",
+            Self::HoursUp => "hours_up",
+            Self::HoursDown => "hours_down",
+            Self::StaysLow => "stays_low",
+            Self::StaysHigh => "stays_high",
+        }
+    }
+
+    /// What it compares.
+    pub const fn measure(self) -> Measure {
+        match self {
+            Self::SpikeUp => Measure::Forecast { horizon: 0, up: true },
+            Self::SpikeDown => Measure::Forecast { horizon: 0, up: false },
+            Self::BurstUp => Measure::Forecast { horizon: 1, up: true },
+            Self::BurstDown => Measure::Forecast { horizon: 1, up: false },
+            Self::HoursUp => Measure::Forecast { horizon: 2, up: true },
+            Self::HoursDown => Measure::Forecast { horizon: 2, up: false },
+            Self::StaysLow => Measure::Record { up: false },
+            Self::StaysHigh => Measure::Record { up: true },
+        }
+    }
+
+    /// Slots that it looks at, the newest included.
+    pub const fn slots(self) -> usize {
+        match self {
+            Self::SpikeUp | Self::SpikeDown => 1,
+            Self::StaysLow => 3,
+            Self::BurstUp | Self::BurstDown => 6,
+            Self::HoursUp | Self::HoursDown => 24,
+            Self::StaysHigh => 36,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::forecast::HORIZONS;
+
+    #[test]
+    fn a_channel_is_called_what_it_is_serialised_as() {
+        for channel in Channel::ALL {
+            assert_eq!(serde_json::to_value(channel).expect("JSON"), channel.name());
+        }
+    }
+
+    #[test]
+    fn a_forecast_is_of_as_many_slots_as_its_channel_looks_at() {
+        for channel in Channel::ALL {
+            if let Measure::Forecast { horizon, .. } = channel.measure() {
+                assert_eq!(channel.slots(), HORIZONS[horizon], "{}", channel.name());
+            }
+        }
+    }
+}
