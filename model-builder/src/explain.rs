@@ -11,15 +11,15 @@ use deepguard::baseline::{HISTORY, Phase};
 use deepguard::detector::rebuild_from;
 use deepguard::residual::{Channel, Explanation};
 use deepguard::series::{PERIOD, slot_start};
-use deepguard::{Datapoint, Detector, Scored, Series, Watch};
+use deepguard::{Detector, Scored, Series, Watch};
 use functions::cloudwatch::CloudWatch;
 use functions::names::InstanceId;
 use indicatif::ProgressIterator;
 use jiff::Timestamp;
 
 use crate::cloudwatch::{RATES, pull};
+use crate::csv::{Csv, read_series, seconds};
 use crate::models;
-use crate::nab::parse_time;
 use crate::picture::{self, PANEL, Panel, clock};
 
 /// The most instances that one picture holds.
@@ -216,41 +216,21 @@ pub(crate) fn read_history(folder: &Path, wanted: &[String]) -> Result<History> 
     }
 }
 
-fn read_series(path: &Path) -> Result<Series> {
-    let datapoint = |[time, value]: [String; 2]| {
-        let value = value.parse().with_context(|| format!("`{value}` is no number"))?;
-        Ok(Datapoint { time: parse_time(&time)?, value })
-    };
+fn read_published(path: &Path) -> Result<Published> {
+    let csv = Csv::read(path)?;
     let read = || {
-        let datapoints = rows(path, "time,value")?.into_iter().map(datapoint).collect::<Result<Vec<_>>>()?;
-        Ok::<_, anyhow::Error>(Series::from_datapoints(datapoints)?.0)
+        let mut published = Published::new();
+        let [instance, time, metric, value] = ["instance", "time", "metric", "value"].map(|name| csv.column(&[name]));
+        let row = |[instance, time, metric, value]: [&str; 4]| {
+            let value = value.parse().with_context(|| format!("`{value}` is no number"))?;
+            Ok((metric == "AnomalyScore").then_some((instance.to_string(), seconds(time)?, value)))
+        };
+        for (instance, time, value) in csv.map([instance?, time?, metric?, value?], row)?.into_iter().flatten() {
+            published.entry(instance).or_default().push((time, value));
+        }
+        Ok::<_, anyhow::Error>(published)
     };
     read().with_context(|| format!("in {}", path.display()))
-}
-
-fn read_published(path: &Path) -> Result<Published> {
-    let mut published = Published::new();
-    for [instance, time, metric, value] in rows(path, "instance,time,metric,value")? {
-        if metric == "AnomalyScore" {
-            let value = value.parse().with_context(|| format!("`{value}` in {}", path.display()))?;
-            published.entry(instance).or_default().push((parse_time(&time)?, value));
-        }
-    }
-    Ok(published)
-}
-
-/// The rows of a CSV file without quotes, after its header.
-fn rows<const COLUMNS: usize>(path: &Path, header: &str) -> Result<Vec<[String; COLUMNS]>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut lines = text.lines();
-    if lines.next() != Some(header) {
-        bail!("{} does not begin with `{header}`", path.display());
-    }
-    let row = |line: &str| {
-        let cells: Vec<String> = line.split(',').map(str::to_string).collect();
-        cells.try_into().map_err(|_| anyhow::anyhow!("`{line}` in {} has not {COLUMNS} columns", path.display()))
-    };
-    lines.map(row).collect()
 }
 
 #[cfg(test)]
@@ -266,11 +246,10 @@ mod tests {
         };
         assert!(told(&[]).contains("no .csv file"));
         let cases = [
-            ("", "does not begin with"),
-            ("when,what\n", "does not begin with"),
-            ("time,value\n1,2,3\n", "has not 2 columns"),
+            ("", "the file is empty"),
+            ("when,what\n", "it has to name a column `value`"),
             ("time,value\n", "no usable datapoint"),
-            ("time,value\nnow,1\n", "`now` is no time stamp"),
+            ("time,value\nnow,1\n", "line 2: `now` is no time"),
             ("time,value\n2026-01-01T00:00:00Z,x\n", "`x` is no number"),
         ];
         for (content, reason) in cases {

@@ -5,6 +5,7 @@
 mod backtest;
 mod cloudwatch;
 mod cost;
+mod csv;
 mod evaluate;
 mod explain;
 mod files;
@@ -20,6 +21,7 @@ mod promote;
 mod publish;
 mod replay;
 mod rollback;
+mod score;
 mod simulate;
 #[cfg(test)]
 mod testing;
@@ -110,6 +112,8 @@ enum Command {
     Rollback(rollback::RollbackArgs),
     /// Let a published version score beside the current model, without raising alarms, or no longer.
     Shadow(rollback::ShadowArgs),
+    /// Score histories on disk as the function would have scored them: a CSV of scores for each CSV of values.
+    Score(score::ScoreArgs),
     /// Record that an alert was right or wrong, for evaluate, promote and train.
     Label(labels::LabelArgs),
     /// Write a fleet's CPU history as CSV files that end now: NAB's EC2 files, or a generated fleet.
@@ -250,6 +254,7 @@ pub fn run() -> Result<()> {
         Command::Promote(args) => promote::promote(&args),
         Command::Rollback(args) => rollback::rollback(&args),
         Command::Shadow(args) => rollback::shadow(&args),
+        Command::Score(args) => score::score(&args),
         Command::Label(args) => labels::label(args),
         Command::Replay { night: true, seed, now, out, .. } => replay::replay(&replay::Of::Night(seed), now, &out),
         Command::Replay { machines: Some(count), days, faulty, seed, now, out, .. } => {

@@ -231,7 +231,8 @@ fn train_folds(entries: &[Entry], artifact: &Artifact, plan: &Plan, stop: &Atomi
         .collect())
 }
 
-fn bar(unit: &str, length: usize) -> Result<ProgressBar> {
+/// A progress bar of so many of a unit.
+pub(crate) fn bar(unit: &str, length: usize) -> Result<ProgressBar> {
     let style = format!("{{elapsed_precise}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
     Ok(ProgressBar::new(length as u64).with_style(ProgressStyle::with_template(&style)?))
 }
@@ -261,7 +262,7 @@ pub(crate) fn parallel<T: Sync, R: Send>(
     });
     let mut done = done.into_inner().ok().context("a thread failed")?;
     if stop.load(Ordering::Relaxed) {
-        bail!("interrupted: nothing was written");
+        bail!("interrupted");
     }
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
