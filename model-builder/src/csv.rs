@@ -60,6 +60,14 @@ impl Csv {
         })
     }
 
+    /// The number of the column of times.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub(crate) fn times(&self) -> Result<usize> {
+        self.column(&TIMES)
+    }
+
     /// What `read` makes of the cells in these columns, row by row.
     ///
     /// # Errors
@@ -91,7 +99,7 @@ impl Csv {
             let value = if value.is_empty() { f64::NAN } else { number(value)? };
             Ok(Datapoint { time: seconds(time)?, value })
         };
-        let mut datapoints = self.map([self.column(&TIMES)?, value], datapoint)?;
+        let mut datapoints = self.map([self.times()?, value], datapoint)?;
         datapoints.retain(|datapoint| !datapoint.value.is_nan());
         Ok(datapoints)
     }

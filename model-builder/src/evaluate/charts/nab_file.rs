@@ -1,4 +1,4 @@
-//! One file of NAB, wide: its CPU, its score, and when each detector raised an alarm.
+//! One file or machine, wide: its CPU, its score, and when each detector raised an alarm.
 
 use std::ops::Range;
 use std::path::Path;
@@ -43,8 +43,9 @@ pub(crate) struct FilePicture<'a> {
     /// CPU in percent.
     pub(crate) observed: &'a [f64],
     pub(crate) expected: &'a [Option<f64>],
-    /// Half the width of the expected band.
-    pub(crate) tolerance: &'a [Option<f64>],
+    /// The lower and the upper end of the expected band.
+    pub(crate) low: &'a [Option<f64>],
+    pub(crate) high: &'a [Option<f64>],
     /// 1.0 is the threshold.
     pub(crate) score: &'a [f64],
     /// Labelled anomalies.
@@ -61,7 +62,8 @@ pub(crate) struct FilePicture<'a> {
 /// Where the slices are of different lengths or the picture cannot be written.
 pub(crate) fn file_picture(out: &Path, title: &str, picture: &FilePicture<'_>) -> Result<()> {
     let rows = picture.times.len();
-    let lengths = [picture.observed.len(), picture.expected.len(), picture.tolerance.len(), picture.score.len()];
+    let ends = [picture.low.len(), picture.high.len()];
+    let lengths = [picture.observed.len(), picture.expected.len(), ends[0], ends[1], picture.score.len()];
     ensure!(lengths.iter().all(|&length| length == rows), "{rows} times, but {lengths:?} values for them");
     font()?;
     let entries = entries();
@@ -154,11 +156,8 @@ impl FilePicture<'_> {
 
     fn draw_cpu(&self, canvas: &Canvas<'_, '_>, frame: &Frame) -> Result<()> {
         caption(canvas, frame, "CPU, %")?;
-        let band = |sign: f64| {
-            let edges = self.expected.iter().zip(self.tolerance);
-            self.curve(edges.map(move |(expected, tolerance)| Some((*expected)? + sign * (*tolerance)?)))
-        };
-        frame.band(canvas, &band(-1.0), &band(1.0), BAND)?;
+        let [low, high] = [self.low, self.high].map(|end| self.curve(end.iter().copied()));
+        frame.band(canvas, &low, &high, BAND)?;
         frame.horizontals(canvas, TEXT)?;
         // The expected value is thinner: where both are the same, one sees both.
         for (curve, width, colour) in [
@@ -286,7 +285,8 @@ mod tests {
             times: &[0, 300, 600, 3000],
             observed,
             expected: &[None; 4],
-            tolerance: &[None; 4],
+            low: &[None; 4],
+            high: &[None; 4],
             score,
             windows: &[],
             probation_end: 300,
@@ -328,6 +328,6 @@ mod tests {
     #[test]
     fn slices_of_different_lengths_are_refused() {
         let error = file_picture(Path::new("unwritten.png"), "", &picture(&[1.0; 3], &[0.0; 4])).unwrap_err();
-        assert!(error.to_string().contains("4 times, but [3, 4, 4, 4] values"), "{error}");
+        assert!(error.to_string().contains("4 times, but [3, 4, 4, 4, 4] values"), "{error}");
     }
 }
