@@ -1,4 +1,5 @@
-//! Real machines: CPU without labels, and servers whose operators have said when something was wrong.
+//! Real machines: CPU without labels, and servers whose operators have said when something was
+//! wrong.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -37,7 +38,8 @@ pub(crate) struct Real {
 /// One machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
-    /// Its number among all machines, whatever part of them is looked at: it belongs to the fold `number % FOLDS`, with all its metrics.
+    /// Its number among all machines, whatever part of them is looked at: it belongs to the fold
+    /// `number % FOLDS`, with all its metrics.
     pub(crate) number: usize,
     pub(crate) name: String,
     pub(crate) metrics: Vec<Metric>,
@@ -93,8 +95,9 @@ impl Real {
         }
     }
 
-    /// The machines in a folder: `cpu/<machine>.csv` with a column `value`, and `servers/<machine>.csv` with a column for each metric
-    /// and `servers/labels.json`. Either may be missing.
+    /// The machines in a folder: `cpu/<machine>.csv` with a column `value`, and
+    /// `servers/<machine>.csv` with a column for each metric and `servers/labels.json`. Either may
+    /// be missing.
     fn read(folder: &Path) -> Result<Self> {
         let (cpu, servers) = (folder.join(CPU), folder.join(SERVERS));
         let (mut all, mut labelled) = (Vec::new(), Vec::new());
@@ -131,8 +134,8 @@ impl Real {
     }
 }
 
-/// What a network may be trained on: name and series of each metric of the machines whose number is `wanted`. For the fold that scores
-/// the machines `number % FOLDS == fold`, want all others.
+/// What a network may be trained on: name and series of each metric of the machines whose number is
+/// `wanted`. For the fold that scores the machines `number % FOLDS == fold`, want all others.
 #[cfg_attr(not(test), expect(dead_code, reason = "training takes it next"))]
 pub(crate) fn sources(real: &Real, wanted: impl Fn(usize) -> bool) -> Vec<(String, Series)> {
     let machines = real.machines().filter(|machine| wanted(machine.number));

@@ -1,4 +1,5 @@
-//! The CPU series from where they are published, at a pinned commit: raw files, made into five-minute series.
+//! The CPU series from where they are published, at a pinned commit: raw files, made into
+//! five-minute series.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +15,8 @@ use crate::nab::parse_time;
 
 /// Which files of which commit, and the stretch that comes of those of each series.
 const SOURCES: &str = include_str!("sources.json");
-/// The column of a raw file with the start of a value, and the one with the CPU in a unit that is not told.
+/// The column of a raw file with the start of a value, and the one with the CPU in a unit that is
+/// not told.
 const COLUMNS: [usize; 2] = [1, 3];
 /// 100 % are this many times this quantile: a ceiling a little above all that is no rare peak.
 const CEILING: (f64, f64) = (1.15, 0.999);
@@ -53,10 +55,12 @@ impl Sources {
         format!("https://raw.githubusercontent.com/{}/{}", self.repository, self.commit)
     }
 
-    /// All series with their names, in percent; what is missing in the folder `cache` is downloaded from `url` first.
+    /// All series with their names, in percent; what is missing in the folder `cache` is downloaded
+    /// from `url` first.
     ///
     /// # Errors
-    /// Where a file cannot be had or is not what was pinned, or something else comes of it than is known to.
+    /// Where a file cannot be had or is not what was pinned, or something else comes of it than is
+    /// known to.
     pub(super) fn read(&self, cache: &Path, url: &str) -> Result<Vec<(String, Series)>> {
         let raw = || self.series.values().flat_map(|stretch| &stretch.files);
         let manifest: Vec<Pinned> = raw().map(|raw| Pinned::file(&raw.path, &raw.sha256)).collect();
@@ -172,7 +176,8 @@ mod tests {
         let read = read_from(&server, sources(&files), cache.path()).await.unwrap();
         let (name, series) = &read[0];
         assert_eq!((name.as_str(), series.start(), series.len()), ("pool", 0, 2 * 288));
-        // The mean of ten values is 25, but 115 in one slot of 576: over the 99.9 % quantile, and so cut off.
+        // The mean of ten values is 25, but 115 in one slot of 576: over the 99.9 % quantile, and
+        // so cut off.
         let quantile = 25.0 + (115.0 - 25.0) * (0.999 * 575.0 - 574.0);
         let usual = 100.0 * 25.0 / (1.15 * quantile);
         assert!((series.get(0).unwrap() - usual).abs() < 1e-9, "{:?}, {usual}", series.get(0));

@@ -1,7 +1,9 @@
-//! Faults of ten kinds, put into CPU that was really measured: one each, in the last days of a series.
+//! Faults of ten kinds, put into CPU that was really measured: one each, in the last days of a
+//! series.
 //!
-//! How large a fault is depends on the machine: three, five or eight times what is left of it once the usual of each time of the day is
-//! taken off. So a fault is neither hidden in the noise of every machine nor plain on each.
+//! How large a fault is depends on the machine: three, five or eight times what is left of it once
+//! the usual of each time of the day is taken off. So a fault is neither hidden in the noise of
+//! every machine nor plain on each.
 
 use std::ops::Range;
 
@@ -15,7 +17,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::data::Span;
 use crate::evaluate::measures::quantile;
 
-/// Faults begin in so many of the last days, and at least a day before the end.
+/// Faults begin in this many of the last days, and at least a day before the end.
 const LAST_DAYS: usize = 6;
 /// Sizes of a fault, in robust standard deviations.
 const SIZES: [f64; 3] = [3.0, 5.0, 8.0];
@@ -23,7 +25,8 @@ const SIZES: [f64; 3] = [3.0, 5.0, 8.0];
 const UP: f64 = 0.7;
 /// Slots of a period of an oscillation.
 const PERIODS: [usize; 3] = [6, 9, 12];
-/// A robust standard deviation is at least this part of the spread from the lowest to the highest percent, and this much in points.
+/// A robust standard deviation is at least this part of the spread from the lowest to the highest
+/// percent, and this much in points.
 const LEAST_NOISE: (f64, f64) = (0.02, 0.05);
 
 /// What goes wrong.
@@ -101,6 +104,13 @@ impl Fault {
         series.time_of(self.onset)..=series.time_of(self.onset + self.values.len() - 1)
     }
 
+    /// How far it takes the values of the series, in percentage points: the mean.
+    pub(super) fn change(&self, series: &Series) -> f64 {
+        let values = self.values.iter().enumerate();
+        let changes = values.filter_map(|(slot, value)| Some((value - series.get(self.onset + slot)?).abs()));
+        changes.sum::<f64>() / self.values.len() as f64
+    }
+
     /// The series with the fault in it.
     pub(super) fn put_into(&self, series: &Series) -> Series {
         let altered = |point: Datapoint| {
@@ -114,7 +124,8 @@ impl Fault {
     }
 }
 
-/// One fault of every kind for each of `trials`; none where the series is too short. The same `seed` gives the same ones.
+/// One fault of every kind for each of `trials`; none where the series is too short. The same
+/// `seed` gives the same ones.
 pub(super) fn faults(series: &Series, trials: u64, seed: u64) -> Vec<Fault> {
     if series.len() < HISTORY + LAST_DAYS * DAY {
         return Vec::new();
@@ -237,7 +248,8 @@ mod tests {
 
     const DAYS: usize = 21;
 
-    /// Three weeks with a peak around noon, a little noise, from an hour that is not midnight; some slots are missing.
+    /// Three weeks with a peak around noon, a little noise, from an hour that is not midnight; some
+    /// slots are missing.
     fn machine() -> Series {
         let value = |slot: usize| {
             let hour = (slot % DAY) as f64 / DAY as f64;

@@ -1,4 +1,5 @@
-//! The evaluation on real machines: what is found at a known rate of false pages, beside what others find.
+//! The evaluation on real machines: what is found at a known rate of false pages, beside what
+//! others find.
 //!
 //! - [`data`]: machines and labels; [`download`]: the public ones; [`inject`]: faults put into CPU;
 //! - [`rates`]: thresholds, false pages and finds; [`peers`], [`ridge`]: what a user would pick instead;
@@ -22,7 +23,7 @@ use deepguard::series::PERIOD;
 use deepguard::{Artifact, Detector, Scored, Series, Watch};
 use indicatif::ProgressBar;
 
-use self::data::{Machine, Metric, Real};
+use self::data::{Machine, Real};
 use self::inject::{Fault, Kind, faults};
 use self::rates::{Fresh, Quiet, Truth, Wanted};
 pub(super) use self::tables::Told;
@@ -34,7 +35,7 @@ use super::{Networks, bar, parallel};
 pub(super) struct Extent {
     /// Faults of each kind in each CPU series.
     pub(super) trials: u64,
-    /// At most so many of the servers.
+    /// The largest number of servers.
     pub(super) servers: usize,
 }
 
@@ -132,7 +133,8 @@ impl Group {
     }
 }
 
-/// What is to be found in the tracks: of each machine its metrics, then the same with each of its faults.
+/// What is to be found in the tracks: of each machine its metrics, then the same with each of its
+/// faults.
 fn truth(machines: &[Machine], faulty: &[Vec<Fault>]) -> Truth {
     let mut truth = Truth { machines: machines.len(), ..Truth::default() };
     let mut track = 0;
@@ -183,7 +185,8 @@ fn followed(detector: &Detector, machine: &Machine, faults: &[Fault]) -> Vec<Fre
     tracks
 }
 
-/// The track of a series, and those with each of its faults, which come by their onsets and are given back by their numbers.
+/// The track of a series, and those with each of its faults, which come by their onsets and are
+/// given back by their numbers.
 fn with_faults(detector: &Detector, series: &Series, faults: &[(usize, &Fault)]) -> (Fresh, Vec<Fresh>) {
     let mut faulty = vec![Fresh::new(); faults.len()];
     let (mut clean, mut watch) = (Fresh::new(), Watch::default());
@@ -198,7 +201,8 @@ fn with_faults(detector: &Detector, series: &Series, faults: &[(usize, &Fault)])
     (clean, faulty)
 }
 
-/// Seconds after the start of a fault's last datapoint in which it is still looked for, and one datapoint more.
+/// Seconds after the start of a fault's last datapoint in which it is still looked for, and one
+/// datapoint more.
 const LOOKED_AT: i64 = rates::SLACK + 2 * PERIOD;
 
 fn fresh(scored: &[Scored]) -> Fresh {
@@ -212,26 +216,32 @@ fn peer_fresh(peer: &Peer, series: &Series) -> Fresh {
     records.filter(|(_, score)| score.is_finite()).map(|(slot, score)| (series.time_of(slot), score)).collect()
 }
 
-/// The kinds of faults that are drawn, each on another machine.
+/// The kinds of faults that are drawn.
 const DRAWN: [Kind; 3] = [Kind::Shift, Kind::Crash, Kind::Leak];
 
+/// Of each kind that is drawn the fault that changes most, each on another machine.
 fn pictured(machines: &[Machine], faulty: &[Vec<Fault>], networks: &[Networks], artifact: &Artifact) -> Vec<Pictured> {
-    let with_faults = machines.iter().zip(faulty).filter(|(_, faults)| !faults.is_empty());
-    let drawn = with_faults.zip(DRAWN).zip(networks.iter().cycle().take(DRAWN.len()));
-    let picture = |(((machine, faults), kind), networks): (((&Machine, &Vec<Fault>), Kind), &Networks)| {
-        let fault = faults.iter().find(|fault| fault.kind == kind)?.clone();
-        let Metric { series, .. } = &machine.metrics[0];
-        let series = fault.put_into(series);
+    let all =
+        || machines.iter().zip(faulty).flat_map(|(machine, faults)| faults.iter().map(move |fault| (machine, fault)));
+    let mut pictured: Vec<Pictured> = Vec::new();
+    for kind in DRAWN {
+        let left = all()
+            .filter(|(machine, fault)| fault.kind == kind && pictured.iter().all(|other| other.name != machine.name));
+        let change = |(machine, fault): &(&Machine, &Fault)| fault.change(&machine.metrics[0].series);
+        let most = left.max_by(|a, b| change(a).total_cmp(&change(b)));
+        let (Some((machine, fault)), Some(networks)) = (most, networks.first()) else { continue };
+        let series = fault.put_into(&machine.metrics[0].series);
         let follow = |detector: &Detector| detector.follow(&series, &mut Watch::default(), series.end());
         let with = follow(&networks.unseen_by(machine.number));
         let without = follow(&Detector::without_network(artifact.clone()));
-        Some(Pictured { name: machine.name.clone(), fault, with, without, series })
-    };
-    drawn.filter_map(picture).collect()
+        pictured.push(Pictured { name: machine.name.clone(), fault: fault.clone(), with, without, series });
+    }
+    pictured
 }
 
 #[cfg(test)]
 mod tests {
+    use super::data::Metric;
     use deepguard::Datapoint;
     use deepguard::model::device;
 

@@ -1,7 +1,8 @@
 //! More of what a user would watch CPU with instead: a dashboard's band, and forecasts.
 //!
-//! Like the others (see [`crate::evaluate::peers`]) they give each slot a score and know nothing of what comes later. Those that forecast
-//! are held to what their errors have been: an error counts by the second largest of the daily largest ones of the two weeks before.
+//! Like the others (see [`crate::evaluate::peers`]) they give each slot a score and know nothing of
+//! what comes later. Those that forecast are held to what their errors have been: an error counts
+//! by the second largest of the daily largest ones of the two weeks before.
 
 use std::collections::VecDeque;
 
@@ -30,7 +31,8 @@ pub(super) const PEERS: [Peer; 4] = [
     Peer { name: "daily ridge forecast", score: ridge_forecast, fixed_threshold: None },
 ];
 
-/// Distance from the median of the same hour of the day over the 14 days before, in their median absolute deviations.
+/// Distance from the median of the same hour of the day over the 14 days before, in their median
+/// absolute deviations.
 fn hourly_median(values: &[f64]) -> Vec<f64> {
     let mut scores = vec![f64::NAN; values.len()];
     for from in (0..values.len()).step_by(HOUR) {
@@ -50,7 +52,8 @@ fn hourly_median(values: &[f64]) -> Vec<f64> {
     scores
 }
 
-/// Distance from an exponentially weighted mean, in exponentially weighted standard deviations of those distances. It needs a day.
+/// Distance from an exponentially weighted mean, in exponentially weighted standard deviations of
+/// those distances. It needs a day.
 fn ewma(values: &[f64]) -> Vec<f64> {
     let [fast, slow] = [SMOOTH.0, SMOOTH.1].map(|slots| 2.0 / (slots + 1.0));
     let (mut mean, mut variance, mut seen) = (f64::NAN, 0.0, 0);
@@ -82,7 +85,8 @@ fn local_cubic(values: &[f64]) -> Vec<f64> {
     by_largest(&errors.iter().map(|error| error.abs()).collect::<Vec<_>>(), values)
 }
 
-/// The error of a linear forecast that is fitted anew each day. Up and down apart: CPU goes up further than it goes down.
+/// The error of a linear forecast that is fitted anew each day. Up and down apart: CPU goes up
+/// further than it goes down.
 fn ridge_forecast(values: &[f64]) -> Vec<f64> {
     let errors: Vec<f64> =
         ridge::forecasts(&filled(values)).iter().zip(values).map(|(forecast, value)| value - forecast).collect();
@@ -94,7 +98,8 @@ fn ridge_forecast(values: &[f64]) -> Vec<f64> {
     one_way(1.0).into_iter().zip(one_way(-1.0)).map(|(up, down)| up.max(down)).collect()
 }
 
-/// Each error over the one that is usual: of the largest ones of each of the 14 days before the second largest. It needs three of them.
+/// Each error over the one that is usual: of the largest ones of each of the 14 days before the
+/// second largest. It needs three of them.
 fn by_largest(errors: &[f64], values: &[f64]) -> Vec<f64> {
     let mut largest: VecDeque<f64> = VecDeque::new();
     let mut scores = vec![f64::NAN; errors.len()];
@@ -119,7 +124,8 @@ fn by_largest(errors: &[f64], values: &[f64]) -> Vec<f64> {
     scores
 }
 
-/// What each of the slots before counts in the value at the next slot of the cubic that fits them best.
+/// What each of the slots before counts in the value at the next slot of the cubic that fits them
+/// best.
 fn extrapolation() -> [f64; FITTED] {
     // Orthogonal polynomials over the slots: the fit at a place is a sum over them, one by one.
     let place = |slot: usize| slot as f64 / FITTED as f64;
@@ -239,7 +245,7 @@ mod tests {
     fn a_band_is_that_of_the_hour() {
         // In the second hour 50 and 52 in turn, 10 and 12 in all others.
         let value =
-            |slot: usize| if slot % DAY / HOUR == 1 { 50.0 } else { 10.0 } + if slot % 2 == 0 { 0.0 } else { 2.0 };
+            |slot: usize| if slot % DAY / HOUR == 1 { 50.0 } else { 10.0 } + if slot.is_multiple_of(2) { 0.0 } else { 2.0 };
         let mut values: Vec<f64> = (0..5 * DAY).map(value).collect();
         values[4 * DAY + HOUR] = 61.0;
         values[4 * DAY + 2 * HOUR] = 51.0;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use deepguard::{Datapoint, Scored};
 
 use super::rates::pages;
-use super::tables::{Contestant, Told};
+use super::tables::{Contestant, SHIPPED, Told};
 use super::{Group, Pictured, fresh};
 use crate::evaluate::charts::{self, Chart, FilePicture, Line, Options};
 use crate::evaluate::report::{Picture, Section};
@@ -83,8 +83,12 @@ impl Pictured {
         let times: Vec<i64> = points.iter().map(|point| point.time).collect();
         let score: Vec<f64> = of(&|scored| scored.score.value()).into_iter().map(Option::unwrap_or_default).collect();
         let alarms = [("DeepGuard", &self.with), ("without its network", &self.without)];
-        let alarms = alarms.map(|(name, scored)| (name.to_string(), pages(&fresh(scored), 1.0)));
+        let shown_pages = |scored: &[Scored]| {
+            pages(&fresh(scored), SHIPPED).into_iter().filter(|page| shown.contains(page)).collect::<Vec<i64>>()
+        };
+        let alarms = alarms.map(|(name, scored)| (name.to_string(), shown_pages(scored)));
         let what = self.fault.kind.name();
+        let window = *span.start()..*span.end() + 1;
         let picture = FilePicture {
             times: &times,
             observed: &points.iter().map(|point| point.value).collect::<Vec<_>>(),
@@ -92,7 +96,7 @@ impl Pictured {
             low: &of(&low),
             high: &of(&high),
             score: &score,
-            windows: &[*span.start()..*span.end() + 1],
+            windows: std::slice::from_ref(&window),
             probation_end: shown.start,
             alarms: &alarms,
         };

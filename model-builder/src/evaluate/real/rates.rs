@@ -1,7 +1,8 @@
 //! How many false pages a week a threshold gives, and what is found at it.
 //!
-//! A page is a datapoint at which one could begin by the detector's own rule, with at least the threshold's score, and none in the half
-//! day before. So any threshold can be looked at after one pass.
+//! A page is a datapoint at which one could begin by the detector's own rule, with at least the
+//! threshold's score, and none in the half day before. So any threshold can be looked at after one
+//! pass.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -76,7 +77,8 @@ impl Quiet {
 }
 
 impl Wanted {
-    /// Seconds from its start to the page that finds it: negative where that came just before a labelled stretch.
+    /// Seconds from its start to the page that finds it: negative where that came just before a
+    /// labelled stretch.
     fn found(&self, pages: &[Vec<i64>]) -> Option<i64> {
         let lead = if self.clean.is_some() { 0 } else { SLACK };
         let reach = self.span.start() - lead..=self.span.end() + SLACK;
@@ -110,7 +112,8 @@ impl Truth {
     }
 }
 
-/// What one detector makes of the tracks, at any threshold. Machines are given by their numbers, with repetitions.
+/// What one detector makes of the tracks, at any threshold. Machines are given by their numbers,
+/// with repetitions.
 #[derive(Debug)]
 pub(super) struct Sweep<'a> {
     truth: &'a Truth,
@@ -159,7 +162,8 @@ impl<'a> Sweep<'a> {
         pages as f64 / machines.iter().map(|&machine| self.weeks[machine]).sum::<f64>()
     }
 
-    /// The lowest threshold that gives no more than `rate` false pages per machine and week; the highest score where none does.
+    /// The lowest threshold that gives no more than `rate` false pages per machine and week; the
+    /// highest score where none does.
     pub(super) fn threshold(&self, rate: f64, machines: &[usize]) -> f64 {
         let fits = |threshold: &f64| self.rate(*threshold, machines) <= rate;
         let first = self.candidates.partition_point(|threshold| !fits(threshold));
@@ -196,7 +200,7 @@ impl<'a> Sweep<'a> {
         shares.iter().sum::<f64>() / shares.len() as f64
     }
 
-    /// Percent found at so many false pages per machine and week, on the same machines.
+    /// Percent found at `rate` false pages per machine and week, on the same machines.
     pub(super) fn percent_at(&self, rate: f64, machines: &[usize]) -> f64 {
         self.percent(self.threshold(rate, machines), machines)
     }
@@ -217,7 +221,8 @@ mod tests {
         assert_eq!(pages(&fresh, 9.5), [0; 0]);
     }
 
-    /// Two machines of two weeks each: the first has three false pages and a window, the second one false page.
+    /// Two machines of two weeks each: the first has three false pages and a window, the second one
+    /// false page.
     fn case() -> (Truth, Vec<Fresh>) {
         let quiet = |machine, labelled| Quiet { machine, track: machine, judged: WEEK..3 * WEEK, labelled };
         let window = 2 * WEEK..=2 * WEEK + HOUR;
@@ -244,7 +249,8 @@ mod tests {
         let (truth, tracks) = case();
         let sweep = Sweep::new(&truth, &tracks);
         assert_eq!(truth.weeks(), 4.0);
-        // Scores 5, 4, 2 of the first and 3.5 of the second are false; 9 is too early, 3 hits, 6 is in what another metric shows.
+        // Scores 5, 4, 2 of the first and 3.5 of the second are false; 9 is too early, 3 hits, 6 is
+        // in what another metric shows.
         let both = truth.all();
         let rates = [(6.0, 0.0), (5.0, 0.25), (4.0, 0.5), (3.5, 0.75), (3.0, 0.75), (2.0, 1.0)];
         for (threshold, rate) in rates {

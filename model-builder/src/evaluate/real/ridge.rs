@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn what_follows_from_the_values_before_is_forecast_and_outliers_do_not_matter() {
-        // A daily wave, and each value 0.9 of the last one's distance from it, plus a step that repeats.
+        // A daily wave, and each value 0.9 of the last one's distance from it, plus a step that
+        // repeats.
         let mut values: Vec<f64> = Vec::new();
         let mut off = 0.0;
         for slot in 0..16 * DAY {

@@ -10,7 +10,8 @@ use crate::evaluate::measures::quantile;
 use crate::evaluate::table::Table;
 use crate::evaluate::tables::{SEED, spread};
 
-/// False pages per machine and week at which detectors are compared, and the one that more is told of.
+/// False pages per machine and week at which detectors are compared, and the one that more is told
+/// of.
 pub(super) const RATES: [f64; 5] = [0.05, 0.1, 0.25, 0.5, 1.0];
 pub(super) const RATE: f64 = RATES[2];
 /// Resamples of a bootstrap: each looks for its threshold anew.
@@ -18,7 +19,7 @@ const RESAMPLES: usize = 1000;
 /// Days of a machine that is young, counted from 0.
 const YOUNG: std::ops::Range<i64> = 1..14;
 /// Where the detector's own threshold is.
-const SHIPPED: f64 = 1.0;
+pub(super) const SHIPPED: f64 = 1.0;
 
 /// One detector at any threshold; ours with each seed.
 #[derive(Debug)]
@@ -226,7 +227,8 @@ impl Group {
     }
 }
 
-/// The median of the minutes until what is found is paged, of one kind or of all; not a number where none of it is.
+/// The median of the minutes until what is found is paged, of one kind or of all; not a number
+/// where none of it is.
 fn median_minutes(truth: &Truth, sweep: &Sweep<'_>, threshold: f64, kind: Option<&str>) -> f64 {
     let found = sweep.found(threshold);
     let of_kind =
