@@ -8,7 +8,7 @@ use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;
 
 const SHAPE: Shape = Shape { window: 8, hidden: 3, bottleneck: 2 };
-const LENT: [f64; CHANNELS] = [12.0, 0.5, 0.25, 3.0];
+const LENT: [f64; CHANNELS] = [12.0, 8.0, 6.0, 4.0, 3.0, 2.5, 2.0, 1.0];
 
 fn training() -> Training {
     Training {

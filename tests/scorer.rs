@@ -5,7 +5,6 @@ mod common;
 
 use common::{detector, eventful, followed, machine, noise, series};
 use deepguard::baseline::Baseline;
-use deepguard::residual::Channel;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
 use deepguard::{Datapoint, Memory, Phase, Scored, Watch};
 use proptest::prelude::*;
@@ -222,7 +221,7 @@ fn minutes_are_judged_by_their_means() {
 
 fn assert_finite(scored: &[Scored]) {
     for scored in scored {
-        let numbers = [scored.score.value(), scored.tolerance, scored.expected, scored.reconstruction_error()];
+        let numbers = [scored.score.value(), scored.low, scored.high, scored.expected, scored.reconstruction_error()];
         assert!(numbers.iter().all(|number| number.is_finite()) && scored.score.value() >= 0.0, "{scored:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! CSV files as people and other programs write them: columns by name, in any order, others beside them.
+//! CSV files as people and other programs write them: columns by name, in any order, others beside
+//! them.
 
 use std::path::Path;
 
@@ -60,6 +61,14 @@ impl Csv {
         })
     }
 
+    /// The number of the column of times.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub(crate) fn times(&self) -> Result<usize> {
+        self.column(&TIMES)
+    }
+
     /// What `read` makes of the cells in these columns, row by row.
     ///
     /// # Errors
@@ -91,7 +100,7 @@ impl Csv {
             let value = if value.is_empty() { f64::NAN } else { number(value)? };
             Ok(Datapoint { time: seconds(time)?, value })
         };
-        let mut datapoints = self.map([self.column(&TIMES)?, value], datapoint)?;
+        let mut datapoints = self.map([self.times()?, value], datapoint)?;
         datapoints.retain(|datapoint| !datapoint.value.is_nan());
         Ok(datapoints)
     }
@@ -100,14 +109,16 @@ impl Csv {
 /// The series of a file with a column `time` or `timestamp` and a column `value`.
 ///
 /// # Errors
-/// Where the file cannot be read, or holds something else; names the file, and the line where there is one.
+/// Where the file cannot be read, or holds something else; names the file, and the line where there
+/// is one.
 pub(crate) fn read_series(path: &Path) -> Result<Series> {
     let csv = Csv::read(path)?;
     let read = || Ok::<_, anyhow::Error>(Series::from_datapoints(csv.datapoints(csv.column(&[VALUE])?)?)?.0);
     read().with_context(|| format!("in {}", path.display()))
 }
 
-/// A time as seconds since 1970: such seconds, RFC 3339 with a zone, or date and time without one, which is UTC.
+/// A time as seconds since 1970: such seconds, RFC 3339 with a zone, or date and time without one,
+/// which is UTC.
 pub(crate) fn seconds(text: &str) -> Result<i64> {
     match text.parse::<f64>() {
         // Rounded down, as a slot begins at its first second.

@@ -37,6 +37,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use deepguard::model::Shape;
 use deepguard::{Artifact, Detector};
+use evaluate::real::data::Real;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -56,7 +57,7 @@ struct Cli {
 enum Command {
     /// Train a model on NAB and on generated machines, or on this account's own instances, and write its artifact.
     Train(TrainArgs),
-    /// Measure how well a model's kind detects: on NAB and on injected faults, beside other detectors.
+    /// Measure how well a model's kind detects: on real machines, on NAB and on injected faults, beside other detectors.
     ///
     /// Trains networks like the artifact's on one half of NAB's files and scores the other half, several times. Writes a report
     /// with tables and pictures, and the scores in NAB's own format.
@@ -65,6 +66,8 @@ enum Command {
         model: ModelArgs,
         #[command(flatten)]
         nab: NabArgs,
+        #[command(flatten)]
+        real: RealArgs,
         /// How many times networks are trained, each time with another seed.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
         seeds: u64,
@@ -180,6 +183,13 @@ struct NabArgs {
 }
 
 #[derive(Debug, Args)]
+struct RealArgs {
+    /// The folder that holds real machines, in `cpu` and `servers`; else `../shared/real`, else a download of their CPU.
+    #[arg(long = "real", env = "REAL_DIR", value_name = "DIR", id = "real")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct ModelArgs {
     /// The artifact.
     #[arg(long, value_name = "FILE", default_value = "models/default.safetensors")]
@@ -234,7 +244,7 @@ struct TrainArgs {
 pub fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Train(args) => train(args),
-        Command::Evaluate { model, nab, seeds, folds: _, quick, out, card, labels, history } => {
+        Command::Evaluate { model, nab, real, seeds, folds: _, quick, out, card, labels, history } => {
             let artifact = model.load()?;
             let labelled = labels.zip(history).map(|(labels, history)| {
                 let labels = Labels::read(&labels)?;
@@ -242,6 +252,7 @@ pub fn run() -> Result<()> {
             });
             let plan = evaluate::Plan {
                 labelled: labelled.transpose()?,
+                real: real.locate()?,
                 seeds: if quick { 0 } else { seeds },
                 generated: artifact.card().training.generated as u64,
                 epochs: artifact.card().training.epochs,
@@ -291,6 +302,19 @@ impl NabArgs {
         match self.locate() {
             Err(error) if self.dir.is_none() => {
                 eprintln!("NAB cannot be had, the fleet is generated instead: {error:#}");
+                Ok(None)
+            }
+            located => located.map(Some),
+        }
+    }
+}
+
+impl RealArgs {
+    /// Real machines, or `None` where they cannot be had. A folder that was named and holds none is an error all the same.
+    fn locate(&self) -> Result<Option<Real>> {
+        match Real::locate(self.dir.as_deref()) {
+            Err(error) if self.dir.is_none() => {
+                eprintln!("real machines cannot be had, they are left out: {error:#}");
                 Ok(None)
             }
             located => located.map(Some),

@@ -1,4 +1,5 @@
-//! Histories on disk, each followed from its first datapoint to its last: what the function would have said of them.
+//! Histories on disk, each followed from its first datapoint to its last: what the function would
+//! have said of them.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::{ModelArgs, stopped};
 
 /// The columns that are written.
 const HEADER: &str = "time,value,expected,low,high,score,severity,fresh,began,ended,channel,phase,shape";
-/// The table shows so many files, those with the highest scores.
+/// The table shows this many files, those with the highest scores.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
@@ -68,7 +69,8 @@ struct Summary {
 /// Scores every `*.csv` of a folder.
 ///
 /// # Errors
-/// Where a file cannot be read, before anything is written; where one cannot be written, or on Ctrl-C, after whole files of others were.
+/// Where a file cannot be read, before anything is written; where one cannot be written, or on
+/// Ctrl-C, after whole files of others were.
 pub(crate) fn score(args: &ScoreArgs) -> Result<()> {
     let mut detector = match args.without_network {
         true => Detector::without_network(args.model.load()?),
@@ -214,7 +216,8 @@ mod tests {
 
     const END: i64 = 1_768_478_400;
 
-    /// A folder with a machine that has a fault, one that is too young, and a file that is no CSV; the time of the fault.
+    /// A folder with a machine that has a fault, one that is too young, and a file that is no CSV;
+    /// the time of the fault.
     fn folder() -> (tempfile::TempDir, i64) {
         let folder = tempfile::tempdir().unwrap();
         let machine = &crate::simulate::fleet(7, END)[0];

@@ -1,5 +1,6 @@
-//! The evaluation: what the detector finds on NAB and on injected faults, beside what others find, as a report.
+//! The evaluation: what the detector finds on real machines, on NAB and on injected faults, beside what others find, as a report.
 //!
+//! - [`real`]: real machines, which come first;
 //! - [`corpus`]: NAB's files, and what a detector makes of their rows; [`inject`]: machines with faults of a known kind;
 //! - [`nab_score`]: NAB's own score; [`measures`], [`vus`]: others; [`bootstrap`]: how sure a difference is;
 //! - [`labelled`]: what people have said about alerts;
@@ -19,6 +20,7 @@ mod nab_results;
 mod nab_score;
 pub(crate) mod peers;
 mod pictures;
+pub(crate) mod real;
 pub(crate) mod report;
 pub(crate) mod table;
 mod tables;
@@ -41,6 +43,8 @@ use corpus::{Entry, Judgement, PUBLISHED, Run, THRESHOLD};
 use inject::{Bench, Outcome};
 pub(crate) use labelled::Labelled;
 use peers::PEERS;
+use real::data::Real;
+use real::{Extent, Told};
 use table::Table;
 
 /// Folds of NAB's files: a network is trained on one and scores the other.
@@ -60,12 +64,16 @@ pub(crate) struct Plan {
     pub(crate) epochs: usize,
     /// Alerts that people have judged.
     pub(crate) labelled: Option<Labelled>,
+    /// Real machines, where they are at hand.
+    pub(crate) real: Option<Real>,
 }
 
 /// All that was found out.
 struct Findings {
     artifact: Artifact,
     seeds: u64,
+    /// On real machines.
+    real: Vec<Told>,
     entries: Vec<Entry>,
     /// The detector, once for each seed, scored by the networks that have not seen the file.
     ours: Vec<Run>,
@@ -129,6 +137,11 @@ pub(crate) fn evaluate(
             ("clean parts of the development files", inject::clean_parts(&entries, ONSETS)),
         ],
     };
+    let extent = match plan.seeds {
+        0 => Extent { trials: 1, servers: 2 },
+        _ => Extent { trials: 3, servers: usize::MAX },
+    };
+    let real = plan.real.as_ref().map(|real| real::evaluate(real, &networks, &artifact, extent, stop)).transpose()?;
     let bare = || Detector::without_network(artifact.clone());
 
     let labelled: Vec<usize> = (0..entries.len()).filter(|&index| entries[index].labels.is_some()).collect();
@@ -184,6 +197,7 @@ pub(crate) fn evaluate(
     let findings = Findings {
         artifact,
         seeds: plan.seeds,
+        real: real.unwrap_or_default(),
         peers: PEERS.iter().map(|peer| corpus::with_peer(peer, &entries)).collect(),
         published: PUBLISHED.iter().map(|name| corpus::published(nab, &entries, name)).collect::<Result<_>>()?,
         ours: runs,

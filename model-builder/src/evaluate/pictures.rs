@@ -15,8 +15,12 @@ use super::table::Table;
 use super::tables::{Group, RATES, spread};
 use super::{Compared, Findings};
 use crate::files::write_whole;
+use crate::score::{high, low};
 use crate::workload::fault::Fault;
 
+/// What is told where there are no real machines.
+pub(super) const NO_REAL: &str =
+    "Not measured: no real machines were at hand. Name their folder with `--real DIR` or REAL_DIR.";
 /// Points of a curve.
 const CURVE: usize = 400;
 /// False alarms per machine and week at which the curve of detection has a point.
@@ -41,7 +45,9 @@ impl Findings {
 
     /// What one looks at first.
     fn summary(&self) -> Result<Vec<Table>> {
-        let mut tables = vec![self.nab(Group::Ec2)?, self.nab(Group::Development)?];
+        let mut tables: Vec<Table> =
+            self.real.iter().flat_map(|told| [&told.found, &told.by_kind, &told.asked_and_had]).cloned().collect();
+        tables.extend([self.nab(Group::Ec2)?, self.nab(Group::Development)?]);
         for compared in &self.benches {
             tables.extend(RATES.map(|rate| compared.faults(rate)));
             tables.push(compared.false_alarms());
@@ -53,6 +59,12 @@ impl Findings {
 
     fn report(&self, out: &Path) -> Result<Report> {
         let mut sections = vec![self.method()];
+        for told in &self.real {
+            sections.push(told.section(out)?);
+        }
+        if self.real.is_empty() {
+            sections.push(Section::new("Real machines").paragraph(NO_REAL));
+        }
         let mut nab = Section::new("NAB")
             .table(self.nab(Group::Ec2)?)
             .table(self.nab(Group::Development)?)
@@ -103,6 +115,10 @@ impl Findings {
 
     fn method(&self) -> Section {
         Section::new("What was measured").paragraph(
+            "Real machines: CPU as it was measured, with faults of ten kinds put into its last days, and servers whose operators have said when \
+             something was wrong. Each detector is followed from the first datapoint on; what it finds is compared at the same number of false pages.",
+        )
+        .paragraph(
             "NAB: rows are scored one after the other, baselines made anew each midnight from the 14 days before, as the function does it. Rows that \
              are regularly further apart than five minutes are joined by straight lines from the row before, and a row has the highest score of its slots. \
              Choices were made on the development files and on injected faults; the EC2 files are reported only.",
@@ -242,8 +258,8 @@ impl Findings {
             times: &times,
             observed: &observed,
             expected: &of(&|scored| scored.expected),
-            low: &of(&|scored| scored.low.clamp(0.0, 100.0)),
-            high: &of(&|scored| scored.high.clamp(0.0, 100.0)),
+            low: &of(&low),
+            high: &of(&high),
             score: &score,
             windows: entry.windows(),
             probation_end: judged,

@@ -50,6 +50,13 @@ pub(crate) struct Pinned {
     check: Check,
 }
 
+impl Pinned {
+    /// A file that is kept as it is.
+    pub(crate) fn file(path: &str, sha256: &str) -> Self {
+        Self { path: path.into(), sha256: sha256.into(), check: check_file }
+    }
+}
+
 /// The part of NAB that DeepGuard trains on and is evaluated on.
 pub(crate) fn manifest() -> Vec<Pinned> {
     let pinned = |folder: &str, (name, sha256): (&str, &str), check: Check| Pinned {

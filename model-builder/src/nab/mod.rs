@@ -67,7 +67,7 @@ impl Nab {
         if Path::new(BESIDE).join("data").is_dir() {
             return Self::at(Path::new(BESIDE));
         }
-        let cache = cache_dir()?;
+        let cache = cache_dir("nab")?;
         download::fetch(&cache, download::SOURCE, &download::manifest())
             .context("NAB is not here: give its folder with `--nab DIR` or NAB_DIR, or let it be downloaded")?;
         Self::at(&cache)
@@ -189,13 +189,12 @@ impl NabFile {
     }
 }
 
-/// Where a download is kept.
-fn cache_dir() -> Result<PathBuf> {
+/// Where a download of that name is kept.
+pub(crate) fn cache_dir(name: &str) -> Result<PathBuf> {
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home);
-    Ok(cache
-        .context("neither XDG_CACHE_HOME nor HOME is set: give NAB's folder with `--nab DIR`")?
-        .join("deepguard/nab"))
+    let cache = cache.context("a download has no place, neither XDG_CACHE_HOME nor HOME is set: set one")?;
+    Ok(cache.join("deepguard").join(name))
 }
 
 /// Datapoints and number of rows of a file: rows `timestamp,value` after a header. An empty value is a missing datapoint, as is

@@ -1,4 +1,4 @@
-//! One file of NAB, wide: its CPU, its score, and when each detector raised an alarm.
+//! One file or machine, wide: its CPU, its score, and when each detector raised an alarm.
 
 use std::ops::Range;
 use std::path::Path;
@@ -43,9 +43,8 @@ pub(crate) struct FilePicture<'a> {
     /// CPU in percent.
     pub(crate) observed: &'a [f64],
     pub(crate) expected: &'a [Option<f64>],
-    /// The lower end of the expected band.
+    /// The lower and the upper end of the expected band.
     pub(crate) low: &'a [Option<f64>],
-    /// The upper end.
     pub(crate) high: &'a [Option<f64>],
     /// 1.0 is the threshold.
     pub(crate) score: &'a [f64],
@@ -63,7 +62,8 @@ pub(crate) struct FilePicture<'a> {
 /// Where the slices are of different lengths or the picture cannot be written.
 pub(crate) fn file_picture(out: &Path, title: &str, picture: &FilePicture<'_>) -> Result<()> {
     let rows = picture.times.len();
-    let lengths = [picture.observed.len(), picture.expected.len(), picture.low.len(), picture.high.len(), picture.score.len()];
+    let ends = [picture.low.len(), picture.high.len()];
+    let lengths = [picture.observed.len(), picture.expected.len(), ends[0], ends[1], picture.score.len()];
     ensure!(lengths.iter().all(|&length| length == rows), "{rows} times, but {lengths:?} values for them");
     font()?;
     let entries = entries();
@@ -328,6 +328,6 @@ mod tests {
     #[test]
     fn slices_of_different_lengths_are_refused() {
         let error = file_picture(Path::new("unwritten.png"), "", &picture(&[1.0; 3], &[0.0; 4])).unwrap_err();
-        assert!(error.to_string().contains("4 times, but [3, 4, 4, 4] values"), "{error}");
+        assert!(error.to_string().contains("4 times, but [3, 4, 4, 4, 4] values"), "{error}");
     }
 }
