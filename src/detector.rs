@@ -16,15 +16,12 @@ use crate::residual::{self, Forecast};
 use crate::score::{Direction, Rule, Score, Sensitivity};
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::shape::{Deviations, Finding};
-use crate::window::Windows;
+use crate::window::{LOOKS, Windows};
 
 /// Datapoints that are looked at at once: enough to fill the processor, few enough to stay in its cache.
 const BATCH: usize = 256;
 /// With less of the window visible than this, the network is not asked.
 const MIN_VISIBLE: f64 = 0.5;
-/// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and how many of its newest slots are hidden. What the
-/// network makes of these is its forecast.
-pub const LOOKS: [(usize, usize); HORIZONS.len()] = [(0, 1), (0, 6), (1, 6)];
 /// How far the network's forecast moves the instance's own: half of the way. Measured in docs/experiments.md.
 const NETWORK: f64 = 0.5;
 /// Days that are scored again when nothing is remembered: the 14 that are kept, before them one that is not seen as it was
@@ -207,15 +204,13 @@ impl Detector {
         let seen = memory.recent.iter().flat_map(Series::datapoints).chain(new.iter().copied());
         let Ok((series, _)) = Series::from_datapoints(seen) else { return Vec::new() };
         let values = Compressed::of(&series);
-        let hours = baseline.expectations[0].hours(series.start());
         let slots: Vec<usize> = new.iter().map(|datapoint| series.index_at(datapoint.time)).collect();
-        let looks = self.look(&series, baseline, &slots);
-        let judged = new.iter().zip(&slots).zip(looks).map(|((&datapoint, &slot), look)| {
+        let own = |slot| std::array::from_fn(|horizon| baseline.forecast(&values, series.start(), slot, horizon));
+        let own: Vec<Forecast> = slots.iter().map(|&slot| own(slot)).collect();
+        let looks = self.look(&series, baseline, &slots, &own);
+        let seen = slots.iter().zip(own).zip(looks);
+        let judged = new.iter().zip(seen).map(|(&datapoint, ((&slot, own), look))| {
             memory.remember(datapoint, self.context());
-            let own = std::array::from_fn(|horizon| {
-                let first = (slot + 1).checked_sub(HORIZONS[horizon])?;
-                baseline.forecasts.of(&values, &hours, first, horizon)
-            });
             self.judge(baseline, memory, datapoint, Seen { values: &values, slot, own, look })
         });
         judged.collect()
@@ -304,9 +299,9 @@ impl Detector {
         })
     }
 
-    /// What the network forecasts of the datapoints in `slots`, for each of [`HORIZONS`]: compressed; `None` where too much of
-    /// the window is missing.
-    fn look(&self, series: &Series, baseline: &Baseline, slots: &[usize]) -> Vec<Forecast> {
+    /// What the network makes of the instance's `own` forecasts of the datapoints in `slots`, for each of [`HORIZONS`]:
+    /// compressed; `None` where too much of the window is missing.
+    fn look(&self, series: &Series, baseline: &Baseline, slots: &[usize], own: &[Forecast]) -> Vec<Forecast> {
         let mut looks = vec![Forecast::default(); slots.len()];
         let Some(kernel) = &self.kernel else { return looks };
         let time = self.artifact.card().shape.window;
@@ -316,8 +311,9 @@ impl Detector {
         for (horizon, (resolution, _)) in LOOKS.into_iter().enumerate() {
             let expectation = &baseline.expectations[resolution];
             windows.push_all(&averaged[resolution], expectation, slots, RESOLUTIONS[resolution]);
-            let hidden = horizon * slots.len()..(horizon + 1) * slots.len();
-            windows.hide_newest_of(hidden, LOOKS[horizon].1);
+            for (index, own) in own.iter().enumerate() {
+                baseline.hide(&mut windows, horizon * slots.len() + index, horizon, own[horizon]);
+            }
         }
         let reconstructed = kernel.reconstruct(&windows);
         for (window, newest_first) in reconstructed.chunks_exact(time).enumerate() {

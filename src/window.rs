@@ -6,15 +6,20 @@
 //! | feature | what it is |
 //! | --- | --- |
 //! | value | `asinh((y - median) / scale)`, y the [compressed](crate::compress) CPU |
-//! | context 0 | the daily profile's centre, scaled like the value |
+//! | context 0 | the daily profile's centre, scaled like the value; in slots that are forecast, the instance's own forecast |
 //! | context 1 | `ln(spread / scale + 0.05)` of the daily profile, compressed |
 //! | context 2 | confidence of the daily profile, 0 to 1 |
 //! | context 3 | the weekly profile's centre, scaled like the value; 0 without one |
 //! | context 4 | confidence of the weekly profile, 0 to 1 |
 
 use crate::baseline::Expectation;
+use crate::baseline::forecast::HORIZONS;
 use crate::model::CONTEXT;
 use crate::series::Series;
+
+/// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and how many of its newest slots are hidden. What the
+/// network makes of these is its forecast.
+pub const LOOKS: [(usize, usize); HORIZONS.len()] = [(0, 1), (0, 6), (1, 6)];
 
 /// A batch of windows as plain numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,14 +84,18 @@ impl Windows {
 
     /// Hides the newest `slots` slots of every window: what is forecast must not explain itself.
     pub fn hide_newest(&mut self, slots: usize) {
-        self.hide_newest_of(0..self.len(), slots);
+        (0..self.len()).for_each(|index| self.forecast(index, slots, None));
     }
 
-    /// The same, of the windows in `range` alone.
-    pub fn hide_newest_of(&mut self, range: std::ops::Range<usize>, slots: usize) {
-        let time = self.time;
-        for window in self.visible[range.start * time..range.end * time].chunks_exact_mut(time) {
-            window[time.saturating_sub(slots)..].fill(0.0);
+    /// Hides the newest `slots` slots of window `index`, and puts in place of their daily profile what the instance's own
+    /// `forecast` of them is, scaled like a value.
+    pub fn forecast(&mut self, index: usize, slots: usize, forecast: Option<f32>) {
+        let end = (index + 1) * self.time;
+        for slot in end - slots.min(self.time)..end {
+            self.visible[slot] = 0.0;
+            if let Some(forecast) = forecast {
+                self.context[slot * CONTEXT] = forecast;
+            }
         }
     }
 

@@ -202,6 +202,11 @@ struct TrainArgs {
     own: fleet::OwnArgs,
     #[command(flatten)]
     nab: NabArgs,
+    #[command(flatten)]
+    real: RealArgs,
+    /// Leave out every other real machine, from this one on: to measure on those.
+    #[arg(long, hide = true, value_name = "0|1")]
+    without_half: Option<usize>,
     /// The artifact to write.
     #[arg(long, value_name = "FILE", default_value = "model.safetensors")]
     out: PathBuf,
@@ -362,6 +367,9 @@ fn train(args: TrainArgs) -> Result<()> {
     }
     let mut sources = args.nab.locate()?.all()?.iter().map(train::Source::of).collect::<Result<Vec<_>>>()?;
     sources.extend(train::Source::generated(args.generated)?);
+    if let Some(real) = args.real.locate()? {
+        sources.extend(evaluate::real::data::sources(&real, |machine| Some(machine % 2) != args.without_half));
+    }
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{elapsed_precise} {wide_bar} {pos}/{len} batches, {msg}, {eta} left",
     )?);

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::optim::grad_clipping::GradientClippingConfig;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
+use deepguard::baseline::forecast::Compressed;
 use deepguard::baseline::level::quantile;
 use deepguard::baseline::{Baseline, calibrated_at};
 use deepguard::model::artifact::{Artifact, ErrorQuantiles, TrainedOn, Training};
@@ -18,7 +19,7 @@ use deepguard::model::{Autoencoder, Batch, LAYERS, Shape, Weights};
 use deepguard::channel::{CHANNELS, Channel};
 use deepguard::score::Rule;
 use deepguard::series::{DAY_SECONDS, PERIOD, RESOLUTIONS};
-use deepguard::window::Windows;
+use deepguard::window::{LOOKS, Windows};
 use deepguard::{Detector, Series, Watch};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -30,10 +31,10 @@ use crate::workload::{self, training::training_machine};
 
 /// Standard deviation of the noise on what the network sees, in its own unit.
 const NOISE: f32 = 0.05;
-/// Fraction of datapoints hidden at random, beside the newest ones.
+/// Fraction of datapoints hidden at random, beside those to be forecast.
 const HIDDEN: f64 = 0.05;
-/// At most this many of the newest datapoints are hidden, as scoring hides them; they also count twice in the loss.
-const NEWEST: usize = 6;
+/// A slot that is forecast weighs so many times as much as one that is seen.
+const FORECAST: f32 = 8.0;
 /// Fraction of each batch, the worst reconstructed, that is left out: training data is never all normal.
 const CONTAMINATED: f64 = 0.02;
 /// Part of the training in which the learning rate rises.
@@ -118,6 +119,11 @@ impl Source {
         Self { name: instance.into(), sha256, series, windows, is_cpu: true }
     }
 
+    /// A series of a real machine.
+    pub fn of_machine(name: String, series: Series, windows: usize, is_cpu: bool) -> Self {
+        Self { windows, is_cpu, ..Self::of_instance(&name, series, windows) }
+    }
+
     fn is_generated(&self) -> bool {
         self.sha256.is_empty()
     }
@@ -145,7 +151,7 @@ pub struct Beginning {
 /// Draws random windows of each source, at every resolution, and the first weights.
 pub fn begin(sources: &[Source], options: &Options) -> Beginning {
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-    let count: usize = sources.iter().map(|source| RESOLUTIONS.len() * source.windows).sum();
+    let count: usize = sources.iter().map(|source| LOOKS.len() * source.windows).sum();
     let mut windows = Windows::new(options.shape.window, count);
     for source in sources {
         sample(&source.series, source.windows, &mut random, &mut windows);
@@ -345,7 +351,8 @@ fn growth(sources: &[Source], detector: &Detector) -> Vec<f64> {
 /// a past.
 const BORROWED_QUANTILE: f64 = 0.85;
 
-/// Adds `count` random windows of each resolution of `series`, each seen with the baseline of its own day.
+/// Adds `count` random windows for each horizon of `series`, each seen with the baseline of its own day, and with what is to be
+/// forecast hidden.
 fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut Windows) {
     let baselines: BTreeMap<i64, Baseline> = (calibrated_at(series.start())..series.end())
         .step_by(DAY_SECONDS as usize)
@@ -356,12 +363,15 @@ fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut 
     if known.is_empty() {
         return;
     }
-    for (resolution, over) in RESOLUTIONS.into_iter().enumerate() {
-        let averaged = series.averaged(over);
+    let values = Compressed::of(series);
+    let averaged = RESOLUTIONS.map(|over| series.averaged(over));
+    for (horizon, (resolution, _)) in LOOKS.into_iter().enumerate() {
         for _ in 0..count {
             let slot = known[random.random_range(0..known.len())];
             let baseline = &baselines[&calibrated_at(series.time_of(slot))];
-            windows.push(&averaged, &baseline.expectations[resolution], slot, over);
+            windows.push(&averaged[resolution], &baseline.expectations[resolution], slot, RESOLUTIONS[resolution]);
+            let own = baseline.forecast(&values, series.start(), slot, horizon);
+            baseline.hide(windows, windows.len() - 1, horizon, own);
         }
     }
 }
@@ -377,8 +387,7 @@ fn initial(shape: Shape, random: &mut ChaCha8Rng) -> [Weights; LAYERS] {
     })
 }
 
-/// `|u - mu| / scale + ln scale`, mean over the window plus mean over its newest datapoints; the
-/// worst windows of the batch are left out.
+/// `|u - mu| / scale + ln scale`, weighted mean over the window; the worst windows of the batch are left out.
 fn loss(
     network: &Autoencoder,
     clean: &Windows,
@@ -393,15 +402,17 @@ fn loss(
         let numbers: Vec<f32> = numbers.chunks_exact(time).flat_map(|window| window.iter().rev().copied()).collect();
         Tensor::<2>::from_data(TensorData::new(numbers, [clean.len(), time]), device)
     };
-    let (target, measured) = (reversed(clean.values()), reversed(clean.visible()));
+    // A value that is missing is 0 exactly.
+    let weights = clean.values().iter().zip(clean.visible()).map(|(value, visible)| match *value {
+        0.0 => *visible,
+        _ if *visible > 0.0 => 1.0,
+        _ => FORECAST,
+    });
+    let (target, weight) = (reversed(clean.values()), reversed(&weights.collect::<Vec<_>>()));
     let states = |input, weight, bias, recurrent| recurrence::states(input, weight, bias, recurrent, threads);
     let said = network.forward_by(&Batch::new(&seen, device), time, states);
-    let each = ((target - said.value).abs() * said.log_scale.clone().neg().exp() + said.log_scale) * measured.clone();
-    let mean = |from: &Tensor<2>, measured: &Tensor<2>| {
-        (from.clone().sum_dim(1) / measured.clone().sum_dim(1).clamp_min(1.0)).squeeze_dim::<1>(1)
-    };
-    let newest = |tensor: &Tensor<2>| tensor.clone().narrow(1, 0, NEWEST.min(time));
-    let of_window = mean(&each, &measured) + mean(&newest(&each), &newest(&measured));
+    let each = ((target - said.value).abs() * said.log_scale.clone().neg().exp() + said.log_scale) * weight.clone();
+    let of_window = (each.sum_dim(1) / weight.sum_dim(1).clamp_min(1.0)).squeeze_dim::<1>(1);
     let kept = Tensor::<1>::from_data(TensorData::new(kept(&of_window)?, [clean.len()]), device);
     Ok((of_window * kept.clone()).sum() / kept.sum())
 }
@@ -424,12 +435,7 @@ fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
         for value in values.iter_mut() {
             *value += NOISE * random.sample::<f32, _>(StandardNormal);
         }
-        let newest = values.len() - random.random_range(0..=NEWEST.min(values.len()));
-        for (index, visible) in visible.iter_mut().enumerate() {
-            if index >= newest || random.random_bool(HIDDEN) {
-                *visible = 0.0;
-            }
-        }
+        visible.iter_mut().filter(|_| random.random_bool(HIDDEN)).for_each(|visible| *visible = 0.0);
     }
     seen
 }

@@ -51,7 +51,7 @@ pub(crate) trait Values {
 
 /// Compressed values of consecutive slots, summed one by one: the mean of the same slots has the same bits wherever they stand.
 #[derive(Debug, Clone)]
-pub(crate) struct Compressed {
+pub struct Compressed {
     values: Vec<f64>,
 }
 
@@ -64,7 +64,7 @@ struct Summed {
 
 impl Compressed {
     /// Of a series, slot by slot.
-    pub(crate) fn of(series: &Series) -> Self {
+    pub fn of(series: &Series) -> Self {
         Self { values: (0..series.len()).map(|slot| series.get(slot).map_or(f64::NAN, compress)).collect() }
     }
 

@@ -43,7 +43,12 @@ impl Level {
 
     /// Percent to the network's unit: linear near the median, logarithmic far from it.
     pub fn scaled(&self, value: f64) -> f64 {
-        ((compress(value) - self.centre) / self.scale).asinh().clamp(-MAX_SCALED, MAX_SCALED)
+        self.of_compressed(compress(value))
+    }
+
+    /// The compressed unit to the network's.
+    pub(crate) fn of_compressed(&self, compressed: f64) -> f64 {
+        ((compressed - self.centre) / self.scale).asinh().clamp(-MAX_SCALED, MAX_SCALED)
     }
 
     /// The network's unit to percent.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::{CHANNELS, Errors};
 use crate::residual;
 use crate::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS, Series};
+use crate::window::{LOOKS, Windows};
 use forecast::{Compressed, Forecasts, HORIZONS};
 use hours::Hours;
 use level::Level;
@@ -154,6 +155,21 @@ impl Baseline {
             expectation.weekly = expectation.weekly.as_ref().map(|weekly| weekly.between(start, end));
         }
         self
+    }
+
+    /// The instance's own forecast of the slots that end with `slot` of `values`, as many as the horizon at this place in
+    /// [`HORIZONS`] has; compressed. Slot 0 starts at `start` (seconds since 1970). `None` where there is too little before them.
+    pub fn forecast(&self, values: &Compressed, start: i64, slot: usize, horizon: usize) -> Option<f64> {
+        let first = (slot + 1).checked_sub(HORIZONS[horizon])?;
+        self.forecasts.of(values, &self.expectations[0].hours(start), first, horizon)
+    }
+
+    /// Hides what window `index` of `windows` is to forecast at this horizon, and tells the network the instance's `own` forecast
+    /// (compressed) of it.
+    pub fn hide(&self, windows: &mut Windows, index: usize, horizon: usize, own: Option<f64>) {
+        let (resolution, hidden) = LOOKS[horizon];
+        let level = &self.expectations[resolution].level;
+        windows.forecast(index, hidden, own.map(|own| level.of_compressed(own) as f32));
     }
 
     /// Standard deviation of the datapoints, in percentage points.

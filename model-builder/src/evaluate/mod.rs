@@ -219,6 +219,7 @@ fn train_folds(entries: &[Entry], artifact: &Artifact, plan: &Plan, stop: &Atomi
         let learnt = entries.iter().enumerate().filter(|(index, _)| index % FOLDS != fold);
         let mut sources = learnt.map(|(_, entry)| Source::of(&entry.file)).collect::<Result<Vec<_>>>()?;
         sources.extend(Source::generated(plan.generated)?);
+        sources.extend(plan.real.iter().flat_map(|real| real::data::sources(real, |number| number % FOLDS != fold)));
         let card = artifact.card();
         let options = Options {
             seed,

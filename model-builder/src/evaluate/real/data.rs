@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::download::Sources;
 use crate::csv::Csv;
 use crate::nab::{cache_dir, parse_time};
+use crate::train::Source;
 
 /// Real machines beside this checkout.
 const BESIDE: &str = "../shared/real";
@@ -22,6 +23,10 @@ const CPU: &str = "cpu";
 const SERVERS: &str = "servers";
 /// The names of the servers of the one source begin so, those of the other do not.
 const LABELLED_BY: [(&str, &str); 2] = [("server", "servers, by incidents"), ("", "machines, by experts")];
+
+/// Random windows of a machine's CPU for each horizon to train on, and of a metric of a server.
+const CPU_WINDOWS: usize = 600;
+const METRIC_WINDOWS: usize = 60;
 
 /// The starts of the first and the last datapoint of a stretch, in seconds since 1970.
 pub(crate) type Span = RangeInclusive<i64>;
@@ -134,18 +139,18 @@ impl Real {
     }
 }
 
-/// What a network may be trained on: name and series of each metric of the machines whose number is
-/// `wanted`. For the fold that scores the machines `number % FOLDS == fold`, want all others.
-#[cfg_attr(not(test), expect(dead_code, reason = "training takes it next"))]
-pub(crate) fn sources(real: &Real, wanted: impl Fn(usize) -> bool) -> Vec<(String, Series)> {
+/// What a network may be trained on: each metric of the machines whose number is `wanted`. For the fold that scores the machines
+/// `number % FOLDS == fold`, want all others.
+pub(crate) fn sources(real: &Real, wanted: impl Fn(usize) -> bool) -> Vec<Source> {
     let machines = real.machines().filter(|machine| wanted(machine.number));
-    let named = |machine: &Machine, metric: &Metric| match metric.name.as_str() {
-        "" => machine.name.clone(),
-        name => format!("{} {name}", machine.name),
+    let source = |machine: &Machine, metric: &Metric| {
+        // A server's metrics have no meaning that is known; a machine's only one is its CPU.
+        let is_cpu = machine.metrics.len() == 1;
+        let name = if is_cpu { machine.name.clone() } else { format!("{} {}", machine.name, metric.name) };
+        Source::of_machine(name, metric.series.clone(), if is_cpu { CPU_WINDOWS } else { METRIC_WINDOWS }, is_cpu)
     };
-    let series = machines
-        .flat_map(|machine| machine.metrics.iter().map(move |metric| (named(machine, metric), metric.series.clone())));
-    series.collect()
+    let sources = machines.flat_map(|machine| machine.metrics.iter().map(move |metric| source(machine, metric)));
+    sources.collect()
 }
 
 /// Machines with their numbers, from `first` on.
@@ -227,7 +232,7 @@ mod tests {
         assert_eq!((b.series.len(), &b.shown, &b.elsewhere, b.kind), (2, &window, &vec![], LABELLED_BY[0].1));
         let learnt = |fold: usize| {
             let sources = sources(&real, |number| number % 2 != fold);
-            sources.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+            sources.into_iter().map(|source| source.name).collect::<Vec<_>>()
         };
         assert_eq!(
             (learnt(0), learnt(1)),
