@@ -101,13 +101,13 @@ fn wrong_bytes_are_told_apart() {
             damaged,
         ),
         ("the date changed", altered("2026-01-31", "2026-01-30", false), damaged),
-        ("a newer format", altered(r#"\"format\":2"#, r#"\"format\":7"#, true), |error| {
+        ("a newer format", altered(r#"\"format\":3"#, r#"\"format\":7"#, true), |error| {
             matches!(error, ArtifactError::NewerFormat { found: 7 })
         }),
-        ("a newer format, checksum or not", altered(r#"\"format\":2"#, r#"\"format\":7"#, false), |error| {
+        ("a newer format, checksum or not", altered(r#"\"format\":3"#, r#"\"format\":7"#, false), |error| {
             matches!(error, ArtifactError::NewerFormat { found: 7 })
         }),
-        ("an older format, checksum or not", altered(r#"\"format\":2"#, r#"\"format\":1"#, false), |error| {
+        ("an older format, checksum or not", altered(r#"\"format\":3"#, r#"\"format\":1"#, false), |error| {
             matches!(error, ArtifactError::OlderFormat { found: 1 })
         }),
         ("another shape", altered(r#"\"hidden\":3"#, r#"\"hidden\":4"#, true), |error| {

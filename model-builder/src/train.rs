@@ -257,6 +257,10 @@ const MEASURED_DAYS: i64 = 6;
 const GROWING_DAYS: i64 = 17;
 /// ... on no more machines than this.
 const GROWING: usize = 40;
+/// With fewer days of scores than this, most machines have shown little of what they do ...
+const NEWBORN: usize = 2;
+/// ... so this quantile of how much they still grow is taken for them, and the median afterwards.
+const NEWBORN_QUANTILE: f64 = 0.85;
 /// Days of scores after which a machine has shown what is usual for it.
 const GROWN: usize = 14;
 
@@ -302,8 +306,8 @@ fn measured(
     artifact(borrowed, growth(sources, &detector), training)
 }
 
-/// By how much the usual error of a machine with 0, 1, 2 ... days of scores still grows: the median, over machines and channels, of what
-/// is usual after two weeks over what was usual then. Never under 1. Of CPU alone; empty where no source is long enough.
+/// By how much the usual error of a machine with 0, 1, 2 ... days of scores still grows: a quantile, over machines and channels, of
+/// what is usual after two weeks over what was usual then. Never under 1. Of CPU alone; empty where no source is long enough.
 fn growth(sources: &[Source], detector: &Detector) -> Vec<f64> {
     let long = |source: &&Source| source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS;
     let long: Vec<&Source> = sources.iter().filter(long).collect();
@@ -340,11 +344,12 @@ fn growth(sources: &[Source], detector: &Detector) -> Vec<f64> {
             }
         }
     }
-    let median = |ratios: &mut Vec<f64>| {
+    let growth = |(days, ratios): (usize, &mut Vec<f64>)| {
         ratios.sort_unstable_by(f64::total_cmp);
-        quantile(ratios, 0.5).unwrap_or(1.0).max(1.0)
+        let cautious = if days < NEWBORN { NEWBORN_QUANTILE } else { 0.5 };
+        quantile(ratios, cautious).unwrap_or(1.0).max(1.0)
     };
-    if ratios[0].is_empty() { Vec::new() } else { ratios.iter_mut().map(median).collect() }
+    if ratios[0].is_empty() { Vec::new() } else { ratios.iter_mut().enumerate().map(growth).collect() }
 }
 
 /// The largest error of a day, in units of scale, that this fraction of the training days stays under is usual for a sequence without

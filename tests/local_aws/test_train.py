@@ -115,7 +115,8 @@ class Training(Staged):
         self.assertGreaterEqual(known, (DAYS - 1) * INSTANCES)
 
     def test_a_fault_is_drawn_from_cloudwatch_and_told_of(self):
-        self.assertRegex(self.scene.explained, r"at \S+Z CPU was [\d.]+ %, expected [\d.]+ ± [\d.]+ %")
+        self.assertRegex(self.scene.explained,
+                         r"at \S+Z CPU was [\d.]+ %, expected [\d.]+ % \([\d.]+ to [\d.]+ %\)")
         self.assertTrue(self.scene.picture.read_bytes().startswith(b"\x89PNG"))
 
 
