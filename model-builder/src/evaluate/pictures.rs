@@ -69,6 +69,7 @@ impl Findings {
             .table(self.nab(Group::Ec2)?)
             .table(self.nab(Group::Development)?)
             .table(self.measures(Group::Ec2))
+            .table(self.published_vus())
             .table(self.measures(Group::Development))
             .table(self.quiet_files());
         nab = nab.picture(self.curves(out)?).picture(self.errors(out)?);

@@ -237,3 +237,65 @@ fn median_minutes(truth: &Truth, sweep: &Sweep<'_>, threshold: f64, kind: Option
     minutes.sort_unstable_by(f64::total_cmp);
     quantile(&minutes, 0.5).unwrap_or(f64::NAN)
 }
+
+#[cfg(test)]
+mod tests {
+    use deepguard::series::PERIOD;
+    use deepguard::{Datapoint, Series};
+
+    use super::super::data::{Machine, Metric};
+    use super::super::rates::Fresh;
+    use super::super::truth;
+    use super::*;
+
+    const DAY: i64 = DAY_SECONDS;
+
+    /// Two machines of three weeks, judged in the last one, with a labelled hour each.
+    fn group(tracks: [Fresh; 2]) -> Group {
+        let machine = |number: usize| {
+            let points = (0..21 * DAY / PERIOD).map(|slot| Datapoint { time: slot * PERIOD, value: 1.0 });
+            let metric = Metric {
+                name: String::new(),
+                series: Series::from_datapoints(points).unwrap().0,
+                judged_from: 14 * DAY,
+                kind: "labelled",
+                shown: vec![16 * DAY..=16 * DAY + 3600],
+                elsewhere: Vec::new(),
+            };
+            Machine { number, name: number.to_string(), metrics: vec![metric] }
+        };
+        let machines = vec![machine(0), machine(1)];
+        Group {
+            name: "machines",
+            short: "machines",
+            truth: truth(&machines, &[vec![], vec![]]),
+            ours: vec![tracks.to_vec()],
+            without: vec![vec![], vec![]],
+            peers: Vec::new(),
+            pictured: Vec::new(),
+            machines,
+        }
+    }
+
+    #[test]
+    fn tables_worked_out_by_hand() {
+        // A page while it is young, a false one and a find; on the other machine a false one.
+        let first = vec![(5 * DAY, 2.0), (15 * DAY, 1.5), (16 * DAY + 600, 1.2)];
+        let told = group([first, vec![(17 * DAY, 1.1)]]).tell();
+        let row = &told.found.rows[0];
+        // Half a page a week is one on both: from 1.2 on, where the find is. Less is none: from 2 on.
+        assert_eq!(row[..6], ["DeepGuard", "0", "0", "0", "50", "50"]);
+        // At 1.0 both false pages count; a page in twice thirteen days is 0.27 a week.
+        assert_eq!(row[7..], ["-", "50", "1.00", "0.27"]);
+        assert_eq!(told.found.rows[1][1..6], ["0"; 5], "without pages nothing is found");
+        // Set on the first, it is 2 and the second has none. Set on the second, it is 1.2 and the first has one.
+        assert_eq!(told.asked_and_had.rows[0][4], "0.00 and 1.00");
+        assert_eq!(told.by_kind.rows, [["labelled", "0", "-", "0"]]);
+        let at_half = &told.differences[3];
+        let interval = (at_half.1.estimate, at_half.1.low, at_half.1.high);
+        // Drawn twice, either machine alone has a threshold at which nothing of it is found.
+        assert_eq!(interval, (50.0, 0.0, 50.0), "{}", at_half.0);
+        let (_, chart, _) = &told.curves;
+        assert_eq!(chart.series[0].points.last().map(|point| point.1), Some(50.0));
+    }
+}
