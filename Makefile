@@ -66,7 +66,7 @@ build-host: ## model-builder, for this machine
 	cargo build $(HOST)
 
 model: build-host ## Train the default model again, bit for bit
-	$(CARGO_TARGET_DIR)/debug/model-builder train --out models/default.safetensors --date 2026-11-22
+	$(CARGO_TARGET_DIR)/debug/model-builder train --out models/default.safetensors --date 2026-11-26
 
 evaluate: build-host ## How well does a model like the default one detect? A report in build/evaluation, and docs/model-card.md
 	$(CARGO_TARGET_DIR)/debug/model-builder evaluate --artifact models/default.safetensors --out build/evaluation \

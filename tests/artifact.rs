@@ -1,9 +1,9 @@
 //! What an artifact withstands: every kind of wrong bytes has its own clear error.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
+use deepguard::channel::CHANNELS;
 use deepguard::model::artifact::{ErrorQuantiles, FORMAT, Fleet, LeftOut, Pages, TrainedOn, Training, Why};
 use deepguard::model::{LAYERS, Shape, Weights};
-use deepguard::channel::CHANNELS;
 use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;
 
@@ -148,11 +148,17 @@ fn weights_that_are_not_numbers_are_refused() {
         assert!(matches!(&error, ArtifactError::NotFinite(what) if what.contains("bottleneck.weight")), "{error}");
     }
     for threshold in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
-        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, vec![1.5, 1.2], training()).is_err(), "{threshold}");
+        assert!(
+            Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, vec![1.5, 1.2], training()).is_err(),
+            "{threshold}"
+        );
         for channel in 0..CHANNELS {
             let mut lent = LENT;
             lent[channel] = threshold;
-            assert!(Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Vec::new(), training()).is_err(), "lent {threshold}");
+            assert!(
+                Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Vec::new(), training()).is_err(),
+                "lent {threshold}"
+            );
         }
         let shrinking = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, vec![threshold], training());
         assert_eq!(shrinking.is_err(), !(1.0..=f64::MAX).contains(&threshold), "growth {threshold}");

@@ -5,8 +5,8 @@ mod common;
 
 use common::{detector, followed, machine, series};
 use deepguard::baseline::Baseline;
-use deepguard::model::Batch;
 use deepguard::channel::Channel;
+use deepguard::model::Batch;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
 use deepguard::window::Windows;
 use deepguard::{Datapoint, Detector, Phase, Scored};
@@ -146,7 +146,10 @@ fn extreme_values_give_finite_scores() {
         assert!(!scored.is_empty(), "case {index}");
         for scored in scored {
             assert!(scored.score.value().is_finite() && scored.score.value() >= 0.0, "case {index}: {scored:?}");
-            assert!(scored.expected.is_finite() && scored.low.is_finite() && scored.high.is_finite(), "case {index}: {scored:?}");
+            assert!(
+                scored.expected.is_finite() && scored.low.is_finite() && scored.high.is_finite(),
+                "case {index}: {scored:?}"
+            );
         }
     }
 }

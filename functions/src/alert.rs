@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use deepguard::Baseline;
 use deepguard::baseline::Phase;
+use deepguard::channel::Channel;
 use deepguard::detector::Scored;
 use deepguard::episode::{Change, End, Episode};
-use deepguard::channel::Channel;
 use deepguard::series::{DAY, PERIOD};
 use deepguard::shape::{Finding, Rank, Shape};
 use serde::{Deserialize, Serialize};

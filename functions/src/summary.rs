@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use deepguard::Phase;
-use deepguard::episode::Change;
 use deepguard::channel::Channel;
+use deepguard::episode::Change;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 

@@ -35,10 +35,7 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
         ("threshold", format!("{} times the usual error is a score of 1.0", card.threshold)),
         (
             "borrowed usual",
-            format!(
-                "{:.2?} times the scale, by channel, for sequences without a past",
-                card.borrowed_usual
-            ),
+            format!("{:.2?} times the scale, by channel, for sequences without a past", card.borrowed_usual),
         ),
         ("growth", format!("{:.2?} times the usual error of an instance with 0, 1, 2 ... days", card.growth)),
         (

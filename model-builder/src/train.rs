@@ -14,9 +14,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepguard::baseline::forecast::Compressed;
 use deepguard::baseline::level::quantile;
 use deepguard::baseline::{Baseline, calibrated_at};
+use deepguard::channel::{CHANNELS, Channel};
 use deepguard::model::artifact::{Artifact, ErrorQuantiles, TrainedOn, Training};
 use deepguard::model::{Autoencoder, Batch, LAYERS, Shape, Weights};
-use deepguard::channel::{CHANNELS, Channel};
 use deepguard::score::Rule;
 use deepguard::series::{DAY_SECONDS, PERIOD, RESOLUTIONS};
 use deepguard::window::{LOOKS, Windows};
@@ -109,7 +109,13 @@ impl Source {
     /// A whole file of NAB.
     pub fn of(file: &NabFile) -> Result<Self> {
         let (series, _) = file.series()?;
-        Ok(Self { name: file.name.clone(), sha256: file.sha256.clone(), series, windows: FILE_WINDOWS, is_cpu: file.is_ec2_cpu() })
+        Ok(Self {
+            name: file.name.clone(),
+            sha256: file.sha256.clone(),
+            series,
+            windows: FILE_WINDOWS,
+            is_cpu: file.is_ec2_cpu(),
+        })
     }
 
     /// The history of one instance; `windows` random ones of it at each resolution.
@@ -132,7 +138,13 @@ impl Source {
     pub fn generated(count: u64) -> Result<Vec<Self>> {
         let source = |seed| {
             let series = workload::series(&training_machine(seed))?;
-            Ok(Self { name: format!("generated {seed}"), sha256: String::new(), series, windows: MACHINE_WINDOWS, is_cpu: true })
+            Ok(Self {
+                name: format!("generated {seed}"),
+                sha256: String::new(),
+                series,
+                windows: MACHINE_WINDOWS,
+                is_cpu: true,
+            })
         };
         (0..count).map(source).collect()
     }
@@ -260,7 +272,7 @@ const GROWING: usize = 40;
 /// With fewer days of scores than this, most machines have shown little of what they do ...
 const NEWBORN: usize = 2;
 /// ... so this quantile of how much they still grow is taken for them, and the median afterwards.
-const NEWBORN_QUANTILE: f64 = 0.85;
+const NEWBORN_QUANTILE: f64 = 0.7;
 /// Days of scores after which a machine has shown what is usual for it.
 const GROWN: usize = 14;
 
