@@ -215,13 +215,20 @@ impl Episodes {
 }
 
 impl Episode {
+    /// Whether a deviation from what is usual at the hour (percentage points) is still much of what it was.
+    fn is_off(&self, deviation: f64) -> bool {
+        deviation * self.deviation > 0.0 && deviation.abs() >= BACK * self.deviation.abs()
+    }
+
     /// Whether it still is as it was.
     fn lasts_with(&self, scored: &Scored) -> bool {
         let deviation = scored.deviation();
         match self.shape {
             Shape::Flatline => scored.observed == self.observed,
             Shape::Unrest | Shape::Stopped => scored.severity.is_anomalous(),
-            _ => scored.outside || (deviation * self.deviation > 0.0 && deviation.abs() >= BACK * self.deviation.abs()),
+            // After an anomaly the forecast needs a while to come back, too: what is off it the other way is the end.
+            _ if (scored.observed - scored.expected) * self.deviation < 0.0 => self.is_off(deviation),
+            _ => scored.outside || self.is_off(deviation),
         }
     }
 }

@@ -209,7 +209,7 @@ async fn the_summary_is_the_json_that_was_promised() {
                 "expected": summary["instances"]["anomalous"][0]["expected"].as_f64().unwrap(),
                 "low": summary["instances"]["anomalous"][0]["low"].as_f64().unwrap(),
                 "high": summary["instances"]["anomalous"][0]["high"].as_f64().unwrap(),
-                "phase": "own", "channel": "datapoint" }],
+                "phase": "own", "channel": "spike_up" }],
         },
         "caught_up": { "datapoints": 15, "late": 0, "oldest": "2026-01-15T14:30:00Z" },
         "state": { "loaded": "missing", "saved": true },

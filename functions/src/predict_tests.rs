@@ -38,7 +38,7 @@ async fn a_sequence_gets_what_the_old_service_said_and_more() {
     let mut spike = calm();
     spike[30] = 99.0;
     let told = answer(json!({ "sequence": spike })).await.unwrap().body;
-    assert_eq!((&told["is_anomaly"], &told["at"], &told["channel"]), (&json!(true), &json!(30), &json!("datapoint")));
+    assert_eq!((&told["is_anomaly"], &told["at"], &told["channel"]), (&json!(true), &json!(30), &json!("spike_up")));
     assert!(told["reconstruction_error"].as_f64() >= told["threshold"].as_f64());
     assert!(told["score"].as_f64().unwrap() >= 1.0);
     assert_eq!(told["model"]["source"], "builtin");

@@ -171,9 +171,9 @@ impl Group {
         let row = |contestant: &Contestant<'_>| {
             let had = |rate: &f64| {
                 let of = |set: usize| {
-                    contestant.each(|sweep| sweep.rate(sweep.threshold(*rate, &halves[set]), &halves[1 - set]))
+                    contestant.mean(|sweep| sweep.rate(sweep.threshold(*rate, &halves[set]), &halves[1 - set]))
                 };
-                format!("{} and {}", spread(&of(0), 2), spread(&of(1), 2))
+                format!("{:.2} and {:.2}", of(0), of(1))
             };
             std::iter::once(contestant.name.to_string()).chain(RATES.iter().map(had)).collect()
         };
@@ -181,7 +181,8 @@ impl Group {
             std::iter::once("detector".to_string()).chain(RATES.iter().map(|rate| format!("asked for {rate}")));
         Table {
             title: format!("Real machines, {}: false pages a week on machines that the threshold was not set on", self.name),
-            note: "The threshold is set for the rate on every other machine, and the other half counts; then the other way round.".into(),
+            note: "The threshold is set for the rate on every other machine, and the other half counts; then the other way round. \
+                   Of several seeds, the mean.".into(),
             header: header.collect(),
             rows: contestants.iter().map(row).collect(),
             strong: vec![0],
