@@ -8,9 +8,9 @@
 use crate::baseline::Expectation;
 use crate::baseline::level::Level;
 use crate::baseline::profile::Profile;
-use crate::detector::Detector;
 use crate::channel::{CHANNELS, Channel};
 use crate::compress::{compress, expand};
+use crate::detector::Detector;
 use crate::score::{Rule, Score};
 use crate::series::{DAY, Datapoint, PERIOD, Series};
 use crate::window::Windows;

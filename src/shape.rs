@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
-use crate::memory::Memory;
 use crate::channel::Channel;
+use crate::memory::Memory;
 use crate::series::{PERIOD, Series};
 
 /// Slots for which a deviation has to last to be no spike: half an hour.

@@ -1,9 +1,9 @@
 //! What an artifact withstands: every kind of wrong bytes has its own clear error.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
+use deepguard::channel::CHANNELS;
 use deepguard::model::artifact::{ErrorQuantiles, FORMAT, Fleet, LeftOut, Pages, TrainedOn, Training, Why};
 use deepguard::model::{LAYERS, Shape, Weights};
-use deepguard::channel::CHANNELS;
 use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;
 
@@ -119,7 +119,7 @@ fn wrong_bytes_are_told_apart() {
             |error| matches!(error, ArtifactError::Shape { found, .. } if found == "missing"),
         ),
         ("an impossible shape", altered(r#"\"window\":8"#, r#"\"window\":0"#, true), damaged),
-        ("another scaling rule", altered("asinh((x", "asinh((y", true), |error| {
+        ("another scaling rule", altered("asinh((y", "asinh((x", true), |error| {
             matches!(error, ArtifactError::Scaling(_))
         }),
         ("a threshold of nothing", altered(r#"\"threshold\":1.05"#, r#"\"threshold\":0.00"#, true), |error| {
@@ -127,10 +127,15 @@ fn wrong_bytes_are_told_apart() {
         }),
         (
             "a borrowed error of nothing",
-            altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.00,3.0", true),
+            altered("12.0,8.0,6.0,4.0", "12.0,8.0,0.0,4.0", true),
             |error| matches!(error, ArtifactError::NotFinite(what) if what.contains("borrowed")),
         ),
-        ("one channel too few", altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.251234", true), damaged),
+        (
+            "a growth that shrinks",
+            altered("[1.5,1.2]", "[1.5,0.2]", true),
+            |error| matches!(error, ArtifactError::NotFinite(what) if what.contains("grows")),
+        ),
+        ("one channel too few", altered("12.0,8.0,6.0,4.0", "12.0,8.0,6.01234", true), damaged),
     ];
     for (what, file, expected) in cases {
         let error = Artifact::from_bytes(&file).expect_err(what);
@@ -148,11 +153,17 @@ fn weights_that_are_not_numbers_are_refused() {
         assert!(matches!(&error, ArtifactError::NotFinite(what) if what.contains("bottleneck.weight")), "{error}");
     }
     for threshold in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
-        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, vec![1.5, 1.2], training()).is_err(), "{threshold}");
+        assert!(
+            Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, vec![1.5, 1.2], training()).is_err(),
+            "{threshold}"
+        );
         for channel in 0..CHANNELS {
             let mut lent = LENT;
             lent[channel] = threshold;
-            assert!(Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Vec::new(), training()).is_err(), "lent {threshold}");
+            assert!(
+                Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Vec::new(), training()).is_err(),
+                "lent {threshold}"
+            );
         }
         let shrinking = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, vec![threshold], training());
         assert_eq!(shrinking.is_err(), !(1.0..=f64::MAX).contains(&threshold), "growth {threshold}");

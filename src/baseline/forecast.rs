@@ -8,8 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::profile::Profile;
 use super::level::{Level, quantile};
+use super::profile::Profile;
 use crate::compress::compress;
 use crate::series::{DAY, PERIOD, Series};
 
@@ -155,18 +155,7 @@ impl Hours<'_> {
         let [a, b, c, d, e, of_day_before, day_before] =
             known.map(|mean| mean.map_or(0.0, |mean| mean - self.level.centre));
         let centred = |value: f64| value - self.level.centre;
-        Some([
-            centred(newest),
-            a,
-            b,
-            c,
-            d,
-            e,
-            of_day_before,
-            day_before,
-            centred(profile),
-            centred(self.at(end - 1)),
-        ])
+        Some([centred(newest), a, b, c, d, e, of_day_before, day_before, centred(profile), centred(self.at(end - 1))])
     }
 }
 
