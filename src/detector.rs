@@ -5,13 +5,13 @@ use std::num::NonZeroUsize;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
 use crate::baseline::{Baseline, Phase, calibrated_at};
+use crate::channel::{CHANNELS, Channel, Measure};
+use crate::compress::{compress, expand};
 use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
-use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
-use crate::channel::{CHANNELS, Channel, Measure};
-use crate::compress::{compress, expand};
 use crate::residual::{self, Forecast};
 use crate::score::{Direction, Rule, Score, Sensitivity};
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
@@ -250,7 +250,8 @@ impl Detector {
         let finding = || Deviations::of(memory, baseline).finding(seen_by, memory.run, baseline);
         let finding = severity.is_anomalous().then(finding);
         let is_spike = |channel: Channel| matches!(channel, Channel::SpikeUp | Channel::SpikeDown);
-        let outside = scores.iter().flatten().any(|(score, channel)| score.is_anomalous() && channel.is_some_and(is_spike));
+        let outside =
+            scores.iter().flatten().any(|(score, channel)| score.is_anomalous() && channel.is_some_and(is_spike));
         let [low, high] = self.band(&rule, compress(expected), &usual);
         memory.usual_from_now_on(&errors);
         let surpasses = memory.surpasses(time, score.value());

@@ -26,7 +26,8 @@ const CHECKPOINTS: usize = 2;
 pub struct Track {
     /// What the datapoints so far left behind.
     memory: Memory,
-    /// The same before the first datapoint of each of the last stretches of [`LATE`], oldest first.
+    /// The same before the first datapoint of each of the last stretches of [`LATE`], oldest first. Before the very first one
+    /// nothing is known: that is kept, too, or what comes late in an instance's first hours would be lost.
     checkpoints: VecDeque<Memory>,
 }
 
@@ -98,7 +99,7 @@ impl Track {
 
     /// Keeps the memory as it is where `time` begins another stretch.
     fn begin(&mut self, time: i64) {
-        if self.end().is_some_and(|end| stretch(end - PERIOD) != stretch(time)) {
+        if self.end().is_none_or(|end| stretch(end - PERIOD) != stretch(time)) {
             if self.checkpoints.len() == CHECKPOINTS {
                 self.checkpoints.pop_front();
             }

@@ -119,7 +119,7 @@ fn wrong_bytes_are_told_apart() {
             |error| matches!(error, ArtifactError::Shape { found, .. } if found == "missing"),
         ),
         ("an impossible shape", altered(r#"\"window\":8"#, r#"\"window\":0"#, true), damaged),
-        ("another scaling rule", altered("asinh((x", "asinh((y", true), |error| {
+        ("another scaling rule", altered("asinh((y", "asinh((x", true), |error| {
             matches!(error, ArtifactError::Scaling(_))
         }),
         ("a threshold of nothing", altered(r#"\"threshold\":1.05"#, r#"\"threshold\":0.00"#, true), |error| {
@@ -127,10 +127,15 @@ fn wrong_bytes_are_told_apart() {
         }),
         (
             "a borrowed error of nothing",
-            altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.00,3.0", true),
+            altered("12.0,8.0,6.0,4.0", "12.0,8.0,0.0,4.0", true),
             |error| matches!(error, ArtifactError::NotFinite(what) if what.contains("borrowed")),
         ),
-        ("one channel too few", altered("12.0,0.5,0.25,3.0", "12.0,0.5,0.251234", true), damaged),
+        (
+            "a growth that shrinks",
+            altered("[1.5,1.2]", "[1.5,0.2]", true),
+            |error| matches!(error, ArtifactError::NotFinite(what) if what.contains("grows")),
+        ),
+        ("one channel too few", altered("12.0,8.0,6.0,4.0", "12.0,8.0,6.01234", true), damaged),
     ];
     for (what, file, expected) in cases {
         let error = Artifact::from_bytes(&file).expect_err(what);

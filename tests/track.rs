@@ -152,6 +152,23 @@ proptest! {
 }
 
 #[test]
+fn what_comes_late_in_the_first_hours_of_an_instance_is_kept() {
+    let (detector, datapoints) = (detector(), machine(2, |_, cpu| cpu));
+    let (whole, on_time) = (series(&datapoints), at_once(&detector, &datapoints));
+    // Within the first stretch of three hours, and from the first into the second.
+    for (late, until) in [(3, 5), (30, 40)] {
+        let mut without = datapoints.clone();
+        without.retain(|point| point.time != late * PERIOD);
+        let mut runs = Runs::new(&detector, &whole);
+        runs.run(&series(&without), until * PERIOD);
+        assert!(runs.run(&whole, until * PERIOD).late == 1, "slot {late} counts as late");
+        runs.run(&whole, whole.end());
+        assert_eq!(runs.scores, on_time.scores, "the forecasts of the second day look back to slot {late}");
+        assert!(runs.track == on_time.track);
+    }
+}
+
+#[test]
 fn what_comes_later_than_three_hours_changes_nothing() {
     let (detector, datapoints) = (detector(), machine(3, |_, cpu| cpu));
     let whole = series(&datapoints);
