@@ -18,6 +18,9 @@ const LONGEST: i64 = DAY_SECONDS;
 pub const SILENT: i64 = 6 * PERIOD;
 /// Seconds without a datapoint after which nothing more is to be said of an episode: as long as CloudWatch lists an instance.
 const GONE: i64 = 3 * 3600;
+/// For so long, in seconds, a forecast remembers an episode that is over: a day, whose slots are among what it is made from, and the two
+/// hours that it is made for.
+const ECHO: i64 = DAY_SECONDS + 2 * 3600;
 /// An instance is back where its deviation is less than this part of what it was.
 const BACK: f64 = 0.5;
 /// No more datapoints than these can be asked for.
@@ -54,6 +57,8 @@ pub struct Episodes {
     /// Start of the newest datapoint at which an alarm began that nobody was told of.
     alarm: Option<i64>,
     open: Option<Episode>,
+    /// When the last one was over, in seconds since 1970, and how far from usual it was when it was told, in percentage points.
+    over: Option<(i64, f64)>,
 }
 
 /// One that has begun and is not over.
@@ -121,7 +126,7 @@ impl Episodes {
             // It came late: those after it have been looked at.
             Err(_) => self.unusual |= u32::from(unusual).checked_shl(slots.unsigned_abs() as u32).unwrap_or(0),
         }
-        if scored.is_alarm() {
+        if scored.is_alarm() && !self.is_echo(scored) {
             self.alarm = Some(scored.time);
         }
         let recent = scored.time - (i64::from(rule.n) - 1) * PERIOD;
@@ -145,6 +150,13 @@ impl Episodes {
             changes.push(Change::Began(episode, Some(*scored)));
         }
         changes
+    }
+
+    /// Whether an alarm is none: the instance has come back from an episode to what is usual at the hour, and only its forecast has not.
+    fn is_echo(&self, scored: &Scored) -> bool {
+        self.over.is_some_and(|(over, deviation)| {
+            scored.time - over < ECHO && scored.deviation().abs() < BACK * deviation.abs()
+        })
     }
 
     /// What a datapoint after those before means to the episode that lasts.
@@ -171,6 +183,7 @@ impl Episodes {
             }
         };
         if change.is_some() {
+            self.over = Some((scored.time, episode.deviation));
             self.open = None;
             // What it was about is over with it.
             self.alarm = None;
