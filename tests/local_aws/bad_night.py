@@ -31,7 +31,7 @@ from interposed import Interposed
 from local_aws import Failure, interrupt_on_termination, wait_for
 from stage import NAMESPACE, STACK, Stage, forget_old_runs
 
-SEED = 2
+SEED = 5
 HOURS = 10
 THROTTLED = (timedelta(hours=4), timedelta(hours=4, minutes=30))  # into the night: from midnight on
 PARAMETERS = ['ScheduleExpression="rate(24 hours)"', "PublishMode=full", "ReportingStopped=on"]
