@@ -183,7 +183,7 @@ fn table(summaries: &[Summary]) -> Table {
                 let time = Timestamp::from_second(time).map_or_else(|_| time.to_string(), |time| time.to_string());
                 (format!("{score:.2}"), time)
             }
-            None => ("-".into(), "under a day of history".into()),
+            None => ("-".into(), "under half a day of history".into()),
         };
         let counts = [summary.scored, summary.pages, summary.ended].map(|count| count.to_string());
         std::iter::once(summary.file.clone()).chain(counts).chain([score, time]).collect::<Vec<_>>()

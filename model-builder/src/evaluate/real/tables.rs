@@ -124,8 +124,8 @@ impl Group {
             title: format!("Real machines, {}: % found by false pages per machine and week", self.name),
             note: format!(
                 "{} machines, {} series, {:.1} machine-weeks in which a page is a false one (from day 14 on, or since labels begin), {wanted} \
-                 things to find; the mean over their kinds. A page: higher than all of the half day before, at least the threshold, none in the half \
-                 day before. What pages without the fault as well is no find; what another metric of the machine shows is neither right nor false. \
+                 things to find; the mean over their kinds. A page: higher than all of the half day before (DeepGuard: of the day before), at least the threshold, none \
+                 in the half day before. What pages without the fault as well is no find; what another metric of the machine shows is neither right nor false. \
                  Each detector's threshold is set for the rate on these machines; 95 %: machines resampled, the threshold set anew each time. Minutes: \
                  median, from its start to the page. As it comes: at the detector's own threshold. Several seeds: mean (range).",
                 self.machines.len(),
