@@ -119,7 +119,7 @@ fn moment(scored: &[Scored], at: Option<i64>) -> Option<&Scored> {
 /// What was expected of a datapoint, and the band around it as far as CPU can be there.
 fn expected(scored: &Scored) -> String {
     let [low, high] = [scored.low, scored.high].map(|end| end.clamp(0.0, 100.0));
-    format!("{:.1} % ({low:.1} to {high:.1})", scored.expected)
+    format!("{:.1} % ({low:.1} to {high:.1} %)", scored.expected)
 }
 
 /// What there is to say of one datapoint.
