@@ -132,7 +132,7 @@ class Scene(Stage):
             shutil.copytree(ROOT / name, self.checkout / name)
         # It pages no more than the current one, so that it may be promoted.
         other = self.checkout / "model.safetensors"
-        other.write_bytes(rethreshold(DEFAULT.read_bytes(), 1.1))
+        other.write_bytes(rethreshold(DEFAULT.read_bytes(), 1.5))
         self.other = self.publish(f"s3://{self.outputs['ModelBucketName']}/models", other)
         path = f"{environment.programs('cli')}{os.pathsep}{os.environ['PATH']}"
         self.shell = {**self.aws.environment, "PATH": path, "USER": "reader", "AWS_PAGER": ""}
