@@ -168,10 +168,24 @@ impl Detector {
 
     /// Scores new datapoints, oldest first, against `baseline`, and remembers what the next ones need.
     ///
-    /// Datapoints lie on slots and are newer than what is remembered; others are left out. Without a baseline they are
-    /// remembered and not scored. How the datapoints are portioned changes nothing.
+    /// Datapoints lie on slots and are newer than what is remembered; others are left out. Without a
+    /// baseline they are remembered, and scored from noon on if what is remembered is enough for
+    /// [`Baseline::of_newborn`]. How the datapoints are portioned changes nothing.
     pub fn score(&self, baseline: Option<&Baseline>, memory: &mut Memory, datapoints: &[Datapoint]) -> Vec<Scored> {
-        datapoints.chunks(BATCH).flat_map(|datapoints| self.score_batch(baseline, memory, datapoints)).collect()
+        let datapoints: Vec<Datapoint> = datapoints.iter().copied().filter(Datapoint::is_slot).collect();
+        let half_day = |point: &Datapoint| point.time.div_euclid(DAY_SECONDS / 2);
+        let mut scored = Vec::new();
+        for datapoints in datapoints.chunk_by(|a, b| half_day(a) == half_day(b)) {
+            let newborn = match (baseline, &memory.recent) {
+                (None, Some(recent)) => Baseline::of_newborn(recent, datapoints[0].time),
+                _ => None,
+            };
+            let baseline = baseline.or(newborn.as_ref());
+            for datapoints in datapoints.chunks(BATCH) {
+                scored.extend(self.score_batch(baseline, memory, datapoints));
+            }
+        }
+        scored
     }
 
     /// Scores datapoints of a time at which the instance is muted, and remembers no more of them than that they were there.
@@ -190,7 +204,7 @@ impl Detector {
 
     fn score_batch(&self, baseline: Option<&Baseline>, memory: &mut Memory, datapoints: &[Datapoint]) -> Vec<Scored> {
         let mut newest = memory.end().unwrap_or(i64::MIN);
-        let new = datapoints.iter().copied().filter(Datapoint::is_slot).filter(|datapoint| {
+        let new = datapoints.iter().copied().filter(|datapoint| {
             let is_new = datapoint.time >= newest;
             newest = newest.max(datapoint.time + PERIOD);
             is_new
@@ -253,7 +267,10 @@ impl Detector {
         let outside =
             scores.iter().flatten().any(|(score, channel)| score.is_anomalous() && channel.is_some_and(is_spike));
         let [low, high] = self.band(&rule, compress(expected), &usual);
-        memory.usual_from_now_on(&errors);
+        // Half a day shows too little of what a day has to be held against the next one.
+        if !baseline.is_of_newborn() {
+            memory.usual_from_now_on(&errors);
+        }
         let surpasses = memory.surpasses(time, score.value());
         Scored {
             time,
@@ -405,6 +422,46 @@ mod tests {
             let moved = compress(whole.expected) - compress(bare.expected);
             let said = compress(whole.reconstruction.expect("a whole window")) - compress(bare.expected);
             assert!((moved - NETWORK * said).abs() < 1e-6, "{bare:?} {whole:?}");
+        }
+    }
+
+    /// A machine that works in waves of an hour, from `launch` (hours after midnight) on. It hangs at
+    /// full load for the half hour after `hung` (hours after its launch).
+    fn newborn(launch: usize, hung: usize) -> Series {
+        let value = |slot: usize| match slot / 6 == 2 * hung {
+            true => 99.0,
+            false => 20.0 + 5.0 * (slot as f64 * 0.52).sin() + (slot * 7919 % 101) as f64 / 50.0,
+        };
+        let time = |slot: usize| ((launch * 12 + slot) as i64) * PERIOD;
+        let points = (0..30 * 12).map(|slot| Datapoint { time: time(slot), value: value(slot) });
+        Series::from_datapoints(points).expect("usable").0
+    }
+
+    #[test]
+    fn a_newborn_is_watched_after_a_day_whenever_it_was_launched() {
+        let detector = Detector::new(artifact(), &crate::model::device());
+        for launch in 0..24 {
+            let series = newborn(launch, 26);
+            let scored = detector.follow(&series, &mut Watch::default(), series.end());
+            let age = |scored: &Scored| (scored.time - series.start()) / 3600;
+            let first = scored.first().map(age).expect("scores");
+            assert!((12..=24).contains(&first), "launched at {launch}: {first} hours without a score");
+            let alarms: Vec<i64> = scored.iter().filter(|scored| scored.is_alarm()).map(age).collect();
+            assert!(alarms.contains(&26), "launched at {launch}: {alarms:?}");
+            assert!(scored.iter().all(|scored| scored.phase == Phase::Borrowed));
+        }
+    }
+
+    #[test]
+    fn a_newborn_has_the_same_scores_however_its_datapoints_come() {
+        let detector = Detector::new(artifact(), &crate::model::device());
+        let series = newborn(13, 24);
+        let whole = detector.follow(&series, &mut Watch::default(), series.end());
+        for slots in [1, 7, 100] {
+            let mut watch = Watch::default();
+            let ends = (series.start()..=series.end()).step_by(slots * PERIOD as usize);
+            let portions = ends.chain([series.end()]).flat_map(|end| detector.follow(&series, &mut watch, end));
+            assert_eq!(portions.collect::<Vec<_>>(), whole, "{slots} at a time");
         }
     }
 

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::channel::Measure;
 use crate::detector::Scored;
 use crate::series::{DAY_SECONDS, PERIOD};
 use crate::shape::Shape;
@@ -23,6 +24,8 @@ const GONE: i64 = 3 * 3600;
 const ECHO: i64 = DAY_SECONDS + 2 * 3600;
 /// An instance is back where its deviation is less than this part of what it was.
 const BACK: f64 = 0.5;
+/// A jump of so many times the highest severity of an episode is an episode of its own.
+const WORSE: f64 = 2.0;
 /// No more datapoints than these can be asked for.
 pub const MOST: u32 = 24;
 
@@ -92,6 +95,8 @@ pub enum End {
     BecameUsual,
     /// The instance does not report any more.
     Gone,
+    /// Something much worse has begun: see [`WORSE`].
+    Worsened,
 }
 
 /// What happens to an episode.
@@ -116,6 +121,7 @@ impl Episodes {
         }
         let mut changes = Vec::new();
         let unusual = scored.severity.is_anomalous();
+        let outdone = self.open.filter(|episode| episode.is_outdone_by(scored));
         let slots = self.newest.map_or(0, |newest| (scored.time - newest) / PERIOD);
         match u32::try_from(slots) {
             Ok(slots) => {
@@ -133,6 +139,12 @@ impl Episodes {
         let back = u32::try_from(-slots.min(0)).unwrap_or(u32::MAX);
         let newest = self.unusual.checked_shr(back).unwrap_or(0) & (u32::MAX >> (u32::BITS - rule.n));
         let enough = newest.count_ones() >= rule.m;
+        if let Some(episode) = outdone
+            && enough
+            && self.open.take().is_some()
+        {
+            changes.push(Change::Ended(episode, End::Worsened, scored.time));
+        }
         if self.open.is_none() && enough && self.alarm.is_some_and(|alarm| alarm >= recent) {
             self.alarm = None;
             let since = scored.finding.map_or(scored.time, |finding| finding.since.min(scored.time));
@@ -233,6 +245,17 @@ impl Episode {
         deviation * self.deviation > 0.0 && deviation.abs() >= BACK * self.deviation.abs()
     }
 
+    /// Whether an alarm is something else than what lasts: a jump that the last five or thirty
+    /// minutes show, at least [`WORSE`] times as severe as all of it, half an hour after it was told
+    /// or later. What only grows is the same episode.
+    fn is_outdone_by(&self, scored: &Scored) -> bool {
+        let jump =
+            scored.channel.is_some_and(|channel| matches!(channel.measure(), Measure::Forecast { horizon: 0 | 1, .. }));
+        jump && scored.is_alarm()
+            && scored.time - self.told >= i64::from(CALM) * PERIOD
+            && scored.score.value() >= WORSE * self.peak
+    }
+
     /// Whether it still is as it was.
     fn lasts_with(&self, scored: &Scored) -> bool {
         let deviation = scored.deviation();
@@ -304,6 +327,28 @@ mod tests {
         assert_eq!(changes(&mut episodes, MOfN::default(), following(&all)), [2, -8, 15]);
         let Some(open) = episodes.open() else { panic!("it lasts") };
         assert_eq!((open.since, open.peak), (15 * PERIOD, 3.5));
+    }
+
+    #[test]
+    fn a_jump_that_is_much_worse_is_told_while_an_episode_lasts() {
+        let all: Vec<f64> = (1..=30).map(|slot| if slot < 3 { 1.0 } else { 15.0 }).collect();
+        let with = |jump: f64, channel: Channel| {
+            let datapoints = following(&all).map(|scored| match scored.time / PERIOD {
+                20 => Scored { channel: Some(channel), ..at(20, jump) },
+                _ => Scored { surpasses: scored.time == 3 * PERIOD, ..scored },
+            });
+            changes(&mut Episodes::default(), MOfN::default(), datapoints)
+        };
+        assert_eq!(with(30.0, Channel::SpikeUp), [3, -20, 20]);
+        assert_eq!(with(-30.0, Channel::BurstDown), [3, -20, 20, -21]);
+        assert_eq!(with(29.0, Channel::SpikeUp), [3], "it is not twice as bad");
+        assert_eq!(with(30.0, Channel::StaysHigh), [3], "what has been high for three hours is no jump");
+    }
+
+    #[test]
+    fn what_gets_worse_at_once_is_one_episode() {
+        let all = [1.0, 11.0, 30.0, 90.0, 200.0, 500.0];
+        assert_eq!(changes(&mut Episodes::default(), MOfN::default(), following(&all)), [2]);
     }
 
     #[test]

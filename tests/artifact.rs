@@ -219,7 +219,7 @@ fn foreign_safetensors() -> Vec<u8> {
 
 /// Thresholds and false alarms per instance and week.
 fn table(rows: &[(f64, f64)]) -> Vec<Pages> {
-    rows.iter().map(|&(threshold, per_instance_week)| Pages { threshold, per_instance_week }).collect()
+    rows.iter().map(|&(threshold, per_instance_week)| Pages { threshold, per_instance_week, interval: None }).collect()
 }
 
 #[test]

@@ -54,6 +54,9 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
         if baseline.as_ref().is_none_or(|baseline: &Baseline| baseline.at != day) {
             baseline = Baseline::learn(series, day).ok();
         }
+        if baseline.is_none() {
+            baseline = Baseline::of_newborn(series, time);
+        }
         let Some(baseline) = &baseline else { continue };
 
         // The instance's own forecasts, and the network's, which moves them half of the way.

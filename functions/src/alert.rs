@@ -163,6 +163,7 @@ impl About<'_> {
             End::Recovered => "is as usual again",
             End::BecameUsual => "has stayed as it is for a day, which is taken for its new usual from now on",
             End::Gone => "does not report any more, so that this is over",
+            End::Worsened => "has got much worse, and a new message says how",
         };
         let link = self.console.graph(self.instance, episode.since, at);
         let sentence = format!(
@@ -200,7 +201,10 @@ impl About<'_> {
             Some(days) => format!("model {} ({} old)", self.model, count(days.round() as usize, "day")),
             None => format!("model {}", self.model),
         };
-        let Some(baseline) = self.baseline else { return format!("Judged by {model}.") };
+        let Some(baseline) = self.baseline else {
+            let first_hours = if scored.is_some() { "its own first hours and " } else { "" };
+            return format!("Judged by {first_hours}{model}.");
+        };
         let whose = match scored.map_or(baseline.phase, |scored| scored.phase) {
             Phase::Own => "its own history",
             _ => "a borrowed measure, because its own history is short,",

@@ -111,7 +111,7 @@ const PAGES_PER_INSTANCE_WEEK: Variable = Variable {
     name: "PAGES_PER_INSTANCE_WEEK",
     default: "",
     meaning: "how often an instance may page for nothing, a week: sets the threshold by the model's own table; empty: the model's threshold",
-    values: "empty, or 0.05 to 10",
+    values: "empty, or 0.02 to 10",
 };
 const INCLUDE_TAGS: Variable = Variable {
     name: "INCLUDE_TAGS",
@@ -281,7 +281,7 @@ impl Settings {
             let m_of_n = read.variable(M_OF_N, m_of_n);
             let pages = read.variable(PAGES_PER_INSTANCE_WEEK, |value| match value {
                 "" => Some(None),
-                pages => number(pages, 0.05, 10.0).map(Some),
+                pages => number(pages, 0.02, 10.0).map(Some),
             });
             let reporting_stopped = read.variable(REPORTING_STOPPED, |value| match value {
                 "on" => Some(true),

@@ -1,9 +1,9 @@
-//! What would have been reported: a detector followed over known histories, and how its alarms depend on the threshold.
+//! What would have been reported: a detector followed over known histories, and how its alarms
+//! depend on the threshold.
 //!
-//! A score is a distance over the tolerance, and the tolerance is the threshold times what is usual. So another threshold divides
-//! all scores, and one pass serves all of them. Two things do not scale: a frozen value, whose score is the same at each threshold
-//! (that is taken care of), and the smallest deviation that matters, under which machines at rest are (that is not: what is
-//! chosen is scored once more, really).
+//! A score is an error over the usual one, over the threshold. So another threshold divides all
+//! scores, and one pass serves all of them. Only the smallest error that matters, under which
+//! machines at rest are, does not scale: what is chosen is scored once more, really.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -13,8 +13,9 @@ use deepguard::model::artifact::Pages;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD, WEEK};
 use deepguard::{Artifact, Detector, Scored, Series, Watch};
 
+use crate::evaluate::bootstrap::bootstrap;
 use crate::evaluate::parallel;
-use crate::evaluate::peers::{REFRACTORY, records};
+use crate::evaluate::real::data::{Machine, Real};
 use crate::workload::machine::{Kind, machine};
 use crate::workload::series;
 
@@ -30,7 +31,14 @@ const SETTLING: usize = 14;
 const STEP: f64 = 1.05;
 /// ... and there are so many below the artifact's own, and above it.
 const BELOW: i32 = 14;
-const ABOVE: i32 = 30;
+const ABOVE: i32 = 45;
+/// Resamples of the machines, for the intervals of the table, and their seed.
+const RESAMPLES: usize = 1000;
+const SEED: u64 = 1;
+/// At most one alarm in this many slots: half a day.
+const APART: usize = DAY / 2;
+/// A labelled anomaly of a real machine explains alarms for so long before and after it, in seconds.
+const SLACK: i64 = 1800;
 
 /// One history to follow.
 #[derive(Debug, Clone)]
@@ -55,8 +63,8 @@ pub(crate) struct Backtest {
 struct Followed {
     /// One for each slot, NaN where there is none.
     scores: Vec<f64>,
-    /// Slots in which the score is that of a frozen value.
-    frozen: Vec<usize>,
+    /// Slots at which an alarm could begin: see [`Scored::surpasses`].
+    fresh: Vec<usize>,
     /// Alarms count from this slot on.
     settled: usize,
     /// Weeks with datapoints from then on.
@@ -74,25 +82,31 @@ impl Followed {
     fn new(past: &Past<'_>, scored: &[Scored]) -> Self {
         let Past { series, from, but } = past;
         let mut scores = vec![f64::NAN; series.len()];
-        let mut frozen = Vec::new();
+        let mut fresh = Vec::new();
         let settled = (*from).clamp(series.start(), series.end());
         for scored in scored.iter().filter(|scored| !but.iter().any(|but| but.contains(&scored.time))) {
             let slot = series.index_at(scored.time);
             scores[slot] = scored.score.value();
-            if scored.channel.is_none() && scored.score.value() > 0.0 {
-                frozen.push(slot);
+            if scored.surpasses {
+                fresh.push(slot);
             }
         }
         let settled = ((settled - series.start()) / PERIOD) as usize;
         let weeks = scores[settled..].iter().filter(|score| !score.is_nan()).count() as f64 / WEEK as f64;
-        Self { scores, frozen, settled, weeks }
+        Self { scores, fresh, settled, weeks }
     }
 
     /// Alarms at the threshold that divides scores by `cut`.
     fn alarms(&self, cut: f64) -> usize {
-        let mut scores: Vec<f64> = self.scores.iter().map(|score| score / cut).collect();
-        self.frozen.iter().for_each(|&slot| scores[slot] = self.scores[slot]);
-        records(&scores, REFRACTORY)[self.settled..].iter().filter(|score| **score >= 1.0).count()
+        let mut last: Option<usize> = None;
+        let mut alarms = 0;
+        for &slot in self.fresh.iter().filter(|&&slot| self.scores[slot] >= cut) {
+            if last.is_none_or(|last| slot >= last + APART) {
+                last = Some(slot);
+                alarms += usize::from(slot >= self.settled);
+            }
+        }
+        alarms
     }
 
     /// The highest score of each settled day, of days that have any.
@@ -142,9 +156,7 @@ impl Backtest {
 
     /// Alarms of one machine in a week at `threshold`.
     pub(crate) fn per_instance_week(&self, threshold: f64) -> f64 {
-        let cut = threshold / self.threshold;
-        let alarms: usize = self.machines.iter().map(|machine| machine.alarms(cut)).sum();
-        alarms as f64 / self.weeks()
+        self.alarms(threshold) as f64 / self.weeks()
     }
 
     /// The highest score of each day of each machine that counts.
@@ -152,34 +164,92 @@ impl Backtest {
         self.machines.iter().flat_map(Followed::day_maxima).collect()
     }
 
-    /// The table for an artifact's card, around its threshold.
-    pub(crate) fn pages(&self) -> Vec<Pages> {
-        let round = |number: f64| (number * 1e4).round() / 1e4;
-        let thresholds = (-BELOW..=ABOVE).map(|step| match step {
-            0 => self.threshold,
-            step => round(self.threshold * STEP.powi(step)),
-        });
-        let row = |threshold| Pages { threshold, per_instance_week: round(self.per_instance_week(threshold)) };
-        let mut pages: Vec<Pages> = thresholds.map(row).collect();
-        // A frozen value that no longer hides behind something higher can make one alarm more: the table only falls.
-        let mut most = 0.0;
-        for row in pages.iter_mut().rev() {
-            most = f64::max(most, row.per_instance_week);
-            row.per_instance_week = most;
-        }
-        pages
+    /// Alarms at `threshold`, of all machines.
+    fn alarms(&self, threshold: f64) -> usize {
+        let cut = threshold / self.threshold;
+        self.machines.iter().map(|machine| machine.alarms(cut)).sum()
     }
 }
 
-/// The artifact with the table of its false alarms on generated machines.
+/// The table for an artifact's card, around the threshold that the backtests were made at.
+///
+/// Each sort of machines counts as much as any other, whatever their number; a backtest is one
+/// machine with all its series. The intervals are those of other machines of the same sorts.
+pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
+    let round = |number: f64| (number * 1e4).round() / 1e4;
+    let Some(own) = sorts.iter().flatten().map(|machine| machine.threshold).next() else { return Vec::new() };
+    let machines: Vec<(usize, &Backtest)> = sorts
+        .iter()
+        .enumerate()
+        .flat_map(|(sort, machines)| machines.iter().map(move |machine| (sort, machine)))
+        .collect();
+    let weeks: Vec<f64> = machines.iter().map(|(_, machine)| machine.weeks()).collect();
+    let row = |step: i32| {
+        let threshold = if step == 0 { own } else { round(own * STEP.powi(step)) };
+        let alarms: Vec<usize> = machines.iter().map(|(_, machine)| machine.alarms(threshold)).collect();
+        let rate = |chosen: &[usize]| {
+            let mut of_sort = vec![(0.0, 0.0); sorts.len()];
+            for &machine in chosen {
+                let (counted, lasted) = &mut of_sort[machines[machine].0];
+                *counted += alarms[machine] as f64;
+                *lasted += weeks[machine];
+            }
+            let rates: Vec<f64> =
+                of_sort.iter().filter(|(_, weeks)| *weeks > 0.0).map(|(alarms, weeks)| alarms / weeks).collect();
+            rates.iter().sum::<f64>() / rates.len() as f64
+        };
+        let all: Vec<usize> = (0..machines.len()).collect();
+        let interval = bootstrap(machines.len(), RESAMPLES, SEED, rate);
+        Pages {
+            threshold,
+            per_instance_week: round(rate(&all)),
+            interval: interval.filter(|_| machines.len() > 1).map(|of| [of.low, of.high].map(round)),
+        }
+    };
+    let mut pages: Vec<Pages> = (-BELOW..=ABOVE).map(row).collect();
+    // Where an alarm is no longer hidden in the half day after another, there can be one more: the
+    // table only falls.
+    let mut most = 0.0;
+    for row in pages.iter_mut().rev() {
+        most = f64::max(most, row.per_instance_week);
+        row.per_instance_week = most;
+    }
+    pages
+}
+
+/// The artifact with the table of its false alarms: on real machines, in stretches without a label,
+/// or on generated ones where there are no real ones.
 ///
 /// # Errors
 /// Where `stop` is set.
-pub(crate) fn with_pages(artifact: Artifact, stop: &AtomicBool) -> Result<Artifact> {
+pub(crate) fn with_pages(artifact: Artifact, real: Option<&Real>, stop: &AtomicBool) -> Result<Artifact> {
     let detector = Detector::new(artifact.clone(), &deepguard::model::device());
-    let pages = Backtest::of_settled(&detector, stop)?.pages();
+    let of = |machine: &Machine| {
+        let pasts: Vec<Past<'_>> = machine
+            .metrics
+            .iter()
+            .map(|metric| Past {
+                series: &metric.series,
+                from: metric.judged_from,
+                but: metric
+                    .shown
+                    .iter()
+                    .chain(&metric.elsewhere)
+                    .map(|span| span.start() - SLACK..span.end() + SLACK + 1)
+                    .collect(),
+            })
+            .collect();
+        Backtest::run(&detector, &pasts, stop)
+    };
+    let sorts = match real {
+        Some(real) => [&real.cpu, &real.servers]
+            .map(|machines| machines.iter().map(of).collect::<Result<Vec<_>>>())
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?,
+        None => vec![vec![Backtest::of_settled(&detector, stop)?]],
+    };
     let threshold = artifact.card().threshold;
-    Ok(artifact.calibrated(threshold, pages)?)
+    Ok(artifact.calibrated(threshold, pages_of(&sorts))?)
 }
 
 #[cfg(test)]
@@ -191,16 +261,38 @@ mod tests {
         Detector::new(artifact, &deepguard::model::device())
     }
 
-    fn followed(scores: &[f64], frozen: &[usize]) -> Followed {
-        Followed { scores: scores.to_vec(), frozen: frozen.to_vec(), settled: 0, weeks: 1.0 }
+    fn followed(scores: &[f64], settled: usize) -> Followed {
+        let fresh = (0..scores.len()).filter(|&slot| !scores[slot].is_nan()).collect();
+        Followed { scores: scores.to_vec(), fresh, settled, weeks: 1.0 }
+    }
+
+    fn of(machines: Vec<Followed>) -> Backtest {
+        Backtest { threshold: 1.3, machines }
     }
 
     #[test]
-    fn a_cut_divides_all_scores_but_those_of_what_is_frozen() {
-        let rises = followed(&[0.5, 1.2, 1.1, 1.6, f64::NAN], &[]);
-        assert_eq!([0.4, 1.0, 1.3, 1.7].map(|cut| rises.alarms(cut)), [3, 2, 1, 0]);
-        let frozen = followed(&[0.5, 1.1, 0.2], &[1]);
-        assert_eq!([1.0, 5.0].map(|cut| frozen.alarms(cut)), [1, 1]);
+    fn alarms_are_half_a_day_apart_and_counted_once_settled() {
+        let mut scores = vec![f64::NAN; 3 * APART];
+        for (slot, score) in [(0, 1.5), (1, 2.0), (APART, 1.2), (2 * APART + 5, 1.2)] {
+            scores[slot] = score;
+        }
+        let alarms = |cut| followed(&scores, 0).alarms(cut);
+        assert_eq!([1.0, 1.3, 1.6, 2.1].map(alarms), [3, 1, 1, 0]);
+        assert_eq!(followed(&scores, 1).alarms(1.0), 2, "the first one is over before they count");
+    }
+
+    #[test]
+    fn each_sort_counts_alike_and_few_machines_make_it_unsure() {
+        let noisy = || of(vec![followed(&[2.0], 0)]);
+        let calm = || of(vec![followed(&[0.5], 0)]);
+        let sorts = [vec![noisy()], (0..9).map(|_| calm()).collect()];
+        let pages = pages_of(&sorts);
+        let at_own = pages.iter().find(|row| row.threshold == 1.3).unwrap();
+        assert_eq!(at_own.per_instance_week, 0.5);
+        assert_eq!(pages.last().unwrap().per_instance_week, 0.0);
+        let [low, high] = pages_of(&[vec![noisy(), calm(), calm(), calm()]])[BELOW as usize].interval.unwrap();
+        assert!(low == 0.0 && high >= 0.5, "{low} to {high}");
+        assert_eq!(pages_of(&[]), []);
     }
 
     #[test]
@@ -223,11 +315,12 @@ mod tests {
         let machine = series(&machine(Kind::HeavyTailed, SEEDS, 28)).unwrap();
         let stop = AtomicBool::new(false);
         let base = Backtest::run(&detector(), &[Past::whole(&machine, 14)], &stop).unwrap();
-        let pages = base.pages();
+        let threshold = base.threshold;
+        let pages = pages_of(&[vec![base]]);
         assert!(pages.windows(2).all(
             |pair| pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week
         ));
-        assert!(pages.iter().any(|row| row.threshold == base.threshold));
-        assert!(detector().artifact().clone().calibrated(base.threshold, pages).is_ok());
+        assert!(pages.iter().any(|row| row.threshold == threshold));
+        assert!(detector().artifact().clone().calibrated(threshold, pages).is_ok());
     }
 }

@@ -77,7 +77,9 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
     for (index, budget) in BUDGETS.into_iter().enumerate() {
         if let Some(threshold) = card.threshold_for(budget) {
             let name = if index == 0 { "false alarms" } else { "" };
-            table.add_row([name, &format!("{budget} per instance and week: threshold {threshold:.3}")]);
+            let sure = card.pages.iter().find(|row| row.threshold >= threshold).and_then(|row| row.interval);
+            let sure = sure.map_or_else(String::new, |[low, high]| format!(" (95 %: {low} to {high})"));
+            table.add_row([name, &format!("{budget} per instance and week: threshold {threshold:.3}{sure}")]);
         }
     }
     for (index, file) in training.files.iter().enumerate() {

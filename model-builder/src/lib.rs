@@ -367,8 +367,9 @@ fn train(args: TrainArgs) -> Result<()> {
     }
     let mut sources = args.nab.locate()?.all()?.iter().map(train::Source::of).collect::<Result<Vec<_>>>()?;
     sources.extend(train::Source::generated(args.generated)?);
-    if let Some(real) = args.real.locate()? {
-        sources.extend(evaluate::real::data::sources(&real, |machine| Some(machine % 2) != args.without_half));
+    let real = args.real.locate()?;
+    if let Some(real) = &real {
+        sources.extend(evaluate::real::data::sources(real, |machine| Some(machine % 2) != args.without_half));
     }
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{elapsed_precise} {wide_bar} {pos}/{len} batches, {msg}, {eta} left",
@@ -379,7 +380,7 @@ fn train(args: TrainArgs) -> Result<()> {
         bar.set_message(format!("loss {:.4}", progress.loss));
     })?;
     bar.finish_and_clear();
-    let artifact = backtest::with_pages(artifact, &stop)?;
+    let artifact = backtest::with_pages(artifact, real.as_ref(), &stop)?;
     files::write_whole(&args.out, &artifact.to_bytes()?)?;
     println!(
         "{}: {} ({} windows, loss {:.4})",

@@ -24,6 +24,9 @@ use profile::Profile;
 pub const HISTORY: usize = 14 * DAY;
 /// Datapoints without which there is no baseline: half a day's worth.
 pub const MIN_DATAPOINTS: usize = DAY / 2;
+/// Slots before noon from which an instance that had too little history at midnight learns its first
+/// baseline: 14 hours. The newest slots that scoring remembers reach back this far until midnight.
+pub const NEWBORN: usize = 14 * DAY / 24;
 /// Slots by which a datapoint may be early or late.
 const LENIENCE: i64 = 3;
 /// Days since its first datapoint from which an instance is no longer called young.
@@ -145,6 +148,20 @@ impl Baseline {
             longest_run: longest_run(&recent),
             hours: Hours::of(&recent, at),
         })
+    }
+
+    /// The first baseline of an instance that had too little history at midnight: from noon of the
+    /// day of `time` (seconds since 1970) on, made of the [`NEWBORN`] slots before it. `None` before
+    /// noon, and where these slots have less than half a day of datapoints.
+    pub fn of_newborn(recent: &Series, time: i64) -> Option<Self> {
+        let noon = calibrated_at(time) + DAY_SECONDS / 2;
+        let history = recent.up_to(noon, NEWBORN).filter(|_| time >= noon)?;
+        Self::learn(&history, noon).ok()
+    }
+
+    /// Whether it was made at noon: see [`Self::of_newborn`].
+    pub fn is_of_newborn(&self) -> bool {
+        self.at != calibrated_at(self.at)
     }
 
     /// The same, without what its day does not need: the other days of the week. `seen` are the slots before the day that the

@@ -66,6 +66,9 @@ pub struct Pages {
     pub threshold: f64,
     /// False alarms that one instance has in a week.
     pub per_instance_week: f64,
+    /// How sure that is: 95 % of resampled machines lie between. `None` where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
 }
 
 impl Card {

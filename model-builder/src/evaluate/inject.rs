@@ -32,7 +32,7 @@ pub(crate) struct Machine {
     /// The kind of machine, or the file, as words.
     pub(crate) kind: String,
     /// One value a slot, NaN where there is none.
-    values: Vec<f64>,
+    pub(crate) values: Vec<f64>,
     /// The largest possible value.
     cap: Option<f64>,
     /// The file it is a part of, by the entry's index.

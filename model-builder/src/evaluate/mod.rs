@@ -9,7 +9,7 @@
 //!
 //! No file is scored by a network that has seen it: networks are trained two-fold by file, several times with other seeds.
 
-mod bootstrap;
+pub(crate) mod bootstrap;
 mod charts;
 mod corpus;
 pub(crate) mod inject;
@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 use deepguard::model::device;
-use deepguard::{Artifact, Detector, Scored};
+use deepguard::{Artifact, Detector, Scored, Series};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::nab::Nab;
@@ -74,6 +74,8 @@ struct Findings {
     seeds: u64,
     /// On real machines.
     real: Vec<Told>,
+    /// How much generated machines are like real ones; `None` without these.
+    likeness: Option<Table>,
     entries: Vec<Entry>,
     /// The detector, once for each seed, scored by the networks that have not seen the file.
     ours: Vec<Run>,
@@ -142,6 +144,7 @@ pub(crate) fn evaluate(
         _ => Extent { trials: 3, servers: usize::MAX },
     };
     let real = plan.real.as_ref().map(|real| real::evaluate(real, &networks, &artifact, extent, stop)).transpose()?;
+    let likeness = plan.real.as_ref().map(|real| likeness(real, &entries, &benches[0].1)).transpose()?;
     let bare = || Detector::without_network(artifact.clone());
 
     let labelled: Vec<usize> = (0..entries.len()).filter(|&index| entries[index].labels.is_some()).collect();
@@ -198,6 +201,7 @@ pub(crate) fn evaluate(
         artifact,
         seeds: plan.seeds,
         real: real.unwrap_or_default(),
+        likeness,
         peers: PEERS.iter().map(|peer| corpus::with_peer(peer, &entries)).collect(),
         published: PUBLISHED.iter().map(|name| corpus::published(nab, &entries, name)).collect::<Result<_>>()?,
         ours: runs,
@@ -208,6 +212,26 @@ pub(crate) fn evaluate(
         entries,
     };
     findings.write(out, card)
+}
+
+/// Statistics of real machines beside those of NAB's and of generated ones.
+fn likeness(real: &Real, entries: &[Entry], generated: &inject::Bench) -> Result<Table> {
+    let values =
+        |series: &Series| -> Vec<f64> { (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect() };
+    let of = |machines: &[real::data::Machine]| {
+        machines.iter().flat_map(|machine| &machine.metrics).map(|metric| values(&metric.series)).collect()
+    };
+    let ec2 = entries.iter().filter(|entry| entry.file.is_ec2_cpu());
+    let ec2 = ec2.map(|entry| Ok(values(&entry.file.series()?.0))).collect::<Result<Vec<_>>>()?;
+    let learnt = Source::generated(train::GENERATED)?.iter().map(|source| values(&source.series)).collect();
+    let judged = generated.machines.iter().map(|machine| machine.values.clone()).collect();
+    Ok(real::likeness::table(&[
+        ("real CPU", of(&real.cpu)),
+        ("servers' metrics", of(&real.servers)),
+        ("NAB's EC2 CPU", ec2),
+        ("generated to train on", learnt),
+        ("generated to evaluate on", judged),
+    ]))
 }
 
 /// Trains a network for each seed and fold, with the artifact's shape and threshold.

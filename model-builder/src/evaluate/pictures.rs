@@ -47,6 +47,7 @@ impl Findings {
     fn summary(&self) -> Result<Vec<Table>> {
         let mut tables: Vec<Table> =
             self.real.iter().flat_map(|told| [&told.found, &told.by_kind, &told.asked_and_had]).cloned().collect();
+        tables.extend(self.likeness.clone());
         tables.extend([self.nab(Group::Ec2)?, self.nab(Group::Development)?]);
         for compared in &self.benches {
             tables.extend(RATES.map(|rate| compared.faults(rate)));
@@ -61,6 +62,9 @@ impl Findings {
         let mut sections = vec![self.method()];
         for told in &self.real {
             sections.push(told.section(out)?);
+        }
+        if let Some(likeness) = &self.likeness {
+            sections.push(Section::new("Generated machines").table(likeness.clone()));
         }
         if self.real.is_empty() {
             sections.push(Section::new("Real machines").paragraph(NO_REAL));
@@ -300,6 +304,8 @@ impl Findings {
     fn model_card(&self) -> Result<Report> {
         let card = self.artifact.card();
         let row = |name: &str, value: String| vec![name.to_string(), value];
+        // NAB's names have their folder before them.
+        let of_nab = card.training.files.iter().filter(|file| file.name.contains('/')).count();
         let facts = Table {
             title: "The artifact".into(),
             header: vec!["what".into(), "value".into()],
@@ -321,8 +327,9 @@ impl Findings {
                 row(
                     "trained on",
                     format!(
-                        "{} files of NAB, {} generated machines",
-                        card.training.files.len(),
+                        "{} files of NAB, {} series of real machines, {} generated machines",
+                        of_nab,
+                        card.training.files.len() - of_nab,
                         card.training.generated
                     ),
                 ),
@@ -334,10 +341,13 @@ impl Findings {
             ],
             ..Table::default()
         };
-        let mut measured = Section::new("How well it detects")
-            .paragraph(self.subtitle())
-            .table(self.nab(Group::Ec2)?)
-            .table(self.nab(Group::Development)?);
+        let mut measured = Section::new("How well it detects").paragraph(self.subtitle());
+        for told in &self.real {
+            for table in [&told.found, &told.by_kind, &told.asked_and_had] {
+                measured = measured.table(table.clone());
+            }
+        }
+        measured = measured.table(self.nab(Group::Ec2)?).table(self.nab(Group::Development)?);
         for compared in &self.benches {
             measured = measured
                 .table(compared.faults(RATES[0]))
@@ -345,11 +355,14 @@ impl Findings {
                 .table(compared.false_alarms());
         }
         measured = measured.table(self.difference_table()?);
+        if let Some(likeness) = &self.likeness {
+            measured = measured.table(likeness.clone());
+        }
         let sections = vec![
             Section::new("What it is").table(facts),
             Section::new("What it is for")
                 .paragraph("To say when the CPU of one EC2 instance is unlike its own last two weeks, from one value every five minutes (one-minute values are averaged).")
-                .paragraph("It knows nothing of memory, disks, networks or requests, nor of other instances. It needs a day of history to say anything, three to rest on the instance's own measure, and two weeks to know the weekday."),
+                .paragraph("It knows nothing of memory, disks, networks or requests, nor of other instances. It needs half a day of history at midnight or noon UTC to say anything, and two weeks to know all that is usual."),
             measured,
             Section::new("What to be careful with")
                 .paragraph("The artifact itself was trained on all files that it is reported on here; the figures are those of networks trained the same way that had not seen the file they score.")

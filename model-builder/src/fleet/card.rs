@@ -20,7 +20,7 @@ use crate::picture::{self, PANEL, Panel};
 use crate::workload::fault::Fault;
 
 /// Budgets that the card tells the threshold of.
-pub(crate) const BUDGETS: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0];
+pub(crate) const BUDGETS: [f64; 9] = [0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0];
 /// Instances that faults are injected into.
 const INJECTED: usize = 40;
 /// Instances that are drawn, those of which most was left out.

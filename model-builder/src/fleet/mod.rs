@@ -24,7 +24,7 @@ use functions::tagging::Tagging;
 use functions::tags::Tags;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::backtest::{Backtest, Past};
+use crate::backtest::{Backtest, Past, pages_of};
 use crate::cloudwatch::{FleetArgs, RATES, pull};
 use crate::history::Cache;
 use crate::labels::Labels;
@@ -48,7 +48,7 @@ const CLEAR: f64 = 1.3;
 /// Stretches that the artifact's card names.
 const NAMED: usize = 200;
 /// A budget that a table can answer to.
-const POSSIBLE: std::ops::RangeInclusive<f64> = 0.05..=10.0;
+const POSSIBLE: std::ops::RangeInclusive<f64> = 0.02..=10.0;
 
 /// What a training on one's own fleet is told.
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ pub(crate) struct OwnArgs {
     /// Confirmed and rejected alerts: a file or s3://bucket/settings/labels.json.
     #[arg(long, value_name = "FILE|URI", requires = "cloudwatch")]
     labels: Option<String>,
-    /// Pages that an instance may have in a week for nothing, 0.05 to 10; those of the artifact to go on from unless given.
+    /// Pages that an instance may have in a week for nothing, 0.02 to 10; those of the artifact to go on from unless given.
     #[arg(long, value_name = "NUMBER", requires = "cloudwatch")]
     pages_per_instance_week: Option<f64>,
     /// The model card to write, in Markdown; its picture is put beside it.
@@ -106,7 +106,7 @@ pub(crate) fn train(args: &OwnArgs, options: &Options, given: [bool; 2], out: &P
         None => Artifact::from_bytes(BUILTIN)?,
     };
     let budget = args.pages_per_instance_week.map_or_else(|| own_budget(&start, stop), Ok)?;
-    ensure!(POSSIBLE.contains(&budget), "{budget} pages per instance and week: give 0.05 to 10");
+    ensure!(POSSIBLE.contains(&budget), "{budget} pages per instance and week: give 0.02 to 10");
     let labels = args.labels.as_deref().map(Labels::read).transpose()?.unwrap_or_default();
     let now = models::now().as_second();
     let (histories, muted) = models::with_aws(async |config, s3| read(args, &config, &s3, now, stop).await)?;
@@ -268,7 +268,7 @@ fn fit(
 
     let (fleet, generated) = backtests(&artifact, &cleaned)?;
     let settled = Backtest::of_settled(&Detector::new(artifact.clone(), &device()), stop)?;
-    let pages = threshold::scaled(&settled.pages(), threshold::scale(&fleet, &generated));
+    let pages = threshold::scaled(&pages_of(&[vec![settled]]), threshold::scale(&fleet, &generated));
     let record = Fleet {
         tuned_from: from.map(Artifact::version),
         days,

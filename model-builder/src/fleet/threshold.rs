@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_table_is_scaled_by_its_thresholds() {
-        let row = |threshold, per_instance_week| Pages { threshold, per_instance_week };
+        let row = |threshold, per_instance_week| Pages { threshold, per_instance_week, interval: None };
         assert_eq!(scaled(&[row(1.0, 2.0), row(1.2, 1.0)], 1.1), [row(1.1, 2.0), row(1.32, 1.0)]);
     }
 }

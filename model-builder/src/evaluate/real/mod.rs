@@ -2,6 +2,7 @@
 //! others find.
 //!
 //! - [`data`]: machines and labels; [`download`]: the public ones; [`inject`]: faults put into CPU;
+//! - [`likeness`]: how much generated machines are like them;
 //! - [`rates`]: thresholds, false pages and finds; [`peers`], [`ridge`]: what a user would pick instead;
 //! - [`tables`], [`pictures`]: what comes out.
 //!
@@ -10,6 +11,7 @@
 pub(crate) mod data;
 mod download;
 mod inject;
+pub(super) mod likeness;
 mod peers;
 mod pictures;
 mod rates;
