@@ -237,7 +237,8 @@ impl Detector {
         let level = &baseline.expectations[0].level;
         let forecast = seen.forecast();
         let errors = residual::errors(seen.values, seen.slot, &forecast, level);
-        let rule = Rule::new(self.threshold(), baseline);
+        let run_growth = self.artifact.card().growth.of_run(baseline.days());
+        let rule = Rule::new(self.threshold(), baseline, run_growth);
         let usual = self.usual(&rule, baseline, memory);
 
         let at_hour = baseline.expectations[0].nearest(time, observed);
@@ -306,13 +307,14 @@ impl Detector {
 
     /// The error of each channel that is usual for the instance, by its days before this one; `None` where there was none.
     fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [Option<f64>; CHANNELS] {
-        let growth = |days: usize| self.artifact.card().growth.get(days).copied().unwrap_or(1.0);
         std::array::from_fn(|index| {
+            let channel = Channel::ALL[index];
+            let growth = |days: usize| self.artifact.card().growth.of(channel, days);
             let days: Vec<f64> = memory.largest(index).0.collect();
             match (days.as_slice(), baseline.largest) {
                 // What the history itself had stands for a first day.
-                ([], Some(largest)) => rule.usual(Channel::ALL[index], &[largest[index]], growth(0)),
-                (days, _) => rule.usual(Channel::ALL[index], days, growth(days.len())),
+                ([], Some(largest)) => rule.usual(channel, &[largest[index]], growth(0)),
+                (days, _) => rule.usual(channel, days, growth(days.len())),
             }
         })
     }

@@ -102,7 +102,7 @@ impl Detector {
         // Before the first whole window ends, its own reconstruction of what it has seen.
         let first = reconstructed.get(1..time).unwrap_or_default().iter().rev();
         let scaled = first.chain(reconstructed.chunks_exact(time).filter_map(|newest_first| newest_first.first()));
-        let rule = Rule::of_level(self.threshold(), &level, 0);
+        let rule = Rule::of_level(self.threshold(), &level, 0.0);
         // An ordinary day elsewhere, in units of the scale.
         let usual: [f64; CHANNELS] = card.borrowed_usual.map(|usual| usual * level.scale);
         let mut expected = Vec::with_capacity(sequence.len());

@@ -84,7 +84,7 @@ const MIN_FROZEN: f64 = 24.0;
 /// ... nor one less than this many times as long as the longest of the last 14 days.
 const FROZEN: f64 = 1.5;
 /// A run as long as this is as ordinary as any shorter one.
-const ORDINARY_RUN: f64 = 6.0;
+pub const ORDINARY_RUN: f64 = 6.0;
 
 /// From this many days on, the largest one is passed over.
 const ROBUST_DAYS: usize = 4;
@@ -109,19 +109,21 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The rule for an instance with this baseline.
-    pub fn new(threshold: f64, baseline: &Baseline) -> Self {
+    /// The rule for an instance with this baseline, whose longest run of unchanged values still
+    /// grows `run_growth` times.
+    pub fn new(threshold: f64, baseline: &Baseline, run_growth: f64) -> Self {
         let level = &baseline.expectations[0].level;
-        Self::of_level(threshold, level, baseline.longest_run)
+        Self::of_level(threshold, level, run_growth * (baseline.longest_run as f64).max(ORDINARY_RUN))
     }
 
-    /// The rule for CPU at this level, whose value has stayed the same for up to `longest_run` datapoints.
-    pub(crate) fn of_level(threshold: f64, level: &Level, longest_run: usize) -> Self {
+    /// The rule for CPU at this level, whose value may stay the same for up to `longest_run`
+    /// datapoints.
+    pub(crate) fn of_level(threshold: f64, level: &Level, longest_run: f64) -> Self {
         // A machine that does not move at all would alarm on a hundredth of a point.
         let points = if level.deviation < STILL { 0.5 } else { 0.1 };
         let least = compress(expand(level.centre) + points) - level.centre;
-        let longest = (longest_run as f64).max(ORDINARY_RUN);
-        let frozen = (FROZEN * longest_run as f64).max(MIN_FROZEN).ceil();
+        let longest = longest_run.max(ORDINARY_RUN);
+        let frozen = (FROZEN * longest).max(MIN_FROZEN).ceil();
         Self { threshold, spread: level.spread, least, frozen: frozen as usize, longer: frozen / longest }
     }
 
@@ -138,15 +140,14 @@ impl Rule {
         let mut largest = days.to_vec();
         largest.sort_unstable_by(|a, b| b.total_cmp(a));
         let passed_over = usize::from(largest.len() >= ROBUST_DAYS);
-        Some(self.at_least(channel, growth * largest.get(passed_over)?))
-    }
-
-    /// No less than what is usual for this channel in any case.
-    fn at_least(&self, channel: Channel, usual: f64) -> f64 {
-        match channel.measure() {
-            Measure::Record { .. } => usual.max(LEAST_RECORD * self.spread),
-            Measure::Forecast { .. } => usual,
-        }
+        let usual = *largest.get(passed_over)?;
+        Some(
+            growth
+                * match channel.measure() {
+                    Measure::Record { .. } => usual.max(LEAST_RECORD * self.spread),
+                    Measure::Forecast { .. } => usual,
+                },
+        )
     }
 
     /// The error whose score is exactly 1.0.
@@ -184,7 +185,7 @@ mod tests {
 
     fn rule(threshold: f64, deviation: f64) -> Rule {
         let level = Level { centre: compress(20.0), scale: 0.1, spread: deviation / 20.0, deviation, datapoints: 1000 };
-        Rule::of_level(threshold, &level, 0)
+        Rule::of_level(threshold, &level, 0.0)
     }
 
     /// The error of so many percentage points above the median.
@@ -223,14 +224,15 @@ mod tests {
         assert_eq!(rule.usual(SPIKE, &[4.0, 3.0], 1.5), Some(6.0));
         let least = LEAST_RECORD * rule.spread;
         assert_eq!(rule.usual(Channel::StaysHigh, &[0.0, 0.0], 1.0), Some(least), "half of all lies above the median");
+        assert_eq!(rule.usual(Channel::StaysHigh, &[0.0], 2.0), Some(2.0 * least), "and a median of one day moves");
     }
 
     #[test]
     fn a_frozen_value_is_reported_once() {
         let level = Level::of((0..300).map(|slot| f64::from(slot % 7)).collect()).expect("values");
         let anomalous =
-            |longest, run| Rule::of_level(1.3, &level, longest).frozen(run).is_some_and(Score::is_anomalous);
-        let reported = |longest| (1..200).filter(|&run| anomalous(longest, run)).collect::<Vec<_>>();
+            |longest, run| Rule::of_level(1.3, &level, f64::from(longest)).frozen(run).is_some_and(Score::is_anomalous);
+        let reported = |longest: u8| (1..200).filter(|&run| anomalous(longest, run)).collect::<Vec<_>>();
         assert_eq!(reported(0), [24]);
         assert_eq!(reported(16), [24]);
         assert_eq!(reported(17), [26]);

@@ -1,8 +1,8 @@
 //! What an artifact withstands: every kind of wrong bytes has its own clear error.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
-use deepguard::channel::CHANNELS;
-use deepguard::model::artifact::{ErrorQuantiles, FORMAT, Fleet, LeftOut, Pages, TrainedOn, Training, Why};
+use deepguard::channel::{CHANNELS, Channel};
+use deepguard::model::artifact::{ErrorQuantiles, FORMAT, Fleet, Growth, LeftOut, Pages, TrainedOn, Training, Why};
 use deepguard::model::{LAYERS, Shape, Weights};
 use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;
@@ -26,6 +26,10 @@ fn training() -> Training {
     }
 }
 
+fn growth() -> Growth {
+    Growth { forecasts: vec![1.5, 1.2], records: vec![2.5], runs: vec![3.5, 1.1] }
+}
+
 fn weights(shape: Shape) -> [Weights; LAYERS] {
     let number = |index: usize| (index as f32 * 0.7).sin() * 0.3;
     shape.layers().map(|layer| Weights {
@@ -35,7 +39,7 @@ fn weights(shape: Shape) -> [Weights; LAYERS] {
 }
 
 fn artifact() -> Artifact {
-    Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, vec![1.5, 1.2], training()).expect("a sound artifact")
+    Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, growth(), training()).expect("a sound artifact")
 }
 
 /// The file with `from` replaced by `to` of the same length, and the checksum made right again if `sign`.
@@ -149,31 +153,34 @@ fn weights_that_are_not_numbers_are_refused() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut weights = weights(SHAPE);
         weights[2].weight[1] = bad;
-        let error = Artifact::new(SHAPE, weights, 1.05, LENT, vec![1.5, 1.2], training()).expect_err("not finite");
+        let error = Artifact::new(SHAPE, weights, 1.05, LENT, growth(), training()).expect_err("not finite");
         assert!(matches!(&error, ArtifactError::NotFinite(what) if what.contains("bottleneck.weight")), "{error}");
     }
     for threshold in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
-        assert!(
-            Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, vec![1.5, 1.2], training()).is_err(),
-            "{threshold}"
-        );
+        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, growth(), training()).is_err(), "{threshold}");
         for channel in 0..CHANNELS {
             let mut lent = LENT;
             lent[channel] = threshold;
             assert!(
-                Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Vec::new(), training()).is_err(),
+                Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Growth::default(), training()).is_err(),
                 "lent {threshold}"
             );
         }
-        let shrinking = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, vec![threshold], training());
-        assert_eq!(shrinking.is_err(), !(1.0..=f64::MAX).contains(&threshold), "growth {threshold}");
+        for shrinking in [
+            Growth { forecasts: vec![threshold], ..growth() },
+            Growth { records: vec![threshold], ..growth() },
+            Growth { runs: vec![threshold], ..growth() },
+        ] {
+            let made = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, shrinking, training());
+            assert_eq!(made.is_err(), !(1.0..=f64::MAX).contains(&threshold), "growth {threshold}");
+        }
     }
 }
 
 #[test]
 fn weights_of_another_shape_are_refused() {
     let other = Shape { hidden: 4, ..SHAPE };
-    assert!(Artifact::new(SHAPE, weights(other), 1.05, LENT, vec![1.5, 1.2], training()).is_err());
+    assert!(Artifact::new(SHAPE, weights(other), 1.05, LENT, growth(), training()).is_err());
 }
 
 proptest! {
@@ -191,7 +198,7 @@ proptest! {
     fn every_number_comes_back_as_it_was(loss in any::<f64>(), threshold in 1e-3f64..1e3) {
         prop_assume!(loss.is_finite());
         let training = Training { loss, ..training() };
-        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, vec![1.5, 1.2], training).expect("sound");
+        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, growth(), training).expect("sound");
         prop_assert_eq!(made.card().training.loss, loss);
         let bytes = made.to_bytes().expect("bytes");
         let read = Artifact::from_bytes(&bytes).expect("sound");
@@ -238,7 +245,7 @@ fn false_alarms_and_fleet_are_read_as_they_were_written_and_an_artifact_without_
         left_out: vec![left_out],
     };
     let training = Training { fleet: Some(fleet), ..training() };
-    let made = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, vec![1.5, 1.2], training).expect("sound");
+    let made = Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, growth(), training).expect("sound");
     let made = made.calibrated(1.2, table(&[(1.0, 2.0), (1.5, 0.1)])).expect("sound");
     let read = Artifact::from_bytes(&made.to_bytes().expect("bytes")).expect("sound");
     assert_eq!(read, made);
@@ -275,4 +282,12 @@ fn a_table_that_is_none_is_refused() {
     for rows in wrong {
         assert!(artifact().calibrated(1.05, table(&rows)).is_err(), "{rows:?}");
     }
+}
+
+#[test]
+fn what_still_grows_depends_on_the_channel_and_ends_with_its_table() {
+    let growth = growth();
+    assert_eq!([0, 1, 2].map(|days| growth.of(Channel::SpikeUp, days)), [1.5, 1.2, 1.0]);
+    assert_eq!([0, 1].map(|days| growth.of(Channel::StaysHigh, days)), [2.5, 1.0]);
+    assert_eq!([0, 1, 2].map(|days| growth.of_run(days)), [3.5, 1.1, 1.0]);
 }

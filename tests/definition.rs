@@ -100,11 +100,11 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             let errors = judged.range(times).map(|(_, judged)| judged.errors[channel].unwrap_or(0.0));
             errors.reduce(f64::max)
         };
-        let rule = Rule::new(card.threshold, baseline);
+        let rule = Rule::new(card.threshold, baseline, card.growth.of_run(baseline.days()));
         let usual: [Option<f64>; CHANNELS] = std::array::from_fn(|index| {
             let days = (1..=14).rev().map(|back| day - back * DAY_SECONDS);
             let mut days: Vec<f64> = days.filter_map(|day| largest(index, day..day + DAY_SECONDS)).collect();
-            let growth = card.growth.get(days.len()).copied().unwrap_or(1.0);
+            let growth = card.growth.of(Channel::ALL[index], days.len());
             if days.is_empty() {
                 days.extend(baseline.largest.map(|largest| largest[index]));
             }

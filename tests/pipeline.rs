@@ -121,8 +121,8 @@ fn a_young_machine_is_judged_from_its_second_day_on() {
     // What its first day had is usual, times what the artifact says that such errors still grow.
     let baseline = Baseline::learn(&series(&ordinary), DAY_SECONDS).expect("enough history");
     let card = detector.artifact().card();
-    let (rule, largest) = (Rule::new(card.threshold, &baseline), baseline.largest.expect("it is young"));
-    let growth = card.growth.first().copied().unwrap_or(1.0);
+    let (rule, largest) = (Rule::new(card.threshold, &baseline, 1.0), baseline.largest.expect("it is young"));
+    let growth = card.growth.of(Channel::SpikeUp, 0);
     let tolerance =
         |channel, largest| rule.tolerance(rule.usual(channel, &[largest], growth).expect("there is a day to go by"));
     let [up, down] = [tolerance(Channel::SpikeUp, largest[0]), tolerance(Channel::SpikeDown, largest[1])];

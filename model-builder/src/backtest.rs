@@ -30,7 +30,7 @@ const SETTLING: usize = 14;
 /// A threshold of the table is this many times the one before it ...
 const STEP: f64 = 1.05;
 /// ... and there are so many below the artifact's own, and above it.
-const BELOW: i32 = 14;
+const BELOW: i32 = 26;
 const ABOVE: i32 = 45;
 /// Resamples of the machines, for the intervals of the table, and their seed.
 const RESAMPLES: usize = 1000;

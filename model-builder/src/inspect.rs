@@ -37,7 +37,9 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
             "borrowed usual",
             format!("{:.2?} times the scale, by channel, for sequences without a past", card.borrowed_usual),
         ),
-        ("growth", format!("{:.2?} times the usual error of an instance with 0, 1, 2 ... days", card.growth)),
+        ("growth", format!("{:.2?} times the usual error of an instance with 0, 1, 2 ... days", card.growth.forecasts)),
+        ("... of records", format!("{:.2?} times", card.growth.records)),
+        ("... of runs", format!("{:.2?} times", card.growth.runs)),
         (
             "trained",
             format!(

@@ -14,10 +14,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepguard::baseline::forecast::Compressed;
 use deepguard::baseline::level::quantile;
 use deepguard::baseline::{Baseline, calibrated_at};
-use deepguard::channel::{CHANNELS, Channel};
-use deepguard::model::artifact::{Artifact, ErrorQuantiles, TrainedOn, Training};
+use deepguard::channel::{CHANNELS, Channel, Measure};
+use deepguard::model::artifact::{Artifact, ErrorQuantiles, Growth, TrainedOn, Training};
 use deepguard::model::{Autoencoder, Batch, LAYERS, Shape, Weights};
-use deepguard::score::Rule;
+use deepguard::score::{ORDINARY_RUN, Rule};
 use deepguard::series::{DAY_SECONDS, PERIOD, RESOLUTIONS};
 use deepguard::window::{LOOKS, Windows};
 use deepguard::{Detector, Series, Watch};
@@ -273,6 +273,11 @@ const GROWING: usize = 40;
 const NEWBORN: usize = 2;
 /// ... so this quantile of how much they still grow is taken for them, and the median afterwards.
 const NEWBORN_QUANTILE: f64 = 0.7;
+/// Levels and runs show themselves in days, not in minutes: of how much they still grow this
+/// quantile is taken.
+const SLOW_QUANTILE: f64 = 0.9;
+/// So many real machines say more of it than any number of generated ones, which grow less.
+const ENOUGH_REAL: usize = 4;
 /// Days of scores after which a machine has shown what is usual for it.
 const GROWN: usize = 14;
 
@@ -288,7 +293,7 @@ fn measured(
     let artifact = |borrowed, growth, training| {
         Ok(Artifact::new(options.shape, weights.clone(), options.threshold, borrowed, growth, training)?)
     };
-    let first: Result<Artifact> = artifact(nothing, Vec::new(), training.clone());
+    let first: Result<Artifact> = artifact(nothing, Growth::default(), training.clone());
     let detector = Detector::new(first?, &deepguard::model::device());
     let (mut errors, mut usual) = (Vec::new(), [const { Vec::new() }; CHANNELS]);
     for Source { series, .. } in sources {
@@ -318,50 +323,86 @@ fn measured(
     artifact(borrowed, growth(sources, &detector), training)
 }
 
-/// By how much the usual error of a machine with 0, 1, 2 ... days of scores still grows: a quantile, over machines and channels, of
-/// what is usual after two weeks over what was usual then. Never under 1. Of CPU alone; empty where no source is long enough.
-fn growth(sources: &[Source], detector: &Detector) -> Vec<f64> {
-    let long = |source: &&Source| source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS;
-    let long: Vec<&Source> = sources.iter().filter(long).collect();
-    let mut ratios = vec![Vec::new(); GROWN];
-    for Source { series, .. } in long.iter().step_by(long.len().div_ceil(GROWING).max(1)) {
+/// By how much what is usual for a machine with 0, 1, 2 ... days still grows: a quantile, over
+/// machines and channels, of what is usual after two weeks over what was usual then. Never under 1.
+/// Of real CPU where there are enough machines, else of all CPU; empty where no source is long
+/// enough.
+fn growth(sources: &[Source], detector: &Detector) -> Growth {
+    let is_long = |source: &&Source| source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS;
+    let all: Vec<&Source> = sources.iter().filter(is_long).collect();
+    let real: Vec<&Source> = all.iter().copied().filter(|source| !source.is_generated()).collect();
+    let chosen = if real.len() >= ENOUGH_REAL { real } else { all };
+    let mut ratios = Ratios::default();
+    for source in chosen.iter().step_by(chosen.len().div_ceil(GROWING).max(1)) {
+        ratios.add(&source.series, detector);
+    }
+    ratios.growth()
+}
+
+/// How much larger what is usual became, by days that were known.
+#[derive(Default)]
+struct Ratios {
+    forecasts: [Vec<f64>; GROWN],
+    records: [Vec<f64>; GROWN],
+    runs: [Vec<f64>; GROWN],
+}
+
+impl Ratios {
+    /// Those of one machine.
+    fn add(&mut self, series: &Series, detector: &Detector) {
         let mut watch = Watch::default();
-        let mut usual = vec![None; GROWN];
-        let mut grown = None;
+        // By days that are known: the usual errors, and the longest run.
+        let mut usual: Vec<[Option<f64>; CHANNELS]> = vec![[None; CHANNELS]; GROWN + 1];
+        let mut runs: Vec<Option<f64>> = vec![None; GROWN + 1];
         let mut day = calibrated_at(series.start()) + DAY_SECONDS;
         while day < series.start() + GROWING_DAYS * DAY_SECONDS {
             // The first datapoint of the day brings its baseline, and what was usual until then.
             detector.follow(series, &mut watch, day + PERIOD);
             if let Some(baseline) = &watch.baseline {
-                let rule = Rule::new(detector.threshold(), baseline);
-                let floored = Channel::ALL.map(|channel| {
-                    let index = Channel::ALL.iter().position(|other| *other == channel)?;
+                let rule = Rule::new(detector.threshold(), baseline, 1.0);
+                for (index, channel) in Channel::ALL.into_iter().enumerate() {
                     let mut days: Vec<f64> = watch.memory.largest(index).0.collect();
-                    let known = days.len();
+                    let known = days.len().min(GROWN);
                     days.extend(baseline.largest.filter(|_| known == 0).map(|largest| largest[index]));
-                    Some((known, rule.usual(channel, &days, 1.0)? + rule.floor()))
-                });
-                for known in floored.iter().flatten().map(|(known, _)| *known) {
-                    match usual.get_mut(known) {
-                        Some(slot) => *slot = Some(floored),
-                        None => grown = Some(floored),
-                    }
+                    let floored = rule.usual(channel, &days, 1.0).map(|usual| usual + rule.floor());
+                    usual[known][index] = floored.or(usual[known][index]);
                 }
+                runs[baseline.days().min(GROWN)] = Some((baseline.longest_run as f64).max(ORDINARY_RUN));
             }
             day += DAY_SECONDS;
         }
-        for (known, usual) in usual.iter().enumerate() {
-            for (then, now) in usual.iter().flatten().flatten().zip(grown.iter().flatten().flatten()) {
-                ratios[known].push(now.1 / then.1);
+        for known in 0..GROWN {
+            for (index, channel) in Channel::ALL.into_iter().enumerate() {
+                let ratios = match channel.measure() {
+                    Measure::Forecast { .. } => &mut self.forecasts,
+                    Measure::Record { .. } => &mut self.records,
+                };
+                ratios[known].extend(usual[GROWN][index].zip(usual[known][index]).map(|(now, then)| now / then));
             }
+            self.runs[known].extend(runs[GROWN].zip(runs[known]).map(|(now, then)| now / then));
         }
     }
-    let growth = |(days, ratios): (usize, &mut Vec<f64>)| {
-        ratios.sort_unstable_by(f64::total_cmp);
-        let cautious = if days < NEWBORN { NEWBORN_QUANTILE } else { 0.5 };
-        quantile(ratios, cautious).unwrap_or(1.0).max(1.0)
-    };
-    if ratios[0].is_empty() { Vec::new() } else { ratios.iter_mut().enumerate().map(growth).collect() }
+
+    fn growth(mut self) -> Growth {
+        let of = |ratios: &mut [Vec<f64>; GROWN], cautious: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            let growth = |(days, ratios): (usize, &mut Vec<f64>)| {
+                ratios.sort_unstable_by(f64::total_cmp);
+                quantile(ratios, cautious(days)).unwrap_or(1.0).max(1.0)
+            };
+            ratios.iter_mut().enumerate().map(growth).collect()
+        };
+        if self.forecasts.iter().all(Vec::is_empty) {
+            return Growth::default();
+        }
+        let mut growth = Growth {
+            forecasts: of(&mut self.forecasts, &|days| if days < NEWBORN { NEWBORN_QUANTILE } else { 0.5 }),
+            records: of(&mut self.records, &|_| SLOW_QUANTILE),
+            runs: of(&mut self.runs, &|_| SLOW_QUANTILE),
+        };
+        // A history of under a day is seen on no machine that begins at midnight.
+        growth.runs[0] = growth.runs[0].max(growth.runs[1]);
+        growth
+    }
 }
 
 /// The largest error of a day, in units of scale, that this fraction of the training days stays under is usual for a sequence without

@@ -189,6 +189,11 @@ impl Baseline {
         windows.forecast(index, hidden, own.map(|own| level.of_compressed(own) as f32));
     }
 
+    /// Whole days of datapoints that it rests on.
+    pub fn days(&self) -> usize {
+        self.expectations[0].level.datapoints / DAY
+    }
+
     /// Standard deviation of the datapoints, in percentage points.
     pub fn deviation(&self) -> f64 {
         self.expectations[0].level.deviation

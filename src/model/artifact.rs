@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Autoencoder, LAYERS, Layer, Shape, Weights};
 use crate::baseline::level::SCALING_RULE;
-use crate::channel::CHANNELS;
+use crate::channel::{CHANNELS, Channel, Measure};
 
 /// The format this build writes and reads.
 pub const FORMAT: u32 = 3;
@@ -50,13 +50,45 @@ pub struct Card {
     /// Largest error of an ordinary day, by [`crate::channel::Channel`], in units of the machine's scale: what is usual for a sequence
     /// that has no past.
     pub borrowed_usual: [f64; CHANNELS],
-    /// By how much the usual error of an instance with so many days of scores (from 0 on) still grows until it has two weeks.
-    pub growth: Vec<f64>,
+    /// By how much what is usual for a young instance still grows.
+    #[serde(flatten)]
+    pub growth: Growth,
     /// How it came to be.
     pub training: Training,
     /// False alarms by threshold, thresholds rising. Empty where they were not measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pages: Vec<Pages>,
+}
+
+/// By how much what is usual for an instance of so many days (from 0 on) still grows until it has
+/// two weeks, at least 1 each; 1 where a table ends.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Growth {
+    /// Of the errors of forecasts, by days of scores.
+    #[serde(rename = "growth")]
+    pub forecasts: Vec<f64>,
+    /// Of the stretches that lie on one side of the median, by days of scores.
+    #[serde(default, rename = "growth_of_records")]
+    pub records: Vec<f64>,
+    /// Of the longest run of unchanged values, by days of history.
+    #[serde(default, rename = "growth_of_runs")]
+    pub runs: Vec<f64>,
+}
+
+impl Growth {
+    /// Of the usual error of `channel` after so many `days` of scores.
+    pub fn of(&self, channel: Channel, days: usize) -> f64 {
+        let table = match channel.measure() {
+            Measure::Forecast { .. } => &self.forecasts,
+            Measure::Record { .. } => &self.records,
+        };
+        table.get(days).copied().unwrap_or(1.0)
+    }
+
+    /// Of the longest run of unchanged values after so many `days` of history.
+    pub fn of_run(&self, days: usize) -> f64 {
+        self.runs.get(days).copied().unwrap_or(1.0)
+    }
 }
 
 /// How often a threshold calls somebody for nothing, measured on machines that were not trained on.
@@ -251,7 +283,7 @@ impl Artifact {
         weights: [Weights; LAYERS],
         threshold: f64,
         borrowed_usual: [f64; CHANNELS],
-        growth: Vec<f64>,
+        growth: Growth,
         training: Training,
     ) -> Result<Self, ArtifactError> {
         let card = Card {
@@ -393,7 +425,8 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
             return Err(ArtifactError::NotFinite(name.into()));
         }
     }
-    if !card.growth.iter().all(|growth| (1.0..=f64::MAX).contains(growth)) {
+    let Growth { forecasts, records, runs } = &card.growth;
+    if ![forecasts, records, runs].into_iter().flatten().all(|growth| (1.0..=f64::MAX).contains(growth)) {
         return Err(ArtifactError::NotFinite("by how much the usual error of a young instance grows".into()));
     }
     let usable = |pages: &Pages| {

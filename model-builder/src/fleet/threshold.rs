@@ -64,7 +64,7 @@ mod tests {
         let moved = scale(&faulty, &clean);
         assert!((moved - 1.0).abs() < 0.05, "{moved}");
         assert!(
-            faulty.per_instance_week(1.085) > 1.2 * clean.per_instance_week(1.085),
+            faulty.per_instance_week(detector.threshold()) > 1.2 * clean.per_instance_week(detector.threshold()),
             "there are alarms to be misled by"
         );
     }
