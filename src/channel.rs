@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One way of being unusual. Its error is a distance in the [compressed](crate::compress) unit, never negative.
+/// One way of being unusual. Its error is a [distance](crate::compress::distance), never negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
@@ -85,6 +85,13 @@ impl Channel {
             Self::HoursDown => Measure::Forecast { horizon: 2, up: false },
             Self::StaysLow => Measure::Record { up: false },
             Self::StaysHigh => Measure::Record { up: true },
+        }
+    }
+
+    /// Whether what it sees is above what was expected.
+    pub const fn is_up(self) -> bool {
+        match self.measure() {
+            Measure::Forecast { up, .. } | Measure::Record { up } => up,
         }
     }
 

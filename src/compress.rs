@@ -1,9 +1,12 @@
 //! CPU in percent to the unit that errors are measured in, and back.
 //!
-//! A machine at 2 % that drops to 0.2 % has lost as much of its work as one that drops from 40 % to 4 %, and the noise of CPU grows
-//! with its level. So errors are distances of `asinh(percent)`: linear under one percent, logarithmic above it, where a distance of
-//! 0.1 is a tenth of the value. Measured on real machines, a fifth more faults are found than with distances in percentage points:
-//! docs/experiments.md.
+//! A machine at 2 % that drops to 0.2 % has lost as much of its work as one that drops from 40 % to
+//! 4 %. So errors below a forecast are distances of `asinh(percent)`, the compressed unit: linear
+//! under one percent, logarithmic above it, where a distance of 0.1 is a tenth of the value.
+//!
+//! Upwards a ratio says too much: 2 % that becomes 6 % is any small job. What counts there is how many
+//! more jobs there are, and the noise of a count grows with its root. So errors above a forecast are
+//! distances of `sqrt(percent)`. Both were measured on real machines: docs/experiments.md.
 
 /// Percent to the compressed unit.
 pub fn compress(percent: f64) -> f64 {
@@ -13,6 +16,31 @@ pub fn compress(percent: f64) -> f64 {
 /// The compressed unit to percent.
 pub fn expand(compressed: f64) -> f64 {
     compressed.sinh()
+}
+
+/// Percent to the unit of errors above a forecast.
+pub fn root(percent: f64) -> f64 {
+    percent.abs().sqrt().copysign(percent)
+}
+
+/// How far `compressed` lies from `expected` (both compressed), in the unit of errors above a
+/// forecast where it is above it, and in the compressed one where it is below. Never negative.
+pub fn distance(compressed: f64, expected: f64) -> f64 {
+    match compressed > expected {
+        true => root(expand(compressed)) - root(expand(expected)),
+        false => expected - compressed,
+    }
+}
+
+/// What lies so far from `expected` (compressed): above it or below, in percent.
+pub fn at_distance(expected: f64, distance: f64, above: bool) -> f64 {
+    match above {
+        true => {
+            let root = root(expand(expected)) + distance;
+            root * root.abs()
+        }
+        false => expand(expected - distance),
+    }
 }
 
 #[cfg(test)]
@@ -26,5 +54,17 @@ mod tests {
         }
         let halved = |percent: f64| compress(percent) - compress(percent / 2.0);
         assert!((halved(80.0) - halved(20.0)).abs() < 2e-3, "{} and {}", halved(80.0), halved(20.0));
+    }
+
+    #[test]
+    fn a_distance_leads_back_on_its_own_side() {
+        for expected in [-4.0, 0.0, 0.3, 9.0, 81.0] {
+            for percent in [-5.0, 0.0, 0.2, 16.0, 100.0] {
+                let distance = distance(compress(percent), compress(expected));
+                let back = at_distance(compress(expected), distance, percent > expected);
+                assert!((back - percent).abs() < 1e-9, "{percent} from {expected}: {back}");
+            }
+        }
+        assert!((distance(compress(25.0), compress(9.0)) - 2.0).abs() < 1e-9);
     }
 }

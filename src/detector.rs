@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
 use crate::baseline::{Baseline, Phase, calibrated_at};
 use crate::channel::{CHANNELS, Channel, Measure};
-use crate::compress::{compress, expand};
+use crate::compress::{at_distance, compress, expand};
 use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
@@ -244,7 +244,7 @@ impl Detector {
         let at_hour = baseline.expectations[0].nearest(time, observed);
         let expected = forecast[0].map_or(at_hour, expand);
         let deviation = |channel: Channel| seen.deviation(channel, &forecast, level.centre);
-        let score = |index: usize| Some(rule.score(errors[index]?, usual[index]?));
+        let score = |index: usize| Some(rule.score(Channel::ALL[index], errors[index]?, usual[index]?));
         // Whether it matters is asked only where it would be an anomaly.
         let limited = |(index, channel): (usize, Channel)| {
             let score = score(index)?;
@@ -295,9 +295,12 @@ impl Detector {
     /// What one datapoint may be, in percent, where it is expected to be `expected` (compressed).
     fn band(&self, rule: &Rule, expected: f64, usual: &[Option<f64>; CHANNELS]) -> [f64; 2] {
         let least = self.sensitivity.min_deviation;
-        let tolerance = |index: usize| rule.tolerance(usual[index].unwrap_or(0.0));
-        let [up, down] = [0, 1].map(tolerance);
-        [expand(expected - down).min(expand(expected) - least), expand(expected + up).max(expand(expected) + least)]
+        let end = |index: usize| {
+            let channel = Channel::ALL[index];
+            at_distance(expected, rule.tolerance(channel, usual[index].unwrap_or(0.0)), channel.is_up())
+        };
+        let [high, low] = [0, 1].map(end);
+        [low.min(expand(expected) - least), high.max(expand(expected) + least)]
     }
 
     /// The ratio of an error to the usual one that makes a score of 1.0.

@@ -9,7 +9,7 @@ use crate::baseline::Expectation;
 use crate::baseline::level::Level;
 use crate::baseline::profile::Profile;
 use crate::channel::{CHANNELS, Channel};
-use crate::compress::{compress, expand};
+use crate::compress::{compress, distance, expand};
 use crate::detector::Detector;
 use crate::score::{Rule, Score};
 use crate::series::{DAY, Datapoint, PERIOD, Series};
@@ -104,23 +104,24 @@ impl Detector {
         let scaled = first.chain(reconstructed.chunks_exact(time).filter_map(|newest_first| newest_first.first()));
         let rule = Rule::of_level(self.threshold(), &level, 0.0);
         // An ordinary day elsewhere, in units of the scale.
-        let usual: [f64; CHANNELS] = card.borrowed_usual.map(|usual| usual * level.scale);
+        let usual: [f64; CHANNELS] =
+            std::array::from_fn(|index| card.borrowed_usual[index] * level.scale_of(Channel::ALL[index].is_up()));
         let mut expected = Vec::with_capacity(sequence.len());
         let mut worst = Candidate {
             error: 0.0,
-            threshold: rule.tolerance(usual[0]),
+            threshold: rule.tolerance(Channel::SpikeUp, usual[0]),
             score: Score::default(),
             channel: Channel::SpikeUp,
             at: 0,
         };
         for (at, (&value, &scaled)) in sequence.iter().zip(scaled).enumerate() {
             let said = level.compressed(f64::from(scaled));
-            let above = compress(value) - said;
-            let (index, channel) = if above >= 0.0 { (0, Channel::SpikeUp) } else { (1, Channel::SpikeDown) };
-            let (error, usual) = (above.abs(), usual[index]);
-            let score = rule.score(error, usual);
+            let is_above = compress(value) >= said;
+            let (index, channel) = if is_above { (0, Channel::SpikeUp) } else { (1, Channel::SpikeDown) };
+            let (error, usual) = (distance(compress(value), said), usual[index]);
+            let score = rule.score(channel, error, usual);
             if score > worst.score {
-                worst = Candidate { error, threshold: rule.tolerance(usual), score, channel, at };
+                worst = Candidate { error, threshold: rule.tolerance(channel, usual), score, channel, at };
             }
             expected.push(expand(said));
         }
@@ -131,7 +132,8 @@ impl Detector {
 impl Candidate {
     fn judged(self, level: &Level, expected: Vec<f64>) -> Judged {
         let Self { error, threshold, score, channel, at } = self;
-        let (error, mut threshold) = (error / level.scale, threshold / level.scale);
+        let scale = level.scale_of(channel.is_up());
+        let (error, mut threshold) = (error / scale, threshold / scale);
         let is_anomaly = score.is_anomalous();
         // What differs in the last bit only must not contradict itself.
         if is_anomaly {

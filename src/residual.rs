@@ -3,35 +3,34 @@
 use crate::baseline::forecast::{Compressed, HORIZONS, Values};
 use crate::baseline::level::Level;
 use crate::channel::{Channel, Errors, Measure};
+use crate::compress::distance;
 
 /// A forecast for each of [`HORIZONS`], compressed; `None` where there is too little to forecast from.
 pub(crate) type Forecast = [Option<f64>; HORIZONS.len()];
 
 /// The error of each channel at slot `slot` of `values`, whose last slots were forecast as `forecast`.
 ///
-/// - a mean and its forecast: `max(0, mean - forecast)` above, `max(0, forecast - mean)` below;
-/// - a stretch above the median: `max(0, its lowest value - median)`; below: `max(0, median - its highest value)`.
+/// - a mean: its [`distance`] from its forecast, where it is on the channel's side of it, else 0;
+/// - a stretch: that of its value that is nearest to the median.
 pub(crate) fn errors(values: &Compressed, slot: usize, forecast: &Forecast, level: &Level) -> Errors {
     let means = HORIZONS.map(|slots| mean(values, slot, slots));
     Channel::ALL.map(|channel| match channel.measure() {
-        Measure::Forecast { horizon, up } => {
-            let above = means[horizon]? - forecast[horizon]?;
-            Some(if up { above } else { -above }.max(0.0))
-        }
+        Measure::Forecast { horizon, up } => Some(one_way(means[horizon]?, forecast[horizon]?, up)),
         Measure::Record { up } => {
             let slots = channel.slots();
             let seen = || values.present(slot as isize + 1 - slots as isize, slot as isize + 1);
             if 2 * seen().count() < slots {
                 return None;
             }
-            let nearest = if up {
-                seen().min_by(f64::total_cmp)? - level.centre
-            } else {
-                level.centre - seen().max_by(f64::total_cmp)?
-            };
-            Some(nearest.max(0.0))
+            let nearest = if up { seen().min_by(f64::total_cmp)? } else { seen().max_by(f64::total_cmp)? };
+            Some(one_way(nearest, level.centre, up))
         }
     })
+}
+
+/// The distance of a value from what was expected, both compressed, where it is on that side of it.
+fn one_way(value: f64, expected: f64, up: bool) -> f64 {
+    if (value > expected) == up { distance(value, expected) } else { 0.0 }
 }
 
 /// The compressed mean of the `slots` slots that end with `slot`.
@@ -61,6 +60,11 @@ mod tests {
         errors(values, 59, &forecast, &level).map(|error| error.map(|error| (error * 1e9).round() / 1e9))
     }
 
+    /// The distance between two compressed values, rounded.
+    fn far(value: f64, expected: f64) -> f64 {
+        (distance(value, expected) * 1e9).round() / 1e9
+    }
+
     const ONE: Forecast = [Some(1.0); HORIZONS.len()];
 
     #[test]
@@ -68,7 +72,7 @@ mod tests {
         let still = |_: usize| false;
         // One value of 2.2 is 1.2 above its forecast; half an hour is 0.2 above it, two hours 0.05. It stays on no side.
         let spike = of(&values(&[2.2], still), ONE, 1.0);
-        assert_eq!(spike, [1.2, 0.0, 0.2, 0.0, 0.05, 0.0, 0.0, 0.0].map(Some));
+        assert_eq!(spike, [far(2.2, 1.0), 0.0, far(1.2, 1.0), 0.0, far(1.05, 1.0), 0.0, 0.0, 0.0].map(Some));
         let drop = of(&values(&[-0.2], still), ONE, 1.0);
         assert_eq!(drop, [0.0, 1.2, 0.0, 0.2, 0.0, 0.05, 0.0, 0.0].map(Some));
         // A quarter of an hour below the median: as far as the highest of the three.
@@ -76,13 +80,14 @@ mod tests {
         assert_eq!((low[6], low[7]), (Some(0.3), Some(0.0)));
         // Three hours above it: as far as the lowest of the 36.
         let high = |slots: usize| of(&values(&vec![1.5; slots], still), ONE, 0.8);
-        assert_eq!((high(35)[6], high(35)[7], high(36)[7]), (Some(0.0), Some(0.2), Some(0.7)));
+        let expected = (Some(0.0), Some(far(1.0, 0.8)), Some(far(1.5, 0.8)));
+        assert_eq!((high(35)[6], high(35)[7], high(36)[7]), expected);
     }
 
     #[test]
     fn each_horizon_has_its_own_forecast() {
         let errors = of(&values(&[], |_| false), [Some(0.7), Some(1.4), None], 1.0);
-        assert_eq!(errors[..6], [Some(0.3), Some(0.0), Some(0.0), Some(0.4), None, None]);
+        assert_eq!(errors[..6], [Some(far(1.0, 0.7)), Some(0.0), Some(0.0), Some(0.4), None, None]);
         assert_eq!(errors[6..], [Some(0.0); 2], "where it lies is no forecast");
     }
 

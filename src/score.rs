@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::baseline::Baseline;
 use crate::baseline::level::Level;
 use crate::channel::{Channel, Measure};
-use crate::compress::{compress, expand};
+use crate::compress::{compress, distance, expand};
 
 /// How unusual a datapoint is. Exactly 1.0 is the threshold; it is not negative and always finite.
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -98,14 +98,23 @@ const LEAST_RECORD: f64 = 0.25;
 pub struct Rule {
     /// The ratio of an error to the usual one from which on it is an anomaly. Part of the artifact.
     threshold: f64,
-    /// Standard deviation of the instance's CPU, compressed.
-    spread: f64,
-    /// An error smaller than this does not matter, however unusual it is.
-    least: f64,
+    /// Of errors above what was expected.
+    above: Side,
+    /// Of errors below it.
+    below: Side,
     /// The run of unchanged values that is an anomaly.
     frozen: usize,
     /// How many times as long as the longest one it is.
     longer: f64,
+}
+
+/// What errors on one side are held against, in their unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Side {
+    /// How far a standard deviation of the instance's CPU lies from its median.
+    spread: f64,
+    /// An error smaller than this does not matter, however unusual it is.
+    least: f64,
 }
 
 impl Rule {
@@ -121,15 +130,27 @@ impl Rule {
     pub(crate) fn of_level(threshold: f64, level: &Level, longest_run: f64) -> Self {
         // A machine that does not move at all would alarm on a hundredth of a point.
         let points = if level.deviation < STILL { 0.5 } else { 0.1 };
-        let least = compress(expand(level.centre) + points) - level.centre;
+        let side = |up: bool| {
+            let sign = if up { 1.0 } else { -1.0 };
+            let least = compress(expand(level.centre) + points);
+            Side {
+                spread: distance(level.centre + sign * level.spread, level.centre),
+                // As much of a change downwards, where the same points weigh more the lower they are.
+                least: if up { distance(least, level.centre) } else { least - level.centre },
+            }
+        };
         let longest = longest_run.max(ORDINARY_RUN);
         let frozen = (FROZEN * longest).max(MIN_FROZEN).ceil();
-        Self { threshold, spread: level.spread, least, frozen: frozen as usize, longer: frozen / longest }
+        Self { threshold, above: side(true), below: side(false), frozen: frozen as usize, longer: frozen / longest }
     }
 
     /// Added to both sides of the ratio, so that a machine at rest does not divide by nothing.
-    pub fn floor(&self) -> f64 {
-        FLOOR * self.spread + 1e-9
+    pub fn floor(&self, channel: Channel) -> f64 {
+        FLOOR * self.side(channel).spread + 1e-9
+    }
+
+    fn side(&self, channel: Channel) -> Side {
+        if channel.is_up() { self.above } else { self.below }
     }
 
     /// The error that is usual, given the largest errors of the last days, oldest first; `None` of no day.
@@ -144,7 +165,7 @@ impl Rule {
         Some(
             growth
                 * match channel.measure() {
-                    Measure::Record { .. } => usual.max(LEAST_RECORD * self.spread),
+                    Measure::Record { .. } => usual.max(LEAST_RECORD * self.side(channel).spread),
                     Measure::Forecast { .. } => usual,
                 },
         )
@@ -153,15 +174,15 @@ impl Rule {
     /// The error whose score is exactly 1.0.
     ///
     /// `threshold (usual + floor) - floor`, and never under the smallest error that matters.
-    pub fn tolerance(&self, usual: f64) -> f64 {
-        let floor = self.floor();
-        (self.threshold * (usual + floor) - floor).max(self.least)
+    pub fn tolerance(&self, channel: Channel, usual: f64) -> f64 {
+        let floor = self.floor(channel);
+        (self.threshold * (usual + floor) - floor).max(self.side(channel).least)
     }
 
     /// The score of an error where `usual` is usual: `(error + floor) / (tolerance + floor)`.
-    pub fn score(&self, error: f64, usual: f64) -> Score {
-        let floor = self.floor();
-        Score((error + floor) / (self.tolerance(usual) + floor))
+    pub fn score(&self, channel: Channel, error: f64, usual: f64) -> Score {
+        let floor = self.floor(channel);
+        Score((error + floor) / (self.tolerance(channel, usual) + floor))
     }
 
     /// The score of the datapoint that makes a run of unchanged values `run` datapoints long.
@@ -190,16 +211,19 @@ mod tests {
 
     /// The error of so many percentage points above the median.
     fn points(points: f64) -> f64 {
-        compress(20.0 + points) - compress(20.0)
+        distance(compress(20.0 + points), compress(20.0))
     }
 
     #[test]
     fn too_small_to_matter_is_not_an_anomaly() {
         let (still, lively) = (rule(1.3, 0.0), rule(1.3, 10.0));
-        assert!(!still.score(points(0.49), 0.0).is_anomalous());
-        assert!(still.score(points(0.5), 0.0).is_anomalous());
-        assert!(!lively.score(points(0.09), 0.0).is_anomalous());
-        assert!(still.score(points(30.0), 0.0).value() < 100.0, "a machine at rest must not score in the millions");
+        assert!(!still.score(SPIKE, points(0.49), 0.0).is_anomalous());
+        assert!(still.score(SPIKE, points(0.5), 0.0).is_anomalous());
+        assert!(!lively.score(SPIKE, points(0.09), 0.0).is_anomalous());
+        assert!(
+            still.score(SPIKE, points(30.0), 0.0).value() < 100.0,
+            "a machine at rest must not score in the millions"
+        );
     }
 
     #[test]
@@ -222,7 +246,7 @@ mod tests {
         assert_eq!(usual(&[2.0, 9.0, 2.0]), Some(9.0));
         assert_eq!(usual(&[2.0, 9.0, 2.0, 3.0]), Some(3.0));
         assert_eq!(rule.usual(SPIKE, &[4.0, 3.0], 1.5), Some(6.0));
-        let least = LEAST_RECORD * rule.spread;
+        let least = LEAST_RECORD * rule.above.spread;
         assert_eq!(rule.usual(Channel::StaysHigh, &[0.0, 0.0], 1.0), Some(least), "half of all lies above the median");
         assert_eq!(rule.usual(Channel::StaysHigh, &[0.0], 2.0), Some(2.0 * least), "and a median of one day moves");
     }
@@ -243,15 +267,15 @@ mod tests {
         #[test]
         fn the_band_ends_where_the_score_is_the_threshold(usual in 0.0f64..3.0, deviation in 0.0f64..50.0, threshold in 1.0f64..3.0) {
             let rule = rule(threshold, deviation);
-            let tolerance = rule.tolerance(usual);
-            prop_assert!(rule.score(tolerance * 1.000_001 + 1e-9, usual).is_anomalous());
-            prop_assert!(!rule.score(tolerance * 0.999_999 - 1e-9, usual).is_anomalous());
+            let tolerance = rule.tolerance(SPIKE, usual);
+            prop_assert!(rule.score(SPIKE, tolerance * 1.000_001 + 1e-9, usual).is_anomalous());
+            prop_assert!(!rule.score(SPIKE, tolerance * 0.999_999 - 1e-9, usual).is_anomalous());
         }
 
         #[test]
         fn a_larger_error_never_scores_less(a in 0.0f64..5.0, b in 0.0f64..5.0, usual in 0.0f64..5.0) {
             let rule = rule(1.3, 3.0);
-            prop_assert!(rule.score(a.min(b), usual) <= rule.score(a.max(b), usual));
+            prop_assert!(rule.score(SPIKE, a.min(b), usual) <= rule.score(SPIKE, a.max(b), usual));
         }
     }
 }

@@ -33,6 +33,12 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// The root of the percent that a compressed value is: the unit of errors above a forecast.
+fn root(compressed: f64) -> f64 {
+    let percent = expand(compressed);
+    percent.abs().sqrt().copysign(percent)
+}
+
 /// What the network says, in the compressed unit. No CPU is more than 1e15 %, and asinh(1e15) is under 36.
 fn unscaled(level: &Level, said: f32) -> f64 {
     (level.centre + level.scale * f64::from(said).clamp(-20.0, 20.0).sinh()).clamp(-36.0, 36.0)
@@ -84,14 +90,12 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             if 2 * seen.len() < channel.slots() {
                 return None;
             }
-            let distance = match channel.measure() {
-                Measure::Forecast { horizon, up } => {
-                    let above = mean(&seen) - forecast[horizon]?;
-                    if up { above } else { -above }
-                }
-                Measure::Record { up: true } => seen.iter().copied().reduce(f64::min)? - level.centre,
-                Measure::Record { up: false } => level.centre - seen.iter().copied().reduce(f64::max)?,
+            let (value, expected, up) = match channel.measure() {
+                Measure::Forecast { horizon, up } => (mean(&seen), forecast[horizon]?, up),
+                Measure::Record { up: true } => (seen.iter().copied().reduce(f64::min)?, level.centre, true),
+                Measure::Record { up: false } => (seen.iter().copied().reduce(f64::max)?, level.centre, false),
             };
+            let distance = if up { root(value) - root(expected) } else { expected - value };
             Some(distance.max(0.0))
         };
         let errors: Errors = Channel::ALL.map(error);
@@ -113,13 +117,13 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
         let mut highest = (Score::default(), None);
         for (index, channel) in Channel::ALL.into_iter().enumerate() {
             if let (Some(error), Some(usual)) = (errors[index], usual[index]) {
-                let score = rule.score(error, usual);
+                let score = rule.score(Channel::ALL[index], error, usual);
                 highest = if score > highest.0 { (score, Some(channel)) } else { highest };
             }
         }
         let spiked = |index: usize| {
             let (Some(error), Some(usual)) = (errors[index], usual[index]) else { return false };
-            rule.score(error, usual).is_anomalous()
+            rule.score(Channel::ALL[index], error, usual).is_anomalous()
         };
         let outside = spiked(0) || spiked(1);
         let mut severity = highest.0;
@@ -136,14 +140,15 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
         let before = |slots: usize| judged.range(time - slots as i64 * PERIOD..time).map(|(_, judged)| judged.score);
         let clearly = before(DAY / 2).all(|before| score.value() > 1.05 * before.value());
         let expected = forecast[0].map_or_else(|| baseline.expectations[0].nearest(time, observed), expand);
-        let tolerance = |index: usize| rule.tolerance(usual[index].unwrap_or(0.0));
+        let tolerance = |index: usize| rule.tolerance(Channel::ALL[index], usual[index].unwrap_or(0.0));
+        let high = root(compress(expected)) + tolerance(0);
         scored.push(Scored {
             time,
             observed,
             reconstruction: looks[0].map(expand),
             expected,
             low: expand(compress(expected) - tolerance(1)),
-            high: expand(compress(expected) + tolerance(0)),
+            high: high * high.abs(),
             score,
             channel,
             surpasses: clearly && before(DAY).all(|before| score > before),

@@ -6,7 +6,7 @@ mod common;
 use common::{detector, followed, machine, series};
 use deepguard::baseline::Baseline;
 use deepguard::channel::Channel;
-use deepguard::compress::compress;
+use deepguard::compress::{compress, root};
 use deepguard::model::Batch;
 use deepguard::score::Rule;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
@@ -124,11 +124,11 @@ fn a_young_machine_is_judged_from_its_second_day_on() {
     let (rule, largest) = (Rule::new(card.threshold, &baseline, 1.0), baseline.largest.expect("it is young"));
     let growth = card.growth.of(Channel::SpikeUp, 0);
     let tolerance =
-        |channel, largest| rule.tolerance(rule.usual(channel, &[largest], growth).expect("there is a day to go by"));
+        |channel, largest| rule.tolerance(channel, rule.usual(channel, &[largest], growth).expect("there is a day"));
     let [up, down] = [tolerance(Channel::SpikeUp, largest[0]), tolerance(Channel::SpikeDown, largest[1])];
     for scored in scored.iter().filter(|scored| scored.time / DAY_SECONDS == 1) {
         let expected = compress(scored.expected);
-        assert!((compress(scored.high) - expected - up).abs() < 1e-9, "{scored:?}: {up}");
+        assert!((root(scored.high) - root(scored.expected) - up).abs() < 1e-9, "{scored:?}: {up}");
         assert!((expected - compress(scored.low) - down).abs() < 1e-9, "{scored:?}: {down}");
     }
     let band = |day: i64| {

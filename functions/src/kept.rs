@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 /// What every object begins with. The last byte is the version: another one is another form of the records.
-const MAGIC: [u8; 8] = *b"DEEPGRD\x03";
+const MAGIC: [u8; 8] = *b"DEEPGRD\x04";
 const DIGEST: usize = 32;
 /// Bytes before the compressed records: no two different objects have the same ones.
 pub const BEGINNING: usize = MAGIC.len() + DIGEST;

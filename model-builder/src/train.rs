@@ -301,8 +301,8 @@ fn measured(
         let scored = detector.follow(series, &mut watch, series.start() + MEASURED_DAYS * DAY_SECONDS);
         errors.extend(scored.iter().map(deepguard::Scored::reconstruction_error));
         if let Some(baseline) = &watch.baseline {
-            let scale = baseline.expectations[0].level.scale;
             for (index, usual) in usual.iter_mut().enumerate() {
+                let scale = baseline.expectations[0].level.scale_of(Channel::ALL[index].is_up());
                 usual.extend(watch.memory.largest(index).0.map(|largest| largest / scale));
             }
         }
@@ -364,7 +364,7 @@ impl Ratios {
                     let mut days: Vec<f64> = watch.memory.largest(index).0.collect();
                     let known = days.len().min(GROWN);
                     days.extend(baseline.largest.filter(|_| known == 0).map(|largest| largest[index]));
-                    let floored = rule.usual(channel, &days, 1.0).map(|usual| usual + rule.floor());
+                    let floored = rule.usual(channel, &days, 1.0).map(|usual| usual + rule.floor(channel));
                     usual[known][index] = floored.or(usual[known][index]);
                 }
                 runs[baseline.days().min(GROWN)] = Some((baseline.longest_run as f64).max(ORDINARY_RUN));
@@ -570,8 +570,9 @@ mod tests {
         for source in sources(4) {
             let mut watch = Watch::default();
             detector.follow(&source.series, &mut watch, source.series.end());
-            let scale = watch.baseline.unwrap().expectations[0].level.scale;
+            let level = watch.baseline.unwrap().expectations[0].level;
             for (index, usual) in usual.iter_mut().enumerate() {
+                let scale = level.scale_of(Channel::ALL[index].is_up());
                 usual.extend(watch.memory.largest(index).0.map(|largest| largest / scale));
             }
         }

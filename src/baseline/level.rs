@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::compress::{compress, expand};
+use crate::compress::{compress, distance, expand};
 
 /// The scaling rule that an artifact was trained with. Written into every artifact, and checked at load.
 pub const SCALING_RULE: &str =
@@ -39,6 +39,12 @@ impl Level {
         // machine that idles at one value for most of the day from collapsing to nothing.
         let scale = (iqr / 1.349).max(0.05 * spread).max(1e-3 * centre.abs()).max(1e-6);
         Some(Self { centre, scale, spread, deviation, datapoints: values.len() })
+    }
+
+    /// The scale in the unit of errors above what was expected, or below it.
+    pub fn scale_of(&self, up: bool) -> f64 {
+        let sign = if up { 1.0 } else { -1.0 };
+        distance(self.centre + sign * self.scale, self.centre).max(1e-9)
     }
 
     /// Percent to the network's unit: linear near the median, logarithmic far from it.
