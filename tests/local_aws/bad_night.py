@@ -31,7 +31,7 @@ from interposed import Interposed
 from local_aws import Failure, interrupt_on_termination, wait_for
 from stage import NAMESPACE, STACK, Stage, forget_old_runs
 
-SEED = 5
+SEED = 9
 # Of what CloudWatch refuses.
 REFUSALS = 2
 # Over twenty nights, one message a night is too many (`night::tests::most_nights_are_told_as_they_are`).
