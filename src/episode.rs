@@ -95,7 +95,7 @@ pub enum End {
     BecameUsual,
     /// The instance does not report any more.
     Gone,
-    /// Something much worse has begun: see [`WORSE`].
+    /// Something much worse has begun, as an episode of its own.
     Worsened,
 }
 
