@@ -24,7 +24,7 @@ const GONE: i64 = 3 * 3600;
 const ECHO: i64 = DAY_SECONDS + 2 * 3600;
 /// An instance is back where its deviation is less than this part of what it was.
 const BACK: f64 = 0.5;
-/// A jump of so many times the highest severity of an episode is an episode of its own.
+/// A jump to this many times the highest severity of an episode is an episode of its own.
 const WORSE: f64 = 2.0;
 /// No more datapoints than these can be asked for.
 pub const MOST: u32 = 24;
@@ -164,7 +164,8 @@ impl Episodes {
         changes
     }
 
-    /// Whether an alarm is none: the instance has come back from an episode to what is usual at the hour, and only its forecast has not.
+    /// Whether an alarm is an echo: the instance has come back from an episode to what is usual at
+    /// the hour, and only its forecast has not.
     fn is_echo(&self, scored: &Scored) -> bool {
         self.over.is_some_and(|(over, deviation)| {
             scored.time - over < ECHO && scored.deviation().abs() < BACK * deviation.abs()

@@ -75,7 +75,7 @@ impl<O: Objects> Question<'_, O> {
         }
         let (reason, why) = match series.between(times.start, times.end).next() {
             None => (Skip::NoDatapoints, "no datapoint in the stretch that was asked for"),
-            Some(_) => (Skip::NoBaseline, "less than half a day of datapoints before midnight UTC"),
+            Some(_) => (Skip::NoBaseline, "less than half a day of datapoints before midnight or noon UTC"),
         };
         Err((reason, why.to_string()))
     }

@@ -16,6 +16,7 @@ use deepguard::{Artifact, Detector, Scored, Series, Watch};
 use crate::evaluate::bootstrap::bootstrap;
 use crate::evaluate::parallel;
 use crate::evaluate::real::data::{Machine, Real};
+use crate::evaluate::real::rates::{self, Fresh, SLACK};
 use crate::workload::machine::{Kind, machine};
 use crate::workload::series;
 
@@ -35,10 +36,6 @@ const ABOVE: i32 = 45;
 /// Resamples of the machines, for the intervals of the table, and their seed.
 const RESAMPLES: usize = 1000;
 const SEED: u64 = 1;
-/// At most one alarm in this many slots: half a day.
-const APART: usize = DAY / 2;
-/// A labelled anomaly of a real machine explains alarms for so long before and after it, in seconds.
-const SLACK: i64 = 1800;
 
 /// One history to follow.
 #[derive(Debug, Clone)]
@@ -63,9 +60,11 @@ pub(crate) struct Backtest {
 struct Followed {
     /// One for each slot, NaN where there is none.
     scores: Vec<f64>,
-    /// Slots at which an alarm could begin: see [`Scored::surpasses`].
-    fresh: Vec<usize>,
-    /// Alarms count from this slot on.
+    /// Where an alarm could begin: see [`Scored::surpasses`].
+    fresh: Fresh,
+    /// Alarms count from then on, in seconds since 1970.
+    from: i64,
+    /// The slot of that time.
     settled: usize,
     /// Weeks with datapoints from then on.
     weeks: f64,
@@ -88,25 +87,17 @@ impl Followed {
             let slot = series.index_at(scored.time);
             scores[slot] = scored.score.value();
             if scored.surpasses {
-                fresh.push(slot);
+                fresh.push((scored.time, scored.score.value()));
             }
         }
         let settled = ((settled - series.start()) / PERIOD) as usize;
         let weeks = scores[settled..].iter().filter(|score| !score.is_nan()).count() as f64 / WEEK as f64;
-        Self { scores, fresh, settled, weeks }
+        Self { scores, fresh, from: *from, settled, weeks }
     }
 
     /// Alarms at the threshold that divides scores by `cut`.
     fn alarms(&self, cut: f64) -> usize {
-        let mut last: Option<usize> = None;
-        let mut alarms = 0;
-        for &slot in self.fresh.iter().filter(|&&slot| self.scores[slot] >= cut) {
-            if last.is_none_or(|last| slot >= last + APART) {
-                last = Some(slot);
-                alarms += usize::from(slot >= self.settled);
-            }
-        }
-        alarms
+        rates::pages(&self.fresh, cut).into_iter().filter(|page| *page >= self.from).count()
     }
 
     /// The highest score of each settled day, of days that have any.
@@ -262,8 +253,10 @@ mod tests {
     }
 
     fn followed(scores: &[f64], settled: usize) -> Followed {
-        let fresh = (0..scores.len()).filter(|&slot| !scores[slot].is_nan()).collect();
-        Followed { scores: scores.to_vec(), fresh, settled, weeks: 1.0 }
+        let time = |slot: usize| slot as i64 * PERIOD;
+        let present = (0..scores.len()).filter(|&slot| !scores[slot].is_nan());
+        let fresh = present.map(|slot| (time(slot), scores[slot])).collect();
+        Followed { scores: scores.to_vec(), fresh, from: time(settled), settled, weeks: 1.0 }
     }
 
     fn of(machines: Vec<Followed>) -> Backtest {
@@ -272,8 +265,9 @@ mod tests {
 
     #[test]
     fn alarms_are_half_a_day_apart_and_counted_once_settled() {
-        let mut scores = vec![f64::NAN; 3 * APART];
-        for (slot, score) in [(0, 1.5), (1, 2.0), (APART, 1.2), (2 * APART + 5, 1.2)] {
+        const HALF: usize = DAY / 2;
+        let mut scores = vec![f64::NAN; 3 * HALF];
+        for (slot, score) in [(0, 1.5), (1, 2.0), (HALF, 1.2), (2 * HALF + 5, 1.2)] {
             scores[slot] = score;
         }
         let alarms = |cut| followed(&scores, 0).alarms(cut);

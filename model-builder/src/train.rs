@@ -276,7 +276,7 @@ const NEWBORN_QUANTILE: f64 = 0.7;
 /// Levels and runs show themselves in days, not in minutes: of how much they still grow this
 /// quantile is taken.
 const SLOW_QUANTILE: f64 = 0.9;
-/// So many real machines say more of it than any number of generated ones, which grow less.
+/// From this number of real machines on, generated ones, which grow less, are left out.
 const ENOUGH_REAL: usize = 4;
 /// Days of scores after which a machine has shown what is usual for it.
 const GROWN: usize = 14;

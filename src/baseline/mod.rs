@@ -155,8 +155,10 @@ impl Baseline {
     /// noon, and where these slots have less than half a day of datapoints.
     pub fn of_newborn(recent: &Series, time: i64) -> Option<Self> {
         let noon = calibrated_at(time) + DAY_SECONDS / 2;
-        let history = recent.up_to(noon, NEWBORN).filter(|_| time >= noon)?;
-        Self::learn(&history, noon).ok()
+        if time < noon {
+            return None;
+        }
+        Self::learn(&recent.up_to(noon, NEWBORN)?, noon).ok()
     }
 
     /// Whether it was made at noon: see [`Self::of_newborn`].

@@ -60,8 +60,8 @@ pub struct Card {
     pub pages: Vec<Pages>,
 }
 
-/// By how much what is usual for an instance of so many days (from 0 on) still grows until it has
-/// two weeks, at least 1 each; 1 where a table ends.
+/// How much the usual errors of a young instance still grow until it is two weeks old: a factor for
+/// each number of days from 0 on, at least 1; 1 where a table ends.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Growth {
     /// Of the errors of forecasts, by days of scores.
@@ -76,7 +76,7 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Of the usual error of `channel` after so many `days` of scores.
+    /// Of the usual error of `channel` after this number of `days` of scores.
     pub fn of(&self, channel: Channel, days: usize) -> f64 {
         let table = match channel.measure() {
             Measure::Forecast { .. } => &self.forecasts,
@@ -85,7 +85,7 @@ impl Growth {
         table.get(days).copied().unwrap_or(1.0)
     }
 
-    /// Of the longest run of unchanged values after so many `days` of history.
+    /// Of the longest run of unchanged values after this number of `days` of history.
     pub fn of_run(&self, days: usize) -> f64 {
         self.runs.get(days).copied().unwrap_or(1.0)
     }

@@ -11,9 +11,9 @@ const HOUR: usize = 12;
 const HOURS: usize = DAY / HOUR;
 /// The largest changes, as a part of all, whose tail is looked at.
 const TAIL: f64 = 0.01;
-/// A spike is so many robust standard deviations above the median of the hour before it.
+/// A spike lies at least this many robust standard deviations above the median of the hour before.
 const SPIKE: f64 = 6.0;
-/// A level changes where the median of a day lies outside those of so many days before it.
+/// A level changes where the median of a day lies outside those of this number of days before it.
 const BEFORE: usize = 7;
 /// A median absolute deviation times this is a standard deviation, of normal noise.
 const ROBUST: f64 = 1.4826;

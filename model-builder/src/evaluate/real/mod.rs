@@ -14,7 +14,7 @@ mod inject;
 pub(super) mod likeness;
 mod peers;
 mod pictures;
-mod rates;
+pub(crate) mod rates;
 mod ridge;
 mod tables;
 

@@ -14,14 +14,14 @@ use deepguard::series::{PERIOD, WEEK};
 use super::data::Span;
 
 /// A page as near as this to a labelled stretch belongs to it, in seconds.
-pub(super) const SLACK: i64 = 30 * 60;
+pub(crate) const SLACK: i64 = 30 * 60;
 /// At most one page in this time, in seconds.
 const APART: i64 = 12 * 3600;
 /// Seconds in a week.
 const WEEK_SECONDS: f64 = (WEEK as i64 * PERIOD) as f64;
 
 /// The datapoints of one series at which a page could begin: start and score, by time.
-pub(super) type Fresh = Vec<(i64, f64)>;
+pub(crate) type Fresh = Vec<(i64, f64)>;
 
 /// A series in which pages are false ones.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub(super) struct Truth {
 }
 
 /// The starts of the pages at a threshold.
-pub(super) fn pages(fresh: &[(i64, f64)], threshold: f64) -> Vec<i64> {
+pub(crate) fn pages(fresh: &[(i64, f64)], threshold: f64) -> Vec<i64> {
     let mut pages: Vec<i64> = Vec::new();
     for &(time, _) in fresh.iter().filter(|(_, score)| *score >= threshold) {
         if pages.last().is_none_or(|last| time - last >= APART) {
