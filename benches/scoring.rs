@@ -50,18 +50,22 @@ fn windows(count: usize) -> Windows {
 fn kernel(criterion: &mut Criterion) {
     let network = artifact().network(&device());
     let mut group = criterion.benchmark_group("kernel");
-    for batch in [1, 2, 16, 256, 1024] {
+    for batch in [1, 2, 3, 16, 256, 1024] {
         let windows = windows(batch);
         group.throughput(Throughput::Elements(batch as u64));
         for path in Path::here().filter(|path| *path != Path::Portable) {
             let kernel = Kernel::new(&network).by(path);
             group.bench_function(BenchmarkId::new(format!("{path:?}"), batch), |bench| {
-                bench.iter(|| kernel.reconstruct(black_box(&windows)));
+                bench.iter(|| kernel.reconstruct(black_box(&windows), 32));
             });
         }
+        let newest = Kernel::new(&network);
+        group.bench_function(BenchmarkId::new("the newest 6 alone", batch), |bench| {
+            bench.iter(|| newest.reconstruct(black_box(&windows), 6));
+        });
         let two = Kernel::new(&network).with_threads(NonZeroUsize::new(2).expect("two"));
         group.bench_function(BenchmarkId::new("two threads", batch), |bench| {
-            bench.iter(|| two.reconstruct(black_box(&windows)));
+            bench.iter(|| two.reconstruct(black_box(&windows), 32));
         });
         group.bench_function(BenchmarkId::new("Burn", batch), |bench| {
             bench.iter(|| network.reconstruct(black_box(&windows), 32, &device()));

@@ -16,7 +16,7 @@ use crate::residual::{self, Forecast};
 use crate::score::{Direction, Rule, Score, Sensitivity};
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::shape::{Deviations, Finding};
-use crate::window::{LOOKS, Windows};
+use crate::window::{LOOKS, MOST_HIDDEN, Windows};
 
 /// Datapoints that are looked at at once: enough to fill the processor, few enough to stay in its cache.
 const BATCH: usize = 256;
@@ -221,7 +221,7 @@ impl Detector {
         let slots: Vec<usize> = new.iter().map(|datapoint| series.index_at(datapoint.time)).collect();
         let own = |slot| std::array::from_fn(|horizon| baseline.forecast(&values, series.start(), slot, horizon));
         let own: Vec<Forecast> = slots.iter().map(|&slot| own(slot)).collect();
-        let looks = self.look(&series, baseline, &slots, &own);
+        let looks = self.look(&values, series.start(), baseline, &slots, &own);
         let seen = slots.iter().zip(own).zip(looks);
         let judged = new.iter().zip(seen).map(|(&datapoint, ((&slot, own), look))| {
             memory.remember(datapoint, self.context());
@@ -322,24 +322,38 @@ impl Detector {
         })
     }
 
-    /// What the network makes of the instance's `own` forecasts of the datapoints in `slots`, for each of [`HORIZONS`]:
-    /// compressed; `None` where too much of the window is missing.
-    fn look(&self, series: &Series, baseline: &Baseline, slots: &[usize], own: &[Forecast]) -> Vec<Forecast> {
+    /// What the network makes of the instance's `own` forecasts of the datapoints in `slots` of `values`, for each of
+    /// [`HORIZONS`]: compressed; `None` where too much of the window is missing. Slot 0 starts at `start` (seconds since
+    /// 1970).
+    fn look(
+        &self,
+        values: &Compressed,
+        start: i64,
+        baseline: &Baseline,
+        slots: &[usize],
+        own: &[Forecast],
+    ) -> Vec<Forecast> {
         let mut looks = vec![Forecast::default(); slots.len()];
         let Some(kernel) = &self.kernel else { return looks };
         let time = self.artifact.card().shape.window;
-        let averaged = RESOLUTIONS.map(|over| series.averaged(over));
         // One batch of all horizons: a small one costs about as much as a single window.
         let mut windows = Windows::new(time, LOOKS.len() * slots.len());
+        // Windows that lie close together share most of their values: each is averaged and scaled once.
+        let mut known = RESOLUTIONS.map(|_| vec![None; values.len()]);
         for (horizon, (resolution, _)) in LOOKS.into_iter().enumerate() {
-            let expectation = &baseline.expectations[resolution];
-            windows.push_all(&averaged[resolution], expectation, slots, RESOLUTIONS[resolution]);
-            for (index, own) in own.iter().enumerate() {
+            let (expectation, over) = (&baseline.expectations[resolution], RESOLUTIONS[resolution]);
+            let known = &mut known[resolution];
+            let mut scaled = |slot: usize| {
+                let value = || Some(expectation.level.of_compressed(values.averaged(slot, over)?) as f32);
+                *known[slot].get_or_insert_with(value)
+            };
+            for (index, (&slot, own)) in slots.iter().zip(own).enumerate() {
+                windows.push_scaled(expectation, slot, start + slot as i64 * PERIOD, over, &mut scaled);
                 baseline.hide(&mut windows, horizon * slots.len() + index, horizon, own[horizon]);
             }
         }
-        let reconstructed = kernel.reconstruct(&windows);
-        for (window, newest_first) in reconstructed.chunks_exact(time).enumerate() {
+        let reconstructed = kernel.reconstruct(&windows, MOST_HIDDEN);
+        for (window, newest_first) in reconstructed.chunks_exact(MOST_HIDDEN).enumerate() {
             let (horizon, index) = (window / slots.len(), window % slots.len());
             let (resolution, hidden) = LOOKS[horizon];
             if windows.visible_fraction(window, hidden) >= MIN_VISIBLE {
@@ -354,7 +368,7 @@ impl Detector {
     /// What the network makes of each window: scaled, newest first, `[batch, time]`; nothing without one.
     pub(crate) fn reconstruct(&self, windows: &Windows) -> Vec<f32> {
         match &self.kernel {
-            Some(kernel) => kernel.reconstruct(windows),
+            Some(kernel) => kernel.reconstruct(windows, windows.time()),
             None => vec![0.0; windows.len() * windows.time()],
         }
     }

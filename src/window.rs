@@ -15,11 +15,22 @@
 use crate::baseline::Expectation;
 use crate::baseline::forecast::HORIZONS;
 use crate::model::CONTEXT;
-use crate::series::Series;
+use crate::series::{PERIOD, Series};
 
 /// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and how many of its newest slots are hidden. What the
 /// network makes of these is its forecast.
 pub const LOOKS: [(usize, usize); HORIZONS.len()] = [(0, 1), (0, 6), (1, 6)];
+/// The most slots that one of them hides.
+pub(crate) const MOST_HIDDEN: usize = {
+    let (mut most, mut look) = (0, 0);
+    while look < LOOKS.len() {
+        if LOOKS[look].1 > most {
+            most = LOOKS[look].1;
+        }
+        look += 1;
+    }
+    most
+};
 
 /// A batch of windows as plain numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,33 +56,37 @@ impl Windows {
     /// Adds the window whose newest slot is `newest` and whose slots lie `spacing` apart: `series` averaged over as
     /// many. A slot without a value, or before the series, is hidden.
     pub fn push(&mut self, series: &Series, expectation: &Expectation, newest: usize, spacing: usize) {
-        self.push_scaled(series, expectation, newest, spacing, |_, value| expectation.level.scaled(value) as f32);
+        let scaled = |slot: usize| series.get(slot).map(|value| expectation.level.scaled(value) as f32);
+        self.push_scaled(expectation, newest, series.time_of(newest), spacing, scaled);
     }
 
     /// Adds a window for each of `newest`. Windows that lie close together share most of their values: each is scaled once.
     pub fn push_all(&mut self, series: &Series, expectation: &Expectation, newest: &[usize], spacing: usize) {
-        let mut scaled = vec![None; series.len()];
+        let mut known = vec![None; series.len()];
+        let mut scaled = |slot: usize| {
+            let value = || series.get(slot).map(|value| expectation.level.scaled(value) as f32);
+            *known.get_mut(slot)?.get_or_insert_with(value)
+        };
         for &newest in newest {
-            self.push_scaled(series, expectation, newest, spacing, |slot, value| {
-                *scaled[slot].get_or_insert_with(|| expectation.level.scaled(value) as f32)
-            });
+            self.push_scaled(expectation, newest, series.time_of(newest), spacing, &mut scaled);
         }
     }
 
-    fn push_scaled(
+    /// Adds the window whose newest slot is `newest`, which starts at `time` (seconds since 1970), and whose slots lie
+    /// `spacing` apart. `scaled`: the value of a slot as the network sees it, if there is one.
+    pub(crate) fn push_scaled(
         &mut self,
-        series: &Series,
         Expectation { daily, weekly, .. }: &Expectation,
         newest: usize,
+        time: i64,
         spacing: usize,
-        mut scaled: impl FnMut(usize, f64) -> f32,
+        mut scaled: impl FnMut(usize) -> Option<f32>,
     ) {
         for back in (0..self.time).rev().map(|back| back * spacing) {
-            let slot = newest.checked_sub(back);
-            let value = slot.and_then(|slot| series.get(slot).map(|value| scaled(slot, value)));
+            let value = newest.checked_sub(back).and_then(&mut scaled);
             self.values.push(value.unwrap_or(0.0));
             self.visible.push(f32::from(u8::from(value.is_some())));
-            let time = series.time_of(newest) - back as i64 * crate::series::PERIOD;
+            let time = time - back as i64 * PERIOD;
             self.context.extend([
                 daily.centre(time),
                 daily.spread(time),
@@ -175,7 +190,7 @@ impl Windows {
 mod tests {
     use super::*;
     use crate::baseline::Baseline;
-    use crate::series::{DAY, Datapoint, PERIOD, RESOLUTIONS};
+    use crate::series::{DAY, Datapoint, RESOLUTIONS};
 
     fn series(slots: usize) -> (Series, [Expectation; RESOLUTIONS.len()]) {
         let points = (0..slots)

@@ -56,7 +56,7 @@ fn both_reconstruct_as_the_kernel_does() {
         windows.hide_newest(1);
         for device in [Device::flex(), ndarray()] {
             let network = artifact().network(&device);
-            let kernel = Kernel::new(&network).reconstruct(&windows);
+            let kernel = Kernel::new(&network).reconstruct(&windows, windows.time());
             let network = network.reconstruct(&windows, 32, &device);
             assert_eq!(kernel.len(), network.len());
             for (kernel, network) in kernel.iter().zip(&network) {

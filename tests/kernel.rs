@@ -100,7 +100,7 @@ fn the_default_network_reconstructs_as_burn_does() {
     let (network, windows) = (default_network(), windows(32, 200, 1));
     let expected = reference(&network, &windows);
     for path in Path::here() {
-        let said = Kernel::new(&network).by(path).reconstruct(&windows);
+        let said = Kernel::new(&network).by(path).reconstruct(&windows, windows.time());
         let furthest = furthest(&said, &expected);
         println!("{path:?}: {furthest:e}");
         assert!(furthest < CLOSE, "{path:?} is {furthest:e} off");
@@ -121,7 +121,7 @@ fn networks_of_any_shape_reconstruct_as_burn_does() {
         let windows = windows(shape.window, count, seed);
         let expected = reference(&network, &windows);
         for path in Path::here() {
-            let said = Kernel::new(&network).by(path).reconstruct(&windows);
+            let said = Kernel::new(&network).by(path).reconstruct(&windows, windows.time());
             prop_assert!(furthest(&said, &expected) < CLOSE, "{path:?}: {:e}", furthest(&said, &expected));
         }
         Ok(())
@@ -134,18 +134,25 @@ fn networks_of_any_shape_reconstruct_as_burn_does() {
 #[test]
 fn neither_path_nor_batch_nor_threads_change_a_bit() {
     let (network, windows) = (default_network(), windows(32, 300, 2));
-    let expected = bits(&Kernel::new(&network).by(Path::Portable).reconstruct(&windows));
+    let expected = bits(&Kernel::new(&network).by(Path::Portable).reconstruct(&windows, windows.time()));
     for path in Path::here() {
         let kernel = Kernel::new(&network).by(path);
         // Every size of a tail, of every number of lanes, and what comes before it.
         for count in (0..=70).chain([128, 255, 256, 257, 300]) {
             let some: Vec<usize> = (300 - count..300).collect();
-            let said = kernel.reconstruct(&windows.select(&some));
+            let said = kernel.reconstruct(&windows.select(&some), windows.time());
             assert_eq!(bits(&said), expected[(300 - count) * 32..], "{path:?}, {count} windows");
+        }
+        // The newest alone are the same as among all.
+        for (count, datapoints) in [(1, 1), (2, 6), (3, 6), (16, 1), (300, 31)] {
+            let some: Vec<usize> = (300 - count..300).collect();
+            let said = kernel.reconstruct(&windows.select(&some), datapoints);
+            let newest = expected[(300 - count) * 32..].chunks_exact(32).flat_map(|window| &window[..datapoints]);
+            assert!(bits(&said).iter().eq(newest), "{path:?}, {count} windows, {datapoints} datapoints");
         }
         for threads in [1, 2, 3, 5, 64] {
             let kernel = kernel.clone().with_threads(NonZeroUsize::new(threads).expect("one or more"));
-            assert_eq!(bits(&kernel.reconstruct(&windows)), expected, "{path:?}, {threads} threads");
+            assert_eq!(bits(&kernel.reconstruct(&windows, windows.time())), expected, "{path:?}, {threads} threads");
         }
     }
 }
@@ -161,7 +168,8 @@ fn gates_at_their_ends_are_as_burns_are() {
         // The last bias makes large numbers of it, with roundings to match.
         let largest = expected.iter().fold(1.0f32, |largest, number| largest.max(number.abs()));
         for path in Path::here() {
-            let furthest = furthest(&Kernel::new(&network).by(path).reconstruct(&windows), &expected) / largest;
+            let furthest =
+                furthest(&Kernel::new(&network).by(path).reconstruct(&windows, windows.time()), &expected) / largest;
             assert!(furthest < CLOSE, "{path:?}, seed {seed}: {furthest:e}");
         }
     }
@@ -173,7 +181,7 @@ fn weights_beyond_all_reason_give_numbers() {
     for seed in 0..5 {
         let (network, windows) = (network(shape, 1e15, 1e15, seed), windows(8, 20, seed));
         for path in Path::here() {
-            let said = Kernel::new(&network).by(path).reconstruct(&windows);
+            let said = Kernel::new(&network).by(path).reconstruct(&windows, windows.time());
             assert!(said.iter().all(|number| number.is_finite()), "{path:?}");
         }
     }
@@ -183,12 +191,12 @@ fn weights_beyond_all_reason_give_numbers() {
 fn a_window_does_not_know_its_neighbours() {
     let (network, windows) = (default_network(), windows(32, 40, 3));
     let kernel = Kernel::new(&network);
-    let expected = kernel.reconstruct(&windows);
+    let expected = kernel.reconstruct(&windows, windows.time());
     let mut spoilt = windows.clone();
     for [values, _] in spoilt.iter_mut().skip(7).take(1) {
         values.fill(f32::NAN);
     }
-    let said = kernel.reconstruct(&spoilt);
+    let said = kernel.reconstruct(&spoilt, windows.time());
     assert_eq!(bits(&said[..7 * 32]), bits(&expected[..7 * 32]));
     assert_eq!(bits(&said[8 * 32..]), bits(&expected[8 * 32..]));
 }

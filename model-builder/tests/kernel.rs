@@ -42,7 +42,7 @@ fn on_nabs_windows_the_kernel_reconstructs_as_burn_does() {
         windows.hide_newest(1);
         let expected = network.reconstruct(&windows, time, &device());
         for path in kernel::Path::here() {
-            let said = Kernel::new(&network).by(path).reconstruct(&windows);
+            let said = Kernel::new(&network).by(path).reconstruct(&windows, windows.time());
             assert_eq!(said.len(), expected.len());
             let furthest = said.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(furthest < 1e-5, "{}, {path:?}: {furthest:e}", file.name);

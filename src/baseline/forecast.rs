@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::level::{Level, quantile};
 use super::profile::Profile;
-use crate::compress::compress;
+use crate::compress::{compress, expand};
 use crate::series::{DAY, PERIOD, Series};
 
 /// Slots whose mean is forecast: 5 minutes, half an hour, two hours.
@@ -66,6 +66,27 @@ impl Compressed {
     /// Of a series, slot by slot.
     pub fn of(series: &Series) -> Self {
         Self { values: (0..series.len()).map(|slot| series.get(slot).map_or(f64::NAN, compress)).collect() }
+    }
+
+    /// Slots, with a value or without.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The mean of slot `slot` and the `over - 1` before it, of those that have a value: to the bit what
+    /// [`Series::averaged`] has there.
+    pub(crate) fn averaged(&self, slot: usize, over: usize) -> Option<f64> {
+        if over == 1 {
+            return self.at(slot);
+        }
+        let end = slot as isize + 1;
+        let (mut sum, mut count) = (0.0, 0.0);
+        for value in self.present(end - over as isize, end) {
+            sum += value;
+            count += 1.0;
+        }
+        // There and back as in a series, which is in percent.
+        (count > 0.0).then(|| compress(expand(sum / count)))
     }
 
     /// The values of the slots from `from` up to `until` that have one, oldest first.

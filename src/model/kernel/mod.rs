@@ -9,8 +9,8 @@
 //!
 //! - `wide`: as many windows at once as a vector has lanes, one lane each. A weight is read once and used for all of
 //!   them. This is for many windows.
-//! - `narrow`: one window or two, a lane for each unit. It costs a sixth of a tile of sixteen, and is for the two
-//!   windows of one new datapoint.
+//! - `narrow`: one window, two or three, a lane for each unit. It is for the three windows of one new datapoint, which
+//!   cost less than half as much as a tile of sixteen.
 //!
 //! Every sum is taken in the order bias, inputs, state, each addition fused with its multiplication, and activations
 //! are the same few operations everywhere. So neither the batch, nor the number of threads, nor the processor changes a
@@ -40,7 +40,7 @@ use crate::window::Windows;
 const INPUTS: usize = 2 + CONTEXT;
 /// Units of `narrow` are padded to a multiple of this: the lanes of the widest vector.
 const MOST_LANES: usize = 16;
-/// A tile of windows that is not full costs as much as a full one; up to this many are cheaper one pair at a time.
+/// A tile of windows that is not full costs as much as a full one; up to this many are cheaper three at a time.
 const NARROW: usize = 6;
 /// With fewer windows for each of them, threads take longer to start than to work.
 const MIN_WINDOWS: usize = 64;
@@ -183,30 +183,29 @@ impl Kernel {
         Self { threads, ..self }
     }
 
-    /// The scaled reconstruction of each window, newest datapoint first: `[batch, time]`, row-major.
+    /// The scaled reconstruction of the newest `datapoints` of each window, newest first: `[batch, datapoints]`,
+    /// row-major.
     ///
-    /// As [`Autoencoder::reconstruct`] of the whole window, to about a millionth.
-    pub fn reconstruct(&self, windows: &Windows) -> Vec<f32> {
-        let mut said = vec![0.0; windows.len() * windows.time()];
+    /// As [`Autoencoder::reconstruct`], to about a millionth. The decoder goes backwards from the newest, so fewer
+    /// datapoints are fewer steps, and the same bits.
+    pub fn reconstruct(&self, windows: &Windows, datapoints: usize) -> Vec<f32> {
+        let datapoints = datapoints.clamp(1, windows.time());
+        let mut said = vec![0.0; windows.len() * datapoints];
         let threads = self.threads.get().min(windows.len() / MIN_WINDOWS).max(1);
         // Whole tiles for all but the last.
         let share = windows.len().div_ceil(threads).next_multiple_of(MOST_LANES).max(MOST_LANES);
         std::thread::scope(|scope| {
-            let mut parts = said.chunks_mut(share * windows.time()).enumerate();
+            let part = |first: usize, said| self.path.run(Part { kernel: self, windows, first, datapoints, said });
+            let mut parts = said.chunks_mut(share * datapoints).enumerate();
             let own = parts.next();
-            for (index, part) in parts {
-                scope.spawn(move || self.part(windows, index * share, part));
+            for (index, said) in parts {
+                scope.spawn(move || part(index * share, said));
             }
-            if let Some((_, part)) = own {
-                self.part(windows, 0, part);
+            if let Some((_, said)) = own {
+                part(0, said);
             }
         });
         said
-    }
-
-    /// Reconstructs the windows from `first` on into `said`, on this thread.
-    fn part(&self, windows: &Windows, first: usize, said: &mut [f32]) {
-        self.path.run(Part { kernel: self, windows, first, said });
     }
 }
 
@@ -215,6 +214,7 @@ struct Part<'a> {
     kernel: &'a Kernel,
     windows: &'a Windows,
     first: usize,
+    datapoints: usize,
     said: &'a mut [f32],
 }
 
@@ -223,27 +223,25 @@ impl WithSimd for Part<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { kernel, windows, first, said } = self;
-        let time = windows.time();
-        let count = said.len() / time;
+        let Self { kernel, windows, first, datapoints, said } = self;
+        let count = said.len() / datapoints;
         let tail = count % S::F32_LANES;
         // Whole tiles, and the rest with them if it is worth one.
         let tiled = if tail > NARROW { count } else { count - tail };
-        let (in_tiles, rest) = said.split_at_mut(tiled * time);
+        let (in_tiles, rest) = said.split_at_mut(tiled * datapoints);
         if !in_tiles.is_empty() {
-            wide::reconstruct(simd, kernel, windows, first, in_tiles);
+            wide::reconstruct(simd, kernel, windows, first, datapoints, in_tiles);
         }
-        let (pairs, single) = rest.split_at_mut(tail_pairs(rest.len(), time));
-        if !pairs.is_empty() {
-            narrow::reconstruct::<S, 2>(simd, kernel, windows, first + tiled, pairs);
+        let first = first + tiled;
+        let (threes, fewer) = rest.split_at_mut(rest.len() - rest.len() % (3 * datapoints));
+        let done = threes.len() / datapoints;
+        if !threes.is_empty() {
+            narrow::reconstruct::<S, 3>(simd, kernel, windows, first, datapoints, threes);
         }
-        if !single.is_empty() {
-            narrow::reconstruct::<S, 1>(simd, kernel, windows, first + count - 1, single);
+        match fewer.len() / datapoints {
+            0 => {}
+            1 => narrow::reconstruct::<S, 1>(simd, kernel, windows, first + done, datapoints, fewer),
+            _ => narrow::reconstruct::<S, 2>(simd, kernel, windows, first + done, datapoints, fewer),
         }
     }
-}
-
-/// The length of the pairs of windows in so many numbers.
-fn tail_pairs(numbers: usize, time: usize) -> usize {
-    numbers - numbers % (2 * time)
 }

@@ -1,4 +1,4 @@
-//! One window, or two at once to fill the time that a sum takes: a lane for each unit.
+//! One window, or up to three at once to fill the time that a sum takes: a lane for each unit.
 
 use pulp::{Simd, bytemuck};
 
@@ -8,20 +8,22 @@ use crate::model::CONTEXT;
 use crate::model::lstm::GATES;
 use crate::window::Windows;
 
-/// Reconstructs the windows from `first` on into `said`, as many at once as `WINDOWS` says. Their number is a multiple of it.
+/// Reconstructs the newest `datapoints` of the windows from `first` on into `said`, as many windows at once as `WINDOWS` says. Their
+/// number is a multiple of it.
 #[inline(always)]
 pub(super) fn reconstruct<S: Simd, const WINDOWS: usize>(
     simd: S,
     kernel: &Kernel,
     windows: &Windows,
     first: usize,
+    datapoints: usize,
     said: &mut [f32],
 ) {
     let time = windows.time();
     let mut state = State::<S, WINDOWS>::new(simd, &kernel.encoder);
     let mut code = vec![[0.0; WINDOWS]; kernel.bottleneck];
     let mut start = vec![0.0; WINDOWS * GATES * kernel.decoder.padded];
-    for (group, said) in said.chunks_exact_mut(WINDOWS * time).enumerate() {
+    for (group, said) in said.chunks_exact_mut(WINDOWS * datapoints).enumerate() {
         let slot = |window: usize, slot: usize| (first + group * WINDOWS + window) * time + slot;
         let input = |index: usize| std::array::from_fn(|window| windows.input(slot(window, index)));
 
@@ -52,7 +54,7 @@ pub(super) fn reconstruct<S: Simd, const WINDOWS: usize>(
         }
         let start: [&[f32]; WINDOWS] = std::array::from_fn(|window| &start[window * row..(window + 1) * row]);
         state.c.fill([simd.splat_f32s(0.0); WINDOWS]);
-        for back in 0..time {
+        for back in 0..datapoints {
             let context: [[f32; CONTEXT]; WINDOWS] =
                 std::array::from_fn(|window| windows.context_at(slot(window, time - 1 - back)));
             state.step(simd, &kernel.decoder, start, 1 + kernel.bottleneck, &context, back == 0);
@@ -63,7 +65,7 @@ pub(super) fn reconstruct<S: Simd, const WINDOWS: usize>(
                     gate = to_gate.mul_add(h[window], gate);
                 }
                 let open = first_lane::<S>(sigmoid(simd, simd.splat_f32s(gate)));
-                said[window * time + back] = open.mul_add(context[window][0], value);
+                said[window * datapoints + back] = open.mul_add(context[window][0], value);
             }
         }
     }

@@ -13,9 +13,16 @@ pub(super) const UNITS: usize = 3;
 /// Four gates of as many windows as there are lanes.
 pub(super) type Gates<S> = [<S as Simd>::f32s; GATES];
 
-/// Reconstructs the windows from `first` on into `said`, a tile of windows at a time.
+/// Reconstructs the newest `datapoints` of the windows from `first` on into `said`, a tile of windows at a time.
 #[inline(always)]
-pub(super) fn reconstruct<S: Simd>(simd: S, kernel: &Kernel, windows: &Windows, first: usize, said: &mut [f32]) {
+pub(super) fn reconstruct<S: Simd>(
+    simd: S,
+    kernel: &Kernel,
+    windows: &Windows,
+    first: usize,
+    datapoints: usize,
+    said: &mut [f32],
+) {
     let (time, hidden) = (windows.time(), kernel.encoder.hidden);
     let zero = simd.splat_f32s(0.0);
     let mut input = vec![zero; time * INPUTS];
@@ -24,8 +31,8 @@ pub(super) fn reconstruct<S: Simd>(simd: S, kernel: &Kernel, windows: &Windows, 
     let mut bias = vec![[zero; GATES]; hidden];
     let mut start = bias.clone();
     begin(simd, &kernel.encoder, &mut bias);
-    for (tile, said) in said.chunks_mut(S::F32_LANES * time).enumerate() {
-        load::<S>(windows, first + tile * S::F32_LANES, said.len() / time, &mut input);
+    for (tile, said) in said.chunks_mut(S::F32_LANES * datapoints).enumerate() {
+        load::<S>(windows, first + tile * S::F32_LANES, said.len() / datapoints, &mut input);
 
         state.c.fill(zero);
         for (step, input) in input.chunks_exact(INPUTS).enumerate() {
@@ -46,7 +53,7 @@ pub(super) fn reconstruct<S: Simd>(simd: S, kernel: &Kernel, windows: &Windows, 
             [*gates] = sums(simd, [*gates], kernel.decoder.rows_from(1), unit, &code);
         }
         state.c.fill(zero);
-        for (back, input) in input.chunks_exact(INPUTS).rev().enumerate() {
+        for (back, input) in input.chunks_exact(INPUTS).rev().take(datapoints).enumerate() {
             let context = &input[INPUTS - crate::model::CONTEXT..];
             state.step(simd, &kernel.decoder, &start, 1 + kernel.bottleneck, context, back == 0);
             let (mut value, mut gate) = (simd.splat_f32s(kernel.output[0][0]), simd.splat_f32s(kernel.output[0][1]));
@@ -56,7 +63,7 @@ pub(super) fn reconstruct<S: Simd>(simd: S, kernel: &Kernel, windows: &Windows, 
             }
             // The first of the context is the daily profile.
             let value = [simd.mul_add_f32s(sigmoid(simd, gate), context[0], value)];
-            for (window, &value) in said.chunks_exact_mut(time).zip(bytemuck::cast_slice::<_, f32>(&value)) {
+            for (window, &value) in said.chunks_exact_mut(datapoints).zip(bytemuck::cast_slice::<_, f32>(&value)) {
                 window[back] = value;
             }
         }
