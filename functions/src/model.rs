@@ -7,21 +7,16 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use deepguard::model::artifact::MAX_BYTES;
+use deepguard::model::artifact::{BUILTIN, MAX_BYTES};
 use deepguard::model::device;
 use deepguard::{Artifact, ArtifactError, Detector, Sensitivity};
-use serde::Deserialize;
+use deepguard_aws::ids::ObjectUri;
+use deepguard_aws::pointer::{POINTER_BYTES, Target};
+use deepguard_aws::ports::{CallError, Fetched, ObjectError, Objects};
 use tracing::error;
 
-use crate::names::ObjectUri;
-use crate::ports::{CallError, Fetched, ObjectError, Objects};
-
-/// The artifact that is compiled into the function, so that it works before anyone has trained one.
-pub const BUILTIN: &[u8] = include_bytes!("../../models/default.safetensors");
 /// The end of an artifact's key.
 const ARTIFACT: &str = ".safetensors";
-/// A pointer is a line of JSON. No larger one is read.
-pub const POINTER_BYTES: usize = 4096;
 
 /// Where the model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,15 +78,6 @@ pub enum ModelError {
         /// The checksum of the artifact.
         found: String,
     },
-}
-
-/// The content of a pointer. Other fields may stand beside these.
-#[derive(Debug, Deserialize)]
-struct Pointer {
-    /// Key of the artifact, in the bucket of the pointer.
-    key: String,
-    /// [`Artifact::checksum`].
-    sha256: String,
 }
 
 /// The model to score with.
@@ -240,7 +226,7 @@ impl<O: Objects> Models<O> {
         loaded: Option<&Loaded>,
     ) -> Result<Rc<Detector>, ModelError> {
         let wrong = |why: String| ModelError::Pointer { uri: pointer.clone(), why };
-        let Pointer { key, sha256: needed } =
+        let Target { key, sha256: needed } =
             serde_json::from_slice(pointing).map_err(|error| wrong(error.to_string()))?;
         if let Some(loaded) = loaded.filter(|loaded| loaded.detector.artifact().checksum() == needed) {
             return Ok(Rc::clone(&loaded.detector));

@@ -6,14 +6,14 @@ use std::num::NonZeroUsize;
 use deepguard::Sensitivity;
 use deepguard::episode::MOfN;
 use deepguard::score::Direction;
+use deepguard_aws::cloudwatch::limits;
+use deepguard_aws::cloudwatch::pace::Rates;
+use deepguard_aws::ids::ObjectUri;
 use tracing::Level;
 
-use crate::cloudwatch::limits;
-use crate::cloudwatch::pace::Rates;
-use crate::metric::Mode;
 use crate::model::ModelSource;
-use crate::names::ObjectUri;
-use crate::selection::Selection;
+use crate::state::tally::Mode;
+use crate::watched::roster::Selection;
 
 /// An environment variable that the detector reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::*;
-use functions::detect::RunError;
-use functions::store::Loaded;
-use functions::summary::Summary;
+use functions::run::RunError;
+use functions::run::summary::Summary;
+use functions::state::store::Loaded;
 use jiff::Timestamp;
 use scripted_aws::{Fault, Generated, Kind, When};
 

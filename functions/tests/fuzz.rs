@@ -12,12 +12,12 @@ mod fuzz;
 use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard::track::Known;
 use deepguard::{Artifact, Baseline, Datapoint, Detector, Series};
-use functions::baselines::Baselines;
-use functions::event::Trigger;
-use functions::kept::{Reader, Writer};
-use functions::metric::{Datum, Metric, Of};
-use functions::names::InstanceId;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::{Datum, Metric, Of};
+use functions::state::baselines::Baselines;
+use functions::state::format::{Reader, Writer};
 use functions::state::{Followed, State};
+use functions::trigger::Trigger;
 use fuzz::fuzz;
 use jiff::Timestamp;
 

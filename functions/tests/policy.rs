@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use common::*;
 use deepguard::Artifact;
-use functions::calibrate::Calibrated;
+use functions::run::calibrate::Calibrated;
 use jiff::Timestamp;
 use scripted_aws::Call;
 use serde_json::json;

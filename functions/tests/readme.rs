@@ -1,7 +1,7 @@
 //! The README's tables of settings and metrics are those of the code.
 #![allow(clippy::expect_used, reason = "a test that meets what it did not expect should stop there")]
 
-use functions::metric::Metric;
+use deepguard_aws::metric::Metric;
 use functions::settings::VARIABLES;
 
 fn assert_table(header: &str, rows: impl Iterator<Item = String>) {

@@ -11,11 +11,10 @@ use deepguard::episode::MOfN;
 use deepguard::series::{DAY, PERIOD};
 use deepguard::track::Known;
 use deepguard::{Artifact, Datapoint, Detector, Series};
-use functions::alert::{Alert, Kind};
-use functions::baselines::Baselines;
-use functions::fleet::Skip;
-use functions::metric::{Datum, Metric, Of};
-use functions::names::InstanceId;
+use deepguard_aws::alert::{Alert, Kind};
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::{Datum, Metric, Of, Skip};
+use functions::state::baselines::Baselines;
 use functions::state::{Followed, State};
 
 const MODEL: &[u8] = include_bytes!("../../models/default.safetensors");

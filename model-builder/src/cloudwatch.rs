@@ -12,11 +12,11 @@ use deepguard::baseline::calibrated_at;
 use deepguard::series::{DAY_SECONDS, slot_start};
 use deepguard::track::{LATE, days};
 use deepguard::{Datapoint, Series};
-use functions::cloudwatch::pace::Rates;
-use functions::cloudwatch::plan::{self, Batch};
-use functions::names::InstanceId;
-use functions::ports::{CallError, Cpu, Inventory, Read};
-use functions::tags::{TagRule, Tags};
+use deepguard_aws::cloudwatch::pace::Rates;
+use deepguard_aws::cloudwatch::plan;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ports::{Batch, CallError, Cpu, Inventory, Read};
+use deepguard_aws::tags::{TagRule, Tags};
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -12,8 +12,8 @@ use deepguard::channel::Channel;
 use deepguard::detector::rebuild_from;
 use deepguard::series::{PERIOD, slot_start};
 use deepguard::{Detector, Scored, Series, Watch};
-use functions::cloudwatch::CloudWatch;
-use functions::names::InstanceId;
+use deepguard_aws::cloudwatch::CloudWatch;
+use deepguard_aws::ids::InstanceId;
 use indicatif::ProgressIterator;
 use jiff::Timestamp;
 

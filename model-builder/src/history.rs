@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use deepguard::Datapoint;
 use deepguard::series::DAY_SECONDS;
-use functions::names::InstanceId;
+use deepguard_aws::ids::InstanceId;
 use jiff::Timestamp;
 
 use crate::files::write_whole;

@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use deepguard::Scored;
-use functions::names::{InstanceId, ObjectUri};
-use functions::ports::{Fetched, ObjectError, Objects, Only};
+use deepguard_aws::ids::{InstanceId, ObjectUri};
+use deepguard_aws::ports::{Fetched, ObjectError, Objects, Only};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use deepguard::Artifact;
 use deepguard::model::artifact::MAX_BYTES;
-use functions::model::POINTER_BYTES;
-use functions::names::ObjectUri;
-use functions::ports::{Fetched, ObjectError, Objects, Only};
-use functions::s3::S3;
+use deepguard_aws::ids::ObjectUri;
+use deepguard_aws::pointer::{POINTER_BYTES, Target};
+use deepguard_aws::ports::{Fetched, ObjectError, Objects, Only};
+use deepguard_aws::s3::S3;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -121,23 +121,6 @@ pub(crate) struct Who {
     /// Who does this, for the record.
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "unknown")]
     pub(crate) by: Words,
-}
-
-/// An artifact that is stored, by its key and its own checksum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Target {
-    /// Key in the bucket of the pointer.
-    pub(crate) key: String,
-    /// [`Artifact::checksum`].
-    pub(crate) sha256: String,
-}
-
-impl Target {
-    /// The version that the key names.
-    pub(crate) fn version(&self) -> &str {
-        let name = self.key.rsplit('/').next().unwrap_or(&self.key);
-        name.strip_suffix(".safetensors").unwrap_or(name)
-    }
 }
 
 /// The content of a pointer. The function reads key and checksum; the rest is for people, and for going back.
@@ -297,8 +280,8 @@ pub(crate) fn now() -> Timestamp {
 /// Lets `work` have the S3 of the account whose credentials are here.
 pub(crate) fn with_aws<T>(work: impl AsyncFnOnce(aws_config::SdkConfig, S3) -> Result<T>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let config = functions::aws::config().await;
-        let s3 = S3::new(functions::aws::s3(&config));
+        let config = deepguard_aws::client::config().await;
+        let s3 = S3::new(deepguard_aws::client::s3(&config));
         work(config, s3).await
     })
 }

@@ -4,13 +4,14 @@ use anyhow::{Result, bail, ensure};
 use deepguard::model::artifact::MAX_BYTES;
 use deepguard::series::DAY;
 use deepguard::{Artifact, Detector, Series};
-use functions::names::ObjectUri;
-use functions::ports::{Fetched, Objects, Only};
+use deepguard_aws::ids::ObjectUri;
+use deepguard_aws::pointer::Target;
+use deepguard_aws::ports::{Fetched, Objects, Only};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::models::{self, Destination, Target, Words};
+use crate::models::{self, Destination, Words};
 
 /// What stands beside a stored artifact, for people: what it was made of, what it says of itself, and who put it there when.
 #[derive(Debug, Serialize)]
@@ -151,7 +152,7 @@ mod tests {
     async fn publish_at(bucket: &Bucket, time: &str) -> Result<()> {
         let artifact = testing::artifact();
         let by = "somebody".parse().unwrap();
-        store(bucket, functions::model::BUILTIN, &artifact, &to(), &by, time.parse().unwrap()).await
+        store(bucket, deepguard::model::artifact::BUILTIN, &artifact, &to(), &by, time.parse().unwrap()).await
     }
 
     #[tokio::test]
@@ -163,7 +164,7 @@ mod tests {
         let card = bucket.json(&at(".json"));
         assert_eq!(card["sha256"], artifact.checksum());
         assert_eq!(card["key"], format!("models/{}.safetensors", artifact.version()));
-        assert_eq!(card["file"]["bytes"], functions::model::BUILTIN.len());
+        assert_eq!(card["file"]["bytes"], deepguard::model::artifact::BUILTIN.len());
         assert_eq!((&card["published"], &card["by"]), (&"2026-01-15T12:00:00Z".into(), &"somebody".into()));
         assert_eq!(card["data"]["files"], artifact.card().training.files.len());
         assert_eq!(card["card"], serde_json::to_value(artifact.card()).unwrap());

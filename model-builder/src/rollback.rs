@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use functions::ports::{Objects, Removable};
+use deepguard_aws::ports::{Objects, Removable};
 use jiff::Timestamp;
 
 use crate::models::{self, Destination, Found, Pointer, Record, Version, Who, Words};

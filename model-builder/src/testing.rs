@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deepguard::model::device;
 use deepguard::{Artifact, Datapoint};
-use functions::cloudwatch::plan::Batch;
-use functions::names::{InstanceId, ObjectUri};
-use functions::ports::{CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Read, Removable};
+use deepguard_aws::ids::{InstanceId, ObjectUri};
+use deepguard_aws::ports::{Batch, CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Read, Removable};
 
 /// The artifact that is compiled in.
 pub(crate) fn artifact() -> Artifact {
-    Artifact::from_bytes(functions::model::BUILTIN).unwrap()
+    Artifact::from_bytes(deepguard::model::artifact::BUILTIN).unwrap()
 }
 
 /// The same network with another threshold: another artifact.

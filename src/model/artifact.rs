@@ -24,6 +24,8 @@ const KEY: &str = "deepguard";
 const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Stands before the checksum in the header, where the card is JSON inside a JSON string.
 const BEFORE_CHECKSUM: &[u8] = br#"\"checksum\":\""#;
+/// The artifact that is compiled in, so that DeepGuard works before anyone has trained one.
+pub const BUILTIN: &[u8] = include_bytes!("../../models/default.safetensors");
 /// No artifact is larger. A header that asks for more is damaged or hostile.
 pub const MAX_BYTES: usize = 64 << 20;
 

@@ -9,11 +9,11 @@ use deepguard::detector::rebuild_from;
 use deepguard::model::device;
 use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard::{Artifact, Baseline, Datapoint, Detector, Series};
-use functions::baselines::Baselines;
-use functions::names::InstanceId;
-use functions::shard::Shard;
+use deepguard_aws::ids::InstanceId;
+use functions::state::baselines::Baselines;
+use functions::state::shard::Shard;
 use functions::state::{Followed, State};
-use functions::store::date;
+use functions::time::date;
 use scripted_aws::{Aws, Fleet, Generated};
 
 /// The bucket of the scripted S3 that all is kept in.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use deepguard::series::{DAY_SECONDS, PERIOD};
-use functions::cloudwatch::limits::{DATAPOINTS_PER_READ, DATUMS_PER_PUT, QUERIES_PER_READ};
+use deepguard_aws::cloudwatch::limits::{DATAPOINTS_PER_READ, DATUMS_PER_PUT, QUERIES_PER_READ};
 use functions::settings::VARIABLES;
 use jiff::Timestamp;
 use scripted_aws::{Aws, Call, Outcome};

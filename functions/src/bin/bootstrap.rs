@@ -3,17 +3,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use functions::account::Account;
-use functions::calibrate::Calibration;
-use functions::cloudwatch::CloudWatch;
-use functions::detect::{Detection, RunError};
-use functions::events::Bus;
+use deepguard_aws::account::Account;
+use deepguard_aws::client;
+use deepguard_aws::cloudwatch::CloudWatch;
+use deepguard_aws::eventbridge::Bus;
+use deepguard_aws::s3::S3;
+use deepguard_aws::tagging::Tagging;
 use functions::predict::Prediction;
-use functions::s3::S3;
+use functions::run::calibrate::Calibration;
+use functions::run::{Detection, RunError, log};
 use functions::settings::Settings;
-use functions::start::{Part, Start};
-use functions::tagging::Tagging;
-use functions::{aws, log};
+use functions::startup::{Part, Start};
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -40,10 +40,10 @@ async fn main() -> Result<(), Error> {
     };
     log::start(settings.log_level);
     start.done(Part::Settings);
-    let config = aws::config().await;
+    let config = client::config().await;
     start.done(Part::AwsConfig);
     let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), &settings.namespace, settings.rates);
-    let s3 = S3::new(aws::s3(&config));
+    let s3 = S3::new(client::s3(&config));
     start.done(Part::Clients);
     // The locks are never contended: Lambda sends a process one event at a time.
     let handler = std::env::var(HANDLER).unwrap_or_default();

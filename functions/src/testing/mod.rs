@@ -3,21 +3,11 @@
 use deepguard::Artifact;
 use deepguard::detector::Scored;
 use deepguard::model::device;
-
-use crate::names::InstanceId;
-
-pub(crate) mod cbor;
-pub(crate) mod memory;
-pub(crate) mod scripted;
-
-/// The instance with this number.
-pub(crate) fn instance(number: usize) -> InstanceId {
-    format!("i-{number:017x}").parse().unwrap()
-}
+pub(crate) use deepguard_aws::testing::{instance, memory};
 
 /// The artifact that is compiled in.
 pub(crate) fn artifact() -> Artifact {
-    Artifact::from_bytes(crate::model::BUILTIN).unwrap()
+    Artifact::from_bytes(deepguard::model::artifact::BUILTIN).unwrap()
 }
 
 /// The same network with another threshold: another artifact.

@@ -12,7 +12,7 @@ use anyhow::Result;
 use deepguard::model::artifact::{LeftOut, Why};
 use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard::{Detector, Scored, Series, Watch};
-use functions::names::InstanceId;
+use deepguard_aws::ids::InstanceId;
 
 use crate::evaluate::parallel;
 

@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
+pub(crate) use card::BUDGETS;
 use clap::Args;
-use deepguard::model::artifact::{Fleet, LeftOut, Why};
+use clean::{Cleaned, Histories};
+use deepguard::model::artifact::{BUILTIN, Fleet, LeftOut, Why};
 use deepguard::model::device;
 use deepguard::{Artifact, Detector};
-use functions::cloudwatch::CloudWatch;
-use functions::model::BUILTIN;
-use functions::mute::{MAX_BYTES, Mutes};
-use functions::names::{InstanceId, ObjectUri};
-use functions::ports::{Fetched, Objects};
-use functions::tagging::Tagging;
-use functions::tags::Tags;
+use deepguard_aws::cloudwatch::CloudWatch;
+use deepguard_aws::ids::{InstanceId, ObjectUri};
+use deepguard_aws::mute::{MAX_BYTES, Mutes};
+use deepguard_aws::ports::{Fetched, Objects};
+use deepguard_aws::tagging::Tagging;
+use deepguard_aws::tags::Tags;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::backtest::{Backtest, Past, pages_of};
@@ -30,8 +31,6 @@ use crate::history::Cache;
 use crate::labels::Labels;
 use crate::models;
 use crate::train::{self, Options, Source};
-pub(crate) use card::BUDGETS;
-use clean::{Cleaned, Histories};
 
 /// Passes over the windows, and highest learning rate, where a training goes on from an artifact.
 const TUNING_EPOCHS: usize = 3;
@@ -184,7 +183,7 @@ async fn read<O: Objects>(
         cache.folder().display()
     );
     let tags = match mutes.needs_tags() {
-        true => functions::ports::Inventory::tags_of(&tagging, &instances).await?,
+        true => deepguard_aws::ports::Inventory::tags_of(&tagging, &instances).await?,
         false => Default::default(),
     };
     let during = mutes.during(times);

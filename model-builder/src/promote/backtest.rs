@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use deepguard::episode::{Change, Episodes, MOfN};
 use deepguard::series::DAY_SECONDS;
 use deepguard::{Detector, Scored, Series, Watch};
-use functions::cloudwatch::plan;
-use functions::names::InstanceId;
-use functions::ports::{Cpu, Read};
+use deepguard_aws::cloudwatch::plan;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ports::{Cpu, Read};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 

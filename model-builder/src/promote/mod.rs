@@ -10,22 +10,22 @@ mod verdict;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use backtest::Backtest;
 use clap::Args;
+use deepguard::model::artifact::BUILTIN;
 use deepguard::model::device;
 use deepguard::series::{DAY_SECONDS, slot_start};
 use deepguard::{Artifact, Detector};
-use functions::cloudwatch::CloudWatch;
-use functions::model::BUILTIN;
-use functions::names::ObjectUri;
-use functions::ports::{Cpu, Objects};
+use deepguard_aws::cloudwatch::CloudWatch;
+use deepguard_aws::ids::ObjectUri;
+use deepguard_aws::ports::{Cpu, Objects};
 use jiff::Timestamp;
+use verdict::Comparison;
 
 use crate::cloudwatch::RATES;
 use crate::labels::Labels;
 use crate::models::{self, Destination, Found, Pointer, Record, Version, Who, Words};
 use crate::publish::check_scores;
-use backtest::Backtest;
-use verdict::Comparison;
 
 /// The arguments of `promote`.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use functions::names::InstanceId;
+use deepguard_aws::ids::InstanceId;
 use plotters::prelude::*;
 
 use super::verdict::{Comparison, Pair};

@@ -1,6 +1,6 @@
 use deepguard::Datapoint;
 use deepguard::series::PERIOD;
-use functions::names::InstanceId;
+use deepguard_aws::ids::InstanceId;
 
 use super::*;
 use crate::testing::{Bucket, Fleet, artifact, artifact_with_threshold, instance};

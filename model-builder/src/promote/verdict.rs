@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::Table;
 use deepguard::series::WEEK;
-use functions::names::InstanceId;
+use deepguard_aws::ids::InstanceId;
 use jiff::Timestamp;
 use serde::Serialize;
 

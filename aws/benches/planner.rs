@@ -1,0 +1,36 @@
+//! How long it takes to divide a fleet into the fewest calls. `make bench`.
+#![allow(missing_docs, clippy::expect_used, reason = "a benchmark that cannot begin should stop")]
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use deepguard_aws::cloudwatch::plan;
+use deepguard_aws::ids::InstanceId;
+
+/// The end of what is read: some time in 2026, on a slot.
+const END: i64 = 1_795_000_200;
+
+/// A fleet of which one instance in a hundred is new, and is read for 30 days; one in ten has missed some runs.
+fn fleet(instances: usize) -> Vec<(InstanceId, i64)> {
+    let since = |number: usize| match number {
+        number if number.is_multiple_of(100) => 30 * 86_400,
+        number if number.is_multiple_of(10) => 6 * 3600,
+        _ => 3 * 3600 + 300,
+    };
+    let instance = |number: usize| format!("i-{number:017x}").parse().expect("an instance id");
+    (0..instances).map(|number| (instance(number), END - since(number))).collect()
+}
+
+fn planning(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("planner");
+    for instances in [1000, 10_000] {
+        let fleet = fleet(instances);
+        let read: usize = plan::batches(fleet.clone(), END).iter().map(|batch| batch.instances.len()).sum();
+        assert_eq!(read, instances);
+        group.throughput(Throughput::Elements(instances as u64));
+        group.bench_function(BenchmarkId::new("reads", instances), |bench| {
+            bench.iter_batched(|| fleet.clone(), |fleet| plan::batches(fleet, END), BatchSize::LargeInput);
+        });
+    }
+}
+
+criterion_group!(benches, planning);
+criterion_main!(benches);

@@ -1,0 +1,35 @@
+//! The account around the fleet: who knows what the instances are called, and who is told of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::alert::Alert;
+use crate::eventbridge::Bus;
+use crate::ids::InstanceId;
+use crate::ports::{Alerts, CallError, Inventory, Sent};
+use crate::tagging::Tagging;
+use crate::tags::{TagRule, Tags};
+
+/// Tags and events of one account and Region.
+#[derive(Debug)]
+pub struct Account {
+    /// Where tags come from.
+    pub tagging: Tagging,
+    /// Where alerts go.
+    pub bus: Bus,
+}
+
+impl Alerts for Account {
+    async fn send(&self, alerts: &[Alert]) -> Sent {
+        self.bus.send(alerts).await
+    }
+}
+
+impl Inventory for Account {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        self.tagging.tagged(rule).await
+    }
+
+    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        self.tagging.tags_of(instances).await
+    }
+}

@@ -1,0 +1,40 @@
+//! One event of an episode, as it is sent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::InstanceId;
+
+/// The source of our events on the bus.
+pub const SOURCE: &str = "deepguard";
+
+/// Which event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// An episode begins.
+    Began,
+    /// It is over.
+    Ended,
+}
+
+impl Kind {
+    /// The event's `detail-type`.
+    pub const fn detail_type(self) -> &'static str {
+        match self {
+            Self::Began => "DeepGuard Anomaly Began",
+            Self::Ended => "DeepGuard Anomaly Ended",
+        }
+    }
+}
+
+/// One event, as it is sent and, until it was, remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Which one.
+    pub kind: Kind,
+    /// The datapoint's time that it is about, in seconds since 1970.
+    pub time: i64,
+    /// Whose.
+    pub instance: InstanceId,
+    /// The event's detail, JSON. The same episode has the same `id` in both events, and when one is sent again.
+    pub detail: String,
+}

@@ -1,0 +1,163 @@
+//! ListMetrics and GetMetricData: which instances there are, and their CPU.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{
+    Dimension, DimensionFilter, MessageData, Metric, MetricDataQuery, MetricDataResult, MetricStat, RecentlyActive,
+    ScanBy, StatusCode,
+};
+use deepguard::Datapoint;
+use deepguard::series::PERIOD;
+use tracing::{debug, warn};
+
+use super::CloudWatch;
+use crate::ids::InstanceId;
+use crate::metric::DIMENSION;
+use crate::pagination::Pages;
+use crate::ports::{Batch, CallError, Cpu, Read};
+
+const LIST: &str = "ListMetrics";
+const GET: &str = "GetMetricData";
+/// The metric that is read.
+const NAMESPACE: &str = "AWS/EC2";
+const METRIC: &str = "CPUUtilization";
+const STATISTIC: &str = "Average";
+
+impl Cpu for CloudWatch {
+    fn share(&self, parts: u32) {
+        self.pace.share(parts);
+    }
+
+    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
+        let mut instances = BTreeSet::new();
+        let mut pages = Pages::of(LIST);
+        loop {
+            let request = self
+                .client
+                .list_metrics()
+                .namespace(NAMESPACE)
+                .metric_name(METRIC)
+                .dimensions(DimensionFilter::builder().name(DIMENSION).build())
+                .recently_active(RecentlyActive::Pt3H)
+                .set_next_token(pages.token());
+            let page = self.paced(0, LIST, || request.clone().send()).await?;
+            instances.extend(page.metrics().iter().filter_map(of_instance));
+            if pages.end_with(page.next_token)? {
+                return Ok(instances);
+            }
+        }
+    }
+
+    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
+        let answers = self.read_pages(batch).await;
+        let answer = |(index, instance): (usize, &InstanceId)| {
+            let datapoints = match &answers {
+                Ok(answers) => answers.get(&id(index)).map_or_else(
+                    || Err(CallError { operation: GET, why: "the answer left this instance out".into() }),
+                    Answer::read,
+                ),
+                Err(error) => Err(error.clone()),
+            };
+            (instance.clone(), datapoints)
+        };
+        batch.instances.iter().enumerate().map(answer).collect()
+    }
+}
+
+impl CloudWatch {
+    /// The merged answers of all pages, by id.
+    async fn read_pages(&self, batch: &Batch) -> Result<HashMap<String, Answer>, CallError> {
+        let Range { start, end } = batch.times;
+        let queries: Vec<MetricDataQuery> =
+            batch.instances.iter().enumerate().map(|(index, instance)| query(index, instance)).collect();
+        let mut answers: HashMap<String, Answer> = HashMap::new();
+        let mut pages = Pages::of(GET);
+        loop {
+            let request = self
+                .client
+                .get_metric_data()
+                .set_metric_data_queries(Some(queries.clone()))
+                .start_time(DateTime::from_secs(start))
+                .end_time(DateTime::from_secs(end))
+                .scan_by(ScanBy::TimestampAscending)
+                .set_next_token(pages.token());
+            let page = self.paced(batch.datapoints(), GET, || request.clone().send()).await?;
+            page.messages().iter().for_each(|message| warn!(message = told(message), "GetMetricData sent a message"));
+            for result in page.metric_data_results.unwrap_or_default() {
+                answers.entry(result.id().unwrap_or_default().into()).or_default().merge(result);
+            }
+            if pages.end_with(page.next_token)? {
+                return Ok(answers);
+            }
+        }
+    }
+}
+
+/// The instance of a metric that has exactly the one dimension: with more of them it is another metric.
+fn of_instance(metric: &Metric) -> Option<InstanceId> {
+    let [dimension] = metric.dimensions() else { return None };
+    let instance = dimension.value().filter(|_| dimension.name() == Some(DIMENSION))?.parse();
+    instance.inspect_err(|error| warn!(%error, "a metric is left out")).ok()
+}
+
+fn id(index: usize) -> String {
+    format!("m{index}")
+}
+
+fn query(index: usize, instance: &InstanceId) -> MetricDataQuery {
+    let dimension = Dimension::builder().name(DIMENSION).value(instance.as_str()).build();
+    let metric = Metric::builder().namespace(NAMESPACE).metric_name(METRIC).dimensions(dimension).build();
+    let stat = MetricStat::builder().metric(metric).period(PERIOD as i32).stat(STATISTIC).build();
+    MetricDataQuery::builder().id(id(index)).metric_stat(stat).build()
+}
+
+fn told(message: &MessageData) -> String {
+    format!("{}: {}", message.code().unwrap_or("no code"), message.value().unwrap_or("no text"))
+}
+
+/// What the pages say of one query.
+#[derive(Debug, Default)]
+struct Answer {
+    datapoints: Vec<Datapoint>,
+    /// Of the last page that spoke of it.
+    status: Option<StatusCode>,
+    messages: Vec<String>,
+}
+
+impl Answer {
+    fn merge(&mut self, result: MetricDataResult) {
+        let points = result.timestamps().iter().zip(result.values());
+        self.datapoints.extend(points.map(|(time, &value)| Datapoint { time: time.secs(), value }));
+        self.messages.extend(result.messages().iter().map(told));
+        if result.timestamps().len() != result.values().len() {
+            self.messages.push("it has not as many values as time stamps".into());
+            self.status = Some(StatusCode::InternalError);
+        } else if result.status_code.is_some() {
+            self.status = result.status_code;
+        }
+    }
+
+    fn read(&self) -> Result<Read, CallError> {
+        match &self.status {
+            Some(status @ (StatusCode::Forbidden | StatusCode::InternalError)) => {
+                let why = format!("its result is {status}: {}", self.messages.join("; "));
+                Err(CallError { operation: GET, why })
+            }
+            status => {
+                let whole = *status != Some(StatusCode::PartialData);
+                if !self.messages.is_empty() {
+                    warn!(messages = self.messages.join("; "), "a result came with messages");
+                }
+                if !whole {
+                    debug!("a result is not complete");
+                }
+                Ok(Read { datapoints: self.datapoints.clone(), whole })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The metrics: what a run's result is called in CloudWatch.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::InstanceId;
+
+/// A metric that the detector publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Metric {
+    /// How unusual an instance's CPU is.
+    AnomalyScore,
+    /// How far it is from the network's reconstruction.
+    ReconstructionError,
+    /// In how many instances an alarm begins.
+    AnomalousInstances,
+    /// How many instances have a score.
+    InstancesScored,
+    /// The highest score of all.
+    MaxAnomalyScore,
+    /// How many instances have none.
+    InstancesSkipped,
+    /// How old the newest score is.
+    DataLagSeconds,
+    /// How many datums could not be published.
+    PublishFailures,
+    /// How old the model is.
+    ModelAgeDays,
+    /// How old the oldest baseline is that was used.
+    BaselineAgeHours,
+    /// How many muted instances would be anomalous.
+    SuppressedAnomalies,
+    /// How many episodes last.
+    OpenEpisodes,
+    /// How many inputs are older than they should be.
+    StaleInputs,
+    /// What the shadow makes of an instance.
+    ShadowAnomalyScore,
+    /// In how many instances an alarm would begin with the shadow.
+    ShadowAnomalousInstances,
+    /// How many instances the shadow has scored.
+    ShadowInstancesScored,
+    /// The highest score that the shadow gives.
+    ShadowMaxAnomalyScore,
+}
+
+/// The unit of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// A ratio, or something that CloudWatch has no unit for.
+    None,
+    /// Percentage points of CPU.
+    Percent,
+    /// A number of instances or datums.
+    Count,
+    /// Seconds.
+    Seconds,
+}
+
+/// The dimension of the metrics of one instance. Those of the fleet have none.
+pub const DIMENSION: &str = "InstanceId";
+/// The dimension that says why instances were skipped.
+const REASON: &str = "Reason";
+
+impl Metric {
+    /// Every metric there is.
+    pub const ALL: [Self; 17] = [
+        Self::AnomalyScore,
+        Self::ReconstructionError,
+        Self::AnomalousInstances,
+        Self::InstancesScored,
+        Self::MaxAnomalyScore,
+        Self::InstancesSkipped,
+        Self::DataLagSeconds,
+        Self::PublishFailures,
+        Self::ModelAgeDays,
+        Self::BaselineAgeHours,
+        Self::SuppressedAnomalies,
+        Self::OpenEpisodes,
+        Self::StaleInputs,
+        Self::ShadowAnomalyScore,
+        Self::ShadowAnomalousInstances,
+        Self::ShadowInstancesScored,
+        Self::ShadowMaxAnomalyScore,
+    ];
+
+    /// Its name in CloudWatch.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AnomalyScore => "AnomalyScore",
+            Self::ReconstructionError => "ReconstructionError",
+            Self::AnomalousInstances => "AnomalousInstances",
+            Self::InstancesScored => "InstancesScored",
+            Self::MaxAnomalyScore => "MaxAnomalyScore",
+            Self::InstancesSkipped => "InstancesSkipped",
+            Self::DataLagSeconds => "DataLagSeconds",
+            Self::PublishFailures => "PublishFailures",
+            Self::ModelAgeDays => "ModelAgeDays",
+            Self::BaselineAgeHours => "BaselineAgeHours",
+            Self::SuppressedAnomalies => "SuppressedAnomalies",
+            Self::OpenEpisodes => "OpenEpisodes",
+            Self::StaleInputs => "StaleInputs",
+            Self::ShadowAnomalyScore => "ShadowAnomalyScore",
+            Self::ShadowAnomalousInstances => "ShadowAnomalousInstances",
+            Self::ShadowInstancesScored => "ShadowInstancesScored",
+            Self::ShadowMaxAnomalyScore => "ShadowMaxAnomalyScore",
+        }
+    }
+
+    /// Its unit.
+    pub const fn unit(self) -> Unit {
+        match self {
+            Self::AnomalyScore | Self::MaxAnomalyScore | Self::ModelAgeDays | Self::BaselineAgeHours => Unit::None,
+            Self::ShadowAnomalyScore | Self::ShadowMaxAnomalyScore => Unit::None,
+            Self::ReconstructionError => Unit::Percent,
+            Self::AnomalousInstances | Self::InstancesScored | Self::InstancesSkipped | Self::PublishFailures => {
+                Unit::Count
+            }
+            Self::SuppressedAnomalies | Self::OpenEpisodes | Self::StaleInputs => Unit::Count,
+            Self::ShadowAnomalousInstances | Self::ShadowInstancesScored => Unit::Count,
+            Self::DataLagSeconds => Unit::Seconds,
+        }
+    }
+
+    /// Whether each instance has its own (with [`DIMENSION`]), or the fleet has one.
+    pub const fn is_per_instance(self) -> bool {
+        matches!(self, Self::AnomalyScore | Self::ReconstructionError | Self::ShadowAnomalyScore)
+    }
+
+    /// What it is called when it is the shadow's; `None` of what only the model in use has.
+    pub const fn shadow(self) -> Option<Self> {
+        match self {
+            Self::AnomalyScore => Some(Self::ShadowAnomalyScore),
+            Self::AnomalousInstances => Some(Self::ShadowAnomalousInstances),
+            Self::InstancesScored => Some(Self::ShadowInstancesScored),
+            Self::MaxAnomalyScore => Some(Self::ShadowMaxAnomalyScore),
+            _ => None,
+        }
+    }
+
+    /// What it says.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::AnomalyScore => "how unusual the instance's CPU is; 1.0 is the threshold",
+            Self::ReconstructionError => "distance of the CPU from what the network expected, in percentage points",
+            Self::AnomalousInstances => "instances in which an anomaly begins; one that lasts is counted once",
+            Self::InstancesScored => "instances that have a score",
+            Self::MaxAnomalyScore => "the highest score of all instances",
+            Self::InstancesSkipped => "instances that could not be scored, in all and by `Reason`; the log says why",
+            Self::DataLagSeconds => "age of the newest datapoint that has a score",
+            Self::PublishFailures => "datums and events that AWS did not take; the next run sends them",
+            Self::ModelAgeDays => "days since the model was trained",
+            Self::BaselineAgeHours => "hours since midnight UTC of the day that the oldest baseline in use is of",
+            Self::SuppressedAnomalies => "muted instances that would have been anomalous",
+            Self::OpenEpisodes => "anomalies that have begun and are not over",
+            Self::StaleInputs => {
+                "inputs (model, shadow, mutes, tags) that could not be had, so that the last good ones are in use"
+            }
+            Self::ShadowAnomalyScore => "the same score by the shadow model",
+            Self::ShadowAnomalousInstances => "instances in which an anomaly would begin with the shadow model",
+            Self::ShadowInstancesScored => "instances that the shadow model has scored",
+            Self::ShadowMaxAnomalyScore => "the highest score that the shadow model gives",
+        }
+    }
+}
+
+/// Why an instance was not scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Skip {
+    /// It has had no datapoint lately: it has just started, or stopped.
+    NoDatapoints,
+    /// It has not run for long enough to say what is usual for it.
+    NoBaseline,
+    /// The baseline of the day that has just begun is still to be made.
+    AwaitsBaseline,
+    /// What it has are no measurements.
+    Unusable,
+    /// Its datapoints could not be read.
+    ReadFailed,
+    /// There was no time left for it in this run.
+    OutOfTime,
+}
+
+impl Skip {
+    /// Its name in the summary, in the log and in CloudWatch.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoDatapoints => "no_datapoints",
+            Self::NoBaseline => "no_baseline",
+            Self::AwaitsBaseline => "awaits_baseline",
+            Self::Unusable => "unusable",
+            Self::ReadFailed => "read_failed",
+            Self::OutOfTime => "out_of_time",
+        }
+    }
+}
+
+/// Whose a datum is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Of {
+    /// The fleet's.
+    Fleet,
+    /// One instance's.
+    Instance(InstanceId),
+    /// That of those instances that were skipped for this reason.
+    Skipped(Skip),
+}
+
+/// One value of one metric at one time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Datum {
+    /// Which metric.
+    pub metric: Metric,
+    /// Whose.
+    pub of: Of,
+    /// The time stamp of the CPU datapoint that it is about, in seconds since 1970.
+    pub time: i64,
+    /// In the metric's unit.
+    pub value: f64,
+}
+
+impl Datum {
+    /// Name and value of its dimension, where it has one.
+    pub fn dimension(&self) -> Option<(&str, &str)> {
+        match &self.of {
+            Of::Fleet => None,
+            Of::Instance(instance) => Some((DIMENSION, instance.as_str())),
+            Of::Skipped(reason) => Some((REASON, reason.name())),
+        }
+    }
+
+    /// One of the fleet.
+    pub const fn of_fleet(metric: Metric, time: i64, value: f64) -> Self {
+        Self { metric, of: Of::Fleet, time, value }
+    }
+}

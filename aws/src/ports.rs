@@ -1,0 +1,250 @@
+//! What a run needs from outside, as traits, and the plain data that they pass.
+//!
+//! [`crate::cloudwatch`], [`crate::s3`], [`crate::tagging`] and [`crate::eventbridge`] implement them for AWS.
+
+#![expect(
+    async_fn_in_trait,
+    reason = "they are used in this crate, on one thread: nobody needs to know whether the futures are Send"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use deepguard::Datapoint;
+use deepguard::series::PERIOD;
+
+use crate::alert::Alert;
+use crate::ids::{InstanceId, ObjectUri};
+use crate::metric::Datum;
+use crate::tags::{TagRule, Tags};
+
+/// A call to AWS that failed after the SDK had tried it as often as it does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{operation} failed: {why}")]
+pub struct CallError {
+    /// The operation, such as `GetMetricData`.
+    pub operation: &'static str,
+    /// What AWS, or the way to it, said, and what to do about it.
+    pub why: String,
+}
+
+/// One GetMetricData call: the CPU of some instances over the same stretch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Seconds since 1970, aligned to the period.
+    pub times: Range<i64>,
+    /// Whose CPU.
+    pub instances: Vec<InstanceId>,
+}
+
+impl Batch {
+    /// How many datapoints the answer has at most.
+    pub fn datapoints(&self) -> usize {
+        slots(&self.times) * self.instances.len()
+    }
+}
+
+/// How many periods there are in `times` (seconds since 1970).
+pub(crate) fn slots(times: &Range<i64>) -> usize {
+    ((times.end - times.start) / PERIOD).max(0) as usize
+}
+
+/// The CPU of one instance over the stretch that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// In any order; empty where there are none.
+    pub datapoints: Vec<Datapoint>,
+    /// Whether these are all there are. Otherwise some of what was measured is missing this time.
+    pub whole: bool,
+}
+
+/// The CPU of the fleet.
+pub trait Cpu {
+    /// From now on, so many runs at once share what may be asked for.
+    fn share(&self, _parts: u32) {}
+
+    /// Every instance that had a datapoint in the last three hours.
+    ///
+    /// # Errors
+    /// [`CallError`] where the list cannot be had whole.
+    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError>;
+
+    /// The datapoints of each instance of `batch`.
+    ///
+    /// There is one answer for each, in the order of the batch: one that failed does not keep the others.
+    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)>;
+}
+
+/// Where scores go.
+pub trait Scores {
+    /// Publishes as much as can be published.
+    async fn publish(&self, datums: &[Datum]) -> Published;
+}
+
+/// What became of datums.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Published {
+    /// How many were taken.
+    pub published: usize,
+    /// Those that were not, and may be another time.
+    pub failed: Vec<Datum>,
+    /// How many will never be taken.
+    pub refused: usize,
+    /// Why: the last failure.
+    pub error: Option<CallError>,
+}
+
+/// Where people are told of episodes.
+pub trait Alerts {
+    /// Sends as many as can be sent.
+    async fn send(&self, alerts: &[Alert]) -> Sent;
+}
+
+/// Alerts that stay in the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Alerts for Nobody {
+    async fn send(&self, alerts: &[Alert]) -> Sent {
+        Sent { sent: alerts.len(), ..Sent::default() }
+    }
+}
+
+impl Inventory for Nobody {
+    async fn tagged(&self, _: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn tags_of(&self, _: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// What became of alerts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sent {
+    /// How many were taken.
+    pub sent: usize,
+    /// Those that were not, and may be another time.
+    pub failed: Vec<Alert>,
+    /// Why: the last failure.
+    pub error: Option<CallError>,
+}
+
+/// The tags of the fleet. An instance that never had one may be missing in what it says.
+pub trait Inventory {
+    /// Every instance that `rule` holds for, with all of its tags.
+    ///
+    /// # Errors
+    /// [`CallError`] where the list cannot be had whole.
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
+
+    /// The tags of these instances.
+    ///
+    /// # Errors
+    /// [`CallError`] where they cannot be had whole.
+    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
+}
+
+/// Where artifacts and all that is kept from run to run are.
+pub trait Objects {
+    /// The object at `uri`, unless it still is the version that `known` (an ETag) names.
+    ///
+    /// # Errors
+    /// [`ObjectError`]; [`ObjectError::TooLarge`] before more than `most` bytes are held in memory.
+    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError>;
+
+    /// Writes the object at `uri` where the condition holds. The ETag of the new version, or `None` where it does not hold: then
+    /// nothing was written.
+    ///
+    /// # Errors
+    /// [`ObjectError`]. Whether it was written is not known then.
+    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError>;
+
+    /// The objects whose addresses begin like `prefix`.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError>;
+}
+
+/// Objects that can be taken away. No function does that: it is for the command line.
+pub trait Removable: Objects {
+    /// Removes the object at `uri`; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    async fn remove(&self, uri: &ObjectUri) -> Result<(), ObjectError>;
+}
+
+/// What must hold for an object to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only<'a> {
+    /// It still is the version that this ETag names.
+    Over(&'a str),
+    /// There is none.
+    New,
+    /// Nothing.
+    Any,
+}
+
+impl<'a> From<Option<&'a str>> for Only<'a> {
+    /// Over the version that is known, or a new one where none is.
+    fn from(known: Option<&'a str>) -> Self {
+        known.map_or(Self::New, Self::Over)
+    }
+}
+
+/// An object in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its address.
+    pub uri: ObjectUri,
+    /// When it was written, in seconds since 1970.
+    pub written: i64,
+}
+
+/// The answer to a conditional request for an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// It is the version that is known.
+    Unchanged,
+    /// It is another one.
+    Object {
+        /// Its content.
+        bytes: Vec<u8>,
+        /// The name of this version, to ask again with.
+        etag: Option<String>,
+    },
+}
+
+/// An object that could not be had, or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// There is none.
+    #[error(
+        "{uri} does not exist: publish and promote a model with `model-builder`, or set MODEL_URI to one that exists"
+    )]
+    Missing {
+        /// Its address.
+        uri: ObjectUri,
+    },
+    /// Larger than anything that belongs there.
+    #[error("{uri} has {bytes} bytes, more than the {most} allowed: it is nothing of DeepGuard's")]
+    TooLarge {
+        /// Its address.
+        uri: ObjectUri,
+        /// Its size, as far as it was looked at.
+        bytes: u64,
+        /// The bound.
+        most: usize,
+    },
+    /// The call failed.
+    #[error("{uri}: {error}")]
+    Call {
+        /// Its address.
+        uri: ObjectUri,
+        /// What happened.
+        error: CallError,
+    },
+}

@@ -1,0 +1,151 @@
+//! The Resource Groups Tagging API: the tags of instances, a hundred to a call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use aws_sdk_resourcegroupstagging::Client;
+use aws_sdk_resourcegroupstagging::operation::get_resources::GetResourcesOutput;
+use aws_sdk_resourcegroupstagging::operation::get_resources::builders::GetResourcesFluentBuilder;
+use aws_sdk_resourcegroupstagging::types::TagFilter;
+
+use crate::client::{failed, is_throttled};
+use crate::ids::InstanceId;
+use crate::pagination::Pages;
+use crate::ports::{CallError, Inventory};
+use crate::tags::{TagRule, Tags};
+
+const GET: &str = "GetResources";
+/// What is looked for.
+const INSTANCES: &str = "ec2:instance";
+/// Resources in one answer, and in one question that names them. (GetResources, `ResourcesPerPage`, `ResourceARNList`)
+const PER_CALL: usize = 100;
+/// How often a call that is throttled begins anew, beside the tries that the SDK makes each time.
+const THROTTLED: u32 = 4;
+/// How long it waits before the first of them, and twice as long before each other.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// The tags in one Region and account.
+#[derive(Debug)]
+pub struct Tagging {
+    client: Client,
+    /// What stands before an instance's id in its ARN.
+    home: OnceLock<String>,
+}
+
+impl Tagging {
+    /// Asks through `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client, home: OnceLock::new() }
+    }
+
+    /// Partition, Region and account are those of this ARN, such as that of the function that was invoked. Without it they are
+    /// taken from the first answer that names an instance.
+    pub fn lives_at(&self, arn: &str) {
+        if let ["arn", partition, _, region, account, ..] = arn.split(':').collect::<Vec<_>>()[..] {
+            self.is_home(format!("arn:{partition}:ec2:{region}:{account}:instance/"));
+        }
+    }
+
+    fn is_home(&self, home: String) {
+        // The first one stays: it is always the same.
+        self.home.get_or_init(|| home);
+    }
+
+    /// Every instance that `rule` holds for, and that has or had a tag: AWS knows of no others.
+    async fn pages(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        let filter = |(key, values): (&str, _)| TagFilter::builder().key(key).set_values(values_of(values)).build();
+        let filters: Vec<TagFilter> = rule.keys().map(|(key, values)| filter((key, values.collect()))).collect();
+        let mut found = BTreeMap::new();
+        let mut pages = Pages::of(GET);
+        loop {
+            let request = self
+                .client
+                .get_resources()
+                .resource_type_filters(INSTANCES)
+                .resources_per_page(PER_CALL as i32)
+                .set_tag_filters(Some(filters.clone()).filter(|filters| !filters.is_empty()))
+                .set_pagination_token(pages.token());
+            let page = send(request).await?;
+            let next = page.pagination_token.clone();
+            self.take(page, &mut found);
+            if pages.end_with(next)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn take(&self, page: GetResourcesOutput, found: &mut BTreeMap<InstanceId, Tags>) {
+        for resource in page.resource_tag_mapping_list.unwrap_or_default() {
+            let Some((home, Ok(instance))) = resource.resource_arn().and_then(of_arn) else { continue };
+            self.is_home(home.into());
+            let tags = resource.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value));
+            found.insert(instance, tags.collect());
+        }
+    }
+}
+
+fn values_of(values: Vec<&str>) -> Option<Vec<String>> {
+    Some(values.into_iter().map(Into::into).collect()).filter(|values: &Vec<String>| !values.is_empty())
+}
+
+/// What stands before an instance's id in its ARN, and the id.
+fn of_arn(arn: &str) -> Option<(&str, Result<InstanceId, crate::ids::NotAnInstance>)> {
+    let (before, id) = arn.split_at_checked(arn.rfind('/')? + 1)?;
+    before.ends_with(":instance/").then(|| (before, id.parse()))
+}
+
+/// Makes a call, and again a little later where it is throttled.
+async fn send(request: GetResourcesFluentBuilder) -> Result<GetResourcesOutput, CallError> {
+    let mut throttled = 0;
+    loop {
+        match request.clone().send().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if is_throttled(&error) && throttled < THROTTLED => {
+                tokio::time::sleep(WAIT * 2u32.pow(throttled)).await;
+                throttled += 1;
+            }
+            Err(error) => return Err(told(failed(GET, &error), &error)),
+        }
+    }
+}
+
+/// The same failure, with what to do about a role that may not ask.
+fn told(mut failure: CallError, error: &dyn Error) -> CallError {
+    if format!("{error:?}").contains("AccessDenied") {
+        failure.why.push_str("; the action is tag:GetResources");
+    }
+    failure
+}
+
+impl Inventory for Tagging {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        let mut found = self.pages(rule).await?;
+        // AWS has filtered already; what it may not understand as we do is left out here.
+        found.retain(|_, tags| rule.holds_for(tags));
+        Ok(found)
+    }
+
+    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        if instances.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let Some(home) = self.home.get() else {
+            // Nobody has said where they live. The answers of this do.
+            let mut found = self.pages(&TagRule::default()).await?;
+            found.retain(|instance, _| instances.contains(instance));
+            return Ok(found);
+        };
+        let arns: Vec<String> = instances.iter().map(|instance| format!("{home}{instance}")).collect();
+        let mut found = BTreeMap::new();
+        for arns in arns.chunks(PER_CALL) {
+            let request = self.client.get_resources().set_resource_arn_list(Some(arns.to_vec()));
+            self.take(send(request).await?, &mut found);
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests;

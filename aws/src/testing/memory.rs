@@ -1,0 +1,187 @@
+//! The outside of a run, in memory.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use deepguard::Datapoint;
+
+use crate::alert::Alert;
+use crate::ids::{InstanceId, ObjectUri};
+use crate::metric::Datum;
+use crate::ports::{
+    Alerts, Batch, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only, Published, Read, Scores,
+    Sent,
+};
+use crate::tags::{TagRule, Tags};
+
+fn error(operation: &'static str) -> CallError {
+    CallError { operation, why: "said the script".into() }
+}
+
+/// The CPU of a fleet, and what was published of it.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub cpu: RefCell<BTreeMap<InstanceId, Vec<Datapoint>>>,
+    /// Instances that cannot be read.
+    pub broken: RefCell<BTreeSet<InstanceId>>,
+    /// Instances of which every other datapoint is missing when they are read.
+    pub partial: RefCell<BTreeSet<InstanceId>>,
+    pub list_fails: Cell<bool>,
+    /// Instances that have stopped too long ago to be listed.
+    pub unlisted: RefCell<BTreeSet<InstanceId>>,
+    /// How many datums are taken before all others fail.
+    pub takes: Cell<Option<usize>>,
+    /// What was read since this was last emptied.
+    pub reads: RefCell<Vec<Batch>>,
+    /// What was published since this was last emptied.
+    pub published: RefCell<Vec<Datum>>,
+    /// What was told since this was last emptied.
+    pub told: RefCell<Vec<Alert>>,
+    /// Whether nobody can be told anything.
+    pub deaf: Cell<bool>,
+    pub tags: RefCell<BTreeMap<InstanceId, Tags>>,
+    /// Whether tags cannot be had.
+    pub untagged: Cell<bool>,
+}
+
+impl Alerts for Rc<Metrics> {
+    async fn send(&self, alerts: &[Alert]) -> Sent {
+        if self.deaf.get() {
+            return Sent { sent: 0, failed: alerts.to_vec(), error: Some(error("PutEvents")) };
+        }
+        self.told.borrow_mut().extend_from_slice(alerts);
+        Sent { sent: alerts.len(), ..Sent::default() }
+    }
+}
+
+impl Inventory for Rc<Metrics> {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        if self.untagged.get() {
+            return Err(error("GetResources"));
+        }
+        let tags = self.tags.borrow().clone().into_iter();
+        Ok(tags.filter(|(_, tags)| rule.holds_for(tags)).collect())
+    }
+
+    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        let mut tags = self.tagged(&TagRule::default()).await?;
+        tags.retain(|instance, _| instances.contains(instance));
+        Ok(tags)
+    }
+}
+
+impl Cpu for Rc<Metrics> {
+    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
+        match self.list_fails.get() {
+            true => Err(error("ListMetrics")),
+            false => {
+                let unlisted = self.unlisted.borrow();
+                Ok(self.cpu.borrow().keys().filter(|instance| !unlisted.contains(instance)).cloned().collect())
+            }
+        }
+    }
+
+    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
+        self.reads.borrow_mut().push(batch.clone());
+        let read = |instance: &InstanceId| {
+            if self.broken.borrow().contains(instance) {
+                return Err(error("GetMetricData"));
+            }
+            let within = |datapoint: &&Datapoint| batch.times.contains(&datapoint.time);
+            let whole = !self.partial.borrow().contains(instance);
+            let cpu = self.cpu.borrow();
+            let datapoints = cpu.get(instance).into_iter().flatten().filter(within).copied();
+            Ok(Read { datapoints: datapoints.step_by(if whole { 1 } else { 2 }).collect(), whole })
+        };
+        batch.instances.iter().map(|instance| (instance.clone(), read(instance))).collect()
+    }
+}
+
+impl Scores for Rc<Metrics> {
+    async fn publish(&self, datums: &[Datum]) -> Published {
+        let published = self.takes.get().unwrap_or(datums.len()).min(datums.len());
+        let failed = datums[published..].to_vec();
+        self.published.borrow_mut().extend_from_slice(&datums[..published]);
+        let error = (!failed.is_empty()).then(|| error("PutMetricData"));
+        Published { published, failed, refused: 0, error }
+    }
+}
+
+/// A store of objects. The ETag of each is how many were put before it.
+#[derive(Debug, Default)]
+pub struct Bucket {
+    objects: RefCell<BTreeMap<String, (Vec<u8>, String)>>,
+    puts: Cell<usize>,
+    /// Every request since this was last emptied: the address, and whether the answer had content.
+    pub gets: RefCell<Vec<(String, bool)>>,
+    /// Whether nothing can be read or written.
+    pub down: Cell<bool>,
+    /// Whether what is written is written, and the answer gets lost.
+    pub mute: Cell<bool>,
+}
+
+impl Bucket {
+    pub fn store(&self, uri: &str, bytes: impl Into<Vec<u8>>) {
+        let etag = self.puts.replace(self.puts.get() + 1).to_string();
+        self.objects.borrow_mut().insert(uri.into(), (bytes.into(), etag));
+    }
+
+    pub fn remove(&self, uri: &str) {
+        self.objects.borrow_mut().remove(uri);
+    }
+
+    pub fn content(&self, uri: &str) -> Option<Vec<u8>> {
+        self.objects.borrow().get(uri).map(|(bytes, _)| bytes.clone())
+    }
+
+    pub fn keys(&self) -> Vec<String> {
+        self.objects.borrow().keys().cloned().collect()
+    }
+
+    fn is_up(&self, uri: &ObjectUri, operation: &'static str) -> Result<(), ObjectError> {
+        match self.down.get() {
+            true => Err(ObjectError::Call { uri: uri.clone(), error: error(operation) }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Objects for Rc<Bucket> {
+    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
+        self.is_up(uri, "GetObject")?;
+        let objects = self.objects.borrow();
+        let (bytes, etag) = objects.get(&uri.to_string()).ok_or_else(|| ObjectError::Missing { uri: uri.clone() })?;
+        let unchanged = known == Some(etag);
+        self.gets.borrow_mut().push((uri.to_string(), !unchanged));
+        match unchanged {
+            true => Ok(Fetched::Unchanged),
+            false if bytes.len() > most => {
+                Err(ObjectError::TooLarge { uri: uri.clone(), bytes: bytes.len() as u64, most })
+            }
+            false => Ok(Fetched::Object { bytes: bytes.clone(), etag: Some(etag.clone()) }),
+        }
+    }
+
+    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+        self.is_up(uri, "PutObject")?;
+        let there = self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone());
+        if only != Only::Any && Only::from(there.as_deref()) != only {
+            return Ok(None);
+        }
+        self.store(&uri.to_string(), bytes);
+        match self.mute.get() {
+            true => Err(ObjectError::Call { uri: uri.clone(), error: error("PutObject") }),
+            false => Ok(self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone())),
+        }
+    }
+
+    async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
+        self.is_up(prefix, "ListObjectsV2")?;
+        let listed = |(uri, (_, etag)): (&String, &(Vec<u8>, String))| {
+            let uri: ObjectUri = uri.parse().ok()?;
+            uri.to_string().starts_with(&prefix.to_string()).then(|| Listed { uri, written: etag.parse().unwrap() })
+        };
+        Ok(self.objects.borrow().iter().filter_map(listed).collect())
+    }
+}

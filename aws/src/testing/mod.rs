@@ -1,0 +1,21 @@
+//! What the tests of several crates need: the outside of a run in memory, and a scripted AWS.
+
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "it is for tests, of this crate and of others, and stops where it meets what it did not expect"
+)]
+
+use crate::ids::InstanceId;
+
+pub mod cbor;
+pub mod memory;
+pub mod scripted;
+
+/// The instance with this number.
+pub fn instance(number: usize) -> InstanceId {
+    format!("i-{number:017x}").parse().unwrap()
+}

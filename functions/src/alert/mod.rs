@@ -1,0 +1,405 @@
+//! What a person is told of an episode: one event when it begins, one when it is over.
+
+pub mod console;
+
+use std::collections::BTreeMap;
+
+use deepguard::Baseline;
+use deepguard::baseline::Phase;
+use deepguard::channel::Channel;
+use deepguard::detector::Scored;
+use deepguard::episode::{Change, End, Episode};
+use deepguard::series::{DAY, PERIOD};
+use deepguard::shape::{Finding, Rank, Shape};
+use deepguard_aws::alert::{Alert, Kind};
+use deepguard_aws::ids::InstanceId;
+use serde_json::{Value, json};
+
+use crate::alert::console::Console;
+use crate::time::rfc3339;
+
+/// What is known beside the episode.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// Whose it is.
+    pub instance: &'a InstanceId,
+    /// Its tag `Name`.
+    pub name: Option<&'a str>,
+    /// What is usual on the day.
+    pub baseline: Option<&'a Baseline>,
+    /// Version of the model.
+    pub model: &'a str,
+    /// Days since it was trained.
+    pub model_days: Option<f64>,
+    /// Where there are graphs.
+    pub console: &'a Console,
+}
+
+impl About<'_> {
+    /// The event of a change.
+    pub fn alert(&self, change: &Change) -> Alert {
+        let (kind, time, detail) = match change {
+            Change::Began(episode, scored) => (Kind::Began, episode.told, self.began(episode, scored.as_ref())),
+            Change::Ended(episode, end, at) => (Kind::Ended, *at, self.ended(episode, *end, *at)),
+        };
+        Alert { kind, time, instance: self.instance.clone(), detail: detail.to_string() }
+    }
+
+    /// The instance, as a person calls it.
+    fn who(&self) -> String {
+        self.name.map_or_else(|| self.instance.to_string(), |name| format!("{name} ({})", self.instance))
+    }
+
+    fn head(&self, episode: &Episode) -> Value {
+        json!({
+            "version": 1,
+            "id": format!("{}-{}", self.instance, episode.told),
+            "instance": self.instance,
+            "name": self.name,
+            "shape": episode.shape,
+            "since": rfc3339(episode.since),
+            "seen": rfc3339(episode.told),
+            "model": { "version": self.model, "age_days": self.model_days.map(|days| round(days, 1)) },
+        })
+    }
+
+    fn began(&self, episode: &Episode, scored: Option<&Scored>) -> Value {
+        let mut detail = self.head(episode);
+        let link = self.console.graph(self.instance, episode.since, episode.told);
+        let what = scored.map_or_else(
+            || "has stopped reporting at an hour at which it should".to_string(),
+            |scored| observed(scored, episode.shape),
+        );
+        let subject = format!("{}: {} ({})", self.who(), episode.shape.words(), short(scored));
+        let sentence = format!("{} {what}, since {}.", self.who(), clock(episode.since));
+        let mut looks = format!("It looks like: {}.", episode.shape.words());
+        let mut unusual = "it reported at this hour on the days before".to_string();
+        if let Some(scored) = scored {
+            let score = scored.severity.value().max(scored.score.value());
+            looks = format!("{looks} Score {score:.2} (1.00 is the threshold), seen {}.", rule(scored.channel));
+            unusual = scored.finding.map_or_else(String::new, |finding| in_words(&finding, self.days()));
+            let band = [scored.low, scored.high];
+            extend(
+                &mut detail,
+                json!({
+                    "observed": round(scored.observed, 2),
+                    "expected": round(scored.expected, 2),
+                    "band": band.map(|end| round(end.clamp(0.0, 100.0), 2)),
+                    "usual_at_this_hour": round(scored.usual, 2),
+                    "score": round(score, 3),
+                    "rule": scored.channel.map_or("frozen", Channel::name),
+                    "minutes": 5 * scored.channel.map_or(1, Channel::slots),
+                    "phase": scored.phase,
+                }),
+            );
+        }
+        // Line by line, because EventBridge sends no line breaks in a text of its own making.
+        let message = [
+            ("what", sentence),
+            ("looks_like", looks),
+            ("how_unusual", format!("How unusual: {unusual}.")),
+            ("judged_by", self.rests_on(scored, episode.told)),
+            ("look_at", format!("Look at: {}.", next(episode.shape))),
+            ("graph", format!("Graph: {link}")),
+        ];
+        let text: Vec<&str> = message.iter().map(|(_, line)| line.as_str()).collect();
+        extend(
+            &mut detail,
+            json!({
+                "how_unusual": unusual,
+                "baseline": self.baseline.map(|baseline| json!({
+                    "of": rfc3339(baseline.at),
+                    "age_hours": round((episode.told - baseline.at) as f64 / 3600.0, 1),
+                    "days": self.days(),
+                })),
+                "look_at": next(episode.shape),
+                "link": link,
+                "subject": subject,
+                "text": text.join("\n"),
+            }),
+        );
+        extend(&mut detail, json!({ "message": message.into_iter().collect::<BTreeMap<_, _>>() }));
+        detail
+    }
+
+    fn ended(&self, episode: &Episode, end: End, at: i64) -> Value {
+        let mut detail = self.head(episode);
+        let lasted = duration(at - episode.since);
+        let what = match end {
+            End::Recovered if episode.shape == Shape::Stopped => "reports again",
+            End::Recovered => "is as usual again",
+            End::BecameUsual => "has stayed as it is for a day, which is taken for its new usual from now on",
+            End::Gone => "does not report any more, so that this is over",
+            End::Worsened => "has got much worse, and a new message says how",
+        };
+        let link = self.console.graph(self.instance, episode.since, at);
+        let sentence = format!(
+            "{} {what}: {} from {} to {} ({lasted}), highest score {:.2}.",
+            self.who(),
+            episode.shape.words(),
+            clock(episode.since),
+            clock(at),
+            episode.peak
+        );
+        extend(
+            &mut detail,
+            json!({
+                "end": end,
+                "until": rfc3339(at),
+                "duration_seconds": at - episode.since,
+                "peak_score": round(episode.peak, 3),
+                "link": link,
+                "subject": format!("{}: over after {lasted} ({})", self.who(), episode.shape.words()),
+                "text": format!("{sentence}\nGraph: {link}"),
+                "message": { "what": sentence, "graph": format!("Graph: {link}") },
+            }),
+        );
+        detail
+    }
+
+    /// Days of history that the baseline rests on.
+    fn days(&self) -> usize {
+        self.baseline.map_or(0, |baseline| baseline.expectations[0].level.datapoints.div_ceil(DAY))
+    }
+
+    /// By what the instance is judged.
+    fn rests_on(&self, scored: Option<&Scored>, at: i64) -> String {
+        let model = match self.model_days {
+            Some(days) => format!("model {} ({} old)", self.model, count(days.round() as usize, "day")),
+            None => format!("model {}", self.model),
+        };
+        let Some(baseline) = self.baseline else {
+            let first_hours = if scored.is_some() { "its own first hours and " } else { "" };
+            return format!("Judged by {first_hours}{model}.");
+        };
+        let whose = match scored.map_or(baseline.phase, |scored| scored.phase) {
+            Phase::Own => "its own history",
+            _ => "a borrowed measure, because its own history is short,",
+        };
+        let age = duration(at - baseline.at);
+        format!("Judged by {whose} of {} (baseline {age} old) and {model}.", count(self.days(), "day"))
+    }
+}
+
+fn extend(detail: &mut Value, more: Value) {
+    if let (Value::Object(detail), Value::Object(more)) = (detail, more) {
+        detail.extend(more);
+    }
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    let unit = 10f64.powi(digits);
+    (value * unit).round() / unit
+}
+
+/// Percent, with as many digits as matter.
+fn percent(value: f64) -> String {
+    if value.abs() < 10.0 { format!("{value:.2} %") } else { format!("{value:.1} %") }
+}
+
+/// What was seen, and what was expected, as the rest of a sentence about the instance.
+fn observed(scored: &Scored, shape: Shape) -> String {
+    let Scored { observed, expected, low, high, usual, .. } = *scored;
+    match (shape, scored.channel) {
+        (Shape::Flatline, _) => {
+            let lasted = scored.finding.map_or(0, |finding| finding.run as i64) * PERIOD;
+            format!("has had the same {} CPU for {}", percent(observed), duration(lasted))
+        }
+        (_, Some(Channel::SpikeUp | Channel::SpikeDown)) => {
+            let (low, high) = (low.max(0.0), high.min(100.0));
+            format!(
+                "uses {} CPU instead of {} ({} to {})",
+                percent(observed),
+                percent(expected),
+                percent(low),
+                percent(high)
+            )
+        }
+        (Shape::Unrest, _) => {
+            let (now, around) = (percent(observed), percent(usual));
+            format!("uses its CPU in another rhythm than usual ({now} now, {around} is usual at this hour)")
+        }
+        _ => {
+            let off = scored.finding.map_or(observed - usual, |finding| finding.deviation);
+            let way = if off >= 0.0 { "more" } else { "less" };
+            let (now, by) = (percent(observed), off.abs());
+            format!("uses {by:.1} points {way} CPU than is usual at this hour ({now} now, {} is usual)", percent(usual))
+        }
+    }
+}
+
+/// The same in a few words.
+fn short(scored: Option<&Scored>) -> String {
+    match scored {
+        None => "no datapoints".into(),
+        Some(scored) => format!("{} CPU, {} expected", percent(scored.observed), percent(scored.expected)),
+    }
+}
+
+/// Which rule saw it.
+fn rule(channel: Option<Channel>) -> &'static str {
+    match channel {
+        None => "because the value does not change",
+        Some(Channel::SpikeUp) => "in a single datapoint (5 minutes) above its forecast",
+        Some(Channel::SpikeDown) => "in a single datapoint (5 minutes) below its forecast",
+        Some(Channel::BurstUp) => "in the last half hour, above its forecast",
+        Some(Channel::BurstDown) => "in the last half hour, below its forecast",
+        Some(Channel::HoursUp) => "in the last two hours, above their forecast",
+        Some(Channel::HoursDown) => "in the last two hours, below their forecast",
+        Some(Channel::StaysLow) => "in the last quarter of an hour, all of it this low",
+        Some(Channel::StaysHigh) => "in the last three hours, all of them this high",
+    }
+}
+
+/// How unusual it is, in words.
+pub fn in_words(finding: &Finding, days: usize) -> String {
+    match (finding.shape, finding.rank) {
+        (Shape::Flatline, _) => {
+            format!("{} datapoints in a row with the same value, longer than ever in the last {days} days", finding.run)
+        }
+        (_, Rank::HighestOfAll) => format!("higher than all of the last {days} days"),
+        (_, Rank::HighestOfHour) => format!("higher than all of the last {days} days at this hour"),
+        (_, Rank::LowestOfAll) => format!("lower than all of the last {days} days"),
+        (_, Rank::LowestOfHour) => format!("lower than all of the last {days} days at this hour"),
+        (_, Rank::Within) => {
+            format!("a value that it does have at this hour, but not in this way in the last {days} days")
+        }
+    }
+}
+
+/// What to look at next.
+pub const fn next(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Spike => "the busiest processes and requests at that time, and what was started or deployed just before",
+        Shape::Drop => "whether it still gets its work: load balancer health, queue consumers, a process that died",
+        Shape::LevelShift => {
+            "deployments, configuration and traffic shares at that time; if it is meant to be so, nothing more will be said"
+        }
+        Shape::Drift => "what grows: memory, threads, garbage collection, a queue or a table, since that time",
+        Shape::Flatline => {
+            "whether the instance still works: its status checks, and NetworkIn and NetworkOut beside the CPU"
+        }
+        Shape::UnusualHour => "schedules that moved or ran late (cron, time zones, a backup), and traffic at that hour",
+        Shape::Unrest => {
+            "restarts, retries and autoscaling that goes back and forth, and neighbours that take CPU (steal)"
+        }
+        Shape::Stopped => "its state and status checks in EC2: was it stopped or terminated, and by whom (CloudTrail)",
+    }
+}
+
+/// So many of a thing, in words.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A time of day with its date, UTC.
+fn clock(time: i64) -> String {
+    let text = rfc3339(time);
+    match (text.get(..10), text.get(11..16)) {
+        (Some(date), Some(clock)) => format!("{date} {clock} UTC"),
+        _ => text,
+    }
+}
+
+/// Seconds in hours and minutes.
+fn duration(seconds: i64) -> String {
+    let minutes = seconds.max(0) / 60;
+    match (minutes / (24 * 60), minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, 0) => format!("{hours} h"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deepguard::episode::{Episodes, MOfN};
+
+    use super::*;
+    use crate::testing::{instance, scored};
+
+    const NOON: i64 = 1_768_478_400;
+
+    fn console() -> Console {
+        Console { region: "eu-central-1".into(), namespace: "DeepGuard".into() }
+    }
+
+    /// Both events of an episode of `scored`.
+    fn told(name: Option<&str>, first: Scored) -> [Value; 2] {
+        let (console, instance) = (console(), instance(7));
+        let about = About {
+            instance: &instance,
+            name,
+            baseline: None,
+            model: "2026-01-01-abc",
+            model_days: Some(14.26),
+            console: &console,
+        };
+        let mut episodes = Episodes::default();
+        let mut changes = episodes.take(&first, MOfN::default());
+        for slot in 1..=6 {
+            let calm = Scored { observed: first.usual, ..scored(first.time + slot * PERIOD, 0.1) };
+            changes.extend(episodes.take(&calm, MOfN::default()));
+        }
+        let alerts: Vec<Alert> = changes.iter().map(|change| about.alert(change)).collect();
+        assert_eq!(alerts.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [Kind::Began, Kind::Ended]);
+        [0, 1].map(|index| serde_json::from_str(&alerts[index].detail).unwrap())
+    }
+
+    #[test]
+    fn it_says_which_since_when_what_was_expected_and_what_to_look_at() {
+        let finding =
+            Finding { shape: Shape::Spike, since: NOON - 300, deviation: 80.0, rank: Rank::HighestOfHour, run: 1 };
+        let [began, ended] = told(Some("web-1"), Scored { finding: Some(finding), ..scored(NOON, 2.5) });
+        assert_eq!(began["id"], ended["id"]);
+        assert_eq!((&began["instance"], &began["name"]), (&json!(instance(7)), &json!("web-1")));
+        assert_eq!((&began["shape"], &began["since"]), (&json!("spike"), &json!("2026-01-15T11:55:00Z")));
+        assert_eq!(
+            (&began["observed"], &began["expected"], &began["band"]),
+            (&json!(90.0), &json!(10.0), &json!([5.0, 15.0]))
+        );
+        assert_eq!(began["how_unusual"], "higher than all of the last 0 days at this hour");
+        let text = began["text"].as_str().unwrap();
+        for part in [
+            "web-1 (i-00000000000000007) uses 90.0 % CPU instead of 10.0 % (5.00 % to 15.0 %), since 2026-01-15 11:55 UTC.",
+            "Score 2.50 (1.00 is the threshold)",
+            "model 2026-01-01-abc (14 days old)",
+            "Look at: the busiest",
+            "Graph: https://eu-central-1.",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(ended["duration_seconds"], 600);
+        assert!(
+            ended["text"]
+                .as_str()
+                .unwrap()
+                .starts_with("web-1 (i-00000000000000007) is as usual again: spike from 2026-01-15 11:55 UTC to"),
+            "{ended}"
+        );
+    }
+
+    #[test]
+    fn without_a_name_the_instance_has_its_id() {
+        let [began, _] = told(None, scored(NOON, 2.5));
+        assert!(began["subject"].as_str().unwrap().starts_with("i-00000000000000007: "), "{began}");
+        assert_eq!(began["name"], Value::Null);
+    }
+
+    #[test]
+    fn durations_are_read_at_a_glance() {
+        assert_eq!([300, 3600, 5400, 90_000, -5].map(duration), ["5 min", "1 h", "1 h 30 min", "1 d 1 h", "0 min"]);
+    }
+
+    #[test]
+    fn a_stopped_instance_has_no_value() {
+        let (console, instance) = (console(), instance(7));
+        let about =
+            About { instance: &instance, name: None, baseline: None, model: "m", model_days: None, console: &console };
+        let changes = Episodes::default().silent(NOON, NOON + 1800, || true);
+        let detail: Value = serde_json::from_str(&about.alert(&changes[0]).detail).unwrap();
+        assert_eq!((&detail["shape"], &detail["observed"]), (&json!("stopped"), &Value::Null));
+        assert!(detail["text"].as_str().unwrap().contains("has stopped reporting"), "{detail}");
+    }
+}

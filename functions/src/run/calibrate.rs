@@ -1,0 +1,198 @@
+//! The daily run: what is usual for each instance on the day that has begun, for the detector to read.
+
+use std::time::Duration;
+
+use deepguard::Series;
+use deepguard::baseline::{HISTORY, calibrated_at};
+use deepguard::series::PERIOD;
+use deepguard::track::Known;
+use deepguard_aws::cloudwatch::plan;
+use deepguard_aws::mute::MuteFile;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::model::Models;
+use crate::run::RunError;
+use crate::trigger::Trigger;
+use crate::watched::muted::Muted;
+#[cfg(test)]
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ports::{Cpu, Inventory, Nobody, Objects};
+
+use crate::deadline::TimeLeft;
+use crate::run::reads::Reads;
+use crate::settings::Settings;
+use crate::state::shard::Shard;
+use crate::state::store::Store;
+use crate::time::{as_date, date, timestamp};
+use crate::watched::roster::Roster;
+
+/// The calibrator.
+#[derive(Debug)]
+pub struct Calibration<C, O, A = Nobody> {
+    cloudwatch: C,
+    roster: Roster<A>,
+    mutes: MuteFile<O>,
+    models: Models<O>,
+    store: Store<O>,
+    time: TimeLeft,
+}
+
+/// What a run of the calibrator did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Calibrated {
+    /// The time of the run, in whole slots.
+    #[serde(serialize_with = "timestamp")]
+    pub time: i64,
+    /// Which part of the fleet it was about.
+    pub shard: Shard,
+    /// The day, UTC, whose baselines were made.
+    #[serde(serialize_with = "as_date")]
+    pub day: i64,
+    /// What became of the instances.
+    pub instances: Instances,
+    /// Milliseconds from the event to this answer.
+    pub duration_ms: u64,
+}
+
+/// What became of the instances.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Instances {
+    /// How many there are.
+    pub seen: usize,
+    /// How many baselines were there already.
+    pub known: usize,
+    /// How many were made.
+    pub made: usize,
+    /// How many instances have too little history for one.
+    pub too_little: usize,
+    /// How many could not be read, or not in time: the detector makes theirs when it needs them.
+    pub skipped: usize,
+}
+
+impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
+    /// Knows nothing yet of any instance, nor of any tags.
+    pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
+        Self::of(settings, cloudwatch, objects, Nobody)
+    }
+}
+
+impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
+    /// Knows nothing yet of any instance. `account` knows the tags.
+    pub fn of(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
+        let models = Models::new(settings.model, objects.clone()).with_threads(settings.threads);
+        let roster = Roster::new(settings.selection, account);
+        let mutes = MuteFile::new(settings.mutes, objects.clone());
+        Self {
+            cloudwatch,
+            roster,
+            mutes,
+            models,
+            store: Store::new(objects, settings.state),
+            time: TimeLeft::default(),
+        }
+    }
+
+    /// Where tags come from.
+    pub fn account(&self) -> &A {
+        self.roster.inventory()
+    }
+
+    /// The next run has this much time, or all it wants.
+    pub fn set_time_left(&mut self, left: Option<Duration>) {
+        self.time = TimeLeft::new(left);
+        self.store.set_end(self.time.end);
+    }
+
+    /// Makes the baselines of the day of the event's time, or of `now`, that are not there yet.
+    ///
+    /// # Errors
+    /// [`RunError`], where nothing at all could be read or written.
+    pub async fn run(&mut self, event: &Value, now: Timestamp) -> Result<Calibrated, RunError> {
+        let started = Instant::now();
+        if !self.store.keeps() {
+            return Err(RunError::NothingKept);
+        }
+        let trigger = Trigger::from_event(event)?;
+        let time = trigger.times(now, PERIOD / 60)?.end;
+        let (day, shard) = (calibrated_at(time), trigger.shard);
+        self.cloudwatch.share(shard.of());
+        let detector = self.models.current().await?.detector;
+        let mut instances = match trigger.instances {
+            Some(instances) => instances,
+            None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,
+        };
+        instances.retain(|instance| shard.holds(instance));
+        let (mutes, stale) = self.mutes.current().await;
+        if let Some(error) = stale {
+            error!(%error, "the mutes that were known before stay in use");
+        }
+        let selected = self.roster.selected(instances, mutes.needs_tags(), now).await.map_err(RunError::List)?;
+        if let Some(error) = selected.stale {
+            error!(%error, "the tags that were known before stay in use");
+        }
+        let mut instances = selected.instances;
+        let tags = instances.iter().map(|instance| (instance.clone(), self.roster.tags(instance).clone())).collect();
+        let mutes = Muted::new(mutes, tags, day);
+
+        self.store.open(shard, day, detector.context()).await;
+        let mut done = Instances { seen: instances.len(), ..Instances::default() };
+        instances.retain(|instance| self.store.baseline(instance, day) == Known::NotYet);
+        done.known = done.seen - instances.len();
+        let start = day - HISTORY as i64 * PERIOD;
+        let wanted = instances.into_iter().map(|instance| (instance, start));
+        let mut reads = Reads::new(&self.cloudwatch, self.time, plan::batches(wanted, day));
+        let mut why = None;
+        while let Some((batch, answers)) = reads.next().await {
+            let Some(answers) = answers else {
+                done.skipped += batch.instances.len();
+                continue;
+            };
+            for (instance, read) in answers {
+                reads.go_on().await;
+                let datapoints = match read {
+                    Ok(read) if read.whole => read.datapoints,
+                    Ok(_) => {
+                        done.skipped += 1;
+                        continue;
+                    }
+                    Err(error) => {
+                        warn!(%instance, %error, "no baseline is made");
+                        why = Some(error);
+                        done.skipped += 1;
+                        continue;
+                    }
+                };
+                let series = Series::from_datapoints(datapoints).ok();
+                // What was muted is nobody's habit.
+                let series = series.and_then(|(series, _)| series.without(mutes.of(&instance)));
+                let baseline = series.and_then(|series| detector.calibrate(&series, day));
+                match &baseline {
+                    Some(_) => done.made += 1,
+                    None => done.too_little += 1,
+                }
+                self.store.learn(shard, &instance, day, baseline);
+            }
+        }
+        drop(reads);
+        if let (Some(why), true) = (why, done.skipped == done.seen) {
+            return Err(RunError::NothingRead { instances: done.seen, why: why.to_string() });
+        }
+        if self.store.save_baselines(detector.context()).await > 0 {
+            return Err(RunError::NotWritten);
+        }
+        self.store.forget_baselines(day);
+        info!(day = date(day), made = done.made, "the baselines of the day are made");
+        let duration_ms = started.elapsed().as_millis() as u64;
+        Ok(Calibrated { time, shard, day, instances: done, duration_ms })
+    }
+
+    /// What is known of the baseline of an instance on a day, for tests.
+    #[cfg(test)]
+    pub(crate) fn knows(&self, instance: &InstanceId, day: i64) -> bool {
+        self.store.baseline(instance, day) != Known::NotYet
+    }
+}

@@ -1,0 +1,524 @@
+//! One run: find the instances, read their CPU, score, decide, publish, tell.
+
+pub mod calibrate;
+pub mod decide;
+pub mod gauges;
+pub mod log;
+pub mod outcome;
+mod pass;
+mod question;
+mod reads;
+mod shadow;
+pub mod summary;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use deepguard::episode::MOfN;
+use deepguard::track::LATE;
+use deepguard::{Detector, Scored};
+use deepguard_aws::cloudwatch::limits;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::{Datum, Skip};
+use deepguard_aws::mute::{MuteFile, Mutes};
+use deepguard_aws::ports::{Alerts, Cpu, Inventory, Nobody, Objects, Published, Scores, Sent};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use crate::alert::console::Console;
+use crate::deadline::{NEXT_RUN, TimeLeft};
+pub use crate::error::RunError;
+use crate::model::{Current, Models};
+use crate::run::decide::Changes;
+use crate::run::gauges::Gauges;
+use crate::run::outcome::Fleet;
+use crate::run::pass::Round;
+use crate::run::question::Question;
+use crate::run::reads::Reads;
+use crate::run::shadow::{After, Shadow};
+use crate::run::summary::{CaughtUp, Episodes, Instances, Model, StateSummary, Summary};
+use crate::settings::Settings;
+use crate::state::State;
+use crate::state::shard::Shard;
+use crate::state::store::{Saved, Store};
+use crate::state::tally::{Mode, TALLIED};
+use crate::trigger::Trigger;
+use crate::watched::muted::Muted;
+use crate::watched::roster::Roster;
+
+/// An alert that could not be sent for so long, in seconds, is news to nobody: a day.
+const FORGOTTEN: i64 = 86_400;
+/// No more datums wait to be published: the oldest are given up, so that what is kept stays small enough to be kept.
+const MOST_WAITING: usize = 200_000;
+
+/// The detector, with what it keeps from one run to the next while the function is warm.
+#[derive(Debug)]
+pub struct Detection<C, O, A = Nobody> {
+    /// Seconds.
+    lookback: i64,
+    mode: Mode,
+    m_of_n: MOfN,
+    reporting_stopped: bool,
+    console: Console,
+    cloudwatch: C,
+    /// Which instances are watched, and the account that knows their tags and gets the alerts.
+    roster: Roster<A>,
+    mutes: MuteFile<O>,
+    models: Models<O>,
+    shadow: Option<Shadow<O>>,
+    store: Store<O>,
+    /// How long the process took until it was ready; taken by the first run.
+    init: Option<Duration>,
+    time: TimeLeft,
+}
+
+impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
+    /// Knows nothing yet of any instance, and tells nobody but the log.
+    pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
+        Self::telling(settings, cloudwatch, objects, Nobody)
+    }
+}
+
+impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
+    /// Where tags come from and alerts go.
+    pub fn account(&self) -> &A {
+        self.roster.inventory()
+    }
+
+    /// Knows nothing yet of any instance. `account` knows the tags and gets the alerts.
+    pub fn telling(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
+        Self {
+            lookback: settings.lookback_minutes * 60,
+            mode: settings.mode,
+            m_of_n: settings.m_of_n,
+            reporting_stopped: settings.reporting_stopped,
+            console: Console { region: settings.region, namespace: settings.namespace },
+            cloudwatch,
+            roster: Roster::new(settings.selection, account),
+            mutes: MuteFile::new(settings.mutes, objects.clone()),
+            models: Models::new(settings.model, objects.clone())
+                .with_threads(settings.threads)
+                .with_sensitivity(settings.sensitivity)
+                .with_pages(settings.pages_per_instance_week),
+            shadow: settings.shadow.map(|pointer| Shadow {
+                models: Models::optional(pointer, objects.clone())
+                    .with_threads(settings.threads)
+                    .with_sensitivity(settings.sensitivity)
+                    .with_pages(settings.pages_per_instance_week),
+                store: Store::new(objects.clone(), settings.state.clone()).of_shadow(),
+            }),
+            store: Store::new(objects, settings.state),
+            init: None,
+            time: TimeLeft::default(),
+        }
+    }
+
+    /// Loads the model before the first event. A failure is logged and no more: the run that comes will
+    /// meet it again, and has somebody to tell.
+    pub async fn prepare(&mut self, started: std::time::Instant) {
+        if let Err(error) = self.models.current().await {
+            error!(%error, "the model cannot be loaded yet");
+        }
+        self.init = Some(started.elapsed());
+    }
+
+    /// The next run has this much time, or all it wants. What it cannot score by then is skipped, and what it knows by then is
+    /// kept: the next run goes on from there.
+    pub fn set_time_left(&mut self, left: Option<Duration>) {
+        self.time = TimeLeft::new(left);
+        self.store.set_end(self.time.end);
+    }
+
+    /// One run. `now` is the time of the event where it has none of its own.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run(&mut self, event: &Value, now: Timestamp) -> Result<Summary, RunError> {
+        let started = Instant::now();
+        let init = self.init.take();
+        let trigger = Trigger::from_event(event)?;
+        let times = trigger.times(now, self.lookback / 60)?;
+        let Current { detector, stale } = self.models.current().await?;
+        let mut inputs = Inputs { stale: usize::from(stale.is_some()), ..Inputs::default() };
+        let (mutes, stale) = self.mutes.current().await;
+        inputs.mutes = mutes;
+        inputs.tell("the mutes", stale);
+        let (mut state, loaded) = self.store.state(trigger.shard).await;
+        self.cloudwatch.share(trigger.shard.of());
+        let changed = state.model != detector.artifact().checksum();
+        state.seen_by(detector.artifact().checksum());
+
+        let run = match trigger.is_question(times.end, now) {
+            true => self.answer(&detector, &trigger, &state, times, &mut inputs, now).await,
+            false => {
+                let shadow = match &mut self.shadow {
+                    Some(shadow) => shadow.current().await,
+                    None => None,
+                };
+                inputs.stale += usize::from(shadow.as_ref().is_some_and(|(_, stale)| *stale));
+                inputs.shadow = shadow.and_then(|(detector, _)| detector);
+                inputs.changed = changed;
+                self.follow(&detector, trigger.shard, &mut state, times, &mut inputs, now).await
+            }
+        };
+        let lag = run.as_ref().ok().and_then(|run| run.lag);
+        let run = match run {
+            Ok(run) => run,
+            Err(error) => {
+                self.store.remember(state);
+                return Err(error);
+            }
+        };
+        log::instances(&run.fleet);
+        let (published, told) = match (trigger.dry_run, run.saved) {
+            (true, _) | (_, Some(Saved::Superseded)) => (Ok(Published::default()), 0),
+            _ => {
+                let sent = self.send(&run, &mut state).await;
+                let unsent = sent.failed.len();
+                (self.publish(&run, &detector, &mut state, now, unsent, inputs.stale).await, sent.sent)
+            }
+        };
+        self.store.remember(state);
+        let published = published?;
+        let shadow = self.shadow(trigger.shard, &run, inputs.shadow).await;
+        let (datapoints, oldest) = run.fleet.caught_up();
+        Ok(Summary {
+            time: run.fleet.times.end,
+            dry_run: trigger.dry_run,
+            shard: trigger.shard,
+            model: Model { version: detector.artifact().version(), source: self.models.source().to_string() },
+            newest_datapoint: run.fleet.newest_datapoint(),
+            data_lag_seconds: lag,
+            shadow,
+            instances: Instances::of(&run.fleet, run.left_out),
+            caught_up: CaughtUp { datapoints, late: run.fleet.late, oldest },
+            state: StateSummary { loaded, saved: run.saved == Some(Saved::Yes) && self.store.keeps() },
+            superseded: run.saved == Some(Saved::Superseded),
+            episodes: run.episodes,
+            alerts_sent: told,
+            datums_published: published.published,
+            datums_failed: published.failed.len() + published.refused,
+            duration_ms: started.elapsed().as_millis() as u64,
+            scoring_ms: run.fleet.scoring.as_millis() as u64,
+            cold_start: init.is_some(),
+            init_ms: init.map(|init| init.as_millis() as u64),
+        })
+    }
+
+    /// Scores what was not scored yet, and writes down what was decided.
+    async fn follow(
+        &mut self,
+        detector: &Detector,
+        shard: Shard,
+        state: &mut State,
+        times: Range<i64>,
+        inputs: &mut Inputs,
+        now: Timestamp,
+    ) -> Result<Run, RunError> {
+        let listed: BTreeSet<InstanceId> = match self.time.list(&self.cloudwatch).await {
+            Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
+            // Those that are remembered can be read all the same.
+            Err(error) if !state.instances.is_empty() => {
+                warn!(%error, "the instances cannot be listed: those that were seen before are scored");
+                state.instances.keys().cloned().collect()
+            }
+            Err(error) => return Err(RunError::List(error)),
+        };
+        let all = listed.len();
+        let listed = self.selected(listed, state, inputs, now).await?;
+        let mutes = self.muted(&listed, inputs, times.end);
+        let before = state.marks();
+        let Self { cloudwatch, store, lookback, time, .. } = self;
+        let mut round = Round::new(detector, store, state, shard, *lookback, &mutes, times.clone());
+        round.all(cloudwatch, *time, &listed).await;
+        let Round { fleet, oldest_baseline, .. } = round;
+        nothing_read(&fleet)?;
+
+        let mut changes = decide::episodes(state, &fleet, self.m_of_n);
+        changes.extend(decide::silent(state, &fleet, &self.store, &mutes, self.reporting_stopped));
+        let datums = decide::datums(state, &fleet, self.mode, &changes);
+        let names = self.names(&changes).await;
+        let days = model_days(detector, now);
+        let alerts = decide::alerts(&changes, &self.store, detector, days, &self.console, &names);
+        log::alerts(&alerts);
+        state.tally.forget(times.end - TALLIED);
+        let changed = inputs.changed || fleet.late > 0 || !alerts.is_empty() || before != state.marks();
+        state.outbox.extend(datums);
+        state.alerts.extend(alerts);
+        if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {
+            error!(datums = given_up, "too many datums wait to be published: the oldest are given up");
+            state.outbox.drain(..given_up);
+        }
+        let saved = match changed {
+            true => self.store.save(state).await,
+            false => Saved::Yes,
+        };
+        self.store.save_baselines(detector.context()).await;
+        let newest = state.instances.values().filter_map(|followed| followed.track.end()).max();
+        let lag = newest.map(|end| (times.end - end).max(0));
+        let nothing_scored = !state.tally.has_since(times.end - LATE);
+        let episodes = Episodes::of(&changes, state);
+        let left_out = all - listed.len();
+        let answers = Vec::new();
+        let saved = Some(saved);
+        Ok(Run { fleet, oldest_baseline, lag, nothing_scored, saved, answers, episodes, listed, left_out, mutes })
+    }
+
+    /// Those of `listed` that are watched. What was watched and is no more is forgotten.
+    async fn selected(
+        &mut self,
+        listed: BTreeSet<InstanceId>,
+        state: &mut State,
+        inputs: &mut Inputs,
+        now: Timestamp,
+    ) -> Result<BTreeSet<InstanceId>, RunError> {
+        let all = listed.clone();
+        match self.roster.selected(listed, inputs.mutes.needs_tags(), now).await {
+            Ok(selected) => {
+                inputs.tell("the tags", selected.stale);
+                state.instances.retain(|instance, _| selected.instances.contains(instance) || !all.contains(instance));
+                Ok(selected.instances)
+            }
+            // Those that are remembered were watched.
+            Err(error) if !state.instances.is_empty() => {
+                inputs.tell("the tags", Some(error));
+                Ok(all.into_iter().filter(|instance| state.instances.contains_key(instance)).collect())
+            }
+            Err(error) => Err(RunError::List(error)),
+        }
+    }
+
+    /// When which of these instances are muted, in a run up to `until` (seconds since 1970).
+    fn muted(&self, instances: &BTreeSet<InstanceId>, inputs: &Inputs, until: i64) -> Muted {
+        let tags = || instances.iter().map(|instance| (instance.clone(), self.roster.tags(instance).clone())).collect();
+        let tags = if inputs.mutes.needs_tags() { tags() } else { BTreeMap::new() };
+        Muted::new(Rc::clone(&inputs.mutes), tags, until)
+    }
+
+    /// What the instances are called whose episodes have changed: their tags `Name`. Nothing waits for it: who is told may have to do
+    /// without.
+    async fn names(&self, changes: &Changes) -> BTreeMap<InstanceId, String> {
+        let instances: BTreeSet<InstanceId> = changes.iter().map(|(instance, _)| instance.clone()).collect();
+        if instances.is_empty() {
+            return BTreeMap::new();
+        }
+        match self.time.tags_of(self.roster.inventory(), &instances).await {
+            Ok(tags) => {
+                tags.into_iter().filter_map(|(instance, mut tags)| Some((instance, tags.remove("Name")?))).collect()
+            }
+            Err(error) => {
+                warn!(%error, "what the anomalous instances are called is not known");
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// Lets the shadow score, if there is one.
+    async fn shadow(&mut self, shard: Shard, run: &Run, detector: Option<Rc<Detector>>) -> Option<String> {
+        let (Some(shadow), Some(detector)) = (&mut self.shadow, detector) else { return None };
+        let after = After {
+            cloudwatch: &self.cloudwatch,
+            time: self.time,
+            shard,
+            times: run.fleet.times.clone(),
+            listed: &run.listed,
+            mutes: &run.mutes,
+            lookback: self.lookback,
+            mode: self.mode,
+            m_of_n: self.m_of_n,
+        };
+        Some(shadow.run(&detector, after).await)
+    }
+
+    /// Answers a question, and changes nothing.
+    async fn answer(
+        &mut self,
+        detector: &Detector,
+        trigger: &Trigger,
+        state: &State,
+        times: Range<i64>,
+        inputs: &mut Inputs,
+        now: Timestamp,
+    ) -> Result<Run, RunError> {
+        let mut instances = match &trigger.instances {
+            Some(instances) => instances.clone(),
+            None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,
+        };
+        instances.retain(|instance| trigger.shard.holds(instance));
+        let all = instances.len();
+        if trigger.instances.is_none() || inputs.mutes.needs_tags() {
+            // Who asks for an instance by name gets an answer, watched or not.
+            let selected = self.roster.selected(instances.clone(), inputs.mutes.needs_tags(), now).await;
+            let selected = selected.map_err(RunError::List)?;
+            inputs.tell("the tags", selected.stale);
+            instances = if trigger.instances.is_none() { selected.instances } else { instances };
+        }
+        let left_out = all - instances.len();
+        for day in question::days_needed(&times) {
+            self.store.open(trigger.shard, day, detector.context()).await;
+        }
+        let mutes = self.muted(&instances, inputs, times.end);
+        let question = Question { detector, store: &self.store, state, mutes: &mutes, times };
+        let mut reads = Reads::new(&self.cloudwatch, self.time, question.reads(instances));
+        let mut fleet = Fleet::new(question.times.clone());
+        while let Some((batch, answers)) = reads.next().await {
+            for (instance, read) in answers.unwrap_or_default() {
+                if !self.time.is_over() {
+                    match question.answer(&instance, read) {
+                        Ok(scored) => drop(fleet.scored.insert(instance, scored)),
+                        Err((reason, why)) => fleet.skip(instance, reason, why),
+                    }
+                }
+                reads.go_on().await;
+            }
+            let unanswered = batch.instances.into_iter().filter(|instance| !fleet.has(instance)).collect::<Vec<_>>();
+            unanswered.into_iter().for_each(|instance| fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
+        }
+        nothing_read(&fleet)?;
+        let of_instance = |(instance, scored): (_, &Vec<Scored>)| Mode::Full.datums(instance, scored, &mut 0);
+        let answers = fleet.scored.iter().flat_map(of_instance).collect();
+        Ok(Run {
+            fleet,
+            oldest_baseline: None,
+            lag: None,
+            nothing_scored: false,
+            saved: None,
+            answers,
+            episodes: Episodes::default(),
+            listed: BTreeSet::new(),
+            left_out,
+            mutes,
+        })
+    }
+
+    /// Sends what people are to be told, what is left of earlier runs included. What is not taken waits for the next run.
+    async fn send(&mut self, run: &Run, state: &mut State) -> Sent {
+        if run.saved.is_none() || state.alerts.is_empty() {
+            return Sent::default();
+        }
+        let old = run.fleet.times.end - FORGOTTEN;
+        state.alerts.retain(|alert| alert.time > old);
+        let sent = self.time.send(self.roster.inventory(), &state.alerts).await;
+        if let Some(error) = &sent.error {
+            error!(%error, alerts = sent.failed.len(), "some alerts were not sent: the next run sends them");
+        }
+        state.alerts.clone_from(&sent.failed);
+        sent
+    }
+
+    /// Publishes what was decided, what is left of earlier runs included, and what is true of this run.
+    async fn publish(
+        &mut self,
+        run: &Run,
+        detector: &Detector,
+        state: &mut State,
+        now: Timestamp,
+        unsent: usize,
+        stale: usize,
+    ) -> Result<Published, RunError> {
+        let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
+        state.outbox.retain(|datum| datum.time > oldest);
+        let is_question = run.saved.is_none();
+        let datums = if is_question { &run.answers } else { &state.outbox };
+        let mut published = self.time.publish(&self.cloudwatch, datums).await;
+        if !is_question {
+            let gauges = Gauges {
+                skipped: run.fleet.reasons(),
+                lag: run.lag,
+                failures: published.failed.len() + published.refused + unsent,
+                model_days: model_days(detector, now),
+                baseline_hours: run.oldest_baseline.map(|day| (run.fleet.times.end - day) as f64 / 3600.0),
+                nothing_scored: run.nothing_scored,
+                open_episodes: run.episodes.open,
+                stale,
+            };
+            let gauges = gauges.datums(run.fleet.newest_slot());
+            let told = self.time.publish(&self.cloudwatch, &gauges).await;
+            // They are true of this run only: none of them is worth keeping for the next one.
+            published.published += told.published;
+            published.refused += told.refused + told.failed.len();
+            published.error = told.error.or(published.error);
+            state.outbox.clone_from(&published.failed);
+            if published.failed.is_empty() && unsent == 0 && run.saved == Some(Saved::Yes) {
+                self.store.published().await;
+            }
+        }
+        match &published.error {
+            Some(error) if published.published == 0 => {
+                let datums = published.failed.len() + published.refused;
+                Err(RunError::NothingPublished { datums, error: error.clone() })
+            }
+            Some(error) => {
+                let datums = published.failed.len() + published.refused;
+                warn!(%error, datums, "some datums were not published");
+                Ok(published)
+            }
+            None => Ok(published),
+        }
+    }
+}
+
+/// What a run found out.
+struct Run {
+    fleet: Fleet,
+    oldest_baseline: Option<i64>,
+    /// Seconds from the newest datapoint of all to the run's time.
+    lag: Option<i64>,
+    nothing_scored: bool,
+    /// What became of the state; `None` where nothing was to change.
+    saved: Option<Saved>,
+    /// What is published of a question's answer.
+    answers: Vec<Datum>,
+    episodes: Episodes,
+    /// The instances that were to be scored.
+    listed: BTreeSet<InstanceId>,
+    /// How many more there are that are not watched.
+    left_out: usize,
+    mutes: Muted,
+}
+
+/// What a run takes from outside beside the model, and how much of it is older than it should be.
+#[derive(Debug, Default)]
+struct Inputs {
+    mutes: Rc<Mutes>,
+    shadow: Option<Rc<Detector>>,
+    /// Whether another model scores than in the run before.
+    changed: bool,
+    stale: usize,
+}
+
+impl Inputs {
+    /// Notes that `what` could not be had, and that what was known of it stays in use.
+    fn tell(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
+        if let Some(error) = error {
+            error!(%error, what, "what was known before stays in use");
+            self.stale += 1;
+        }
+    }
+}
+
+fn nothing_read(fleet: &Fleet) -> Result<(), RunError> {
+    let unread: Vec<_> = fleet.skipped.values().filter(|skipped| skipped.reason == Skip::ReadFailed).collect();
+    match unread.last() {
+        Some(last) if unread.len() == fleet.seen() => {
+            Err(RunError::NothingRead { instances: fleet.seen(), why: last.why.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Days since the model was trained.
+fn model_days(detector: &Detector, now: Timestamp) -> Option<f64> {
+    let date: Date = detector.artifact().card().training.date.parse().ok()?;
+    let trained = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Some(now.duration_since(trained).as_secs_f64() / 86_400.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What a run found out: the new scores, and why instances have none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Duration;
+
+use deepguard::Scored;
+use deepguard::series::PERIOD;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::Skip;
+
+/// An instance that was not scored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The kind of reason.
+    pub reason: Skip,
+    /// The reason in words.
+    pub why: String,
+}
+
+/// The result of one run, in the order of the instances' names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fleet {
+    /// The stretch that the run is about, in seconds since 1970.
+    pub times: Range<i64>,
+    /// The new scores of each instance, at least one, oldest first.
+    pub scored: BTreeMap<InstanceId, Vec<Scored>>,
+    /// Those that have all the scores that they can have.
+    pub unchanged: BTreeSet<InstanceId>,
+    /// Those that have none lately.
+    pub skipped: BTreeMap<InstanceId, Skipped>,
+    /// Datapoints that came after a later one had its score.
+    pub late: usize,
+    /// How long it took to score them, baselines included.
+    pub scoring: Duration,
+}
+
+/// Slots at the end of a run's time in which it is no wonder that a datapoint was not there before.
+const ON_TIME: i64 = 3;
+
+impl Fleet {
+    /// Nothing found out yet. The run is about `times` (seconds since 1970, aligned, not empty).
+    pub fn new(times: Range<i64>) -> Self {
+        Self {
+            times,
+            scored: BTreeMap::new(),
+            unchanged: BTreeSet::new(),
+            skipped: BTreeMap::new(),
+            late: 0,
+            scoring: Duration::ZERO,
+        }
+    }
+
+    /// Notes that an instance was not scored, unless it was.
+    pub fn skip(&mut self, instance: InstanceId, reason: Skip, why: impl ToString) {
+        if !self.scored.contains_key(&instance) {
+            self.skipped.insert(instance, Skipped { reason, why: why.to_string() });
+        }
+    }
+
+    /// Whether it is known what became of an instance.
+    pub fn has(&self, instance: &InstanceId) -> bool {
+        self.scored.contains_key(instance) || self.unchanged.contains(instance) || self.skipped.contains_key(instance)
+    }
+
+    /// Whether its newest datapoints were looked for, and what there is was found.
+    pub fn looked_at(&self, instance: &InstanceId) -> bool {
+        let unread = |skipped: &Skipped| !matches!(skipped.reason, Skip::NoDatapoints);
+        !self.skipped.get(instance).is_some_and(unread)
+    }
+
+    /// How many instances there are, scored or not.
+    pub fn seen(&self) -> usize {
+        self.scored.len() + self.unchanged.len() + self.skipped.len()
+    }
+
+    /// How many were skipped, by reason.
+    pub fn reasons(&self) -> BTreeMap<Skip, usize> {
+        let mut reasons = BTreeMap::new();
+        self.skipped.values().for_each(|skipped| *reasons.entry(skipped.reason).or_insert(0) += 1);
+        reasons
+    }
+
+    /// The start of the newest slot that there could be, in seconds since 1970.
+    pub fn newest_slot(&self) -> i64 {
+        self.times.end - PERIOD
+    }
+
+    /// The start of the newest datapoint that was scored, in seconds since 1970.
+    pub fn newest_datapoint(&self) -> Option<i64> {
+        self.scored.values().filter_map(|scored| scored.last()).map(|scored| scored.time).max()
+    }
+
+    /// The times of all new scores, in seconds since 1970.
+    pub fn times_scored(&self) -> BTreeSet<i64> {
+        self.scored.values().flatten().map(|scored| scored.time).collect()
+    }
+
+    /// The new scores that an earlier run would have given, had it been made and seen the datapoints: how many, and the time of
+    /// the oldest.
+    pub fn caught_up(&self) -> (usize, Option<i64>) {
+        let before = self.times.end - ON_TIME * PERIOD;
+        let times = || self.scored.values().flatten().map(|scored| scored.time).filter(|time| *time < before);
+        (times().count(), times().min())
+    }
+
+    /// Each instance in which an anomaly begins or gets worse, with the datapoint at which it does (the last of them), highest
+    /// score first.
+    pub fn anomalous(&self) -> Vec<(&InstanceId, &Scored)> {
+        let worst = |scored: &'_ Vec<Scored>| scored.iter().rposition(Scored::is_alarm);
+        let mut anomalous: Vec<(&InstanceId, &Scored)> =
+            self.scored.iter().filter_map(|(instance, scored)| Some((instance, &scored[worst(scored)?]))).collect();
+        anomalous.sort_by(|(_, a), (_, b)| b.score.value().total_cmp(&a.score.value()));
+        anomalous
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{instance, lasting, scored};
+
+    #[test]
+    fn anomalous_instances_come_highest_first_with_the_datapoint_of_their_alarm() {
+        let mut fleet = Fleet::new(0..1500);
+        fleet.scored.insert(instance(1), vec![scored(0, 1.5), scored(300, 0.1)]);
+        fleet.scored.insert(instance(2), vec![scored(0, 0.9)]);
+        fleet.scored.insert(instance(3), vec![scored(0, 2.0), scored(300, 4.0), lasting(600, 4.0)]);
+        fleet.scored.insert(instance(4), vec![lasting(0, 9.0)]);
+        let anomalous: Vec<_> =
+            fleet.anomalous().iter().map(|(instance, scored)| ((*instance).clone(), scored.time)).collect();
+        assert_eq!(anomalous, [(instance(3), 300), (instance(1), 0)]);
+        assert_eq!(fleet.newest_datapoint(), Some(600));
+        assert_eq!(fleet.caught_up(), (6, Some(0)));
+        assert_eq!(Fleet::new(0..300).newest_datapoint(), None);
+    }
+
+    #[test]
+    fn everyone_is_counted_once() {
+        let mut fleet = Fleet::new(0..1500);
+        fleet.scored.insert(instance(1), vec![scored(0, 1.5)]);
+        fleet.unchanged.insert(instance(2));
+        [(3, Skip::NoBaseline), (4, Skip::ReadFailed), (5, Skip::ReadFailed)]
+            .into_iter()
+            .for_each(|(number, reason)| fleet.skip(instance(number), reason, "because"));
+        assert_eq!(fleet.seen(), 5);
+        assert_eq!(fleet.reasons(), [(Skip::NoBaseline, 1), (Skip::ReadFailed, 2)].into());
+    }
+}

@@ -1,0 +1,341 @@
+//! The way of one instance through a run: what is read of it, and what becomes of that.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Instant;
+
+use deepguard::baseline::{HISTORY, calibrated_at};
+use deepguard::detector::rebuild_from;
+use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
+use deepguard::track::{Begun, Known, LATE, Taken, days};
+use deepguard::{Detector, Scored, Series, Track};
+use deepguard_aws::cloudwatch::plan;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::Skip;
+use deepguard_aws::ports::{CallError, Cpu, Objects, Read};
+
+use crate::deadline::{NEXT_RUN, TimeLeft};
+use crate::run::outcome::Fleet;
+use crate::run::reads::Reads;
+use crate::state::shard::Shard;
+use crate::state::store::Store;
+use crate::state::{Followed, State};
+use crate::watched::muted::Muted;
+
+/// Two weeks, in seconds: what a baseline is made of.
+const TWO_WEEKS: i64 = HISTORY as i64 * PERIOD;
+/// How long after midnight, in seconds, the baselines of the new day are left to the calibrator. After that they are made here.
+const CALIBRATOR: i64 = 30 * 60;
+/// How long, in seconds, an instance is remembered that has no datapoints any more: CloudWatch takes no scores of what is older,
+/// and most of what is remembered is of no use by then.
+const FORGET: i64 = 14 * DAY_SECONDS;
+
+/// From when on to read an instance of which nothing is known, to score what lies before `until` (seconds since 1970).
+pub(crate) fn history_from(until: i64) -> i64 {
+    rebuild_from(until) - TWO_WEEKS
+}
+
+/// One round through the fleet: everything that is known, and what was found out.
+#[derive(Debug)]
+pub(crate) struct Round<'a, O> {
+    pub(crate) detector: &'a Detector,
+    pub(crate) store: &'a mut Store<O>,
+    pub(crate) state: &'a mut State,
+    pub(crate) shard: Shard,
+    /// How far back, in seconds, the scores go of an instance of which nothing is known.
+    pub(crate) lookback: i64,
+    pub(crate) fleet: Fleet,
+    /// When which instances are muted.
+    pub(crate) mutes: &'a Muted,
+    /// The midnight of the oldest baseline that was used.
+    pub(crate) oldest_baseline: Option<i64>,
+}
+
+/// What is to be done with an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing more in this run.
+    Done,
+    /// It has to be read once more, from this time on (seconds since 1970).
+    ReadFrom(i64),
+}
+
+impl<'a, O: Objects> Round<'a, O> {
+    /// Nothing found out yet. The run is about `times` (seconds since 1970).
+    pub(crate) fn new(
+        detector: &'a Detector,
+        store: &'a mut Store<O>,
+        state: &'a mut State,
+        shard: Shard,
+        lookback: i64,
+        mutes: &'a Muted,
+        times: Range<i64>,
+    ) -> Self {
+        Self { detector, store, state, shard, lookback, mutes, fleet: Fleet::new(times), oldest_baseline: None }
+    }
+
+    /// Reads and scores all instances that are `listed` or remembered, as far as the time goes.
+    pub(crate) async fn all(&mut self, cloudwatch: &impl Cpu, time: TimeLeft, listed: &BTreeSet<InstanceId>) {
+        let mut wanted = self.wanted(listed).await;
+        while !wanted.is_empty() {
+            let mut reads = Reads::new(cloudwatch, time, plan::batches(wanted.split_off(0), self.until()));
+            while let Some((batch, answers)) = reads.next().await {
+                let Some(answers) = answers else {
+                    let late = batch.instances.into_iter();
+                    late.for_each(|instance| self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
+                    continue;
+                };
+                for (instance, read) in answers {
+                    if time.is_over() {
+                        self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
+                        continue;
+                    }
+                    if let Next::ReadFrom(start) = self.score(instance.clone(), read, &batch.times).await {
+                        wanted.push((instance, start));
+                    }
+                    reads.go_on().await;
+                }
+            }
+        }
+    }
+
+    fn until(&self) -> i64 {
+        self.fleet.times.end
+    }
+
+    /// From when on each instance is to be read (seconds since 1970), those that wait longest first. An instance is read that is
+    /// among those `listed`, or that may have had a datapoint since it was last looked at.
+    pub(crate) async fn wanted(&mut self, listed: &BTreeSet<InstanceId>) -> Vec<(InstanceId, i64)> {
+        let until = self.until();
+        self.state.instances.retain(|_, followed| followed.watermark > until - FORGET);
+        let stopped = |followed: &Followed| followed.looked >= followed.watermark + LATE;
+        let remembered = self.state.instances.iter().filter(|(_, followed)| !stopped(followed));
+        let instances: BTreeSet<&InstanceId> = remembered.map(|(instance, _)| instance).chain(listed).collect();
+        let mut wanted: Vec<InstanceId> = instances.into_iter().cloned().collect();
+        wanted.sort_by_key(|instance| self.state.instances.get(instance).map_or(i64::MAX, |known| known.watermark));
+        self.open_days(&wanted).await;
+        let read_from = |instance: InstanceId| {
+            let from = self.read_from(&instance);
+            (instance, from)
+        };
+        wanted.into_iter().map(read_from).collect()
+    }
+
+    /// Makes the baselines known that the instances need, as far as they are kept.
+    async fn open_days(&mut self, wanted: &[InstanceId]) {
+        let until = self.until();
+        let end = |instance| self.state.instances.get(instance).and_then(|followed: &Followed| followed.track.end());
+        let mut missing = BTreeSet::new();
+        for instance in wanted {
+            match end(instance) {
+                Some(end) => missing.extend(days(end..until).filter(|&day| self.is_unknown(instance, day))),
+                None => missing.extend([calibrated_at(until - 1)]),
+            }
+        }
+        // Going back for a late datapoint may take the day before.
+        let oldest = wanted.iter().filter_map(end).min().unwrap_or(until).min(until - 2 * LATE);
+        self.store.forget_baselines(calibrated_at(oldest));
+        for day in missing {
+            self.store.open(self.shard, day, self.detector.context()).await;
+        }
+    }
+
+    fn is_unknown(&self, instance: &InstanceId, day: i64) -> bool {
+        self.store.baseline(instance, day) == Known::NotYet
+    }
+
+    /// Whether a baseline of this day that is not known is still to be expected from the calibrator.
+    fn is_awaited(&self, day: i64) -> bool {
+        self.until() < day + CALIBRATOR
+    }
+
+    /// From when on to read an instance to score what was not scored: with the context of it where all else is known, else from
+    /// two weeks before the first day whose baseline is missing, or as far as it takes to begin.
+    fn read_from(&self, instance: &InstanceId) -> i64 {
+        let track = self.state.instances.get(instance).map(|followed| &followed.track);
+        let Some((track, end)) = track.and_then(|track| Some((track, track.end()?))) else {
+            return history_from(self.until());
+        };
+        let missing = days(end..self.until()).find(|&day| self.is_unknown(instance, day));
+        let context = track.needs_from().unwrap_or(end);
+        match missing.filter(|&day| !self.is_awaited(day)) {
+            Some(day) => context.min(day - TWO_WEEKS),
+            None => context,
+        }
+    }
+
+    /// Scores an instance by what was read of it from `times.start` on, or says why it cannot.
+    pub(crate) async fn score(
+        &mut self,
+        instance: InstanceId,
+        read: Result<Read, CallError>,
+        times: &Range<i64>,
+    ) -> Next {
+        let until = self.until();
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.fleet.skip(instance, Skip::ReadFailed, error);
+                return Next::Done;
+            }
+        };
+        let followed = self.state.instances.get(&instance);
+        let behind = followed.is_some_and(|followed| followed.track.end() < Some(until - LATE));
+        if !read.whole && !behind {
+            // What is missing now may be there the next time. Only where that lasts, what there is has to do.
+            self.fleet.skip(instance, Skip::ReadFailed, "CloudWatch gave a part of its datapoints only");
+            return Next::Done;
+        }
+        let series = match Series::from_datapoints(read.datapoints) {
+            Ok((series, _)) => series,
+            Err(SeriesError::Empty { given: 0 }) => {
+                self.nothing_new(instance);
+                return Next::Done;
+            }
+            Err(error) => {
+                self.fleet.skip(instance, Skip::Unusable, error);
+                return Next::Done;
+            }
+        };
+        match followed.and_then(|followed| followed.track.end()) {
+            Some(end) => self.go_on(instance, &series, end, read.whole, times).await,
+            None => {
+                self.begin(instance, &series);
+                Next::Done
+            }
+        }
+    }
+
+    /// Begins with an instance of which nothing is known.
+    fn begin(&mut self, instance: InstanceId, series: &Series) {
+        let until = self.until();
+        let began = Instant::now();
+        let Begun { track, baselines, mut scored } = self.detector.begin(series, until, self.mutes.of(&instance));
+        self.fleet.scoring += began.elapsed();
+        let known = self.state.instances.remove(&instance);
+        let (since, tail) = known.as_ref().map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
+        let episodes = known.map(|known| known.episodes).unwrap_or_default();
+        for (day, baseline) in baselines {
+            // The last two days are the ones that the next runs may need.
+            if day >= calibrated_at(until) - DAY_SECONDS {
+                self.store.learn(self.shard, &instance, day, baseline);
+            }
+        }
+        scored.retain(|scored| scored.time >= since);
+        let watermark = track.end().unwrap_or(since).max(since);
+        self.state.instances.insert(instance.clone(), Followed { track, watermark, looked: until, tail, episodes });
+        self.found(instance, scored, 0);
+    }
+
+    /// Scores what `series` has and `track` does not.
+    fn take(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Taken {
+        let began = Instant::now();
+        let taken = self.detector.take(
+            track,
+            series,
+            self.until(),
+            |day| self.store.baseline(instance, day),
+            self.mutes.of(instance),
+        );
+        self.fleet.scoring += began.elapsed();
+        taken
+    }
+
+    /// Goes on with an instance that was scored up to `end`, by what was read of it from `times.start` on: the `whole` of it, or
+    /// not.
+    async fn go_on(
+        &mut self,
+        instance: InstanceId,
+        series: &Series,
+        end: i64,
+        whole: bool,
+        times: &Range<i64>,
+    ) -> Next {
+        let until = self.until();
+        let covered = |day: i64| times.start <= day - TWO_WEEKS;
+        // Not of history with holes in it: a baseline that was made stays for its day.
+        let missing =
+            days(end - 2 * LATE..until).filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
+        for day in missing.collect::<Vec<_>>() {
+            let began = Instant::now();
+            let learnt = series.without(self.mutes.of(&instance));
+            let baseline = learnt.and_then(|series| self.detector.calibrate(&series, day));
+            self.fleet.scoring += began.elapsed();
+            self.store.learn(self.shard, &instance, day, baseline);
+        }
+        let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
+        let mut taken = self.take(&mut followed.track, series, &instance);
+        if let Some(day) = taken.waits_for
+            && !self.store.is_open(day)
+        {
+            // Going back over midnight for a late datapoint takes the baseline of yesterday.
+            self.store.open(self.shard, day, self.detector.context()).await;
+            let rest = self.take(&mut followed.track, series, &instance);
+            taken.scored.extend(rest.scored);
+            taken.late += rest.late;
+            taken.waits_for = rest.waits_for;
+        }
+        followed.watermark = followed.track.end().unwrap_or_default().max(followed.watermark);
+        if taken.waits_for.is_none() {
+            followed.looked = followed.looked.max(until);
+        }
+        self.state.instances.insert(instance.clone(), followed);
+        match taken.waits_for {
+            Some(day) if !self.is_awaited(day) && !covered(day) => {
+                self.found_some(&instance, taken.scored, taken.late);
+                Next::ReadFrom(day - TWO_WEEKS)
+            }
+            Some(_) if taken.scored.is_empty() => {
+                self.fleet.skip(instance, Skip::AwaitsBaseline, "the baseline of the new day is still to be made");
+                Next::Done
+            }
+            _ => {
+                self.found(instance, taken.scored, taken.late);
+                Next::Done
+            }
+        }
+    }
+
+    /// Takes new scores in.
+    fn found_some(&mut self, instance: &InstanceId, scored: Vec<Scored>, late: usize) {
+        self.fleet.late += late;
+        let day = scored.iter().map(|scored| calibrated_at(scored.time)).min();
+        self.oldest_baseline = self.oldest_baseline.into_iter().chain(day).min();
+        if !scored.is_empty() {
+            self.fleet.scored.entry(instance.clone()).or_default().extend(scored);
+        }
+    }
+
+    /// Takes the last new scores in, or says why there are none.
+    fn found(&mut self, instance: InstanceId, scored: Vec<Scored>, late: usize) {
+        self.found_some(&instance, scored, late);
+        if self.fleet.scored.contains_key(&instance) {
+            return;
+        }
+        let end = self.state.instances.get(&instance).and_then(|followed| followed.track.end());
+        let day = end.map(|end| calibrated_at(end - PERIOD));
+        match day.map(|day| self.store.baseline(&instance, day)) {
+            Some(Known::TooLittle) if end > Some(self.until() - LATE) => {
+                let why = "less than half a day of datapoints before midnight or noon UTC: too little to say what is usual for it";
+                self.fleet.skip(instance, Skip::NoBaseline, why);
+            }
+            _ => self.nothing_new(instance),
+        }
+    }
+
+    /// An instance has no new datapoints: that is no wonder where it had one lately.
+    fn nothing_new(&mut self, instance: InstanceId) {
+        let until = self.until();
+        let lookback = self.lookback;
+        let followed = self.state.instances.get_mut(&instance);
+        let end = followed.and_then(|followed| {
+            followed.looked = followed.looked.max(until);
+            followed.track.end()
+        });
+        if end.is_some_and(|end| end > until - lookback) {
+            self.fleet.unchanged.insert(instance);
+        } else {
+            self.fleet.skip(instance, Skip::NoDatapoints, "no datapoint lately: it has just started, or stopped");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The calls of a run that read: some at once, and going on while others are scored.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+use deepguard_aws::ports::{Batch, Cpu};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+
+use crate::deadline::{Answers, TimeLeft};
+
+/// Answers that are under way or wait to be scored: what is held in memory at once.
+const AT_ONCE: usize = 8;
+
+type Reading<'a> = Pin<Box<dyn Future<Output = (Batch, Answers)> + 'a>>;
+
+/// The answers to planned calls, as they come.
+pub(crate) struct Reads<'a, C> {
+    cloudwatch: &'a C,
+    time: TimeLeft,
+    planned: std::vec::IntoIter<Batch>,
+    under_way: FuturesUnordered<Reading<'a>>,
+    done: VecDeque<(Batch, Answers)>,
+}
+
+impl<'a, C: Cpu> Reads<'a, C> {
+    pub(crate) fn new(cloudwatch: &'a C, time: TimeLeft, planned: Vec<Batch>) -> Self {
+        let (planned, under_way) = (planned.into_iter(), FuturesUnordered::new());
+        Self { cloudwatch, time, planned, under_way, done: VecDeque::new() }
+    }
+
+    fn begin(&mut self) {
+        while self.under_way.len() + self.done.len() < AT_ONCE
+            && let Some(batch) = self.planned.next()
+        {
+            let (cloudwatch, time) = (self.cloudwatch, self.time);
+            self.under_way.push(Box::pin(async move { time.read(cloudwatch, batch).await }));
+        }
+    }
+
+    /// The next answer; `None` when all have come.
+    pub(crate) async fn next(&mut self) -> Option<(Batch, Answers)> {
+        self.begin();
+        match self.done.pop_front() {
+            Some(done) => Some(done),
+            None => self.under_way.next().await,
+        }
+    }
+
+    /// Lets what is under way go on, between two instances that are scored. Scoring leaves the thread to nobody else, and a call
+    /// that nobody looks after for long would be taken for one that hangs.
+    pub(crate) async fn go_on(&mut self) {
+        tokio::task::yield_now().await;
+        while let Some(Some(done)) = self.under_way.next().now_or_never() {
+            self.done.push_back(done);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The shadow: a second model that scores the same instances, to be compared with the one in use before it takes its place.
+//!
+//! It goes its own way after the run is through: it reads again what it needs, has states of its own, publishes under names of its
+//! own, and whatever goes wrong with it changes nothing about the run. Nobody is told of what it finds.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::rc::Rc;
+
+use deepguard::Detector;
+use deepguard::episode::{Change, MOfN};
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::Datum;
+use deepguard_aws::ports::{Cpu, Objects, Scores};
+use tracing::{error, info, warn};
+
+use crate::deadline::TimeLeft;
+use crate::model::{Current, Optional};
+use crate::run::decide;
+use crate::run::pass::Round;
+use crate::state::shard::Shard;
+use crate::state::store::{Saved, Store};
+use crate::state::tally::{Mode, TALLIED};
+use crate::watched::muted::Muted;
+
+/// A second model and what it remembers.
+#[derive(Debug)]
+pub(crate) struct Shadow<O> {
+    pub(crate) models: Optional<O>,
+    pub(crate) store: Store<O>,
+}
+
+/// What the shadow needs of a run.
+#[derive(Debug)]
+pub(crate) struct After<'a, C> {
+    pub(crate) cloudwatch: &'a C,
+    pub(crate) time: TimeLeft,
+    pub(crate) shard: Shard,
+    pub(crate) times: Range<i64>,
+    pub(crate) listed: &'a BTreeSet<InstanceId>,
+    pub(crate) mutes: &'a Muted,
+    pub(crate) lookback: i64,
+    pub(crate) mode: Mode,
+    pub(crate) m_of_n: MOfN,
+}
+
+impl<O: Objects> Shadow<O> {
+    /// The model that is the shadow now, if there is one, and whether it is another than the pointer names, which could not be had.
+    pub(crate) async fn current(&mut self) -> Option<(Option<Rc<Detector>>, bool)> {
+        match self.models.current().await {
+            Ok(None) => None,
+            Ok(Some(Current { detector, stale })) => Some((Some(detector), stale.is_some())),
+            Err(error) => {
+                error!(%error, "there is no shadow to score with");
+                Some((None, true))
+            }
+        }
+    }
+
+    /// Scores what the shadow has not seen, and publishes it. The version that did.
+    pub(crate) async fn run<C: Cpu + Scores>(&mut self, detector: &Detector, after: After<'_, C>) -> String {
+        let After { cloudwatch, time, shard, times, listed, mutes, lookback, mode, m_of_n } = after;
+        let version = detector.artifact().version();
+        self.store.set_end(time.end);
+        let (mut state, _) = self.store.state(shard).await;
+        state.seen_by(detector.artifact().checksum());
+        let mut round = Round::new(detector, &mut self.store, &mut state, shard, lookback, mutes, times.clone());
+        round.all(cloudwatch, time, listed).await;
+        let Round { fleet, .. } = round;
+        let changes = decide::episodes(&mut state, &fleet, m_of_n);
+        let datums = decide::datums(&mut state, &fleet, mode, &changes);
+        state.tally.forget(times.end - TALLIED);
+        state.outbox.extend(datums.into_iter().filter_map(shadowed));
+        let saved = self.store.save(&state).await;
+        self.store.save_baselines(detector.context()).await;
+        if saved != Saved::Superseded {
+            let published = time.publish(cloudwatch, &state.outbox).await;
+            if let Some(error) = &published.error {
+                warn!(%error, datums = published.failed.len(), "some of the shadow's datums were not published");
+            }
+            state.outbox = published.failed;
+            if state.outbox.is_empty() && saved == Saved::Yes {
+                self.store.published().await;
+            }
+        }
+        let began = changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
+        info!(version, scored = fleet.scored.len(), skipped = fleet.skipped.len(), began, "the shadow has scored");
+        self.store.remember(state);
+        version
+    }
+}
+
+/// The datum under the shadow's name; `None` of what only the model in use has.
+fn shadowed(datum: Datum) -> Option<Datum> {
+    Some(Datum { metric: datum.metric.shadow()?, ..datum })
+}

@@ -1,0 +1,97 @@
+//! How long the parts of a process's start take, for the log.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// A start that is under way.
+#[derive(Debug)]
+pub struct Start {
+    /// When `main` began, by the clock of the machine: what started the process can tell how long it took to get there.
+    began: Timestamp,
+    clock: Instant,
+    /// Up to here, all belongs to a part.
+    divided: Instant,
+    parts: Parts,
+}
+
+/// Microseconds of each part.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Parts {
+    /// The environment is read and the log begun.
+    settings: u64,
+    /// What all calls to AWS share, above all the certificates that it is trusted by.
+    aws_config: u64,
+    /// The clients of CloudWatch and S3.
+    clients: u64,
+    /// The model, loaded into a network; nothing for the calibrator, which loads it in its first run.
+    model: u64,
+}
+
+/// A part of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// [`crate::settings`] and [`crate::run::log`].
+    Settings,
+    /// [`deepguard_aws::client::config`].
+    AwsConfig,
+    /// The clients of CloudWatch and S3.
+    Clients,
+    /// [`crate::run::Detection::prepare`].
+    Model,
+}
+
+impl Start {
+    /// It begins now.
+    pub fn now() -> Self {
+        let clock = Instant::now();
+        Self { began: Timestamp::now(), clock, divided: clock, parts: Parts::default() }
+    }
+
+    /// When it began.
+    pub fn clock(&self) -> Instant {
+        self.clock
+    }
+
+    /// When it began, by the clock of the machine.
+    pub fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    /// What was done since the part before is this one.
+    pub fn done(&mut self, part: Part) {
+        let now = Instant::now();
+        let took = (now - self.divided).as_micros() as u64;
+        self.divided = now;
+        *match part {
+            Part::Settings => &mut self.parts.settings,
+            Part::AwsConfig => &mut self.parts.aws_config,
+            Part::Clients => &mut self.parts.clients,
+            Part::Model => &mut self.parts.model,
+        } += took;
+    }
+
+    /// The parts that are done.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_gets_the_time_since_the_one_before() {
+        let mut start = Start::now();
+        start.clock -= std::time::Duration::from_millis(5);
+        start.divided = start.clock;
+        start.done(Part::Settings);
+        start.done(Part::Model);
+        let Parts { settings, aws_config, clients, model } = *start.parts();
+        assert!(settings >= 5000);
+        assert_eq!((aws_config, clients), (0, 0));
+        assert!(u128::from(settings + model) <= start.clock().elapsed().as_micros());
+    }
+}

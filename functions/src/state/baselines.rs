@@ -1,0 +1,64 @@
+//! The baselines of a part of the fleet, by day: made by the calibrator, used by the detector, which makes what is missing.
+
+use std::collections::BTreeMap;
+
+use deepguard::Baseline;
+use deepguard::track::Known;
+use deepguard_aws::ids::InstanceId;
+use serde::{Deserialize, Serialize};
+
+use crate::state::format::{Damaged, Reader, Writer};
+use crate::state::shard::Shard;
+
+/// The baselines of one day.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Baselines {
+    /// Of each instance that was looked at; `None` where there is too little history.
+    pub instances: BTreeMap<InstanceId, Option<Baseline>>,
+}
+
+/// The first record.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    /// Midnight UTC, in seconds since 1970.
+    day: i64,
+    /// Slots of a window that the weekly profiles reach back from it: with a longer window they are of no use.
+    context: u64,
+}
+
+impl Baselines {
+    /// What is kept of them, as those of `day` for windows that span `context` slots: see [`crate::state::format`].
+    ///
+    /// # Errors
+    /// Where they have no binary form.
+    pub fn to_bytes(&self, day: i64, context: usize) -> Result<Vec<u8>, Damaged> {
+        let mut writer = Writer::new(&Head { day, context: context as u64 })?;
+        self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
+        writer.finish()
+    }
+
+    /// What was kept for `day` and such windows; nothing where it was for others.
+    ///
+    /// # Errors
+    /// [`Damaged`].
+    pub fn from_bytes(bytes: &[u8], day: i64, context: usize) -> Result<Self, Damaged> {
+        let (head, mut reader) = Reader::open::<Head>(bytes)?;
+        let mut instances = BTreeMap::new();
+        if head.day == day && head.context == context as u64 {
+            while let Some((instance, baseline)) = reader.record()? {
+                instances.insert(instance, baseline);
+            }
+        }
+        Ok(Self { instances })
+    }
+
+    /// What is known of an instance.
+    pub fn known(&self, instance: &InstanceId) -> Known<'_> {
+        self.instances.get(instance).map_or(Known::NotYet, |baseline| baseline.as_ref().into())
+    }
+
+    /// Takes over what others are known of instances that belong to `shard`. What others have used already is right.
+    pub fn take_over(&mut self, others: Self, shard: Shard) {
+        self.instances.extend(others.instances.into_iter().filter(|(instance, _)| shard.holds(instance)));
+    }
+}

@@ -1,0 +1,221 @@
+//! What is remembered of a part of the fleet from run to run.
+//!
+//! A run decides first and tells then: new scores and what is to be published of them are written down before anything is
+//! published. So a datapoint that was published once can never get another score, whatever ends a run; what was decided
+//! and perhaps not published is published again, with the same values at the same times.
+
+pub mod baselines;
+pub mod format;
+pub mod shard;
+pub mod store;
+pub mod tally;
+
+use std::collections::BTreeMap;
+
+use deepguard::Track;
+use deepguard::episode::Episodes;
+use deepguard_aws::alert::Alert;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::{Datum, Of};
+use serde::{Deserialize, Serialize};
+
+use crate::state::format::{Damaged, Reader, Writer};
+use crate::state::shard::Shard;
+use crate::state::tally::Tally;
+
+/// What is remembered.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// Checksum of the artifact that scored: what is remembered of the instances is as that one sees them.
+    pub model: String,
+    /// The instances.
+    pub instances: BTreeMap<InstanceId, Followed>,
+    /// What was decided, and perhaps not published.
+    pub outbox: Vec<Datum>,
+    /// What somebody is to be told, and perhaps was not.
+    pub alerts: Vec<Alert>,
+    /// What is known of the fleet at each time of the last hours.
+    pub tally: Tally,
+}
+
+/// What is remembered of one instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Followed {
+    /// What scoring needs.
+    pub track: Track,
+    /// All that is older was scored, in seconds since 1970.
+    pub watermark: i64,
+    /// Until when datapoints were looked for, in seconds since 1970.
+    pub looked: i64,
+    /// How many scores are still to be published, whatever they are.
+    pub tail: u8,
+    /// What somebody was told of it.
+    pub episodes: Episodes,
+}
+
+/// The first record.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    model: String,
+    instances: u64,
+    outbox: Vec<Datum>,
+    alerts: Vec<Alert>,
+    tally: Tally,
+}
+
+impl State {
+    /// What is kept of it: see [`crate::state::format`]. The same state is the same bytes.
+    ///
+    /// # Errors
+    /// Where it has no binary form.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Damaged> {
+        let mut writer = Writer::new(&Head {
+            model: self.model.clone(),
+            instances: self.instances.len() as u64,
+            outbox: self.outbox.clone(),
+            alerts: self.alerts.clone(),
+            tally: self.tally.clone(),
+        })?;
+        self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
+        writer.finish()
+    }
+
+    /// What was kept.
+    ///
+    /// # Errors
+    /// [`Damaged`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
+        let (Head { model, instances: count, outbox, alerts, tally }, mut reader) = Reader::open(bytes)?;
+        let mut instances = BTreeMap::new();
+        while let Some((instance, followed)) = reader.record()? {
+            instances.insert(instance, followed);
+        }
+        match instances.len() as u64 == count {
+            true => Ok(Self { model, instances, outbox, alerts, tally }),
+            false => Err(Damaged::Record(format!("it has {} of {count} instances", instances.len()))),
+        }
+    }
+
+    /// How far each instance is: what changes whenever a run finds something new.
+    pub fn marks(&self) -> Vec<(i64, i64)> {
+        self.instances.values().map(|followed| (followed.watermark, followed.looked)).collect()
+    }
+
+    /// Takes over what another state, kept by another division of the fleet, knows of instances that belong to `shard`: the
+    /// one that knows more of an instance is right.
+    pub fn take_over(&mut self, other: Self, shard: Shard) {
+        if self.instances.is_empty() {
+            self.model.clone_from(&other.model);
+        }
+        if self.model != other.model {
+            return;
+        }
+        for (instance, followed) in other.instances {
+            let newer = |known: &Followed| (known.watermark, known.looked) < (followed.watermark, followed.looked);
+            if shard.holds(&instance) && self.instances.get(&instance).is_none_or(newer) {
+                self.instances.insert(instance, followed);
+            }
+        }
+        let is_ours = |datum: &Datum| matches!(&datum.of, Of::Instance(instance) if shard.holds(instance));
+        let outbox = other.outbox.into_iter().filter(|datum| is_ours(datum) && !self.outbox.contains(datum));
+        let outbox: Vec<Datum> = outbox.collect();
+        self.outbox.extend(outbox);
+        let alerts =
+            other.alerts.into_iter().filter(|alert| shard.holds(&alert.instance) && !self.alerts.contains(alert));
+        let alerts: Vec<Alert> = alerts.collect();
+        self.alerts.extend(alerts);
+    }
+
+    /// Forgets what another model than `model` saw. What was scored stays scored.
+    pub fn seen_by(&mut self, model: &str) {
+        if self.model != model {
+            self.instances.values_mut().for_each(|followed| followed.track = Track::default());
+            self.model = model.into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deepguard_aws::metric::Metric;
+
+    use super::*;
+    use crate::testing::{instance, scored};
+
+    fn followed(watermark: i64) -> Followed {
+        Followed { track: Track::default(), watermark, looked: watermark, tail: 0, episodes: Episodes::default() }
+    }
+
+    fn datum(number: usize) -> Datum {
+        Datum { metric: Metric::AnomalyScore, of: Of::Instance(instance(number)), time: 300, value: 1.5 }
+    }
+
+    fn alert(number: usize) -> Alert {
+        Alert { kind: deepguard_aws::alert::Kind::Began, time: 300, instance: instance(number), detail: "{}".into() }
+    }
+
+    fn state(numbers: &[usize], watermark: i64) -> State {
+        let mut tally = Tally::default();
+        tally.add(&scored(300, 1.5));
+        State {
+            model: "one".into(),
+            instances: numbers.iter().map(|&number| (instance(number), followed(watermark))).collect(),
+            outbox: numbers.iter().map(|&number| datum(number)).collect(),
+            alerts: numbers.iter().map(|&number| alert(number)).collect(),
+            tally,
+        }
+    }
+
+    #[test]
+    fn there_and_back() {
+        for state in [State::default(), state(&[1, 2, 3], 600)] {
+            let bytes = state.to_bytes().unwrap();
+            assert_eq!(State::from_bytes(&bytes).unwrap(), state);
+            assert_eq!(state.to_bytes().unwrap(), bytes);
+        }
+        assert_eq!(State::from_bytes(b"<html>"), Err(Damaged::Foreign));
+    }
+
+    #[test]
+    fn another_division_of_the_fleet_loses_nothing() {
+        let all: Vec<usize> = (0..50).collect();
+        let whole = state(&all, 600);
+        let parts: Vec<Shard> = (0..4).map(|shard| Shard::new(shard, 4).unwrap()).collect();
+        let mut back = State::default();
+        let (mut outbox, mut alerts) = (0, 0);
+        for shard in parts {
+            let mut part = State::default();
+            part.take_over(whole.clone(), shard);
+            part.take_over(whole.clone(), shard);
+            assert!(part.instances.keys().all(|instance| shard.holds(instance)));
+            outbox += part.outbox.len();
+            assert!(part.alerts.iter().all(|alert| shard.holds(&alert.instance)));
+            alerts += part.alerts.len();
+            part.instances.values_mut().for_each(|followed| followed.watermark = 900);
+            back.take_over(part, Shard::WHOLE);
+        }
+        assert_eq!((outbox, alerts), (whole.outbox.len(), whole.alerts.len()), "each is in one of the parts");
+        // What the parts know is newer than what the whole knew.
+        back.take_over(whole, Shard::WHOLE);
+        assert_eq!(
+            back.instances,
+            state(&all, 600)
+                .instances
+                .into_iter()
+                .map(|(instance, followed)| { (instance, Followed { watermark: 900, ..followed }) })
+                .collect()
+        );
+    }
+
+    #[test]
+    fn another_model_forgets_what_it_did_not_see_and_not_what_was_scored() {
+        let mut seen = state(&[1], 600);
+        seen.seen_by("one");
+        assert_eq!(seen, state(&[1], 600));
+        seen.seen_by("two");
+        assert_eq!((seen.model.as_str(), seen.instances[&instance(1)].watermark), ("two", 600));
+        let mut other = State { model: "two".into(), ..state(&[2], 600) };
+        other.take_over(state(&[3], 600), Shard::WHOLE);
+        assert_eq!(other.instances.len(), 1, "what another model saw is of no use");
+    }
+}

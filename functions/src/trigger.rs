@@ -1,0 +1,349 @@
+//! What invoked the function: a schedule, or somebody who asked directly.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use deepguard::series::{PERIOD, slot_start};
+use deepguard::track::LATE;
+use deepguard_aws::cloudwatch::limits;
+use deepguard_aws::ids::{InstanceId, NotAnInstance};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::state::shard::{MAX_SHARDS, Shard};
+
+/// No event names more instances: it would no longer be a question about some of them.
+pub const MAX_INSTANCES: usize = 500;
+/// How far ahead of this machine's clock an event's time may be: clocks differ.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// How long a run may take from its first look at the clock to its last call: Lambda's longest timeout.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_mins(15);
+/// The shapes that are understood, for whoever sent another.
+const SHAPES: &str = r#"send {}, {"shard": 0, "shards": 4} or {"time": "2026-01-15T12:00:00Z", "instances": ["i-0123456789abcdef0"], "dry_run": true} (all of them optional), or let an EventBridge rule or schedule send its own event"#;
+
+/// What a run was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// The time to look back from; `None` is now.
+    pub time: Option<Timestamp>,
+    /// The instances to score, at least one; `None` is every one that is running.
+    pub instances: Option<BTreeSet<InstanceId>>,
+    /// Whether to publish nothing.
+    pub dry_run: bool,
+    /// Which part of the fleet.
+    pub shard: Shard,
+    /// Whether it is one of the runs that follow the fleet, and not somebody who asks: a schedule's, or one that names its shard.
+    pub scheduled: bool,
+}
+
+/// An event that asks for nothing the detector can do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// Neither of the shapes.
+    #[error("the event is not understood: {0}; {SHAPES}")]
+    Shape(String),
+    /// An event of something else than a schedule.
+    #[error("the event `{detail_type}` of `{sender}` starts no run: {SHAPES}")]
+    Foreign {
+        /// Who sent it.
+        sender: String,
+        /// What it is.
+        detail_type: String,
+    },
+    /// Not the name of an instance.
+    #[error("the event's `instances`: {0}")]
+    Instance(#[from] NotAnInstance),
+    /// Too many instances, or none.
+    #[error(
+        "the event names {0} instances, 1 to {MAX_INSTANCES} can be asked for; leave `instances` out to score every one"
+    )]
+    Instances(usize),
+    /// No part of a fleet.
+    #[error(
+        "the event's shard {shard} of {shards} is none: give 1 to {MAX_SHARDS} `shards` and a `shard` from 0 to one less, or neither for the whole fleet"
+    )]
+    Shard {
+        /// The part's number.
+        shard: u32,
+        /// How many there are to be.
+        shards: u32,
+    },
+    /// There can be no datapoints yet.
+    #[error("the event's time {time} is in the future (it is {now}): give an earlier one, or none for now")]
+    Future {
+        /// The event's.
+        time: Timestamp,
+        /// The clock's.
+        now: Timestamp,
+    },
+    /// CloudWatch would take no scores.
+    #[error(
+        "the event's time {time} is too long ago: CloudWatch takes no metrics older than two weeks. Give a later one, none for now, or \"dry_run\": true, which publishes nothing"
+    )]
+    Past {
+        /// The event's.
+        time: Timestamp,
+    },
+}
+
+/// What somebody sends who asks directly, and what a schedule's `Input` holds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Direct {
+    time: Option<Value>,
+    instances: Option<Vec<String>>,
+    #[serde(default)]
+    dry_run: bool,
+    shard: Option<u32>,
+    shards: Option<u32>,
+}
+
+/// What EventBridge sends when a schedule has no `Input` of its own. Both kinds wrap nothing in `detail`:
+/// a rule `{}`, Scheduler the text `"{}"`.
+#[derive(Debug, Deserialize)]
+struct Scheduled {
+    source: String,
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+    #[serde(default)]
+    detail: Value,
+}
+
+impl Trigger {
+    /// Understands an event.
+    ///
+    /// # Errors
+    /// [`EventError`] says what is wrong with it and which shapes are understood.
+    pub fn from_event(event: &Value) -> Result<Self, EventError> {
+        let shape = |error: serde_json::Error| EventError::Shape(error.to_string());
+        if !event.is_object() {
+            return Err(EventError::Shape("it is no JSON object".into()));
+        }
+        if event.get("source").is_some() || event.get("detail-type").is_some() {
+            let Scheduled { source, detail_type, detail } = Scheduled::deserialize(event).map_err(shape)?;
+            if !matches!(source.as_str(), "aws.events" | "aws.scheduler") || detail_type != "Scheduled Event" {
+                return Err(EventError::Foreign { sender: source, detail_type });
+            }
+            let empty = match &detail {
+                Value::Null => true,
+                Value::String(text) => matches!(text.trim(), "" | "{}"),
+                Value::Object(fields) => fields.is_empty(),
+                _ => false,
+            };
+            if !empty {
+                return Err(EventError::Shape("a scheduled event has nothing in `detail`".into()));
+            }
+            let time = event.get("time").ok_or_else(|| EventError::Shape("a scheduled event has a `time`".into()))?;
+            // Its own time, not the clock's: a retry must score the same datapoints.
+            return Ok(Self {
+                time: Some(timestamp(time)?),
+                instances: None,
+                dry_run: false,
+                shard: Shard::WHOLE,
+                scheduled: true,
+            });
+        }
+        let Direct { time, instances, dry_run, shard, shards } = Direct::deserialize(event).map_err(shape)?;
+        let scheduled = shard.is_some();
+        let (shard, shards) = (shard.unwrap_or(0), shards.unwrap_or(1));
+        let shard = Shard::new(shard, shards).ok_or(EventError::Shard { shard, shards })?;
+        let instances = instances.map(|names| {
+            let instances = names.iter().map(|name| name.parse()).collect::<Result<BTreeSet<_>, _>>()?;
+            match instances.len() {
+                1..=MAX_INSTANCES => Ok(instances),
+                _ => Err(EventError::Instances(instances.len())),
+            }
+        });
+        let time = time.as_ref().map(timestamp).transpose()?;
+        Ok(Self { time, instances: instances.transpose()?, dry_run, shard, scheduled })
+    }
+
+    /// Whether it asks what the scores up to `end` (seconds since 1970) are, at a time at which it is `now`, and is not one of the
+    /// runs that go on from where the last one was.
+    pub fn is_question(&self, end: i64, now: Timestamp) -> bool {
+        let long_ago = end < now.as_second() - LATE;
+        self.dry_run || self.instances.is_some() || (long_ago && !self.scheduled)
+    }
+
+    /// The stretch to score, in seconds since 1970: the `lookback_minutes` up to the event's time, or up to `now`
+    /// where it has none, in whole slots.
+    ///
+    /// # Errors
+    /// [`EventError::Future`] and [`EventError::Past`].
+    pub fn times(&self, now: Timestamp, lookback_minutes: i64) -> Result<Range<i64>, EventError> {
+        let time = self.time.unwrap_or(now);
+        let end = slot_start(time.as_second());
+        let times = end - slot_start(lookback_minutes * 60).max(PERIOD)..end;
+        if time.duration_since(now) > CLOCK_SKEW {
+            return Err(EventError::Future { time, now });
+        }
+        let oldest = now.as_second() - (limits::PUBLISHABLE_PAST - LONGEST_RUN).as_secs();
+        if times.start < oldest && !self.dry_run {
+            return Err(EventError::Past { time });
+        }
+        Ok(times)
+    }
+}
+
+/// The `time` of an event.
+fn timestamp(value: &Value) -> Result<Timestamp, EventError> {
+    let parsed = value.as_str().and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| EventError::Shape(format!("`time` is {value}, not a time such as \"2026-01-15T12:00:00Z\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
+
+    fn ids(names: &[&str]) -> Option<BTreeSet<InstanceId>> {
+        Some(names.iter().map(|name| name.parse().unwrap()).collect())
+    }
+
+    #[test]
+    fn what_is_understood() {
+        let (a, b) = ("i-0123456789abcdef0", "i-1a2b3c4d");
+        let noon = Some(at("2026-01-15T12:00:00Z"));
+        let scheduled = |source: &str, detail: Value| {
+            json!({ "version": "0", "id": "53dc4d37", "detail-type": "Scheduled Event", "source": source, "account": "1",
+                "time": "2026-01-15T12:00:00Z", "region": "us-east-1", "resources": [], "detail": detail })
+        };
+        let direct =
+            |time, instances, dry_run| Trigger { time, instances, dry_run, shard: Shard::WHOLE, scheduled: false };
+        let of = |shard, shards| Shard::new(shard, shards).unwrap();
+        let regular = |time, shard| Trigger { scheduled: true, shard, ..direct(time, None, false) };
+        let cases = [
+            (json!({}), direct(None, None, false)),
+            (json!({ "dry_run": true }), direct(None, None, true)),
+            (json!({ "time": null, "instances": null }), direct(None, None, false)),
+            (json!({ "time": "2026-01-15T12:00:00Z" }), direct(noon, None, false)),
+            (json!({ "time": "2026-01-15T13:00:00+01:00" }), direct(noon, None, false)),
+            (json!({ "instances": [b, a, b] }), direct(None, ids(&[a, b]), false)),
+            (json!({ "shard": 2, "shards": 4, "time": "2026-01-15T12:00:00Z" }), regular(noon, of(2, 4))),
+            (json!({ "shard": 0, "shards": 1 }), regular(None, Shard::WHOLE)),
+            (scheduled("aws.events", json!({})), regular(noon, Shard::WHOLE)),
+            (scheduled("aws.scheduler", json!("{}")), regular(noon, Shard::WHOLE)),
+            (scheduled("aws.scheduler", json!({})), regular(noon, Shard::WHOLE)),
+            (scheduled("aws.events", Value::Null), regular(noon, Shard::WHOLE)),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(Trigger::from_event(&event), Ok(expected), "{event}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_and_why() {
+        let many: Vec<String> = (0..=MAX_INSTANCES).map(|number| format!("i-{number:017x}")).collect();
+        let cases = [
+            (Value::Null, "no JSON object"),
+            (json!([]), "no JSON object"),
+            (json!("{}"), "no JSON object"),
+            (json!({ "dryrun": true }), "unknown field `dryrun`"),
+            (json!({ "dry_run": "yes" }), "invalid type"),
+            (json!({ "dry_run": null }), "invalid type"),
+            (json!({ "time": 1_768_478_400 }), "`time`"),
+            (json!({ "time": "yesterday" }), "`time`"),
+            (json!({ "time": "2026-01-15T12:00:00" }), "`time`"),
+            (json!({ "time": "2026-02-30T12:00:00Z" }), "`time`"),
+            (json!({ "instances": "i-0123456789abcdef0" }), "invalid type"),
+            (json!({ "instances": [] }), "names 0 instances"),
+            (json!({ "instances": many }), "names 501 instances"),
+            (json!({ "shard": 4, "shards": 4 }), "shard 4 of 4 is none"),
+            (json!({ "shard": 1 }), "shard 1 of 1 is none"),
+            (json!({ "shard": 0, "shards": 0 }), "shard 0 of 0 is none"),
+            (json!({ "shard": 0, "shards": 101 }), "1 to 100 `shards`"),
+            (json!({ "shard": -1, "shards": 4 }), "invalid value"),
+            (json!({ "instances": ["i-0123456789abcdef0", "web-1"] }), "`web-1` is no instance"),
+            (json!({ "source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification" }), "of `aws.ec2`"),
+            (
+                json!({ "source": "aws.events", "detail-type": "AWS API Call", "time": "2026-01-15T12:00:00Z" }),
+                "AWS API Call",
+            ),
+            (
+                json!({ "source": "mine", "detail-type": "Scheduled Event", "time": "2026-01-15T12:00:00Z" }),
+                "of `mine`",
+            ),
+            (json!({ "source": "aws.events", "detail-type": "Scheduled Event" }), "has a `time`"),
+            (json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "noon" }), "`time`"),
+            (json!({ "source": "aws.events" }), "detail-type"),
+            (json!({ "source": 1, "detail-type": "Scheduled Event" }), "invalid type"),
+            (
+                json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T12:00:00Z",
+                    "detail": { "dry_run": true } }),
+                "nothing in `detail`",
+            ),
+        ];
+        for (event, why) in cases {
+            let error = Trigger::from_event(&event).expect_err(&event.to_string());
+            assert!(error.to_string().contains(why), "{event}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_sample_events_are_understood_unless_they_are_meant_not_to_be() {
+        let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
+        let mut refused = Vec::new();
+        for entry in std::fs::read_dir(samples).unwrap() {
+            let path = entry.unwrap().path();
+            let event = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            if Trigger::from_event(&event).is_err() {
+                refused.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            }
+        }
+        refused.sort();
+        assert_eq!(refused, ["foreign.json", "malformed.json"]);
+    }
+
+    #[test]
+    fn a_run_scores_whole_slots_before_its_time() {
+        let now = at("2026-01-15T12:03:20Z");
+        let noon = at("2026-01-15T12:00:00Z").as_second();
+        let times = |time: Option<&str>, lookback| {
+            let time = time.map(at);
+            let trigger = Trigger { time, instances: None, dry_run: false, shard: Shard::WHOLE, scheduled: false };
+            trigger.times(now, lookback).unwrap()
+        };
+        assert_eq!(times(None, 30), noon - 1800..noon);
+        assert_eq!(times(None, 5), noon - 300..noon);
+        assert_eq!(times(Some("2026-01-15T12:00:00Z"), 30), noon - 1800..noon);
+        assert_eq!(times(Some("2026-01-15T11:59:59.999Z"), 30), noon - 2100..noon - 300);
+        assert_eq!(times(Some("2026-01-15T12:08:20Z"), 5), noon..noon + 300);
+    }
+
+    #[test]
+    fn who_asks_and_who_goes_on() {
+        let now = at("2026-01-15T12:00:00Z");
+        let is_question = |event: Value, minutes_ago: i64| {
+            Trigger::from_event(&event).unwrap().is_question(now.as_second() - 60 * minutes_ago, now)
+        };
+        let scheduled =
+            json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T08:00:00Z" });
+        let shard = json!({ "shard": 0, "shards": 1 });
+        assert_eq!([is_question(scheduled.clone(), 0), is_question(scheduled, 240)], [false; 2]);
+        assert_eq!([is_question(shard.clone(), 0), is_question(shard, 240)], [false; 2]);
+        assert_eq!([is_question(json!({}), 0), is_question(json!({}), 240)], [false, true]);
+        assert!(is_question(json!({ "dry_run": true }), 0));
+        assert!(is_question(json!({ "instances": ["i-1a2b3c4d"] }), 0));
+    }
+
+    #[test]
+    fn times_that_cannot_be_scored_are_refused() {
+        let now = at("2026-01-15T12:00:00Z");
+        let times = |time: &str, dry_run| {
+            let trigger =
+                Trigger { time: Some(at(time)), instances: None, dry_run, shard: Shard::WHOLE, scheduled: false };
+            trigger.times(now, 30)
+        };
+        assert!(matches!(times("2026-01-15T12:05:01Z", false), Err(EventError::Future { .. })));
+        assert!(matches!(times("2026-01-15T12:05:01Z", true), Err(EventError::Future { .. })));
+        assert!(times("2026-01-01T13:00:00Z", false).is_ok());
+        assert!(matches!(times("2026-01-01T12:30:00Z", false), Err(EventError::Past { .. })));
+        assert!(times("2026-01-01T12:30:00Z", true).is_ok(), "a dry run publishes nothing, so its time may be older");
+        assert!(matches!(times("-005000-01-01T00:00:00Z", false), Err(EventError::Past { .. })));
+    }
+}

@@ -1,0 +1,4 @@
+//! Which instances are watched, and when they are muted.
+
+pub mod muted;
+pub mod roster;

@@ -1,0 +1,267 @@
+//! Which instances are watched, by their tags, and the tags that are known of them.
+//!
+//! Tags change seldom, so they are asked for every quarter of an hour; of instances that are new, at once. Where they cannot be
+//! had, what was known stays in use, and whoever asks is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ports::{CallError, Inventory};
+use deepguard_aws::tags::{TagRule, Tags};
+use jiff::{SignedDuration, Timestamp};
+
+/// How long tags are taken for unchanged.
+pub const FRESH: SignedDuration = SignedDuration::from_mins(15);
+/// The tags of an instance that has none, or of which none are known.
+static NONE: Tags = Tags::new();
+
+/// Which instances are to be watched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Only those that have every key with one of its values; empty: all.
+    pub include: TagRule,
+    /// Not those that have any of the keys with one of its values.
+    pub exclude: TagRule,
+}
+
+impl Selection {
+    /// Whether all are watched, whatever their tags.
+    pub fn is_everything(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
+    /// Whether an instance with these tags is watched.
+    pub fn watches(&self, tags: &Tags) -> bool {
+        self.include.holds_for(tags) && !self.exclude.touches(tags)
+    }
+}
+
+/// The instances that are watched, with what is known of their tags.
+#[derive(Debug)]
+pub struct Roster<I> {
+    inventory: I,
+    selection: Selection,
+    known: Option<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// When all of it was asked for.
+    at: Timestamp,
+    /// Instances whose tags were asked for. One without tags is in no answer.
+    asked: BTreeSet<InstanceId>,
+    tags: BTreeMap<InstanceId, Tags>,
+}
+
+/// The instances of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selected {
+    /// Those to be watched.
+    pub instances: BTreeSet<InstanceId>,
+    /// How many of those that were listed are not: their tags say so, or cannot be had so far.
+    pub left_out: usize,
+    /// Why tags are in use that may have changed.
+    pub stale: Option<CallError>,
+}
+
+impl<I: Inventory> Roster<I> {
+    /// Nothing known yet.
+    pub fn new(selection: Selection, inventory: I) -> Self {
+        Self { inventory, selection, known: None }
+    }
+
+    /// Where tags come from.
+    pub fn inventory(&self) -> &I {
+        &self.inventory
+    }
+
+    /// Those of `listed` that are watched. `needs_tags` is whether somebody asks for [`Self::tags`] afterwards: where not, and
+    /// all are watched, nothing is asked for.
+    ///
+    /// An instance that is new while its tags cannot be had is left out; the run that knows them makes up for it.
+    ///
+    /// # Errors
+    /// [`CallError`] where tags decide, and none were ever had. It is no time to guess: the next run makes up for this one.
+    pub async fn selected(
+        &mut self,
+        listed: BTreeSet<InstanceId>,
+        needs_tags: bool,
+        now: Timestamp,
+    ) -> Result<Selected, CallError> {
+        if self.selection.is_everything() && !needs_tags {
+            return Ok(Selected { instances: listed, left_out: 0, stale: None });
+        }
+        let is_fresh = |known: &Known| (SignedDuration::ZERO..FRESH).contains(&now.duration_since(known.at));
+        let stale = match self.known.as_mut().filter(|known| is_fresh(known)) {
+            Some(known) => {
+                let new: BTreeSet<InstanceId> = listed.difference(&known.asked).cloned().collect();
+                let answer = if new.is_empty() { Ok(BTreeMap::new()) } else { self.inventory.tags_of(&new).await };
+                answer.map(|tags| {
+                    known.tags.extend(tags);
+                    known.asked.extend(new);
+                })
+            }
+            None => self.inventory.tagged(&self.selection.include).await.map(|mut tags| {
+                tags.retain(|instance, _| listed.contains(instance));
+                self.known = Some(Known { at: now, asked: listed.clone(), tags });
+            }),
+        };
+        let Some(known) = &self.known else {
+            // Nothing was ever known, so this was the first time that it was asked for.
+            return stale.map(|()| Selected { instances: listed, left_out: 0, stale: None });
+        };
+        let count = listed.len();
+        let watched = |instance: &InstanceId| {
+            known.asked.contains(instance) && self.selection.watches(known.tags.get(instance).unwrap_or(&NONE))
+        };
+        let instances: BTreeSet<InstanceId> = listed.into_iter().filter(watched).collect();
+        Ok(Selected { left_out: count - instances.len(), instances, stale: stale.err() })
+    }
+
+    /// What is known of the tags of an instance.
+    pub fn tags(&self, instance: &InstanceId) -> &Tags {
+        self.known.as_ref().and_then(|known| known.tags.get(instance)).unwrap_or(&NONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+    use crate::testing::instance;
+
+    /// An account whose calls are written down.
+    #[derive(Default)]
+    struct Account {
+        tags: RefCell<BTreeMap<InstanceId, Tags>>,
+        down: Cell<bool>,
+        calls: RefCell<Vec<String>>,
+    }
+
+    impl Account {
+        fn tag(&self, number: usize, rule: &str) {
+            let tags = rule.split(',').filter_map(|tag| tag.split_once('='));
+            self.tags
+                .borrow_mut()
+                .insert(instance(number), tags.map(|(key, value)| (key.into(), value.into())).collect());
+        }
+
+        fn answer(
+            &self,
+            call: String,
+            keep: impl Fn(&InstanceId, &Tags) -> bool,
+        ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+            self.calls.borrow_mut().push(call);
+            match self.down.get() {
+                true => Err(CallError { operation: "GetResources", why: "said the script".into() }),
+                false => {
+                    let tags = self.tags.borrow();
+                    Ok(tags
+                        .iter()
+                        .filter(|(id, tags)| keep(id, tags))
+                        .map(|(id, tags)| (id.clone(), tags.clone()))
+                        .collect())
+                }
+            }
+        }
+    }
+
+    impl Inventory for &Account {
+        async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+            self.answer(format!("tagged {rule}"), |_, tags| rule.holds_for(tags))
+        }
+
+        async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+            self.answer(format!("tags of {}", instances.len()), |instance, _| instances.contains(instance))
+        }
+    }
+
+    fn roster<'a>(account: &'a Account, include: &str, exclude: &str) -> Roster<&'a Account> {
+        Roster::new(Selection { include: include.parse().unwrap(), exclude: exclude.parse().unwrap() }, account)
+    }
+
+    fn fleet(numbers: &[usize]) -> BTreeSet<InstanceId> {
+        numbers.iter().map(|&number| instance(number)).collect()
+    }
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_second(1_768_478_400 + 60 * minutes).unwrap()
+    }
+
+    fn account() -> Account {
+        let account = Account::default();
+        account.tag(1, "env=prod,team=web");
+        account.tag(2, "env=prod,team=batch");
+        account.tag(3, "env=test");
+        account
+    }
+
+    #[tokio::test]
+    async fn tags_choose_and_what_has_none_is_watched_only_where_all_are() {
+        let account = account();
+        for (include, exclude, watched) in [
+            ("", "", vec![1, 2, 3, 4]),
+            ("env=prod", "", vec![1, 2]),
+            ("env=prod", "team=batch", vec![1]),
+            ("", "team=batch,env=test", vec![1, 4]),
+            ("", "env", vec![4]),
+            ("owner", "", vec![]),
+        ] {
+            let mut roster = roster(&account, include, exclude);
+            let selected = roster.selected(fleet(&[1, 2, 3, 4]), false, at(0)).await.unwrap();
+            assert_eq!(selected.instances, fleet(&watched), "{include} without {exclude}");
+            assert_eq!((selected.left_out, selected.stale), (4 - watched.len(), None));
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_without_need_and_all_is_known_of_those_that_are_watched() {
+        let account = account();
+        let mut roster = roster(&account, "", "");
+        roster.selected(fleet(&[1, 4]), false, at(0)).await.unwrap();
+        assert!(account.calls.borrow().is_empty());
+        roster.selected(fleet(&[1, 4]), true, at(0)).await.unwrap();
+        assert_eq!(roster.tags(&instance(1)), &account.tags.borrow()[&instance(1)]);
+        assert!(roster.tags(&instance(4)).is_empty() && roster.tags(&instance(2)).is_empty());
+    }
+
+    #[tokio::test]
+    async fn all_are_asked_for_every_quarter_of_an_hour_and_new_ones_at_once() {
+        let account = account();
+        let mut roster = roster(&account, "env=prod", "");
+        roster.selected(fleet(&[1, 3]), false, at(0)).await.unwrap();
+        roster.selected(fleet(&[1, 3]), false, at(5)).await.unwrap();
+        assert_eq!(account.calls.take(), ["tagged env=prod"], "an instance that has no answer is not asked for again");
+        account.tag(1, "env=test");
+        let selected = roster.selected(fleet(&[1, 2, 3]), false, at(10)).await.unwrap();
+        assert_eq!(selected.instances, fleet(&[1, 2]), "what is known of 1 is not old enough yet");
+        assert_eq!(account.calls.take(), ["tags of 1"]);
+        let selected = roster.selected(fleet(&[1, 2, 3]), false, at(15)).await.unwrap();
+        assert_eq!(selected.instances, fleet(&[2]));
+        assert_eq!(account.calls.take(), ["tagged env=prod"]);
+        roster.selected(fleet(&[1]), false, at(14)).await.unwrap();
+        assert_eq!(account.calls.take().len(), 1, "a clock that goes backwards makes nothing fresh");
+    }
+
+    #[tokio::test]
+    async fn what_is_known_stays_in_use_and_is_asked_for_again_until_there_is_an_answer() {
+        let account = account();
+        account.down.set(true);
+        let mut roster = roster(&account, "", "env=test");
+        assert!(roster.selected(fleet(&[1, 3]), false, at(0)).await.is_err(), "nobody knows who is to be watched");
+        account.down.set(false);
+        roster.selected(fleet(&[1, 3]), false, at(5)).await.unwrap();
+        account.down.set(true);
+        account.calls.take();
+        for minutes in [10, 20, 25] {
+            let selected = roster.selected(fleet(&[1, 2, 3]), false, at(minutes)).await.unwrap();
+            assert_eq!(selected.instances, fleet(&[1]), "2 is new and might be one of those to leave out");
+            assert_eq!((selected.left_out, selected.stale.is_some()), (2, true));
+        }
+        assert_eq!(account.calls.take(), ["tags of 1", "tagged ", "tagged "]);
+        account.down.set(false);
+        let selected = roster.selected(fleet(&[1, 2, 3]), false, at(30)).await.unwrap();
+        assert_eq!((selected.instances, selected.stale), (fleet(&[1, 2]), None));
+    }
+}
