@@ -110,21 +110,11 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::forecast::HORIZONS;
 
     #[test]
     fn a_channel_is_called_what_it_is_serialised_as() {
         for channel in Channel::ALL {
             assert_eq!(serde_json::to_value(channel).expect("JSON"), channel.name());
-        }
-    }
-
-    #[test]
-    fn a_forecast_is_of_as_many_slots_as_its_channel_looks_at() {
-        for channel in Channel::ALL {
-            if let Measure::Forecast { horizon, .. } = channel.measure() {
-                assert_eq!(channel.slots(), HORIZONS[horizon], "{}", channel.name());
-            }
         }
     }
 }

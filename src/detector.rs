@@ -6,13 +6,13 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
+use crate::baseline::residual::{self, Forecast};
 use crate::baseline::{Baseline, Phase, calibrated_at};
 use crate::channel::{CHANNELS, Channel, Measure};
 use crate::compress::{at_distance, compress, expand};
 use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
-use crate::residual::{self, Forecast};
 use crate::score::{Direction, Rule, Score, Sensitivity};
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::shape::{Deviations, Finding};
@@ -349,7 +349,7 @@ impl Detector {
             };
             for (index, (&slot, own)) in slots.iter().zip(own).enumerate() {
                 windows.push_scaled(expectation, slot, start + slot as i64 * PERIOD, over, &mut scaled);
-                baseline.hide(&mut windows, horizon * slots.len() + index, horizon, own[horizon]);
+                windows.hide(baseline, horizon * slots.len() + index, horizon, own[horizon]);
             }
         }
         let reconstructed = kernel.reconstruct(&windows, MOST_HIDDEN);

@@ -33,7 +33,6 @@ pub mod episode;
 pub mod judge;
 pub mod memory;
 pub mod model;
-pub mod residual;
 pub mod score;
 pub mod series;
 pub mod shape;

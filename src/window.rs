@@ -12,10 +12,12 @@
 //! | context 3 | the weekly profile's centre, scaled like the value; 0 without one |
 //! | context 4 | confidence of the weekly profile, 0 to 1 |
 
-use crate::baseline::Expectation;
 use crate::baseline::forecast::HORIZONS;
-use crate::model::CONTEXT;
+use crate::baseline::{Baseline, Expectation};
 use crate::series::{PERIOD, Series};
+
+/// Context features beside each value: see [`crate::window`].
+pub const CONTEXT: usize = 5;
 
 /// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and how many of its newest slots are hidden. What the
 /// network makes of these is its forecast.
@@ -114,6 +116,14 @@ impl Windows {
         }
     }
 
+    /// Hides what window `index` is to forecast at this horizon of `baseline`, and tells the network the instance's
+    /// `own` forecast (compressed) of it.
+    pub fn hide(&mut self, baseline: &Baseline, index: usize, horizon: usize, own: Option<f64>) {
+        let (resolution, hidden) = LOOKS[horizon];
+        let level = &baseline.expectations[resolution].level;
+        self.forecast(index, hidden, own.map(|own| level.of_compressed(own) as f32));
+    }
+
     /// The windows at `indices`, in that order; an index may come twice.
     pub fn select(&self, indices: &[usize]) -> Self {
         let mut selected = Self::new(self.time, indices.len());
@@ -189,7 +199,6 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::Baseline;
     use crate::series::{DAY, Datapoint, RESOLUTIONS};
 
     fn series(slots: usize) -> (Series, [Expectation; RESOLUTIONS.len()]) {

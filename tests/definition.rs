@@ -73,7 +73,7 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             let expectation = &baseline.expectations[resolution];
             let mut windows = Windows::new(card.shape.window, 1);
             windows.push(&averaged[resolution], expectation, slot, RESOLUTIONS[resolution]);
-            baseline.hide(&mut windows, 0, horizon, own[horizon]);
+            windows.hide(baseline, 0, horizon, own[horizon]);
             let newest_first = kernel.reconstruct(&windows, windows.time());
             let said: Vec<f64> =
                 newest_first[..hidden].iter().map(|&said| unscaled(&expectation.level, said)).collect();

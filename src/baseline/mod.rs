@@ -7,13 +7,12 @@ pub mod forecast;
 pub mod hours;
 pub mod level;
 pub mod profile;
+pub(crate) mod residual;
 
 use serde::{Deserialize, Serialize};
 
 use crate::channel::{CHANNELS, Errors};
-use crate::residual;
 use crate::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS, Series};
-use crate::window::{LOOKS, Windows};
 use forecast::{Compressed, Forecasts, HORIZONS};
 use hours::Hours;
 use level::Level;
@@ -181,14 +180,6 @@ impl Baseline {
     pub fn forecast(&self, values: &Compressed, start: i64, slot: usize, horizon: usize) -> Option<f64> {
         let first = (slot + 1).checked_sub(HORIZONS[horizon])?;
         self.forecasts.of(values, &self.expectations[0].hours(start), first, horizon)
-    }
-
-    /// Hides what window `index` of `windows` is to forecast at this horizon, and tells the network the instance's `own` forecast
-    /// (compressed) of it.
-    pub fn hide(&self, windows: &mut Windows, index: usize, horizon: usize, own: Option<f64>) {
-        let (resolution, hidden) = LOOKS[horizon];
-        let level = &self.expectations[resolution].level;
-        windows.forecast(index, hidden, own.map(|own| level.of_compressed(own) as f32));
     }
 
     /// Whole days of datapoints that it rests on.

@@ -15,11 +15,9 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::window::Windows;
+use crate::window::{CONTEXT, Windows};
 use lstm::Lstm;
 
-/// Context features beside each value: see [`crate::window`].
-pub const CONTEXT: usize = 5;
 /// What the network says of each datapoint: an offset, the logarithm of a scale, and a gate on the profile.
 const OUTPUTS: usize = 3;
 /// Bounds of the logarithm of the scale. Wider, a perfectly reconstructed datapoint would dominate a training batch.

@@ -37,7 +37,7 @@ impl Ours {
 
     fn ours(&self, windows: &Windows, threads: usize) -> Vec<f32> {
         let kernel = THREADS.iter().position(|&there| there == threads).and_then(|index| self.0.get(index));
-        kernel.map(|kernel| kernel.reconstruct(windows)).unwrap_or_default()
+        kernel.map(|kernel| kernel.reconstruct(windows, windows.time())).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use deepguard::model::{CONTEXT, LAYERS, Shape, Weights};
+use deepguard::model::{LAYERS, Shape, Weights};
+use deepguard::window::CONTEXT;
 use deepguard::window::Windows;
 use serde_json::json;
 

@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::thread::scope;
 use std::time::Instant;
 
-use deepguard::model::{CONTEXT, Shape};
+use deepguard::model::Shape;
+use deepguard::window::CONTEXT;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Numbers that one value and its gate need of the network's outputs.

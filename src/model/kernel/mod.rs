@@ -33,8 +33,8 @@ use std::num::NonZeroUsize;
 use pulp::{Simd, WithSimd};
 
 use super::lstm::GATES;
-use super::{Autoencoder, CONTEXT, Weights};
-use crate::window::Windows;
+use super::{Autoencoder, Weights};
+use crate::window::{CONTEXT, Windows};
 
 /// Features of a slot that the encoder reads: the value, whether it is hidden, and the context.
 const INPUTS: usize = 2 + CONTEXT;

@@ -4,9 +4,8 @@ use pulp::{Simd, bytemuck};
 
 use super::cell::{cell, sigmoid, tanh};
 use super::{Kernel, Layer};
-use crate::model::CONTEXT;
 use crate::model::lstm::GATES;
-use crate::window::Windows;
+use crate::window::{CONTEXT, Windows};
 
 /// Reconstructs the newest `datapoints` of the windows from `first` on into `said`, as many windows at once as `WINDOWS` says. Their
 /// number is a multiple of it.

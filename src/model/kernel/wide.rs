@@ -5,7 +5,7 @@ use pulp::{Simd, bytemuck};
 use super::cell::{cell, sigmoid, tanh};
 use super::{INPUTS, Kernel, Layer};
 use crate::model::lstm::GATES;
-use crate::window::Windows;
+use crate::window::{CONTEXT, Windows};
 
 /// Units whose gates are summed at once: four sums each, as many as there are registers for with AVX2.
 pub(super) const UNITS: usize = 3;
@@ -54,7 +54,7 @@ pub(super) fn reconstruct<S: Simd>(
         }
         state.c.fill(zero);
         for (back, input) in input.chunks_exact(INPUTS).rev().take(datapoints).enumerate() {
-            let context = &input[INPUTS - crate::model::CONTEXT..];
+            let context = &input[INPUTS - CONTEXT..];
             state.step(simd, &kernel.decoder, &start, 1 + kernel.bottleneck, context, back == 0);
             let (mut value, mut gate) = (simd.splat_f32s(kernel.output[0][0]), simd.splat_f32s(kernel.output[0][1]));
             for ([to_value, to_gate], &h) in kernel.output[1..].iter().zip(&state.h) {

@@ -1,7 +1,7 @@
 //! How far an instance's newest slots are from their forecasts, and from where they usually lie.
 
-use crate::baseline::forecast::{Compressed, HORIZONS, Values};
-use crate::baseline::level::Level;
+use super::forecast::{Compressed, HORIZONS, Values};
+use super::level::Level;
 use crate::channel::{Channel, Errors, Measure};
 use crate::compress::distance;
 
@@ -102,6 +102,15 @@ mod tests {
         assert_eq!(half.map(|error| error.is_some()), [true; CHANNELS], "half of 36 slots is enough");
         let less = of(&values(&[], |slot| (24..43).contains(&slot)), ONE, 1.0);
         assert_eq!(less[7], None);
+    }
+
+    #[test]
+    fn a_forecast_is_of_as_many_slots_as_its_channel_looks_at() {
+        for channel in Channel::ALL {
+            if let Measure::Forecast { horizon, .. } = channel.measure() {
+                assert_eq!(channel.slots(), HORIZONS[horizon], "{}", channel.name());
+            }
+        }
     }
 
     #[test]
