@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deepguard::Series;
-use model_builder::nab;
+use model_builder::build::nab;
 
 /// A file as NAB's are, so that the benchmark needs none of them: two weeks, a row every five minutes.
 fn file() -> String {

@@ -1,49 +1,31 @@
 //! The command line of DeepGuard: train a model, look at it, publish it, and see what it does.
 //!
-//! It is a library so that benchmarks reach [`mod@train`] and [`nab`]; its one entry is [`run`].
+//! It is a library so that benchmarks reach [`build::train`] and [`build::nab`]; its one entry is [`run`].
 
-mod backtest;
-mod cloudwatch;
-mod cost;
-mod csv;
-mod evaluate;
-mod explain;
-mod files;
-mod fleet;
-mod history;
-mod inspect;
-mod labels;
-mod models;
-pub mod nab;
-mod night;
-mod picture;
-mod promote;
-mod publish;
-mod replay;
-mod rollback;
-mod score;
-mod simulate;
+pub mod build;
+mod common;
+mod operate;
 #[cfg(test)]
 mod testing;
-pub mod train;
-mod workload;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use deepguard::model::Shape;
-use deepguard::{Artifact, Detector};
-use evaluate::real::data::Real;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use labels::Labels;
-use models::{Destination, Who};
-use nab::Nab;
+
+use build::evaluate::real::data::Real;
+use build::nab::Nab;
+use build::{backtest, evaluate, fleet, replay, train};
+use common::cli::{ModelArgs, stopped};
+use common::files;
+use common::labels::{self, Labels};
+use common::models::{Destination, Who};
+use operate::{cost, explain, inspect, promote, publish, rollback, score};
 
 /// Trains, evaluates, inspects and publishes the models that DeepGuard scores EC2 CPU with.
 #[derive(Debug, Parser)]
@@ -190,13 +172,6 @@ struct RealArgs {
 }
 
 #[derive(Debug, Args)]
-struct ModelArgs {
-    /// The artifact.
-    #[arg(long, value_name = "FILE", default_value = "models/default.safetensors")]
-    artifact: PathBuf,
-}
-
-#[derive(Debug, Args)]
 struct TrainArgs {
     #[command(flatten)]
     own: fleet::OwnArgs,
@@ -325,28 +300,6 @@ impl RealArgs {
             located => located.map(Some),
         }
     }
-}
-
-impl ModelArgs {
-    fn read(&self) -> Result<Vec<u8>> {
-        std::fs::read(&self.artifact).with_context(|| format!("cannot read {}", self.artifact.display()))
-    }
-
-    fn load(&self) -> Result<Artifact> {
-        Artifact::from_bytes(&self.read()?).with_context(|| format!("in {}", self.artifact.display()))
-    }
-
-    fn detector(&self) -> Result<Detector> {
-        Ok(Detector::new(self.load()?, &deepguard::model::device()))
-    }
-}
-
-/// Becomes true when Ctrl-C is pressed.
-fn stopped() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-    Ok(stop)
 }
 
 fn train(args: TrainArgs) -> Result<()> {

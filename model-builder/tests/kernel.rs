@@ -13,7 +13,7 @@ use deepguard::model::device;
 use deepguard::model::kernel::{self, Kernel};
 use deepguard::series::RESOLUTIONS;
 use deepguard::window::Windows;
-use model_builder::nab::Nab;
+use model_builder::build::nab::Nab;
 
 /// Every so many slots there is a window: no divisor of a day, so that each hour has its turn.
 const EVERY: usize = 37;

@@ -1,4 +1,4 @@
-"""DeepGuard's training in PyTorch: the same network, loss, optimiser and learning rate as in model-builder/src/train.rs, whose
+"""DeepGuard's training in PyTorch: the same network, loss, optimiser and learning rate as in model-builder/src/build/train.rs, whose
 names the constants have.
 """
 

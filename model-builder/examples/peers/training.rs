@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use deepguard::model::Shape;
 use indicatif::ProgressBar;
-use model_builder::train::{self, Options, Progress, Source};
+use model_builder::build::train::{self, Options, Progress, Source};
 use serde_json::json;
 
 use crate::contestants::Contestants;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use deepguard::baseline::{Baseline, calibrated_at};
 use deepguard::series::RESOLUTIONS;
 use deepguard::window::Windows;
-use model_builder::train::Source;
+use model_builder::build::train::Source;
 
 /// Different machines among them.
 const MACHINES: u64 = 16;

@@ -1,0 +1,320 @@
+//! What would have been reported: a detector followed over known histories, and how its alarms
+//! depend on the threshold.
+//!
+//! A score is an error over the usual one, over the threshold. So another threshold divides all
+//! scores, and one pass serves all of them. Only the smallest error that matters, under which
+//! machines at rest are, does not scale: what is chosen is scored once more, really.
+
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use deepguard::model::artifact::Pages;
+use deepguard::series::{DAY, DAY_SECONDS, PERIOD, WEEK};
+use deepguard::{Artifact, Detector, Scored, Series, Watch};
+
+use crate::build::evaluate::bootstrap::bootstrap;
+use crate::build::evaluate::real::data::{Machine, Real};
+use crate::build::evaluate::real::rates::{self, Fresh, SLACK};
+use crate::build::workload::machine::{Kind, machine};
+use crate::build::workload::series;
+use crate::common::parallel::parallel;
+
+/// Generated machines of each kind whose false alarms are counted, and the seeds from which on they are: neither trained on nor
+/// those that detectors are compared on.
+const EACH: u64 = 6;
+const SEEDS: u64 = 1000;
+/// Weeks of each of them in which alarms count, and before them the history that is needed for it.
+const WEEKS: usize = 4;
+const SETTLING: usize = 14;
+
+/// A threshold of the table is this many times the one before it ...
+const STEP: f64 = 1.05;
+/// ... and there are so many below the artifact's own, and above it.
+const BELOW: i32 = 26;
+const ABOVE: i32 = 45;
+/// Resamples of the machines, for the intervals of the table, and their seed.
+const RESAMPLES: usize = 1000;
+const SEED: u64 = 1;
+
+/// One history to follow.
+#[derive(Debug, Clone)]
+pub(crate) struct Past<'a> {
+    /// Its CPU.
+    pub(crate) series: &'a Series,
+    /// Alarms count from then on, in seconds since 1970.
+    pub(crate) from: i64,
+    /// What happens in these stretches (seconds since 1970) does not count.
+    pub(crate) but: Vec<Range<i64>>,
+}
+
+/// Scores of several machines at one threshold.
+#[derive(Debug, Clone)]
+pub(crate) struct Backtest {
+    threshold: f64,
+    machines: Vec<Followed>,
+}
+
+/// Scores of one machine.
+#[derive(Debug, Clone)]
+struct Followed {
+    /// One for each slot, NaN where there is none.
+    scores: Vec<f64>,
+    /// Where an alarm could begin: see [`Scored::surpasses`].
+    fresh: Fresh,
+    /// Alarms count from then on, in seconds since 1970.
+    from: i64,
+    /// The slot of that time.
+    settled: usize,
+    /// Weeks with datapoints from then on.
+    weeks: f64,
+}
+
+impl<'a> Past<'a> {
+    /// All of it after the first `settling` days.
+    pub(crate) fn whole(series: &'a Series, settling: usize) -> Self {
+        Self { series, from: series.start() + settling as i64 * DAY_SECONDS, but: Vec::new() }
+    }
+}
+
+impl Followed {
+    fn new(past: &Past<'_>, scored: &[Scored]) -> Self {
+        let Past { series, from, but } = past;
+        let mut scores = vec![f64::NAN; series.len()];
+        let mut fresh = Vec::new();
+        let settled = (*from).clamp(series.start(), series.end());
+        for scored in scored.iter().filter(|scored| !but.iter().any(|but| but.contains(&scored.time))) {
+            let slot = series.index_at(scored.time);
+            scores[slot] = scored.score.value();
+            if scored.surpasses {
+                fresh.push((scored.time, scored.score.value()));
+            }
+        }
+        let settled = ((settled - series.start()) / PERIOD) as usize;
+        let weeks = scores[settled..].iter().filter(|score| !score.is_nan()).count() as f64 / WEEK as f64;
+        Self { scores, fresh, from: *from, settled, weeks }
+    }
+
+    /// Alarms at the threshold that divides scores by `cut`.
+    fn alarms(&self, cut: f64) -> usize {
+        rates::pages(&self.fresh, cut).into_iter().filter(|page| *page >= self.from).count()
+    }
+
+    /// The highest score of each settled day, of days that have any.
+    fn day_maxima(&self) -> impl Iterator<Item = f64> + '_ {
+        let days = self.scores[self.settled..].chunks(DAY);
+        days.map(|day| day.iter().copied().fold(f64::NAN, f64::max)).filter(|highest| !highest.is_nan())
+    }
+}
+
+impl Backtest {
+    /// Follows each of `pasts` with `detector`.
+    ///
+    /// # Errors
+    /// Where `stop` is set.
+    pub(crate) fn run(detector: &Detector, pasts: &[Past<'_>], stop: &AtomicBool) -> Result<Self> {
+        let machines = parallel(pasts, stop, |past| {
+            let scored = detector.follow(past.series, &mut Watch::default(), past.series.end());
+            Ok(Followed::new(past, &scored))
+        })?;
+        Ok(Self { threshold: detector.threshold(), machines })
+    }
+
+    /// Follows generated machines that nobody has seen, over so many days; alarms count after the first `settling` of them.
+    ///
+    /// # Errors
+    /// Where `stop` is set.
+    pub(crate) fn of_generated(detector: &Detector, days: usize, settling: usize, stop: &AtomicBool) -> Result<Self> {
+        let machines = (SEEDS..SEEDS + EACH).flat_map(|seed| Kind::ALL.map(|kind| (kind, seed)));
+        let machines = machines.map(|(kind, seed)| series(&machine(kind, seed, days)));
+        let machines = machines.collect::<Result<Vec<Series>, _>>()?;
+        let past = |series| Past::whole(series, settling);
+        Self::run(detector, &machines.iter().map(past).collect::<Vec<_>>(), stop)
+    }
+
+    /// The same over as many weeks as the table of an artifact rests on.
+    ///
+    /// # Errors
+    /// Where `stop` is set.
+    pub(crate) fn of_settled(detector: &Detector, stop: &AtomicBool) -> Result<Self> {
+        Self::of_generated(detector, SETTLING + 7 * WEEKS, SETTLING, stop)
+    }
+
+    /// Weeks in which alarms count, of all machines.
+    pub(crate) fn weeks(&self) -> f64 {
+        self.machines.iter().map(|machine| machine.weeks).sum()
+    }
+
+    /// Alarms of one machine in a week at `threshold`.
+    pub(crate) fn per_instance_week(&self, threshold: f64) -> f64 {
+        self.alarms(threshold) as f64 / self.weeks()
+    }
+
+    /// The highest score of each day of each machine that counts.
+    pub(crate) fn day_maxima(&self) -> Vec<f64> {
+        self.machines.iter().flat_map(Followed::day_maxima).collect()
+    }
+
+    /// Alarms at `threshold`, of all machines.
+    fn alarms(&self, threshold: f64) -> usize {
+        let cut = threshold / self.threshold;
+        self.machines.iter().map(|machine| machine.alarms(cut)).sum()
+    }
+}
+
+/// The table for an artifact's card, around the threshold that the backtests were made at.
+///
+/// Each sort of machines counts as much as any other, whatever their number; a backtest is one
+/// machine with all its series. The intervals are those of other machines of the same sorts.
+pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
+    let round = |number: f64| (number * 1e4).round() / 1e4;
+    let Some(own) = sorts.iter().flatten().map(|machine| machine.threshold).next() else { return Vec::new() };
+    let machines: Vec<(usize, &Backtest)> = sorts
+        .iter()
+        .enumerate()
+        .flat_map(|(sort, machines)| machines.iter().map(move |machine| (sort, machine)))
+        .collect();
+    let weeks: Vec<f64> = machines.iter().map(|(_, machine)| machine.weeks()).collect();
+    let row = |step: i32| {
+        let threshold = if step == 0 { own } else { round(own * STEP.powi(step)) };
+        let alarms: Vec<usize> = machines.iter().map(|(_, machine)| machine.alarms(threshold)).collect();
+        let rate = |chosen: &[usize]| {
+            let mut of_sort = vec![(0.0, 0.0); sorts.len()];
+            for &machine in chosen {
+                let (counted, lasted) = &mut of_sort[machines[machine].0];
+                *counted += alarms[machine] as f64;
+                *lasted += weeks[machine];
+            }
+            let rates: Vec<f64> =
+                of_sort.iter().filter(|(_, weeks)| *weeks > 0.0).map(|(alarms, weeks)| alarms / weeks).collect();
+            rates.iter().sum::<f64>() / rates.len() as f64
+        };
+        let all: Vec<usize> = (0..machines.len()).collect();
+        let interval = bootstrap(machines.len(), RESAMPLES, SEED, rate);
+        Pages {
+            threshold,
+            per_instance_week: round(rate(&all)),
+            interval: interval.filter(|_| machines.len() > 1).map(|of| [of.low, of.high].map(round)),
+        }
+    };
+    let mut pages: Vec<Pages> = (-BELOW..=ABOVE).map(row).collect();
+    // Where an alarm is no longer hidden in the half day after another, there can be one more: the
+    // table only falls.
+    let mut most = 0.0;
+    for row in pages.iter_mut().rev() {
+        most = f64::max(most, row.per_instance_week);
+        row.per_instance_week = most;
+    }
+    pages
+}
+
+/// The artifact with the table of its false alarms: on real machines, in stretches without a label,
+/// or on generated ones where there are no real ones.
+///
+/// # Errors
+/// Where `stop` is set.
+pub(crate) fn with_pages(artifact: Artifact, real: Option<&Real>, stop: &AtomicBool) -> Result<Artifact> {
+    let detector = Detector::new(artifact.clone(), &deepguard::model::device());
+    let of = |machine: &Machine| {
+        let pasts: Vec<Past<'_>> = machine
+            .metrics
+            .iter()
+            .map(|metric| Past {
+                series: &metric.series,
+                from: metric.judged_from,
+                but: metric
+                    .shown
+                    .iter()
+                    .chain(&metric.elsewhere)
+                    .map(|span| span.start() - SLACK..span.end() + SLACK + 1)
+                    .collect(),
+            })
+            .collect();
+        Backtest::run(&detector, &pasts, stop)
+    };
+    let sorts = match real {
+        Some(real) => [&real.cpu, &real.servers]
+            .map(|machines| machines.iter().map(of).collect::<Result<Vec<_>>>())
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?,
+        None => vec![vec![Backtest::of_settled(&detector, stop)?]],
+    };
+    let threshold = artifact.card().threshold;
+    Ok(artifact.calibrated(threshold, pages_of(&sorts))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detector() -> Detector {
+        let artifact = Artifact::from_bytes(include_bytes!("../../../models/default.safetensors")).unwrap();
+        Detector::new(artifact, &deepguard::model::device())
+    }
+
+    fn followed(scores: &[f64], settled: usize) -> Followed {
+        let time = |slot: usize| slot as i64 * PERIOD;
+        let present = (0..scores.len()).filter(|&slot| !scores[slot].is_nan());
+        let fresh = present.map(|slot| (time(slot), scores[slot])).collect();
+        Followed { scores: scores.to_vec(), fresh, from: time(settled), settled, weeks: 1.0 }
+    }
+
+    fn of(machines: Vec<Followed>) -> Backtest {
+        Backtest { threshold: 1.3, machines }
+    }
+
+    #[test]
+    fn alarms_are_half_a_day_apart_and_counted_once_settled() {
+        const HALF: usize = DAY / 2;
+        let mut scores = vec![f64::NAN; 3 * HALF];
+        for (slot, score) in [(0, 1.5), (1, 2.0), (HALF, 1.2), (2 * HALF + 5, 1.2)] {
+            scores[slot] = score;
+        }
+        let alarms = |cut| followed(&scores, 0).alarms(cut);
+        assert_eq!([1.0, 1.3, 1.6, 2.1].map(alarms), [3, 1, 1, 0]);
+        assert_eq!(followed(&scores, 1).alarms(1.0), 2, "the first one is over before they count");
+    }
+
+    #[test]
+    fn each_sort_counts_alike_and_few_machines_make_it_unsure() {
+        let noisy = || of(vec![followed(&[2.0], 0)]);
+        let calm = || of(vec![followed(&[0.5], 0)]);
+        let sorts = [vec![noisy()], (0..9).map(|_| calm()).collect()];
+        let pages = pages_of(&sorts);
+        let at_own = pages.iter().find(|row| row.threshold == 1.3).unwrap();
+        assert_eq!(at_own.per_instance_week, 0.5);
+        assert_eq!(pages.last().unwrap().per_instance_week, 0.0);
+        let [low, high] = pages_of(&[vec![noisy(), calm(), calm(), calm()]])[BELOW as usize].interval.unwrap();
+        assert!(low == 0.0 && high >= 0.5, "{low} to {high}");
+        assert_eq!(pages_of(&[]), []);
+    }
+
+    #[test]
+    fn what_is_read_off_is_what_another_threshold_really_gives() {
+        let machines: Vec<Series> = Kind::ALL.map(|kind| series(&machine(kind, SEEDS, 35)).unwrap()).to_vec();
+        let pasts: Vec<Past<'_>> = machines.iter().map(|series| Past::whole(series, 14)).collect();
+        let stop = AtomicBool::new(false);
+        let run = |detector: &Detector| Backtest::run(detector, &pasts, &stop).unwrap();
+        let base = run(&detector());
+        for factor in [0.8, 1.0, 1.3] {
+            let threshold = factor * base.threshold;
+            let really = run(&detector().with_threshold(threshold)).per_instance_week(threshold);
+            let said = base.per_instance_week(threshold);
+            assert!((said - really).abs() <= 0.1 * really + 0.1, "{said} instead of {really} at {threshold}");
+        }
+    }
+
+    #[test]
+    fn the_table_falls_and_has_the_threshold_itself() {
+        let machine = series(&machine(Kind::HeavyTailed, SEEDS, 28)).unwrap();
+        let stop = AtomicBool::new(false);
+        let base = Backtest::run(&detector(), &[Past::whole(&machine, 14)], &stop).unwrap();
+        let threshold = base.threshold;
+        let pages = pages_of(&[vec![base]]);
+        assert!(pages.windows(2).all(
+            |pair| pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week
+        ));
+        assert!(pages.iter().any(|row| row.threshold == threshold));
+        assert!(detector().artifact().clone().calibrated(threshold, pages).is_ok());
+    }
+}

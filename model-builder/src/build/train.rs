@@ -1,0 +1,710 @@
+//! Training: NAB's files to an artifact. The same files and options give the same bytes.
+
+mod recurrence;
+
+use std::collections::BTreeMap;
+use std::f32::consts::PI;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use burn::optim::grad_clipping::GradientClippingConfig;
+use burn::optim::{AdamConfig, GradientsParams};
+use burn::tensor::{Device, Tensor, TensorData};
+use deepguard::baseline::forecast::Compressed;
+use deepguard::baseline::level::quantile;
+use deepguard::baseline::{Baseline, calibrated_at};
+use deepguard::channel::{CHANNELS, Channel, Measure};
+use deepguard::model::artifact::{Artifact, ErrorQuantiles, Growth, TrainedOn, Training};
+use deepguard::model::{Autoencoder, Batch, LAYERS, Shape, Weights};
+use deepguard::score::{ORDINARY_RUN, Rule};
+use deepguard::series::{DAY_SECONDS, PERIOD, RESOLUTIONS};
+use deepguard::window::{LOOKS, Windows};
+use deepguard::{Detector, Series, Watch};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+
+use crate::build::nab::NabFile;
+use crate::build::workload::{self, training::training_machine};
+use crate::common::files::hex_sha256;
+
+/// Standard deviation of the noise on what the network sees, in its own unit.
+const NOISE: f32 = 0.05;
+/// Fraction of datapoints hidden at random, beside those to be forecast.
+const HIDDEN: f64 = 0.05;
+/// A slot that is forecast weighs so many times as much as one that is seen.
+const FORECAST: f32 = 8.0;
+/// Fraction of each batch, the worst reconstructed, that is left out: training data is never all normal.
+const CONTAMINATED: f64 = 0.02;
+/// Part of the training in which the learning rate rises.
+const WARM_UP: f32 = 0.3;
+/// Norm at which the gradient of a parameter is clipped.
+const GRADIENT_NORM: f32 = 1.0;
+
+/// Generated machines to train on beside NAB's files.
+pub const GENERATED: u64 = 100;
+/// Passes over the windows.
+pub const EPOCHS: usize = 8;
+/// Windows in a batch.
+pub const BATCH: usize = 256;
+/// Highest learning rate of the cycle.
+pub const LEARNING_RATE: f32 = 5e-3;
+/// Ratio of an error to the usual one that makes a score of 1.0.
+pub const THRESHOLD: f64 = 1.3;
+
+/// What a training depends on beside its data.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Of the first weights, the order of the windows and the noise.
+    pub seed: u64,
+    /// Passes over the windows.
+    pub epochs: usize,
+    /// Windows in a batch.
+    pub batch: usize,
+    /// Highest learning rate of the cycle.
+    pub learning_rate: f32,
+    /// Ratio of an error to the usual one that makes a score of 1.0.
+    pub threshold: f64,
+    /// Sizes of the network.
+    pub shape: Shape,
+    /// The date to write into the artifact, `YYYY-MM-DD`.
+    pub date: String,
+    /// Threads to train with. Their number changes no bit of the result.
+    pub threads: NonZeroUsize,
+}
+
+/// Where training stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Batches done.
+    pub done: usize,
+    /// Batches in all.
+    pub total: usize,
+    /// Mean loss of the current epoch so far.
+    pub loss: f64,
+}
+
+/// A series to train on, and where it came from.
+#[derive(Debug)]
+pub struct Source {
+    /// Name, with its folder in NAB.
+    pub name: String,
+    /// SHA-256 of the whole file; empty where it was generated.
+    pub sha256: String,
+    /// Its CPU.
+    pub series: Series,
+    /// Random windows to take of it at each resolution.
+    pub windows: usize,
+    /// Whether it is CPU, and not some other number that changes.
+    pub is_cpu: bool,
+}
+
+/// Random windows of a file of NAB at each resolution.
+const FILE_WINDOWS: usize = 330;
+/// Random windows of a generated machine at each resolution.
+const MACHINE_WINDOWS: usize = 100;
+
+impl Source {
+    /// A whole file of NAB.
+    pub fn of(file: &NabFile) -> Result<Self> {
+        let (series, _) = file.series()?;
+        Ok(Self {
+            name: file.name.clone(),
+            sha256: file.sha256.clone(),
+            series,
+            windows: FILE_WINDOWS,
+            is_cpu: file.is_ec2_cpu(),
+        })
+    }
+
+    /// The history of one instance; `windows` random ones of it at each resolution.
+    pub fn of_instance(instance: &str, series: Series, windows: usize) -> Self {
+        let rows = series.datapoints().map(|point| format!("{},{}\n", point.time, point.value));
+        let sha256 = hex_sha256(rows.collect::<String>().as_bytes());
+        Self { name: instance.into(), sha256, series, windows, is_cpu: true }
+    }
+
+    /// A series of a real machine.
+    pub fn of_machine(name: String, series: Series, windows: usize, is_cpu: bool) -> Self {
+        Self { windows, is_cpu, ..Self::of_instance(&name, series, windows) }
+    }
+
+    fn is_generated(&self) -> bool {
+        self.sha256.is_empty()
+    }
+
+    /// The first `count` of the machines that are generated to train on.
+    pub fn generated(count: u64) -> Result<Vec<Self>> {
+        let source = |seed| {
+            let series = workload::series(&training_machine(seed))?;
+            Ok(Self {
+                name: format!("generated {seed}"),
+                sha256: String::new(),
+                series,
+                windows: MACHINE_WINDOWS,
+                is_cpu: true,
+            })
+        };
+        (0..count).map(source).collect()
+    }
+}
+
+/// What a training begins with, so that another engine can begin with the same.
+#[derive(Debug)]
+pub struct Beginning {
+    /// What it learns from.
+    pub windows: Windows,
+    /// The first weights.
+    pub weights: [Weights; LAYERS],
+    random: ChaCha8Rng,
+}
+
+/// Draws random windows of each source, at every resolution, and the first weights.
+pub fn begin(sources: &[Source], options: &Options) -> Beginning {
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let count: usize = sources.iter().map(|source| LOOKS.len() * source.windows).sum();
+    let mut windows = Windows::new(options.shape.window, count);
+    for source in sources {
+        sample(&source.series, source.windows, &mut random, &mut windows);
+    }
+    let weights = initial(options.shape, &mut random);
+    Beginning { windows, weights, random }
+}
+
+/// Trains on random windows of each source, at every resolution.
+///
+/// # Errors
+/// Where there is too little to learn from, the training diverges, or `stop` is set.
+pub fn train(
+    sources: &[Source],
+    options: &Options,
+    stop: &AtomicBool,
+    progress: impl FnMut(Progress),
+) -> Result<Artifact> {
+    train_from(None, sources, options, stop, progress)
+}
+
+/// The same, going on from the weights of an artifact, whose shape the network then has.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_from(
+    from: Option<&Artifact>,
+    sources: &[Source],
+    options: &Options,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(Progress),
+) -> Result<Artifact> {
+    let shape = from.map_or(options.shape, |from| from.card().shape);
+    let options = &Options { shape, ..options.clone() };
+    ensure!(options.epochs > 0 && options.batch > 0, "epochs and batch must be at least 1");
+    ensure!(
+        options.shape.is_possible(),
+        "there is no network of {:?}: 1 to 1000, a window of at least 2",
+        options.shape
+    );
+    let threshold = options.threshold;
+    ensure!(threshold.is_finite() && threshold > 0.0, "the threshold is {threshold}, it must be greater than 0");
+    let Beginning { windows, weights, mut random } = begin(sources, options);
+    ensure!(!windows.is_empty(), "no windows to train on: give more or longer files");
+    let device = deepguard::model::device().autodiff();
+    let mut network = match from {
+        Some(from) => from.network(&device),
+        None => Autoencoder::new(options.shape, &weights, &device),
+    };
+    let clipping = GradientClippingConfig::Norm(GRADIENT_NORM);
+    let mut optimizer = AdamConfig::new().with_grad_clipping(Some(clipping)).init();
+
+    let total = options.epochs * windows.len().div_ceil(options.batch);
+    let mut order: Vec<usize> = (0..windows.len()).collect();
+    let (mut done, mut epoch_loss) = (0, 0.0);
+    for _ in 0..options.epochs {
+        order.shuffle(&mut random);
+        epoch_loss = 0.0;
+        let mut seen = 0;
+        for indices in order.chunks(options.batch) {
+            if stop.load(Ordering::Relaxed) {
+                bail!("interrupted after {done} of {total} batches: the artifact that was there is unchanged");
+            }
+            let batch = windows.select(indices);
+            let loss = loss(&network, &batch, &mut random, options.threads, &device)?;
+            let value = f64::from(loss.clone().inner().try_into_scalar::<f32>()?);
+            ensure!(value.is_finite(), "the loss is {value} after {done} batches: lower the learning rate");
+            let gradients = GradientsParams::from_grads(loss.backward(), &network);
+            network = optimizer.step(f64::from(one_cycle(done, total, options.learning_rate)), network, gradients);
+            done += 1;
+            epoch_loss += value * indices.len() as f64;
+            seen += indices.len();
+            progress(Progress { done, total, loss: epoch_loss / seen as f64 });
+        }
+    }
+
+    let training = Training {
+        date: options.date.clone(),
+        crate_version: env!("CARGO_PKG_VERSION").into(),
+        seed: options.seed,
+        epochs: options.epochs,
+        windows: windows.len(),
+        loss: epoch_loss / windows.len() as f64,
+        error: ErrorQuantiles { p50: 0.0, p95: 0.0, p99: 0.0, max: 0.0 },
+        generated: sources.iter().filter(|source| source.is_generated()).count(),
+        files: sources
+            .iter()
+            .filter(|source| !source.is_generated())
+            .map(|source| TrainedOn {
+                name: source.name.clone(),
+                sha256: source.sha256.clone(),
+                datapoints: source.series.present(0..source.series.len()).count(),
+            })
+            .collect(),
+        fleet: None,
+    };
+    measured(sources, network.weights(), training, options)
+}
+
+/// Days of each source that are scored to measure errors.
+const MEASURED_DAYS: i64 = 6;
+/// Days along which it is measured how the usual errors of a machine grow ...
+const GROWING_DAYS: i64 = 17;
+/// ... on no more machines than this.
+const GROWING: usize = 40;
+/// The quantile of how much the usual errors of forecasts still grow that a young machine is given. A
+/// lower one finds more on young machines, and pages more for nothing: docs/experiments.md.
+const FORECAST_QUANTILE: f64 = 0.7;
+/// Levels and runs show themselves in days, not in minutes: the quantile of how much they still grow.
+const SLOW_QUANTILE: f64 = 0.9;
+/// From this number of real machines on, generated ones, which grow less, are left out.
+const ENOUGH_REAL: usize = 4;
+/// Days of scores after which a machine has shown what is usual for it.
+const GROWN: usize = 14;
+
+/// The artifact, with the errors and the usual residuals that the trained network has on its own training data.
+fn measured(
+    sources: &[Source],
+    weights: [Weights; LAYERS],
+    mut training: Training,
+    options: &Options,
+) -> Result<Artifact> {
+    // Anything borrowed does for this first look: it is what the look is for.
+    let nothing = [f64::MIN_POSITIVE; CHANNELS];
+    let artifact = |borrowed, growth, training| {
+        Ok(Artifact::new(options.shape, weights.clone(), options.threshold, borrowed, growth, training)?)
+    };
+    let first: Result<Artifact> = artifact(nothing, Growth::default(), training.clone());
+    let detector = Detector::new(first?, &deepguard::model::device());
+    let (mut errors, mut usual) = (Vec::new(), [const { Vec::new() }; CHANNELS]);
+    for Source { series, .. } in sources {
+        let mut watch = Watch::default();
+        let scored = detector.follow(series, &mut watch, series.start() + MEASURED_DAYS * DAY_SECONDS);
+        errors.extend(scored.iter().map(deepguard::Scored::reconstruction_error));
+        if let Some(baseline) = &watch.baseline {
+            for (index, usual) in usual.iter_mut().enumerate() {
+                let scale = baseline.expectations[0].level.scale_of(Channel::ALL[index].is_up());
+                usual.extend(watch.memory.largest(index).0.map(|largest| largest / scale));
+            }
+        }
+    }
+    errors.sort_unstable_by(f64::total_cmp);
+    let of = |sorted: &[f64], q| quantile(sorted, q).context("nothing was scored");
+    training.error = ErrorQuantiles {
+        p50: of(&errors, 0.5)?,
+        p95: of(&errors, 0.95)?,
+        p99: of(&errors, 0.99)?,
+        max: of(&errors, 1.0)?,
+    };
+    let mut borrowed = nothing;
+    for (borrowed, usual) in borrowed.iter_mut().zip(&mut usual) {
+        usual.sort_unstable_by(f64::total_cmp);
+        *borrowed = of(usual, BORROWED_QUANTILE)?.max(*borrowed);
+    }
+    artifact(borrowed, growth(sources, &detector), training)
+}
+
+/// By how much what is usual for a machine with 0, 1, 2 ... days still grows: a quantile, over
+/// machines and channels, of what is usual after two weeks over what was usual then. Never under 1.
+/// Of real CPU where there are enough machines, else of all CPU; empty where no source is long
+/// enough.
+fn growth(sources: &[Source], detector: &Detector) -> Growth {
+    let is_long = |source: &&Source| source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS;
+    let all: Vec<&Source> = sources.iter().filter(is_long).collect();
+    let real: Vec<&Source> = all.iter().copied().filter(|source| !source.is_generated()).collect();
+    let chosen = if real.len() >= ENOUGH_REAL { real } else { all };
+    let mut ratios = Ratios::default();
+    for source in chosen.iter().step_by(chosen.len().div_ceil(GROWING).max(1)) {
+        ratios.add(&source.series, detector);
+    }
+    ratios.growth()
+}
+
+/// How much larger what is usual became, by days that were known.
+#[derive(Default)]
+struct Ratios {
+    forecasts: [Vec<f64>; GROWN],
+    records: [Vec<f64>; GROWN],
+    runs: [Vec<f64>; GROWN],
+}
+
+impl Ratios {
+    /// Those of one machine.
+    fn add(&mut self, series: &Series, detector: &Detector) {
+        let mut watch = Watch::default();
+        // By days that are known: the usual errors, and the longest run.
+        let mut usual: Vec<[Option<f64>; CHANNELS]> = vec![[None; CHANNELS]; GROWN + 1];
+        let mut runs: Vec<Option<f64>> = vec![None; GROWN + 1];
+        let mut day = calibrated_at(series.start()) + DAY_SECONDS;
+        while day < series.start() + GROWING_DAYS * DAY_SECONDS {
+            // The first datapoint of the day brings its baseline, and what was usual until then.
+            detector.follow(series, &mut watch, day + PERIOD);
+            if let Some(baseline) = &watch.baseline {
+                let rule = Rule::new(detector.threshold(), baseline, 1.0);
+                for (index, channel) in Channel::ALL.into_iter().enumerate() {
+                    let mut days: Vec<f64> = watch.memory.largest(index).0.collect();
+                    let known = days.len().min(GROWN);
+                    days.extend(baseline.largest.filter(|_| known == 0).map(|largest| largest[index]));
+                    let floored = rule.usual(channel, &days, 1.0).map(|usual| usual + rule.floor(channel));
+                    usual[known][index] = floored.or(usual[known][index]);
+                }
+                runs[baseline.days().min(GROWN)] = Some((baseline.longest_run as f64).max(ORDINARY_RUN));
+            }
+            day += DAY_SECONDS;
+        }
+        for known in 0..GROWN {
+            for (index, channel) in Channel::ALL.into_iter().enumerate() {
+                let ratios = match channel.measure() {
+                    Measure::Forecast { .. } => &mut self.forecasts,
+                    Measure::Record { .. } => &mut self.records,
+                };
+                ratios[known].extend(usual[GROWN][index].zip(usual[known][index]).map(|(now, then)| now / then));
+            }
+            self.runs[known].extend(runs[GROWN].zip(runs[known]).map(|(now, then)| now / then));
+        }
+    }
+
+    fn growth(mut self) -> Growth {
+        let of = |ratios: &mut [Vec<f64>; GROWN], cautious: f64| -> Vec<f64> {
+            let growth = |ratios: &mut Vec<f64>| {
+                ratios.sort_unstable_by(f64::total_cmp);
+                quantile(ratios, cautious).unwrap_or(1.0).max(1.0)
+            };
+            ratios.iter_mut().map(growth).collect()
+        };
+        if self.forecasts.iter().all(Vec::is_empty) {
+            return Growth::default();
+        }
+        let mut growth = Growth {
+            forecasts: of(&mut self.forecasts, FORECAST_QUANTILE),
+            records: of(&mut self.records, SLOW_QUANTILE),
+            runs: of(&mut self.runs, SLOW_QUANTILE),
+        };
+        // A history of under a day is seen on no machine that begins at midnight.
+        growth.runs[0] = growth.runs[0].max(growth.runs[1]);
+        growth
+    }
+}
+
+/// The largest error of a day, in units of scale, that this fraction of the training days stays under is usual for a sequence without
+/// a past.
+const BORROWED_QUANTILE: f64 = 0.85;
+
+/// Adds `count` random windows for each horizon of `series`, each seen with the baseline of its own day, and with what is to be
+/// forecast hidden.
+fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut Windows) {
+    let baselines: BTreeMap<i64, Baseline> = (calibrated_at(series.start())..series.end())
+        .step_by(DAY_SECONDS as usize)
+        .filter_map(|day| Some((day, Baseline::learn(series, day).ok()?)))
+        .collect();
+    let known: Vec<usize> =
+        (0..series.len()).filter(|&slot| baselines.contains_key(&calibrated_at(series.time_of(slot)))).collect();
+    if known.is_empty() {
+        return;
+    }
+    let values = Compressed::of(series);
+    let averaged = RESOLUTIONS.map(|over| series.averaged(over));
+    for (horizon, (resolution, _)) in LOOKS.into_iter().enumerate() {
+        for _ in 0..count {
+            let slot = known[random.random_range(0..known.len())];
+            let baseline = &baselines[&calibrated_at(series.time_of(slot))];
+            windows.push(&averaged[resolution], &baseline.expectations[resolution], slot, RESOLUTIONS[resolution]);
+            let own = baseline.forecast(&values, series.start(), slot, horizon);
+            windows.hide(baseline, windows.len() - 1, horizon, own);
+        }
+    }
+}
+
+/// Random weights, uniform in `±1/sqrt(width)` as is usual for an LSTM.
+fn initial(shape: Shape, random: &mut ChaCha8Rng) -> [Weights; LAYERS] {
+    let mut draw =
+        |count: usize, bound: f32| (0..count).map(|_| random.random_range(-bound..bound)).collect::<Vec<f32>>();
+    let bound = 1.0 / (shape.hidden as f32).sqrt();
+    shape.layers().map(|layer| Weights {
+        weight: draw(layer.inputs * layer.outputs, bound),
+        bias: layer.bias.then(|| draw(layer.outputs, bound)),
+    })
+}
+
+/// `|u - mu| / scale + ln scale`, weighted mean over the window; the worst windows of the batch are left out.
+fn loss(
+    network: &Autoencoder,
+    clean: &Windows,
+    random: &mut ChaCha8Rng,
+    threads: NonZeroUsize,
+    device: &Device,
+) -> Result<Tensor<1>> {
+    let time = clean.time();
+    let seen = disguised(clean, random);
+    // The decoder gives the newest first.
+    let reversed = |numbers: &[f32]| {
+        let numbers: Vec<f32> = numbers.chunks_exact(time).flat_map(|window| window.iter().rev().copied()).collect();
+        Tensor::<2>::from_data(TensorData::new(numbers, [clean.len(), time]), device)
+    };
+    // A value that is missing is 0 exactly.
+    let weights = clean.values().iter().zip(clean.visible()).map(|(value, visible)| match *value {
+        0.0 => *visible,
+        _ if *visible > 0.0 => 1.0,
+        _ => FORECAST,
+    });
+    let (target, weight) = (reversed(clean.values()), reversed(&weights.collect::<Vec<_>>()));
+    let states = |input, weight, bias, recurrent| recurrence::states(input, weight, bias, recurrent, threads);
+    let said = network.forward_by(&Batch::new(&seen, device), time, states);
+    let each = ((target - said.value).abs() * said.log_scale.clone().neg().exp() + said.log_scale) * weight.clone();
+    let of_window = (each.sum_dim(1) / weight.sum_dim(1).clamp_min(1.0)).squeeze_dim::<1>(1);
+    let kept = Tensor::<1>::from_data(TensorData::new(kept(&of_window)?, [clean.len()]), device);
+    Ok((of_window * kept.clone()).sum() / kept.sum())
+}
+
+/// 1 for each window that counts, 0 for the worst of the batch.
+fn kept(losses: &Tensor<1>) -> Result<Vec<f32>> {
+    let losses = losses.clone().inner().try_into_vec_as::<f32>()?;
+    let dropped = (losses.len() as f64 * CONTAMINATED) as usize;
+    let mut order: Vec<usize> = (0..losses.len()).collect();
+    order.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]));
+    let mut kept = vec![1.0; losses.len()];
+    order.iter().take(dropped).for_each(|&worst| kept[worst] = 0.0);
+    Ok(kept)
+}
+
+/// What the network gets to see of the windows: noise, and hidden datapoints.
+fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
+    let mut seen = clean.clone();
+    for [values, visible] in seen.iter_mut() {
+        for value in values.iter_mut() {
+            *value += NOISE * random.sample::<f32, _>(StandardNormal);
+        }
+        visible.iter_mut().filter(|_| random.random_bool(HIDDEN)).for_each(|visible| *visible = 0.0);
+    }
+    seen
+}
+
+/// The learning rate of batch `done`: up to `peak` along a cosine, and down again (Smith 2018).
+fn one_cycle(done: usize, total: usize, peak: f32) -> f32 {
+    let cosine = |from: f32, to: f32, part: f32| to + (from - to) * (1.0 + (PI * part).cos()) / 2.0;
+    let part = done as f32 / total as f32;
+    match part < WARM_UP {
+        true => cosine(peak / 25.0, peak, part / WARM_UP),
+        false => cosine(peak, peak / 1e4, (part - WARM_UP) / (1.0 - WARM_UP)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deepguard::series::DAY;
+
+    use super::*;
+
+    /// Two generated machines, and one as if from a file, of which `days` days are kept.
+    fn sources(days: usize) -> Vec<Source> {
+        let mut sources = Source::generated(3).unwrap();
+        for source in &mut sources {
+            source.series = source.series.slice(0..days * DAY);
+            source.windows = 150;
+        }
+        (sources[0].name, sources[0].sha256) = ("realAWSCloudwatch/a.csv".into(), "00".into());
+        sources
+    }
+
+    #[test]
+    fn growth_is_what_most_machines_stay_under() {
+        let mut ratios = Ratios::default();
+        // Of eleven machines, which grow 1 to 11 times; one that shrank has no factor under 1.
+        ratios.forecasts[0] = (1..=11).rev().map(f64::from).collect();
+        ratios.records[3] = vec![0.5];
+        (ratios.runs[0], ratios.runs[1]) = (vec![2.0], vec![5.0]);
+        let growth = ratios.growth();
+        assert_eq!((growth.forecasts[0], growth.forecasts[1]), (8.0, 1.0));
+        assert_eq!(growth.records, vec![1.0; GROWN]);
+        assert_eq!(growth.runs[..3], [5.0, 5.0, 1.0], "a first day is no tamer than a second");
+        assert_eq!(Ratios::default().growth(), Growth::default());
+    }
+
+    #[test]
+    fn growth_is_measured_on_real_machines_where_there_are_enough() {
+        let detector = Detector::without_network(crate::testing::artifact());
+        let wild = |slot: usize| if slot > 5 * DAY && slot % 997 < 3 { 99.0 } else { (slot * 7919 % 13) as f64 };
+        let tame = |slot: usize| (slot * 7919 % 13) as f64;
+        let source = |name: &str, value: &dyn Fn(usize) -> f64| {
+            let point = |slot: usize| deepguard::series::Datapoint { time: slot as i64 * PERIOD, value: value(slot) };
+            let series = Series::from_datapoints((0..20 * DAY).map(point)).unwrap().0;
+            let sha256 = if name == "generated" { String::new() } else { "00".into() };
+            Source { name: name.into(), sha256, series, windows: 1, is_cpu: true }
+        };
+        let largest = |real: usize| {
+            let generated = (0..8).map(|_| source("generated", &tame));
+            let sources: Vec<Source> = generated.chain((0..real).map(|_| source("real", &wild))).collect();
+            growth(&sources, &detector).forecasts[2]
+        };
+        assert!(largest(ENOUGH_REAL) > 1.5, "{}", largest(ENOUGH_REAL));
+        assert!(largest(0) < 1.2, "{}", largest(0));
+    }
+
+    fn options(seed: u64, epochs: usize) -> Options {
+        let shape = Shape { window: 8, hidden: 4, bottleneck: 2 };
+        Options {
+            seed,
+            epochs,
+            batch: 64,
+            learning_rate: 1e-2,
+            threshold: 1.05,
+            shape,
+            date: "2026-01-31".into(),
+            threads: NonZeroUsize::MIN,
+        }
+    }
+
+    fn trained(seed: u64, epochs: usize) -> Artifact {
+        train(&sources(4), &options(seed, epochs), &AtomicBool::new(false), |_| ()).unwrap()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        let bytes = |seed| trained(seed, 1).to_bytes().unwrap();
+        assert_eq!(bytes(1), bytes(1));
+        assert_ne!(bytes(1), bytes(2));
+    }
+
+    #[test]
+    fn it_learns_and_records_what_from() {
+        let (short, long) = (trained(1, 1), trained(1, 8));
+        let (before, after) = (short.card().training.loss, long.card().training.loss);
+        assert!(after < before - 0.1, "loss {before} after one epoch, {after} after eight");
+        let Training { files, generated, windows, seed, epochs, .. } = &long.card().training;
+        assert_eq!((*generated, *windows, *seed, *epochs), (2, 3 * 150 * LOOKS.len(), 1, 8));
+        let expected = TrainedOn { name: "realAWSCloudwatch/a.csv".into(), sha256: "00".into(), datapoints: 4 * DAY };
+        assert_eq!(*files, [expected]);
+        assert_eq!(long.card().threshold, 1.05);
+    }
+
+    #[test]
+    fn what_is_lent_is_what_most_days_stay_under() {
+        let artifact = trained(1, 2);
+        let detector = Detector::new(artifact.clone(), &deepguard::model::device());
+        let mut usual = [const { Vec::new() }; CHANNELS];
+        for source in sources(4) {
+            let mut watch = Watch::default();
+            detector.follow(&source.series, &mut watch, source.series.end());
+            let level = watch.baseline.unwrap().expectations[0].level;
+            for (index, usual) in usual.iter_mut().enumerate() {
+                let scale = level.scale_of(Channel::ALL[index].is_up());
+                usual.extend(watch.memory.largest(index).0.map(|largest| largest / scale));
+            }
+        }
+        for (lent, usual) in artifact.card().borrowed_usual.iter().zip(usual) {
+            // Three sources of four days, on the first of which nothing was scored, and the last of which is not over.
+            assert_eq!(usual.len(), 3 * 2);
+            let under = usual.iter().filter(|usual| *usual <= lent).count();
+            assert_eq!(under, 1 + (5.0 * BORROWED_QUANTILE) as usize, "{lent} of {usual:?}");
+        }
+    }
+
+    #[test]
+    fn it_goes_on_from_the_weights_it_is_given() {
+        let (start, plain) = (trained(1, 8), trained(1, 1));
+        let gentle = Options { learning_rate: 1e-4, shape: Shape::DEFAULT, ..options(2, 1) };
+        let tuned = train_from(Some(&start), &sources(4), &gentle, &AtomicBool::new(false), |_| ()).unwrap();
+        assert_eq!(tuned.card().shape, start.card().shape, "the shape is the artifact's");
+        let loss = |artifact: &Artifact| artifact.card().training.loss;
+        assert!((loss(&tuned) - loss(&start)).abs() < 0.1, "{} after {}", loss(&tuned), loss(&start));
+        assert!(loss(&tuned) < loss(&plain) - 0.1, "{} is a loss of one epoch", loss(&plain));
+    }
+
+    #[test]
+    fn it_stops_when_asked_to() {
+        let stop = AtomicBool::new(false);
+        let mut batches = 0;
+        let error = train(&sources(4), &options(1, 50), &stop, |progress| {
+            batches = progress.done;
+            stop.store(progress.done == 3, Ordering::Relaxed);
+        });
+        assert!(format!("{:#}", error.unwrap_err()).contains("interrupted after 3 of"));
+        assert_eq!(batches, 3);
+    }
+
+    #[test]
+    fn nothing_to_learn_from_is_told_before_training() {
+        for sources in [sources(1), vec![]] {
+            let mut batches = 0;
+            let trained = train(&sources, &options(1, 1), &AtomicBool::new(false), |_| batches += 1);
+            let error = format!("{:#}", trained.unwrap_err());
+            assert!(error.contains("no windows to train on: give more or longer files"), "{error}");
+            assert_eq!(batches, 0);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_told_before_training() {
+        let wrong: [fn(&mut Options); 7] = [
+            |options| options.epochs = 0,
+            |options| options.batch = 0,
+            |options| options.shape.window = 1,
+            |options| options.shape.hidden = 0,
+            |options| options.shape.bottleneck = 1001,
+            |options| options.threshold = f64::NAN,
+            |options| options.threshold = 0.0,
+        ];
+        let sources = sources(4);
+        for (index, spoil) in wrong.into_iter().enumerate() {
+            let mut options = options(1, 1);
+            spoil(&mut options);
+            let mut batches = 0;
+            let trained = train(&sources, &options, &AtomicBool::new(false), |_| batches += 1);
+            assert!(trained.is_err() && batches == 0, "case {index}: {batches} batches");
+        }
+    }
+
+    #[test]
+    fn windows_are_of_every_horizon_and_of_days_with_a_baseline() {
+        let Source { series, .. } = &sources(3)[1];
+        let mut windows = Windows::new(8, 200);
+        sample(series, 100, &mut ChaCha8Rng::seed_from_u64(1), &mut windows);
+        assert_eq!(windows.len(), 100 * LOOKS.len());
+        let visible = (0..windows.len()).map(|index| windows.visible_fraction(index, 6));
+        assert!(visible.min_by(f64::total_cmp) > Some(0.99), "none reaches into a time before the series");
+    }
+
+    #[test]
+    fn what_is_forecast_is_hidden_and_no_other_slot_is_always_seen() {
+        let Source { series, .. } = &sources(4)[1];
+        let mut windows = Windows::new(8, 4000);
+        sample(series, 2000, &mut ChaCha8Rng::seed_from_u64(1), &mut windows);
+        let mut seen = disguised(&windows, &mut ChaCha8Rng::seed_from_u64(1));
+        let mut hidden = [0.0; 8];
+        for [_, visible] in seen.iter_mut() {
+            visible.iter().zip(&mut hidden).for_each(|(&visible, hidden)| *hidden += f64::from(1.0 - visible));
+        }
+        // One look in three hides the newest slot, two hide the newest six.
+        for (slot, thirds) in [0.0, 0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 3.0].into_iter().enumerate() {
+            let among_newest = thirds / 3.0;
+            let expected = among_newest + (1.0 - among_newest) * HIDDEN;
+            let found = hidden[slot] / windows.len() as f64;
+            assert!((found - expected).abs() < 0.03, "slot {slot} is hidden in {found:.3}, not {expected:.3}");
+        }
+    }
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let rates: Vec<f32> = (0..100).map(|done| one_cycle(done, 100, 1.0)).collect();
+        assert!(rates[..30].is_sorted() && rates[30..].iter().rev().is_sorted());
+        assert!((rates[0] - 0.04).abs() < 1e-6 && (rates[30] - 1.0).abs() < 1e-6 && rates[99] < 0.01);
+    }
+}

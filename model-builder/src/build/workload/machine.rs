@@ -1,0 +1,318 @@
+//! The machines that detectors are compared on.
+//!
+//! Seven kinds, in proportions and with noise as the EC2, RDS and autoscaled machines of NAB have them: most are far
+//! from busy, noise grows with the load and mostly forgets within five minutes, jobs come nearly on time, and some
+//! bursts are simply normal. Every machine draws its own parameters from the ranges in this file.
+
+use std::f64::consts::TAU;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::parts::{Memory, Noise, about_one, add_job, arrivals, as_measured, heavy, normal, seeded};
+use super::{DAY, HOUR};
+
+/// What a machine is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Serves people: a daily and a weekly cycle.
+    Web,
+    /// Next to nothing, with a little housekeeping and rare tiny bursts.
+    Idle,
+    /// At rest but for one or two jobs each night, now and then a longer one at the weekend.
+    NightlyCron,
+    /// A job every hour or every few hours, around the clock.
+    Batch,
+    /// Near saturation: high is normal, and what stands out is when it dips.
+    Busy,
+    /// Low, with bursts at any time, most of them small and some of them everything the machine has.
+    HeavyTailed,
+    /// One of a group that shares a daily load: it drops as machines join and jumps as they leave.
+    Autoscaled,
+}
+
+impl Kind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Web, Self::Idle, Self::NightlyCron, Self::Batch, Self::Busy, Self::HeavyTailed, Self::Autoscaled];
+
+    /// A name, in words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Idle => "idle",
+            Self::NightlyCron => "nightly cron",
+            Self::Batch => "batch",
+            Self::Busy => "busy",
+            Self::HeavyTailed => "heavy-tailed",
+            Self::Autoscaled => "autoscaled",
+        }
+    }
+}
+
+/// The CPU of one machine over `days` days, in percent. The same arguments give the same values.
+pub(crate) fn machine(kind: Kind, seed: u64, days: usize) -> Vec<f64> {
+    let random = &mut seeded(&format!("benchmark {}", kind.name()), seed);
+    let slots = days * DAY;
+    match kind {
+        Kind::Web => web(random, slots),
+        Kind::Idle => idle(random, slots),
+        Kind::NightlyCron => nightly_cron(random, slots),
+        Kind::Batch => batch(random, slots),
+        Kind::Busy => busy(random, slots),
+        Kind::HeavyTailed => heavy_tailed(random, slots),
+        Kind::Autoscaled => autoscaled(random, slots),
+    }
+}
+
+/// Noise of a machine with ordinary work: 3 to 8 % white, 1.5 to 4 % lasting, a blip every one to five days.
+fn ordinary(random: &mut ChaCha8Rng) -> Noise {
+    Noise {
+        absolute: random.random_range(0.05..0.3),
+        white: random.random_range(0.03..0.08),
+        lasting: random.random_range(0.015..0.04),
+        coefficient: random.random_range(0.8..0.95),
+        blips: random.random_range(0.2..1.0),
+    }
+}
+
+/// How many people are about, 0 to a little over 1, slot by slot.
+///
+/// A hump around the peak hour of the machine's time zone, broad or sharp, in half of the cases with a second one 5
+/// to 8 hours before or after; weekends at 35 to 100 %, days that differ by 2 to 6 %, and growth of -0.3 to 0.6 % a
+/// day.
+fn people(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+    let peak = random.random_range(0.0..24.0);
+    let sharpness = random.random_range(0.6..2.5);
+    let second = if random.random_bool(0.5) { random.random_range(0.25..0.6) } else { 0.0 };
+    let apart = random.random_range(5.0..8.0) * if random.random_bool(0.5) { 1.0 } else { -1.0 };
+    let weekend = random.random_range(0.35..1.0);
+    let growth = random.random_range(-0.003..0.006);
+    let spread = random.random_range(0.02..0.06);
+    let of_day: Vec<f64> = (0..slots / DAY + 3).map(|_| about_one(random, spread)).collect();
+    let hump = |hour: f64, sharpness: f64| (0.5 + 0.5 * (TAU * hour / 24.0).cos()).powf(sharpness);
+    (0..slots)
+        .map(|slot| {
+            let days = slot as f64 / DAY as f64;
+            // The people's own clock, on which the peak is at noon: one day turns into the next where nobody is about,
+            // and their weekend does not begin at midnight UTC.
+            let local = days + 1.0 - (peak - 12.0) / 24.0;
+            let (day, part) = (local.floor(), local.fract());
+            let hour = 24.0 * part - 12.0;
+            let shape = hump(hour, sharpness) + second * hump(hour + apart, 6.0 * sharpness);
+            let week = if (day - 1.0).rem_euclid(7.0) >= 5.0 { weekend } else { 1.0 };
+            week * of_day[day as usize] * (1.0 + growth * days) * shape
+        })
+        .collect()
+}
+
+/// A base of 2 to 12 %, and 12 to 45 % more at the peak.
+fn web(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+    let (base, height) = (random.random_range(2.0..12.0), random.random_range(12.0..45.0));
+    let load: Vec<f64> = people(random, slots).into_iter().map(|people| base + height * people).collect();
+    ordinary(random).measure(&load, random)
+}
+
+/// A base of 0.06 to 2 %. Two in three have a daily housekeeping of one slot and 0.8 to 2.5 points, one in three a bump
+/// every half hour; everyone a burst every two to ten days. Half of them are so still that CPU time comes in ticks.
+fn idle(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+    const TICK: f64 = 1.0 / 15.0;
+    let base = random.random_range(0.06..2.0);
+    let mut load = vec![base; slots];
+    if random.random_bool(0.67) {
+        let (at, height) = (random.random_range(0.0..DAY as f64), random.random_range(0.8..2.5));
+        for day in 0..slots / DAY {
+            let start = (day * DAY) as f64 + at + random.random_range(0.0..0.3);
+            add_job(&mut load, start, 0.7, height * about_one(random, 0.06));
+        }
+    }
+    if random.random_bool(0.33) {
+        let bump = base * random.random_range(0.05..0.15);
+        load.iter_mut().skip(random.random_range(0..6)).step_by(6).for_each(|load| *load += bump);
+    }
+    let bursts = random.random_range(0.1..0.5);
+    for start in arrivals(random, slots, bursts) {
+        let (length, height) = (random.random_range(0.5..3.0), 0.6 * about_one(random, 0.6));
+        add_job(&mut load, start, length, height);
+    }
+    let noise = Noise {
+        absolute: random.random_range(0.005..0.03),
+        white: random.random_range(0.02..0.05),
+        lasting: random.random_range(0.0..0.02),
+        coefficient: 0.9,
+        blips: random.random_range(0.2..1.0),
+    };
+    let measured = noise.measure(&load, random);
+    if random.random_bool(0.5) {
+        return measured.into_iter().map(|cpu| as_measured((cpu / TICK).round() * TICK)).collect();
+    }
+    measured
+}
+
+/// A base of 1.5 to 6 %. A job of 20 to 90 minutes and 25 to 70 points each night, up to 15 minutes early or late;
+/// two in five have a second, smaller one, and one in three a job of hours every seventh day.
+fn nightly_cron(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+    let mut load = vec![random.random_range(1.5..6.0); slots];
+    // Night is when it is night for those who run it: any time in UTC.
+    let night = random.random_range(0.0..DAY as f64);
+    let nightly = |random: &mut ChaCha8Rng, load: &mut [f64], at: f64, length: f64, height: f64, every: usize| {
+        let jitter = random.random_range(0.3..1.2);
+        let first = if every == 1 { 0 } else { random.random_range(0..every) };
+        for day in (first..slots / DAY).step_by(every) {
+            let late = (jitter * normal(random)).clamp(-3.0, 3.0);
+            let start = (day * DAY) as f64 + at + late;
+            add_job(load, start, length * about_one(random, 0.08), height * about_one(random, 0.05));
+        }
+    };
+    let (length, height) = (random.random_range(4.0..18.0), random.random_range(25.0..70.0));
+    nightly(random, &mut load, night, length, height, 1);
+    if random.random_bool(0.4) {
+        let at = night + random.random_range(24.0..72.0);
+        let (length, height) = (random.random_range(1.0..6.0), height * random.random_range(0.2..0.6));
+        nightly(random, &mut load, at, length, height, 1);
+    }
+    if random.random_bool(0.33) {
+        let at = night - random.random_range(20.0..40.0);
+        let length = random.random_range(12.0..30.0);
+        nightly(random, &mut load, at, length, height * 0.8, 7);
+    }
+    ordinary(random).measure(&load, random)
+}
+
+/// A base of 2 to 10 %, and every 1, 2, 3, 4 or 6 hours a job of 10 to 40 minutes and 15 to 60 points, whose start
+/// varies by 1.5 to 6 minutes, its length by 8 to 20 % and its height by 4 to 10 %.
+fn batch(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+    let mut load = vec![random.random_range(2.0..10.0); slots];
+    let period = [1, 1, 2, 3, 4, 6][random.random_range(0..6)] * HOUR;
+    let (offset, length) = (random.random_range(0.0..period as f64), random.random_range(2.0..8.0));
+    let height = random.random_range(15.0..60.0);
+    let (jitter, longer, higher) =
+        (random.random_range(0.3..1.2), random.random_range(0.08..0.2), random.random_range(0.04..0.1));
+    for turn in 0..slots / period {
+        let start = (turn * period) as f64 + offset + jitter * normal(random);
+        add_job(&mut load, start, length * about_one(random, longer), height * about_one(random, higher));
+    }
+    ordinary(random).measure(&load, random)
+}
+
+/// 84 to 96 % with a slow drift of 1 to 2.5 points and as much noise. Its work runs out for 10 to 40 minutes, every
+/// one to five days.
+fn busy(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+    let (level, drift) = (random.random_range(84.0..96.0), random.random_range(1.0..2.5));
+    let mut memory = Memory::new(0.995, random);
+    let mut load: Vec<f64> = (0..slots).map(|_| level + drift * memory.next(random)).collect();
+    let dips = random.random_range(0.2..1.0);
+    for start in arrivals(random, slots, dips) {
+        let (length, depth) = (random.random_range(2.0..8.0), random.random_range(8.0..35.0));
+        add_job(&mut load, start, length, -depth);
+    }
+    let noise = Noise {
+        absolute: random.random_range(0.8..2.2),
+        white: 0.0,
+        lasting: random.random_range(0.002..0.01),
+        coefficient: random.random_range(0.5..0.9),
+        blips: 0.0,
+    };
+    noise.measure(&load, random)
+}
+
+/// A base of 1.5 to 5 % and one to four episodes a day, of one to about ten bursts each. A burst takes 5 to 20
+/// minutes and is 4 to 12 points times a Pareto variable of tail index 1.1 to 1.9 high, at most what the machine has.
+fn heavy_tailed(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+    let base = random.random_range(1.5..5.0);
+    let mut load = vec![base; slots];
+    let (episodes, more) = (random.random_range(1.0..4.0), random.random_range(0.4..0.75));
+    let (scale, tail) = (random.random_range(4.0..12.0), random.random_range(1.1..1.9));
+    for mut start in arrivals(random, slots, episodes) {
+        loop {
+            let height = (scale * heavy(random, tail)).min(97.0 - base);
+            add_job(&mut load, start, random.random_range(1.0..4.0), height);
+            if !random.random_bool(more) {
+                break;
+            }
+            start += random.random_range(3.0..18.0);
+        }
+    }
+    // Bursts of an episode may overlap.
+    load.iter_mut().for_each(|load| *load = load.min(99.0));
+    ordinary(random).measure(&load, random)
+}
+
+/// A group of at least two machines whose daily load needs 4 to 10 of them at the peak. One joins when the load of
+/// each is over 55 to 70 % for 15 minutes, and one leaves when the others would stay 12 points below that.
+fn autoscaled(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+    let high = random.random_range(55.0..70.0);
+    let (most, least) = (random.random_range(4.0..10.0), random.random_range(0.6..1.2));
+    let share = random.random_range(0.95..1.05);
+    let mut memory = Memory::new(0.97, random);
+    let (mut machines, mut over, mut under) = (2.0, 0, 0);
+    let load: Vec<f64> = people(random, slots)
+        .into_iter()
+        .map(|people| {
+            let total = high * (0.03 * memory.next(random)).exp() * (least + (most - least) * people);
+            over = if total / machines > high { over + 1 } else { 0 };
+            under = if machines > 2.0 && total / (machines - 1.0) < high - 12.0 { under + 1 } else { 0 };
+            if over >= 3 {
+                (machines, over) = (machines + 1.0, 0);
+            } else if under >= 3 {
+                (machines, under) = (machines - 1.0, 0);
+            }
+            share * total / machines
+        })
+        .collect();
+    ordinary(random).measure(&load, random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::workload::usual::quantile;
+
+    fn sorted(kind: Kind, seed: u64) -> Vec<f64> {
+        let mut values = machine(kind, seed, 21);
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_machine() {
+        for kind in Kind::ALL {
+            assert_eq!(machine(kind, 7, 15), machine(kind, 7, 15));
+            assert_ne!(machine(kind, 7, 15), machine(kind, 8, 15));
+        }
+    }
+
+    #[test]
+    fn values_are_what_cloudwatch_would_report() {
+        for kind in Kind::ALL {
+            for seed in 0..5 {
+                let values = machine(kind, seed, 15);
+                assert_eq!(values.len(), 15 * DAY);
+                assert!(values.iter().all(|value| (0.0..=100.0).contains(value)), "{kind:?}");
+                assert!(values.iter().all(|value| ((value * 1000.0).round() / 1000.0) == *value), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_are_what_they_say() {
+        for seed in 0..20 {
+            let at = |kind, q| quantile(&sorted(kind, seed), q);
+            assert!(at(Kind::Idle, 0.5) < 2.5 && at(Kind::Idle, 1.0) < 15.0);
+            assert!(at(Kind::Busy, 0.5) > 80.0);
+            assert!(at(Kind::HeavyTailed, 0.5) < 8.0 && at(Kind::HeavyTailed, 1.0) > 30.0);
+            assert!(at(Kind::NightlyCron, 0.5) < 7.0 && at(Kind::NightlyCron, 0.99) > 15.0);
+            assert!(at(Kind::Autoscaled, 0.99) < 95.0 && at(Kind::Autoscaled, 0.5) > 15.0);
+            assert!(at(Kind::Web, 0.98) > 1.5 * at(Kind::Web, 0.1));
+        }
+    }
+
+    #[test]
+    fn a_web_server_has_its_day_and_a_heavy_tailed_one_has_none() {
+        let daily = |kind, seed| super::super::usual::Usual::before(&machine(kind, seed, 21), 21 * DAY, Some(100.0));
+        for seed in 0..10 {
+            assert!(daily(Kind::Web, seed).unwrap().daily, "{seed}");
+            assert!(!daily(Kind::HeavyTailed, seed).unwrap().daily, "{seed}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The last days of every instance, scored by both models as the function would have scored them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use deepguard::episode::{Change, Episodes, MOfN};
+use deepguard::series::DAY_SECONDS;
+use deepguard::{Detector, Scored, Series, Watch};
+use deepguard_aws::cloudwatch::plan;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ports::{Cpu, Read};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+
+use super::verdict::{Comparison, Judged, Pair, Side};
+use crate::common::labels::{Labels, is_raised};
+use crate::common::parallel::parallel;
+
+/// Days that are read before those that count: two weeks for the first baseline, and two days for what is usual after it.
+const BEFORE: i64 = 16;
+
+/// Two models, and what they are compared on.
+pub(super) struct Backtest<'a> {
+    pub(super) candidate: Detector,
+    pub(super) current: Detector,
+    pub(super) labels: &'a Labels,
+    /// Seconds since 1970.
+    pub(super) times: Range<i64>,
+}
+
+/// When somebody is told that an episode begins.
+pub(crate) fn pages(scored: &[Scored]) -> Vec<i64> {
+    let mut episodes = Episodes::default();
+    let changes = scored.iter().flat_map(|scored| episodes.take(scored, MOfN::default()));
+    let began = changes.filter_map(|change| match change {
+        Change::Began(episode, _) => Some(episode.told),
+        Change::Ended(..) => None,
+    });
+    began.collect()
+}
+
+impl Backtest<'_> {
+    /// Reads the fleet and scores it twice.
+    ///
+    /// # Errors
+    /// Where the instances cannot be listed, or none of them can be read.
+    pub(super) async fn compare<C: Cpu>(&self, cpu: &C) -> Result<Comparison> {
+        let mut instances = cpu.instances().await?;
+        // One that was labelled and has stopped since is not listed any more.
+        instances.extend(self.labels_in_reach().map(|label| label.instance.clone()));
+        let count = instances.len();
+        let bar = ProgressBar::new(count as u64).with_style(ProgressStyle::with_template(
+            "{elapsed_precise} {wide_bar} {pos}/{len} instances, {eta} left",
+        )?);
+        let start = self.times.start - BEFORE * DAY_SECONDS;
+        let time = |second: i64| Timestamp::from_second(second).context("a time that is none");
+        let mut comparison = Comparison::new(time(self.times.start)?, time(self.times.end)?);
+        let wanted = instances.into_iter().map(|instance| (instance, start));
+        for batch in plan::batches(wanted, self.times.end) {
+            let answers = cpu.read(&batch).await;
+            let mut read: Vec<(InstanceId, Read)> = Vec::new();
+            for (instance, answer) in answers {
+                match answer {
+                    Ok(answer) => read.push((instance, answer)),
+                    Err(error) => drop(comparison.unread.insert(instance, error.to_string())),
+                }
+            }
+            let scored = parallel(&read, &AtomicBool::new(false), |(instance, read)| {
+                let scored = self.score(instance, read);
+                bar.inc(1);
+                Ok(scored)
+            })?;
+            for ((instance, _), scored) in read.into_iter().zip(scored) {
+                match scored {
+                    Some((pair, judged)) => {
+                        comparison.labels.extend(judged);
+                        comparison.instances.insert(instance, pair);
+                    }
+                    None => comparison.unscored += 1,
+                }
+            }
+        }
+        bar.finish_and_clear();
+        if let Some(why) = comparison.unread.values().next().filter(|_| comparison.unread.len() == count) {
+            bail!("none of {count} instances could be read; of the first: {why}");
+        }
+        comparison.unjudged = self.labels.iter().count() - comparison.labels.len();
+        Ok(comparison)
+    }
+
+    fn labels_in_reach(&self) -> impl Iterator<Item = &crate::common::labels::Label> {
+        let within = |label: &&crate::common::labels::Label| {
+            let range = label.range();
+            range.start < self.times.end && range.end > self.times.start
+        };
+        self.labels.iter().filter(within)
+    }
+
+    /// What both make of an instance and its labels; `None` where there is too little history.
+    fn score(&self, instance: &InstanceId, read: &Read) -> Option<(Pair, Vec<Judged>)> {
+        let (series, _) = Series::from_datapoints(read.datapoints.iter().copied()).ok()?;
+        let [current, candidate] = [&self.current, &self.candidate].map(|detector| {
+            let mut scored = detector.follow(&series, &mut Watch::default(), self.times.end);
+            scored.retain(|scored| self.times.contains(&scored.time));
+            scored
+        });
+        let first = current.first()?.time.max(candidate.first()?.time);
+        let labels = self.labels_in_reach().filter(|label| label.instance == *instance);
+        let judged = labels.filter(|label| label.range().end > first).map(|label| {
+            let reach = label.reach();
+            let raises = |scored: &[Scored]| is_raised(scored, &reach);
+            Judged { label: label.clone(), current: raises(&current), candidate: raises(&candidate) }
+        });
+        let judged = judged.collect();
+        Some((Pair { current: side(&current), candidate: side(&candidate) }, judged))
+    }
+}
+
+fn side(scored: &[Scored]) -> Side {
+    let pages = pages(scored).into_iter().filter_map(|time| Timestamp::from_second(time).ok());
+    Side { scored: scored.len(), pages: pages.collect() }
+}
+
+/// The pages of several instances.
+pub(super) fn total<'a>(sides: impl Iterator<Item = &'a Side>) -> (usize, usize) {
+    sides.fold((0, 0), |(scored, pages), side| (scored + side.scored, pages + side.pages.len()))
+}
+
+/// For tests: what was compared, by hand.
+#[cfg(test)]
+pub(super) fn pair(current: &[i64], candidate: &[i64], scored: usize) -> Pair {
+    let side = |pages: &[i64]| Side {
+        scored,
+        pages: pages.iter().map(|&time| Timestamp::from_second(time).unwrap()).collect(),
+    };
+    Pair { current: side(current), candidate: side(candidate) }
+}
+
+/// By instance.
+pub(super) type Pairs = BTreeMap<InstanceId, Pair>;

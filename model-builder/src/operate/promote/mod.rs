@@ -1,0 +1,164 @@
+//! Moving the pointer to another model, if that is no worse on the account's own CPU.
+//!
+//! - [`backtest`]: both models score the last days of every instance, as the function would have;
+//! - [`verdict`]: what speaks against the candidate; [`picture`]: the pages of both, by instance.
+
+mod backtest;
+mod picture;
+mod verdict;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use backtest::Backtest;
+use clap::Args;
+use deepguard::model::artifact::BUILTIN;
+use deepguard::model::device;
+use deepguard::series::{DAY_SECONDS, slot_start};
+use deepguard::{Artifact, Detector};
+use deepguard_aws::cloudwatch::CloudWatch;
+use deepguard_aws::ids::ObjectUri;
+use deepguard_aws::ports::{Cpu, Objects};
+use jiff::Timestamp;
+use verdict::Comparison;
+
+use crate::common::cloudwatch::RATES;
+use crate::common::labels::Labels;
+use crate::common::models::{self, Destination, Found, Pointer, Record, Version, Who, Words};
+use crate::operate::publish::check_scores;
+
+/// The arguments of `promote`.
+#[derive(Debug, Args)]
+pub(crate) struct PromoteArgs {
+    /// Where the models are: `s3://bucket/prefix`.
+    #[arg(long, value_name = "URI")]
+    to: Destination,
+    /// The version to promote, as `publish` stored it.
+    #[arg(long)]
+    version: Version,
+    /// Promote it whatever the comparison says; the reason is recorded.
+    #[arg(long, value_name = "REASON")]
+    because: Option<Words>,
+    /// Days of CPU that both models are compared on.
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=45))]
+    days: u32,
+    /// Confirmed and rejected alerts; `settings/labels.json` in the same bucket unless given.
+    #[arg(long, value_name = "URI")]
+    labels: Option<ObjectUri>,
+    /// Draw the pages of both models by instance.
+    #[arg(long, value_name = "PNG")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    who: Who,
+}
+
+/// Compares a stored version with the current model, and moves the pointer where nothing speaks against it.
+///
+/// # Errors
+/// Where a model cannot be loaded, nothing can be read, something speaks against it, or somebody else was quicker; the pointer
+/// then stands as before.
+pub(crate) fn promote(args: &PromoteArgs) -> Result<()> {
+    models::with_aws(async |config, s3| {
+        let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), "DeepGuard", RATES);
+        run(args, &s3, &cloudwatch, models::now()).await
+    })
+}
+
+async fn run<O: Objects, C: Cpu>(args: &PromoteArgs, objects: &O, cpu: &C, now: Timestamp) -> Result<()> {
+    let uri = args.to.current()?;
+    let found = Found::at(objects, &uri).await?;
+    let (target, candidate) = models::stored(objects, &args.to, &args.version).await?;
+    if found.target() == Some(&target) {
+        println!("{uri} points to {} already", args.version.as_str());
+        return Ok(());
+    }
+    check_scores(candidate.clone())?;
+    let mend = || {
+        let to = &args.to;
+        format!(
+            "the current model cannot be compared with: mend the pointer with `model-builder rollback --to {to} --version ...`"
+        )
+    };
+    let current = match &found {
+        Found::Nothing => Artifact::from_bytes(BUILTIN)?,
+        Found::Pointer { pointer, .. } => models::named(objects, &uri, &pointer.target).await.with_context(mend)?,
+        Found::Unreadable { why, .. } => bail!("{}: {why}", mend()),
+    };
+    let labels_at = args.labels.clone().map_or_else(|| args.to.labels(), Ok)?;
+    let (labels, _) = Labels::load(objects, &labels_at).await?;
+    let until = slot_start(now.as_second());
+    let (current_version, candidate_version) = (current.version(), candidate.version());
+    let backtest = Backtest {
+        candidate: Detector::new(candidate, &device()),
+        current: Detector::new(current, &device()),
+        labels: &labels,
+        times: until - i64::from(args.days) * DAY_SECONDS..until,
+    };
+    let comparison = backtest.compare(cpu).await?;
+    println!("{}", comparison.table(&current_version, &candidate_version));
+    let notes = notes(&comparison, &found, &current_version);
+    notes.iter().for_each(|note| println!("Note: {note}."));
+    if let Some(out) = &args.out {
+        picture::draw(&comparison, &current_version, &candidate_version, out)?;
+        println!("picture: {}", out.display());
+    }
+
+    let objections = comparison.objections();
+    if !objections.is_empty() {
+        println!("{}", verdict::objections_table(&objections));
+        if args.because.is_none() {
+            bail!(
+                "{candidate_version} is not promoted, and {uri} stands as before: {}. Give --because REASON to promote it all the same",
+                if objections.len() == 1 { "one thing speaks against it" } else { "several things speak against it" }
+            );
+        }
+    }
+    let previous = found.target();
+    let pointer = Pointer {
+        target: target.clone(),
+        promoted: Some(now),
+        by: Some(args.who.by.clone()),
+        because: args.because.clone(),
+        previous: previous.cloned(),
+    };
+    models::point(objects, &uri, &found, &pointer).await?;
+    println!("{uri} points to {candidate_version} now{}; the next run scores with it", models::before(previous));
+    let record = Record {
+        action: "promote",
+        time: now,
+        by: &args.who.by,
+        because: args.because.as_ref(),
+        version: &candidate_version,
+        target: &target,
+        previous,
+        notes,
+        objections: objections.iter().map(ToString::to_string).collect(),
+        comparison: Some(&comparison),
+    };
+    println!("recorded in {}", record.write(objects, &args.to).await?);
+    Ok(())
+}
+
+/// What one should know when reading the comparison.
+fn notes(comparison: &Comparison, found: &Found, current: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    if *found == Found::Nothing {
+        notes.push(format!("no model was current before, so it was compared with the default model {current}"));
+    }
+    if comparison.is_empty() {
+        notes.push("no instance has enough history, so that nothing was compared".into());
+    }
+    if comparison.unscored > 0 && !comparison.is_empty() {
+        notes.push(format!("{} instances have too little history to be scored", comparison.unscored));
+    }
+    if !comparison.unread.is_empty() {
+        notes.push(format!("{} instances could not be read", comparison.unread.len()));
+    }
+    if comparison.unjudged > 0 {
+        notes.push(format!("{} labels lie where nothing was scored", comparison.unjudged));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;
