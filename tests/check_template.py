@@ -17,7 +17,7 @@ REFERENCE = "docs/reference.md"
 BEGIN, END = "<!-- parameters: begin -->", "<!-- parameters: end -->"
 HEADING = """## Parameters
 
-`make deploy PARAMETERS='MOfN="2 of 5" Direction=up'` sets them; what is not named stays as it is.
+`make deploy PARAMETERS='MOfN="2 of 5" Direction=up'` sets them; the others stay as they are.
 This table is made of the template, by `make parameters`.
 """
 # Only a value of these is bounded by nothing but its type.
