@@ -125,7 +125,7 @@ template: ## Lints of template.yaml and shards.asl.json
 	$(WITH_TOOLS) && $(PYTHON) tests/state_machine.py | cfn-lint
 	$(WITH_TOOLS) && python tests/check_template.py
 
-parameters: ## The table of the template's parameters in README.md
+parameters: ## The table of the template's parameters in docs/reference.md
 	$(WITH_TOOLS) && python tests/check_template.py --write
 
 repository: ## Do the documents name only what exists, and are no data committed?

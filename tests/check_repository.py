@@ -1,8 +1,9 @@
-"""Checks that the documents name only commands and files that exist, and that no data of NAB are committed.
+"""Checks that the documents name only commands, files and tests that exist, that README.md is short and shows a message as it
+arrives, and that no data of NAB are committed.
 
 Every line of a ```sh block in DOCUMENTS has to be one of: a make target of the Makefile, a script of this repository, a
 subcommand of model-builder, something under build/ that the Makefile puts there, something under target/, or a program that
-the reader has anyway (OTHERS).
+the reader has anyway (OTHERS). So has each command that stands in a line of text, `make ...` or `target/debug/model-builder ...`.
 """
 
 import re
@@ -12,8 +13,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ["README.md", "docs/cost.md", "docs/operations.md"]
+DOCUMENTS = ["README.md", "docs/reference.md", "docs/models.md", "docs/predictor.md", "docs/cost.md", "docs/operations.md"]
+# The table of peers; tests are its evidence.
+COMPARISON = ROOT / "docs" / "comparison.md"
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
+# What can be read aloud in five minutes.
+README_LINES = 150
 # How a NAB data file looks, whatever it is called.
 NAB_HEADER = b"timestamp,value"
 
@@ -37,6 +42,19 @@ def commands(markdown):
             words.pop(0)  # a variable for this one command
         for part in split(words, {"&&", "|", ";"}):
             found.append((number, part))
+    return found
+
+
+def commands_in_lines(markdown):
+    """(line number, words) of each make target and each call of model-builder that stands between backticks in a line of text."""
+    block, found = False, []
+    for number, line in enumerate(markdown.splitlines(), 1):
+        if line.strip().startswith("```"):
+            block = not block
+            continue
+        for code in [] if block else re.findall(r"`((?:[A-Z_]+=\S+ )?(?:make|target/debug/model-builder) [^`]+)`", line):
+            words = shlex.split(code)
+            found.append((number, words[1:] if "=" in words[0] else words))
     return found
 
 
@@ -104,7 +122,8 @@ def command_problems():
         if not found:
             problems.append(f"{document} shows no command in a ```sh block")
         problems += [f"{document}:{number}: `{' '.join(words)}`: {problem}"
-                     for number, words in found if (problem := problem_with(words, targets, subcommands))]
+                     for number, words in found + commands_in_lines((ROOT / document).read_text())
+                     if (problem := problem_with(words, targets, subcommands))]
     return problems
 
 
@@ -129,13 +148,26 @@ def link_problems():
 
 
 def test_problems():
-    """Tests that README.md names as evidence, by the file that stands behind the name, and that are not there."""
-    problems = []
-    for row in (ROOT / "README.md").read_text().splitlines():
+    """Tests that the comparison names as evidence, by the file that stands behind the name, and that are not there."""
+    problems, named = [], 0
+    for row in COMPARISON.read_text().splitlines():
         for names, path in re.findall(r"((?:`\w+`(?: and )?)+) in \[[^\]]+\]\(([^)]+\.rs)\)", row):
-            source = (ROOT / path).read_text() if (ROOT / path).exists() else ""
-            problems += [f"README.md: {path} has no test {name}" for name in re.findall(r"`(\w+)`", names) if f"fn {name}(" not in source]
-    return problems
+            file = COMPARISON.parent / path
+            source = file.read_text() if file.exists() else ""
+            tests = re.findall(r"`(\w+)`", names)
+            named += len(tests)
+            problems += [f"docs/comparison.md: {path} has no test {name}" for name in tests if f"fn {name}(" not in source]
+    return problems if named else ["docs/comparison.md names no test as evidence"]
+
+
+def readme_problems():
+    """README.md is longer than it may be, or its message is none that docs/bad-night.md has."""
+    readme, night = (ROOT / "README.md").read_text(), (ROOT / "docs" / "bad-night.md").read_text()
+    lines = readme.count("\n")
+    problems = [f"README.md has {lines} lines, and may have {README_LINES}"] if lines > README_LINES else []
+    message = re.findall(r'^"(.+?)(?:\.\.\.)?"$', readme, re.MULTILINE)
+    problems += [f"README.md: no message in docs/bad-night.md says: {line}" for line in message if line not in night]
+    return problems if message else [*problems, "README.md shows no message as it arrives"]
 
 
 def data_problems():
@@ -149,7 +181,7 @@ def data_problems():
 
 
 def main():
-    problems = command_problems() + link_problems() + test_problems() + data_problems()
+    problems = command_problems() + link_problems() + test_problems() + readme_problems() + data_problems()
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems" if problems else "the documents and the tracked files are fine")

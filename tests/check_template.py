@@ -1,8 +1,9 @@
-"""Checks of template.yaml that its linters do not make: that its table of parameters in README.md is right, that each parameter is
-explained and in one group, that its version is the workspace's, and that the functions know every setting that it gives them.
+"""Checks of template.yaml that its linters do not make: that its table of parameters in docs/reference.md is right, that each
+parameter is explained and in one group, that its version is the workspace's, and that the functions know every setting that it
+gives them.
 
-With --write it writes the table into README.md instead of complaining about it. It needs cfn-lint, which reads the template's
-own kind of YAML: `make template` runs it.
+With --write it writes the table into docs/reference.md instead of complaining about it. It needs cfn-lint, which reads the
+template's own kind of YAML: `make template` runs it.
 """
 
 import argparse
@@ -13,10 +14,11 @@ from pathlib import Path
 from cfnlint.decode import cfn_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = "docs/reference.md"
 BEGIN, END = "<!-- parameters: begin -->", "<!-- parameters: end -->"
-HEADING = """### Parameters
+HEADING = """## Parameters
 
-`make deploy PARAMETERS='MOfN="2 of 5" Direction=up'` sets them; what is not named stays as it is.
+`make deploy PARAMETERS='MOfN="2 of 5" Direction=up'` sets them; the others stay as they are.
 This table is made of the template, by `make parameters`.
 """
 # Only a value of these is bounded by nothing but its type.
@@ -60,27 +62,27 @@ def section(template):
     return f"{BEGIN}\n{HEADING}\n{table(template)}\n{END}"
 
 
-def with_section(readme, text):
-    """The README with the section in it: in place of the old one, or after the section on deploying, where there is none."""
-    if BEGIN in readme and END in readme:
-        before, rest = readme.split(BEGIN, 1)
+def with_section(reference, text):
+    """The reference with the section in it: in place of the old one, or before the first section, where there is none."""
+    if BEGIN in reference and END in reference:
+        before, rest = reference.split(BEGIN, 1)
         return before + text + rest.split(END, 1)[1]
-    at = re.search(r"^## Deploy .*?(?=^##+ )", readme, re.MULTILINE | re.DOTALL)
+    at = re.search(r"^## ", reference, re.MULTILINE)
     if not at:
-        raise SystemExit("README.md has no section that begins with `## Deploy`; the table belongs behind it.")
-    return readme[:at.end()] + text + "\n\n" + readme[at.end():]
+        raise SystemExit(f"{REFERENCE} has no section; the table belongs before the first one.")
+    return reference[:at.start()] + text + "\n\n" + reference[at.start():]
 
 
-def readme_problems(template, readme):
-    if BEGIN not in readme or END not in readme:
-        return ["README.md has no table of the parameters; `make parameters` writes it"]
-    if with_section(readme, section(template)) == readme:
+def reference_problems(template, reference):
+    if BEGIN not in reference or END not in reference:
+        return [f"{REFERENCE} has no table of the parameters; `make parameters` writes it"]
+    if with_section(reference, section(template)) == reference:
         return []
-    there = readme.split(BEGIN, 1)[1].split(END, 1)[0].splitlines()
+    there = reference.split(BEGIN, 1)[1].split(END, 1)[0].splitlines()
     wanted = section(template).splitlines()[1:-1]
     missing = [f"  is missing: {line}" for line in wanted if line not in there]
     wrong = [f"  is wrong:   {line}" for line in there if line and line not in wanted]
-    return ["\n".join(["README.md: the table of the parameters is not the template's; `make parameters` writes it", *missing, *wrong])]
+    return ["\n".join([f"{REFERENCE}: the table of the parameters is not the template's; `make parameters` writes it", *missing, *wrong])]
 
 
 def parameter_problems(template):
@@ -139,18 +141,18 @@ def variable_problems(template, settings):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write the table of the parameters into README.md")
+    parser.add_argument("--write", action="store_true", help=f"write the table of the parameters into {REFERENCE}")
     options = parser.parse_args()
     template = load(ROOT / "template.yaml")
-    path = ROOT / "README.md"
+    path = ROOT / REFERENCE
     if options.write:
         path.write_text(with_section(path.read_text(), section(template)))
     problems = (parameter_problems(template) + version_problems(template)
                 + variable_problems(template, (ROOT / "functions" / "src" / "settings.rs").read_text())
-                + readme_problems(template, path.read_text()))
+                + reference_problems(template, path.read_text()))
     for problem in problems:
         print(problem)
-    print(f"{len(problems)} problems" if problems else "template.yaml, README.md and the settings agree")
+    print(f"{len(problems)} problems" if problems else f"template.yaml, {REFERENCE} and the settings agree")
     return 1 if problems else 0
 
 

@@ -62,7 +62,7 @@ def print_failure(journey, failure):
         return  # nothing has run that could have a log
     print_logs(journey)
     print(f"\nEverything is in {journey.folder}. If the log above does not say it: build again (`make build`), run again"
-          " (`make run`); what MiniStack cannot do is listed in README.md.")
+          " (`make run`); what MiniStack cannot do is listed in docs/reference.md.")
 
 
 def print_logs(stage):

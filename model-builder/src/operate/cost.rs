@@ -145,8 +145,8 @@ const GB: f64 = 1_073_741_824.0;
 /// model publishes of the generated machines of the evaluation, from 0.8 on. An instance near its threshold for a quarter of
 /// an hour costs that whole hour, and the next one, too, if the half hour that is published afterwards reaches into it.
 const DEFAULT_ACTIVE: &str = "0.05";
-/// Fleets of the README's table of comparison.
-const README_FLEETS: [u32; 5] = [10, 100, 500, 1_000, 10_000];
+/// Fleets of the table of comparison in docs/cost.md.
+const TABLE_FLEETS: [u32; 5] = [10, 100, 500, 1_000, 10_000];
 
 /// What `cost` was asked.
 #[derive(Debug, clap::Args)]
@@ -181,7 +181,7 @@ pub(crate) struct Args {
     /// Print the bill as JSON.
     #[arg(long)]
     json: bool,
-    /// Print the README's table instead: both modes and the native detection for several sizes of fleet, in Markdown.
+    /// Print the table of docs/cost.md instead: both modes and the native detection for several sizes of fleet, in Markdown.
     #[arg(long, conflicts_with_all = ["instances", "mode", "json"])]
     table: bool,
 }
@@ -307,11 +307,11 @@ struct Comparison {
     other_mode_total: f64,
 }
 
-/// Prints the bill, or the README's table.
+/// Prints the bill, or the table of docs/cost.md.
 pub(crate) fn cost(args: &Args) -> Result<()> {
     let deployment = args.deployment();
     if args.table {
-        print!("{}", comparison_table(&README_FLEETS, &deployment));
+        print!("{}", comparison_table(&TABLE_FLEETS, &deployment));
         return Ok(());
     }
     ensure!(
@@ -329,7 +329,7 @@ pub(crate) fn cost(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The table of comparison in the README, in Markdown: dollars a month of both modes and of native anomaly detection for
+/// The table of comparison in docs/cost.md, in Markdown: dollars a month of both modes and of native anomaly detection for
 /// fleets of these numbers of instances. All else is as in `like`.
 fn comparison_table(fleets: &[u32], like: &Deployment) -> String {
     let mut lines = vec![

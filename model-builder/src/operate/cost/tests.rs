@@ -297,7 +297,7 @@ fn the_text_says_what_the_numbers_are() {
 }
 
 #[test]
-fn the_table_of_the_readme_is_markdown() {
+fn the_table_of_the_document_is_markdown() {
     let table = comparison_table(&[500, 10_000], &deployment("--table"));
     let lines: Vec<_> = table.lines().collect();
     assert!(lines[..4].iter().all(|line| line.starts_with('|') && line.matches('|').count() == 5), "{table}");
@@ -305,7 +305,7 @@ fn the_table_of_the_readme_is_markdown() {
     assert_eq!(lines[3], "| 10,000 | $1,173.48 | $4,873.52 | not possible |");
     assert!(lines[5].contains("list prices us-east-1, without free tier, 2026-11"));
 
-    let table = comparison_table(&README_FLEETS, &deployment("--table"));
+    let table = comparison_table(&TABLE_FLEETS, &deployment("--table"));
     let (table, _) = table.split_once("\n\n").unwrap();
-    assert!(include_str!("../../../../README.md").contains(table), "README.md lacks this table:\n\n{table}\n");
+    assert!(include_str!("../../../../docs/cost.md").contains(table), "docs/cost.md lacks this table:\n\n{table}\n");
 }

@@ -1,13 +1,13 @@
-//! The README's tables of settings and metrics are those of the code.
+//! The reference's tables of settings and metrics are those of the code.
 #![allow(clippy::expect_used, reason = "a test that meets what it did not expect should stop there")]
 
 use deepguard_aws::metric::Metric;
 use functions::settings::VARIABLES;
 
 fn assert_table(header: &str, rows: impl Iterator<Item = String>) {
-    let readme = include_str!("../../README.md");
+    let reference = include_str!("../../docs/reference.md");
     let table = std::iter::once(header.to_string()).chain(rows).collect::<Vec<_>>().join("\n");
-    assert!(readme.contains(&table), "README.md lacks this table:\n\n{table}\n");
+    assert!(reference.contains(&table), "docs/reference.md lacks this table:\n\n{table}\n");
 }
 
 #[test]
