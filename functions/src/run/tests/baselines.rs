@@ -1,0 +1,114 @@
+//! Baselines, the calibrator, and another model.
+
+use super::*;
+
+#[tokio::test]
+async fn the_baselines_of_a_new_day_are_the_calibrators() {
+    let world = World::new();
+    let (from, to) = ("2026-01-14T23:37:00Z", "2026-01-15T00:37:00Z");
+    let expected = undisturbed(&world, from, to).await;
+    let mut process = world.process();
+    for time in every_five_minutes(from, "2026-01-15T00:02:00Z") {
+        process.run(&json!({}), time).await.unwrap();
+    }
+    world.reads();
+    let waiting = process.run(&json!({}), at("2026-01-15T00:07:00Z")).await.unwrap();
+    assert_eq!(waiting.instances.skipped, [("awaits_baseline", 5)].into());
+    assert_eq!(world.reads(), [(0, 5)]);
+
+    let calibrated = world.calibrator().run(&json!({}), at("2026-01-15T00:09:00Z")).await.unwrap();
+    let calibrated = serde_json::to_value(calibrated).unwrap();
+    assert_eq!(calibrated["instances"], json!({ "seen": 5, "known": 0, "made": 5, "too_little": 0, "skipped": 0 }));
+    assert_eq!(calibrated["day"], "2026-01-15");
+    assert_eq!(world.reads(), [(14, 5)]);
+    assert!(world.bucket.keys().contains(&"s3://my-models/state/baselines/2026-01-15/1/0".to_string()));
+    for time in every_five_minutes("2026-01-15T00:12:00Z", to) {
+        let summary = process.run(&json!({}), time).await.unwrap();
+        assert_eq!(summary.instances.scored, 5);
+    }
+    assert_eq!(world.reads(), [(0, 5); 6]);
+    assert!(world.scores() == expected, "other scores than those of undisturbed runs");
+    let again = world.calibrator().run(&json!({}), at("2026-01-15T01:09:00Z")).await.unwrap();
+    assert_eq!((again.instances.known, again.instances.made, world.reads()), (5, 0, vec![]));
+}
+
+#[tokio::test]
+async fn without_a_calibrator_the_baselines_are_made_half_an_hour_after_midnight() {
+    let world = World::new();
+    let mut process = world.process();
+    process.run(&json!({}), at("2026-01-14T23:52:00Z")).await.unwrap();
+    let awaited = process.run(&json!({}), at("2026-01-15T00:27:00Z")).await.unwrap();
+    assert_eq!(awaited.instances.scored, 5, "up to midnight");
+    world.reads();
+    let summary = process.run(&json!({}), at("2026-01-15T00:32:00Z")).await.unwrap();
+    assert_eq!((summary.instances.scored, world.reads()), (5, vec![(14, 5)]));
+    assert_eq!(summary.newest_datapoint, Some(seconds("2026-01-15T00:25:00Z")));
+    process.run(&json!({}), at("2026-01-15T00:37:00Z")).await.unwrap();
+    world.process().run(&json!({}), at("2026-01-15T00:42:00Z")).await.unwrap();
+    assert_eq!(world.reads(), [(0, 5), (0, 5)], "they are kept, for other processes as well");
+}
+
+#[tokio::test]
+async fn baselines_that_are_damaged_or_of_others_are_made_again() {
+    let world = World::new();
+    let key = "s3://my-models/state/baselines/2026-01-15/1/0";
+    for content in [&b"<html>"[..], b""] {
+        let world = World { bucket: Rc::new(Bucket::default()), ..world.clone() };
+        world.bucket.store(key, content);
+        let made = world.calibrator().run(&json!({}), at(NOW)).await.unwrap();
+        assert_eq!(made.instances.made, 5);
+        let mut second = world.calibrator();
+        assert_eq!(second.run(&json!({}), at(NOW)).await.unwrap().instances.known, 5);
+        assert!(second.knows(&instance(1), seconds("2026-01-15T00:00:00Z")));
+    }
+}
+
+#[tokio::test]
+async fn a_calibrator_that_can_do_nothing_says_so() {
+    let world = World::new();
+    let settings = Settings { state: None, ..settings(ModelSource::Builtin) };
+    let mut nowhere = Calibration::new(settings, Rc::clone(&world.metrics), Rc::clone(&world.bucket));
+    assert_eq!(nowhere.run(&json!({}), at(NOW)).await, Err(RunError::NothingKept));
+    world.bucket.down.set(true);
+    assert_eq!(world.calibrator().run(&json!({}), at(NOW)).await, Err(RunError::NotWritten));
+    world.bucket.down.set(false);
+    world.metrics.broken.borrow_mut().extend((0..5).map(instance));
+    let error = world.calibrator().run(&json!({}), at(NOW)).await.unwrap_err();
+    assert!(matches!(error, RunError::NothingRead { instances: 5, .. }), "{error}");
+    world.metrics.broken.borrow_mut().remove(&instance(3));
+    assert_eq!(world.calibrator().run(&json!({}), at(NOW)).await.unwrap().instances.skipped, 4);
+}
+
+#[tokio::test]
+async fn an_instance_without_a_baseline_is_read_from_far_back_once() {
+    let world = World::new();
+    let young = cpu(7, DAYS).into_iter().filter(|point| point.time >= seconds("2026-01-15T09:00:00Z"));
+    world.metrics.cpu.borrow_mut().insert(instance(7), young.collect());
+    let mut process = world.process();
+    for expected in [vec![(COLD, 6)], vec![(0, 6)]] {
+        let summary = process.run(&json!({}), at(NOW)).await.unwrap();
+        assert_eq!(world.reads(), expected);
+        assert_eq!(summary.instances.skipped, [("no_baseline", 1)].into());
+    }
+}
+
+#[tokio::test]
+async fn another_model_begins_anew_and_scores_nothing_twice() {
+    let world = World::new();
+    let uri = "s3://my-models/models/one.safetensors";
+    let mut process = world.with(settings(ModelSource::Object(uri.parse().unwrap())));
+    world.bucket.store(uri, artifact().to_bytes().unwrap());
+    process.run(&json!({}), at("2026-01-15T14:47:00Z")).await.unwrap();
+    let before = world.scores();
+    assert_eq!(world.reads(), [(COLD, 5)]);
+
+    let other = artifact_with_threshold(1000.0);
+    world.bucket.store(uri, other.to_bytes().unwrap());
+    let summary = process.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!(world.reads(), [(COLD, 5)]);
+    assert_eq!(summary.model.version, other.version());
+    assert_eq!(summary.instances.anomalous, [], "the threshold is the artifact's");
+    let after = world.scores();
+    assert_eq!(after.len(), 5 * 3 * 2);
+    assert!(before.keys().all(|key| !after.contains_key(key)));
+}
