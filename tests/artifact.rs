@@ -2,7 +2,8 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
 
 use deepguard::channel::{CHANNELS, Channel};
-use deepguard::model::artifact::{ErrorQuantiles, FORMAT, Fleet, Growth, LeftOut, Pages, TrainedOn, Training, Why};
+use deepguard::model::artifact::FORMAT;
+use deepguard::model::card::{ErrorQuantiles, Fleet, Growth, LeftOut, Pages, TrainedOn, Training, Why};
 use deepguard::model::{LAYERS, Shape, Weights};
 use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;

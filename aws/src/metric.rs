@@ -126,6 +126,25 @@ impl Metric {
         matches!(self, Self::AnomalyScore | Self::ReconstructionError | Self::ShadowAnomalyScore)
     }
 
+    /// Whether it is true of one run, and not of the time of a datapoint.
+    pub const fn is_gauge(self) -> bool {
+        matches!(
+            self,
+            Self::InstancesSkipped
+                | Self::DataLagSeconds
+                | Self::PublishFailures
+                | Self::ModelAgeDays
+                | Self::BaselineAgeHours
+                | Self::OpenEpisodes
+                | Self::StaleInputs
+        )
+    }
+
+    /// Whether it is the shadow's.
+    pub fn is_of_shadow(self) -> bool {
+        Self::ALL.into_iter().any(|metric| metric.shadow() == Some(self))
+    }
+
     /// What it is called when it is the shadow's; `None` of what only the model in use has.
     pub const fn shadow(self) -> Option<Self> {
         match self {

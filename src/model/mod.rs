@@ -6,6 +6,7 @@
 //! from its own habits.
 
 pub mod artifact;
+pub mod card;
 pub mod kernel;
 pub mod lstm;
 

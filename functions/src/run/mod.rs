@@ -6,6 +6,7 @@ pub mod gauges;
 pub mod log;
 pub mod outcome;
 mod pass;
+mod publish;
 mod question;
 mod reads;
 mod shadow;
@@ -19,14 +20,11 @@ use std::time::Duration;
 use deepguard::episode::MOfN;
 use deepguard::track::LATE;
 use deepguard::{Detector, Scored};
-use deepguard_aws::cloudwatch::limits;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Skip};
 use deepguard_aws::mute::{MuteFile, Mutes};
-use deepguard_aws::ports::{Alerts, Cpu, Inventory, Nobody, Objects, Published, Scores, Sent};
+use deepguard_aws::ports::{Alerts, Cpu, Inventory, Nobody, Objects, Published, Scores};
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -36,9 +34,9 @@ use crate::deadline::{NEXT_RUN, TimeLeft};
 pub use crate::error::RunError;
 use crate::model::{Current, Models};
 use crate::run::decide::Changes;
-use crate::run::gauges::Gauges;
 use crate::run::outcome::Fleet;
 use crate::run::pass::Round;
+use crate::run::publish::model_days;
 use crate::run::question::Question;
 use crate::run::reads::Reads;
 use crate::run::shadow::{After, Shadow};
@@ -52,8 +50,6 @@ use crate::trigger::Trigger;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
 
-/// An alert that could not be sent for so long, in seconds, is news to nobody: a day.
-const FORGOTTEN: i64 = 86_400;
 /// No more datums wait to be published: the oldest are given up, so that what is kept stays small enough to be kept.
 const MOST_WAITING: usize = 200_000;
 
@@ -396,72 +392,6 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             mutes,
         })
     }
-
-    /// Sends what people are to be told, what is left of earlier runs included. What is not taken waits for the next run.
-    async fn send(&mut self, run: &Run, state: &mut State) -> Sent {
-        if run.saved.is_none() || state.alerts.is_empty() {
-            return Sent::default();
-        }
-        let old = run.fleet.times.end - FORGOTTEN;
-        state.alerts.retain(|alert| alert.time > old);
-        let sent = self.time.send(self.roster.inventory(), &state.alerts).await;
-        if let Some(error) = &sent.error {
-            error!(%error, alerts = sent.failed.len(), "some alerts were not sent: the next run sends them");
-        }
-        state.alerts.clone_from(&sent.failed);
-        sent
-    }
-
-    /// Publishes what was decided, what is left of earlier runs included, and what is true of this run.
-    async fn publish(
-        &mut self,
-        run: &Run,
-        detector: &Detector,
-        state: &mut State,
-        now: Timestamp,
-        unsent: usize,
-        stale: usize,
-    ) -> Result<Published, RunError> {
-        let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
-        state.outbox.retain(|datum| datum.time > oldest);
-        let is_question = run.saved.is_none();
-        let datums = if is_question { &run.answers } else { &state.outbox };
-        let mut published = self.time.publish(&self.cloudwatch, datums).await;
-        if !is_question {
-            let gauges = Gauges {
-                skipped: run.fleet.reasons(),
-                lag: run.lag,
-                failures: published.failed.len() + published.refused + unsent,
-                model_days: model_days(detector, now),
-                baseline_hours: run.oldest_baseline.map(|day| (run.fleet.times.end - day) as f64 / 3600.0),
-                nothing_scored: run.nothing_scored,
-                open_episodes: run.episodes.open,
-                stale,
-            };
-            let gauges = gauges.datums(run.fleet.newest_slot());
-            let told = self.time.publish(&self.cloudwatch, &gauges).await;
-            // They are true of this run only: none of them is worth keeping for the next one.
-            published.published += told.published;
-            published.refused += told.refused + told.failed.len();
-            published.error = told.error.or(published.error);
-            state.outbox.clone_from(&published.failed);
-            if published.failed.is_empty() && unsent == 0 && run.saved == Some(Saved::Yes) {
-                self.store.published().await;
-            }
-        }
-        match &published.error {
-            Some(error) if published.published == 0 => {
-                let datums = published.failed.len() + published.refused;
-                Err(RunError::NothingPublished { datums, error: error.clone() })
-            }
-            Some(error) => {
-                let datums = published.failed.len() + published.refused;
-                warn!(%error, datums, "some datums were not published");
-                Ok(published)
-            }
-            None => Ok(published),
-        }
-    }
 }
 
 /// What a run found out.
@@ -511,13 +441,6 @@ fn nothing_read(fleet: &Fleet) -> Result<(), RunError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Days since the model was trained.
-fn model_days(detector: &Detector, now: Timestamp) -> Option<f64> {
-    let date: Date = detector.artifact().card().training.date.parse().ok()?;
-    let trained = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some(now.duration_since(trained).as_secs_f64() / 86_400.0)
 }
 
 #[cfg(test)]

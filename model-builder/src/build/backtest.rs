@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use deepguard::model::artifact::Pages;
+use deepguard::model::card::Pages;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD, WEEK};
 use deepguard::{Artifact, Detector, Scored, Series, Watch};
 

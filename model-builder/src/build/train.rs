@@ -1,5 +1,6 @@
 //! Training: NAB's files to an artifact. The same files and options give the same bytes.
 
+mod growth;
 mod recurrence;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepguard::baseline::forecast::Compressed;
 use deepguard::baseline::level::quantile;
 use deepguard::baseline::{Baseline, calibrated_at};
-use deepguard::channel::{CHANNELS, Channel, Measure};
-use deepguard::model::artifact::{Artifact, ErrorQuantiles, Growth, TrainedOn, Training};
+use deepguard::channel::{CHANNELS, Channel};
+use deepguard::model::artifact::Artifact;
+use deepguard::model::card::{ErrorQuantiles, Growth, TrainedOn, Training};
 use deepguard::model::{Autoencoder, Batch, LAYERS, Shape, Weights};
-use deepguard::score::{ORDINARY_RUN, Rule};
-use deepguard::series::{DAY_SECONDS, PERIOD, RESOLUTIONS};
+use deepguard::series::{DAY_SECONDS, RESOLUTIONS};
 use deepguard::window::{LOOKS, Windows};
 use deepguard::{Detector, Series, Watch};
 use rand::seq::SliceRandom;
@@ -266,20 +267,6 @@ pub fn train_from(
 
 /// Days of each source that are scored to measure errors.
 const MEASURED_DAYS: i64 = 6;
-/// Days along which it is measured how the usual errors of a machine grow ...
-const GROWING_DAYS: i64 = 17;
-/// ... on no more machines than this.
-const GROWING: usize = 40;
-/// The quantile of how much the usual errors of forecasts still grow that a young machine is given. A
-/// lower one finds more on young machines, and pages more for nothing: docs/experiments.md.
-const FORECAST_QUANTILE: f64 = 0.7;
-/// Levels and runs show themselves in days, not in minutes: the quantile of how much they still grow.
-const SLOW_QUANTILE: f64 = 0.9;
-/// From this number of real machines on, generated ones, which grow less, are left out.
-const ENOUGH_REAL: usize = 4;
-/// Days of scores after which a machine has shown what is usual for it.
-const GROWN: usize = 14;
-
 /// The artifact, with the errors and the usual residuals that the trained network has on its own training data.
 fn measured(
     sources: &[Source],
@@ -319,89 +306,7 @@ fn measured(
         usual.sort_unstable_by(f64::total_cmp);
         *borrowed = of(usual, BORROWED_QUANTILE)?.max(*borrowed);
     }
-    artifact(borrowed, growth(sources, &detector), training)
-}
-
-/// By how much what is usual for a machine with 0, 1, 2 ... days still grows: a quantile, over
-/// machines and channels, of what is usual after two weeks over what was usual then. Never under 1.
-/// Of real CPU where there are enough machines, else of all CPU; empty where no source is long
-/// enough.
-fn growth(sources: &[Source], detector: &Detector) -> Growth {
-    let is_long = |source: &&Source| source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS;
-    let all: Vec<&Source> = sources.iter().filter(is_long).collect();
-    let real: Vec<&Source> = all.iter().copied().filter(|source| !source.is_generated()).collect();
-    let chosen = if real.len() >= ENOUGH_REAL { real } else { all };
-    let mut ratios = Ratios::default();
-    for source in chosen.iter().step_by(chosen.len().div_ceil(GROWING).max(1)) {
-        ratios.add(&source.series, detector);
-    }
-    ratios.growth()
-}
-
-/// How much larger what is usual became, by days that were known.
-#[derive(Default)]
-struct Ratios {
-    forecasts: [Vec<f64>; GROWN],
-    records: [Vec<f64>; GROWN],
-    runs: [Vec<f64>; GROWN],
-}
-
-impl Ratios {
-    /// Those of one machine.
-    fn add(&mut self, series: &Series, detector: &Detector) {
-        let mut watch = Watch::default();
-        // By days that are known: the usual errors, and the longest run.
-        let mut usual: Vec<[Option<f64>; CHANNELS]> = vec![[None; CHANNELS]; GROWN + 1];
-        let mut runs: Vec<Option<f64>> = vec![None; GROWN + 1];
-        let mut day = calibrated_at(series.start()) + DAY_SECONDS;
-        while day < series.start() + GROWING_DAYS * DAY_SECONDS {
-            // The first datapoint of the day brings its baseline, and what was usual until then.
-            detector.follow(series, &mut watch, day + PERIOD);
-            if let Some(baseline) = &watch.baseline {
-                let rule = Rule::new(detector.threshold(), baseline, 1.0);
-                for (index, channel) in Channel::ALL.into_iter().enumerate() {
-                    let mut days: Vec<f64> = watch.memory.largest(index).0.collect();
-                    let known = days.len().min(GROWN);
-                    days.extend(baseline.largest.filter(|_| known == 0).map(|largest| largest[index]));
-                    let floored = rule.usual(channel, &days, 1.0).map(|usual| usual + rule.floor(channel));
-                    usual[known][index] = floored.or(usual[known][index]);
-                }
-                runs[baseline.days().min(GROWN)] = Some((baseline.longest_run as f64).max(ORDINARY_RUN));
-            }
-            day += DAY_SECONDS;
-        }
-        for known in 0..GROWN {
-            for (index, channel) in Channel::ALL.into_iter().enumerate() {
-                let ratios = match channel.measure() {
-                    Measure::Forecast { .. } => &mut self.forecasts,
-                    Measure::Record { .. } => &mut self.records,
-                };
-                ratios[known].extend(usual[GROWN][index].zip(usual[known][index]).map(|(now, then)| now / then));
-            }
-            self.runs[known].extend(runs[GROWN].zip(runs[known]).map(|(now, then)| now / then));
-        }
-    }
-
-    fn growth(mut self) -> Growth {
-        let of = |ratios: &mut [Vec<f64>; GROWN], cautious: f64| -> Vec<f64> {
-            let growth = |ratios: &mut Vec<f64>| {
-                ratios.sort_unstable_by(f64::total_cmp);
-                quantile(ratios, cautious).unwrap_or(1.0).max(1.0)
-            };
-            ratios.iter_mut().map(growth).collect()
-        };
-        if self.forecasts.iter().all(Vec::is_empty) {
-            return Growth::default();
-        }
-        let mut growth = Growth {
-            forecasts: of(&mut self.forecasts, FORECAST_QUANTILE),
-            records: of(&mut self.records, SLOW_QUANTILE),
-            runs: of(&mut self.runs, SLOW_QUANTILE),
-        };
-        // A history of under a day is seen on no machine that begins at midnight.
-        growth.runs[0] = growth.runs[0].max(growth.runs[1]);
-        growth
-    }
+    artifact(borrowed, growth::growth(sources, &detector), training)
 }
 
 /// The largest error of a day, in units of scale, that this fraction of the training days stays under is usual for a sequence without

@@ -25,7 +25,7 @@ struct ModelCard<'a> {
     data: Data,
     threshold: f64,
     /// All that the artifact itself says: shape, scaling, training with its metrics and the hashes of what it saw.
-    card: &'a deepguard::model::artifact::Card,
+    card: &'a deepguard::model::card::Card,
 }
 
 /// The file as it was stored.

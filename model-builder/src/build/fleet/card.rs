@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use deepguard::model::artifact::Why;
+use deepguard::model::card::Why;
 use deepguard::model::device;
 use deepguard::series::DAY_SECONDS;
 use deepguard::{Detector, Watch};
@@ -41,7 +41,7 @@ fn words(why: Why) -> &'static str {
 
 /// What was left out of the history.
 pub(super) fn left_out_table(cleaned: &Cleaned) -> Table {
-    let row = |stretch: &deepguard::model::artifact::LeftOut| {
+    let row = |stretch: &deepguard::model::card::LeftOut| {
         vec![stretch.instance.clone(), time(stretch.from), time(stretch.until), words(stretch.why).into()]
     };
     Table {

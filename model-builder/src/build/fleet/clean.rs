@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use deepguard::model::artifact::{LeftOut, Why};
+use deepguard::model::card::{LeftOut, Why};
 use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard::{Detector, Scored, Series, Watch};
 use deepguard_aws::ids::InstanceId;

@@ -6,7 +6,7 @@
 //! much rarer than the bulk a page is, those machines say, of which it is known that they are fine.
 
 use deepguard::baseline::level::quantile;
-use deepguard::model::artifact::Pages;
+use deepguard::model::card::Pages;
 
 use crate::build::backtest::Backtest;
 

@@ -1,5 +1,6 @@
-use deepguard::series::DAY;
+use deepguard::series::{DAY, PERIOD};
 
+use super::growth::{ENOUGH_REAL, GROWN, Ratios, growth};
 use super::*;
 
 /// Two generated machines, and one as if from a file, of which `days` days are kept.

@@ -1,5 +1,7 @@
 use clap::Parser;
 
+use super::model::{custom_metrics, native};
+use super::table::{dollars, quantity};
 use super::*;
 
 #[derive(Debug, Parser)]
@@ -41,12 +43,15 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "GetMetricData, calibrator"), 3.00);
     // 10,000 / 500 = 20 pages x 8,670 = 173,400 requests; / 1,000 x 0.01
     close(part(TEN_THOUSAND, "ListMetrics"), 1.734);
-    // 10,000 x 0.05 x 2 + 3 = 1,003 datums are 2 calls, and one for the gauges; 3 x 8,640 = 25,920 / 1,000 x 0.01
+    // 10,000 x 0.05 x 2 + 4 = 1,004 datums are 2 calls, and one for the gauges; 3 x 8,640 = 25,920 / 1,000 x 0.01
     close(part(TEN_THOUSAND, "PutMetricData"), 0.2592);
-    // 10,000 x 0.05 x 2 + 8 = 1,008 metric-months x 0.30
-    close(part(TEN_THOUSAND, "custom metrics"), 302.40);
-    // 4 x 0.10
-    close(part(TEN_THOUSAND, "alarms"), 0.40);
+    // 10,000 x 0.05 x 2 + 11 = 1,011 metric-months x 0.30
+    close(part(TEN_THOUSAND, "custom metrics"), 303.30);
+    // anomaly, silence, errors, calibrator, stale, throttles, calibrator-throttles, dead-letters: 8 x 0.10
+    close(part(TEN_THOUSAND, "alarms"), 0.80);
+    // 10,000 x 0.05 x 0.10
+    close(part(TEN_THOUSAND, "contributors' alarm"), 50.0);
+    close(part(TEN_THOUSAND, "dashboard"), 3.0);
     // 8,640 + 30 = 8,670 requests x 0.20 / 1,000,000
     close(part(TEN_THOUSAND, "Lambda, requests"), 0.001_734);
     // 1 + 10 x 1.5 = 16 s x 8,640 = 138,240 s x 0.5 GB = 69,120 GB-s x 0.0000166667
