@@ -5,6 +5,7 @@
 //! taxes are not in it.
 
 mod model;
+mod numbers;
 mod prices;
 mod table;
 

@@ -16,7 +16,7 @@ const GROWING_DAYS: i64 = 17;
 const GROWING: usize = 40;
 /// The quantile of how much the usual errors of forecasts still grow that a young machine is given. A
 /// lower one finds more on young machines, and pages more for nothing: docs/experiments.md.
-const FORECAST_QUANTILE: f64 = 0.7;
+const FORECAST_QUANTILE: f64 = 0.65;
 /// Levels and runs show themselves in days, not in minutes: the quantile of how much they still grow.
 const SLOW_QUANTILE: f64 = 0.9;
 /// From this number of real machines on, generated ones, which grow less, are left out.

@@ -22,7 +22,7 @@ fn growth_is_what_most_machines_stay_under() {
     ratios.records[3] = vec![0.5];
     (ratios.runs[0], ratios.runs[1]) = (vec![2.0], vec![5.0]);
     let growth = ratios.growth();
-    assert_eq!((growth.forecasts[0], growth.forecasts[1]), (8.0, 1.0));
+    assert_eq!((growth.forecasts[0], growth.forecasts[1]), (7.5, 1.0));
     assert_eq!(growth.records, vec![1.0; GROWN]);
     assert_eq!(growth.runs[..3], [5.0, 5.0, 1.0], "a first day is no tamer than a second");
     assert_eq!(Ratios::default().growth(), Growth::default());

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::fault::{Fault, LATE, delays, one_of, spike};
-use super::parts::{Memory, about_one, normal};
+use super::parts::{Memory, about_one, as_measured, normal};
 use super::usual::{Usual, quantile, sorted};
 use super::{DAY, HOUR};
 
@@ -24,6 +24,31 @@ pub(super) struct Scene<'a> {
     pub(super) clean: &'a [f64],
     pub(super) usual: &'a Usual,
     pub(super) cap: Option<f64>,
+}
+
+impl Fault {
+    /// The altered values, from `onset` on, as many as the fault has or the series. `values` are the clean ones, and
+    /// `cap` is the largest possible one: 100 for CPU, None for what has a unit of its own. What is missing stays
+    /// missing.
+    ///
+    /// Where there are less than three days before `onset`, nothing is normal yet and nothing is altered.
+    pub(crate) fn inject(self, values: &[f64], onset: usize, cap: Option<f64>, random: &mut ChaCha8Rng) -> Vec<f64> {
+        let end = values.len().min(onset + self.duration());
+        let clean = values[onset..end].to_vec();
+        let Some(usual) = Usual::before(values, onset, cap) else { return clean };
+        if self == Self::Nothing || clean.iter().all(|value| value.is_nan()) {
+            return clean;
+        }
+        let scene = Scene { values, onset, clean: &clean, usual: &usual, cap };
+        let altered = scene.altered(self, random);
+        let lowest = usual.bottom.min(0.0);
+        let possible = |value: f64| match cap {
+            Some(100.0) => as_measured(value),
+            _ => value.clamp(lowest, cap.unwrap_or(f64::INFINITY)),
+        };
+        let present = |(clean, altered): (&f64, f64)| if clean.is_nan() { f64::NAN } else { possible(altered) };
+        clean.iter().zip(altered).map(present).collect()
+    }
 }
 
 impl Scene<'_> {

@@ -8,7 +8,7 @@ use deepguard_aws::metric::Metric;
 use serde::{Serialize, Serializer};
 
 use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price};
-use super::table::quantity;
+use super::numbers::quantity;
 
 /// Days in the month of the bill.
 const DAYS: f64 = 30.0;

@@ -5,6 +5,7 @@ use std::fmt;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
+use super::numbers::{dollars, quantity};
 use super::model::{Bill, Comparison, Deployment, Item, Mode, native};
 use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
 
@@ -95,34 +96,4 @@ impl fmt::Display for Bill {
         }
         write!(f, "Prices: {}, {}; arithmetic, not a bill.", self.prices, self.prices_of)
     }
-}
-
-/// Whole cents, except that what costs something never reads as nothing.
-pub(super) fn dollars(dollars: f64) -> String {
-    if dollars > 0.0 && dollars < 0.005 { "< $0.01".into() } else { format!("${}", grouped(dollars, 2)) }
-}
-
-/// As many decimals as are worth reading.
-pub(super) fn quantity(quantity: f64) -> String {
-    let decimals = match quantity {
-        whole if (whole - whole.round()).abs() < 1e-9 => 0,
-        large if large >= 100.0 => 0,
-        medium if medium >= 1.0 => 2,
-        _ => 4,
-    };
-    grouped(quantity, decimals)
-}
-
-/// With a comma after each three digits, as in 1,234.50.
-pub(super) fn grouped(number: f64, decimals: usize) -> String {
-    let text = format!("{number:.decimals$}");
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut grouped = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + rest
 }

@@ -1,7 +1,7 @@
 use clap::Parser;
 
 use super::model::{custom_metrics, native};
-use super::table::{dollars, quantity};
+use super::numbers::{dollars, quantity};
 use super::*;
 
 #[derive(Debug, Parser)]

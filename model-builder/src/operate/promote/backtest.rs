@@ -14,7 +14,7 @@ use deepguard_aws::ports::{Cpu, Read};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::verdict::{Comparison, Judged, Pair, Side};
+use super::verdict::{Comparison, Judged, Pair, Pairs, Side};
 use crate::common::labels::{Labels, is_raised};
 use crate::common::parallel::parallel;
 
@@ -123,11 +123,6 @@ fn side(scored: &[Scored]) -> Side {
     Side { scored: scored.len(), pages: pages.collect() }
 }
 
-/// The pages of several instances.
-pub(super) fn total<'a>(sides: impl Iterator<Item = &'a Side>) -> (usize, usize) {
-    sides.fold((0, 0), |(scored, pages), side| (scored + side.scored, pages + side.pages.len()))
-}
-
 /// For tests: what was compared, by hand.
 #[cfg(test)]
 pub(super) fn pair(current: &[i64], candidate: &[i64], scored: usize) -> Pair {
@@ -138,5 +133,3 @@ pub(super) fn pair(current: &[i64], candidate: &[i64], scored: usize) -> Pair {
     Pair { current: side(current), candidate: side(candidate) }
 }
 
-/// By instance.
-pub(super) type Pairs = BTreeMap<InstanceId, Pair>;

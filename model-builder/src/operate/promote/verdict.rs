@@ -8,7 +8,6 @@ use deepguard_aws::ids::InstanceId;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::backtest::{Pairs, total};
 use crate::common::labels::{Label, Verdict};
 
 /// Instances that are told one by one: those that differ most.
@@ -28,6 +27,14 @@ pub(super) struct Side {
 pub(super) struct Pair {
     pub(super) current: Side,
     pub(super) candidate: Side,
+}
+
+/// By instance.
+pub(super) type Pairs = BTreeMap<InstanceId, Pair>;
+
+/// The pages of several instances.
+pub(super) fn total<'a>(sides: impl Iterator<Item = &'a Side>) -> (usize, usize) {
+    sides.fold((0, 0), |(scored, pages), side| (scored + side.scored, pages + side.pages.len()))
 }
 
 /// A label, and whether each of them raises an alarm there.
