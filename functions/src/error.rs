@@ -5,6 +5,7 @@ use lambda_runtime::Diagnostic;
 
 use crate::model::ModelError;
 use crate::settings::SettingsError;
+use crate::startup::NoSuchHandler;
 use crate::trigger::EventError;
 
 /// A run that failed as a whole. What fails for some instances only is in the summary.
@@ -13,6 +14,9 @@ pub enum RunError {
     /// The function's environment.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The handler of the function's configuration.
+    #[error(transparent)]
+    Handler(#[from] NoSuchHandler),
     /// The event.
     #[error(transparent)]
     Event(#[from] EventError),
@@ -50,7 +54,7 @@ pub enum RunError {
 impl From<RunError> for Diagnostic {
     fn from(error: RunError) -> Self {
         let error_type = match &error {
-            RunError::Settings(_) => "SettingsError",
+            RunError::Settings(_) | RunError::Handler(_) => "SettingsError",
             RunError::Event(_) => "EventError",
             RunError::Model(_) => "ModelError",
             RunError::List(_) => "ListError",

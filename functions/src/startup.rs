@@ -1,9 +1,41 @@
 //! How long the parts of a process's start take, for the log.
 
+use std::str::FromStr;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
+
+/// Which of the functions a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handler {
+    /// Scores the CPU of EC2 instances.
+    Detector,
+    /// Makes the baselines of a new day.
+    Calibrator,
+    /// Answers who sends a sequence of CPU values.
+    Predictor,
+}
+
+/// A handler that there is not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no handler `{0}`: set the function's Handler to detector, calibrator or predictor")]
+pub struct NoSuchHandler(String);
+
+impl FromStr for Handler {
+    type Err = NoSuchHandler;
+
+    /// From the handler of the function's configuration. Where there is none, or the name of this program (`cargo lambda`
+    /// gives it), it is the detector.
+    fn from_str(text: &str) -> Result<Self, NoSuchHandler> {
+        match text {
+            "" | "bootstrap" | "detector" => Ok(Self::Detector),
+            "calibrator" => Ok(Self::Calibrator),
+            "predictor" => Ok(Self::Predictor),
+            other => Err(NoSuchHandler(other.into())),
+        }
+    }
+}
 
 /// A start that is under way.
 #[derive(Debug)]
@@ -81,6 +113,24 @@ impl Start {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handler_with_a_typo_is_refused() {
+        for (text, handler) in [
+            ("", Handler::Detector),
+            ("bootstrap", Handler::Detector),
+            ("detector", Handler::Detector),
+            ("calibrator", Handler::Calibrator),
+            ("predictor", Handler::Predictor),
+        ] {
+            assert_eq!(text.parse(), Ok(handler));
+        }
+        let error = "Detector".parse::<Handler>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "there is no handler `Detector`: set the function's Handler to detector, calibrator or predictor"
+        );
+    }
 
     #[test]
     fn each_part_gets_the_time_since_the_one_before() {

@@ -137,17 +137,10 @@ impl Mutes {
         mute.map(|mute| mute.why.as_str())
     }
 
-    /// When of `times` (seconds since 1970) an instance with these tags is muted.
-    ///
-    /// For many instances see [`Self::during`].
-    pub fn of(&self, instance: &InstanceId, tags: &Tags, times: Range<i64>) -> MutedRanges<'_> {
-        self.during(times).of(instance, tags)
-    }
-
     /// The windows that lie in `times` (seconds since 1970), worked out once for a whole fleet. What is repeated is worked out for
     /// the first four hundred days of `times`.
-    pub fn during(&self, times: Range<i64>) -> During<'_> {
-        let windows = self.mutes.iter().map(|mute| (mute, windows(mute, &times)));
+    pub fn during(&self, times: Range<i64>) -> During {
+        let windows = self.mutes.iter().map(|mute| (mute.clone(), windows(mute, &times)));
         During(windows.filter(|(_, windows)| !windows.is_empty()).collect())
     }
 }
@@ -160,12 +153,12 @@ fn windows(mute: &Mute, times: &Range<i64>) -> Vec<Range<i64>> {
 }
 
 /// The mutes of a stretch of time.
-#[derive(Debug, Clone)]
-pub struct During<'a>(Vec<(&'a Mute, Vec<Range<i64>>)>);
+#[derive(Debug, Clone, Default)]
+pub struct During(Vec<(Mute, Vec<Range<i64>>)>);
 
-impl<'a> During<'a> {
+impl During {
     /// When an instance with these tags is muted.
-    pub fn of(&self, instance: &InstanceId, tags: &Tags) -> MutedRanges<'a> {
+    pub fn of(&self, instance: &InstanceId, tags: &Tags) -> MutedRanges<'_> {
         let for_it = self.0.iter().filter(|(mute, _)| mute.who.is(instance, tags));
         let ranges =
             for_it.flat_map(|(mute, windows)| windows.iter().map(|window| (window.clone(), mute.why.as_str())));

@@ -41,7 +41,8 @@ fn tags(tags: &[(&str, &str)]) -> Tags {
 fn muted(mutes: &Mutes, from: &str, until: &str) -> Vec<String> {
     let times = at(&format!("{from}T00:00:00Z"))..at(&format!("{until}T00:00:00Z"));
     let text = |time: i64| Timestamp::from_second(time).unwrap().strftime("%d %H:%M").to_string();
-    let ranges = mutes.of(&instance(1), &Tags::new(), times);
+    let during = mutes.during(times);
+    let ranges = during.of(&instance(1), &Tags::new());
     ranges.iter().map(|(range, _)| format!("{} - {}", text(range.start), text(range.end))).collect()
 }
 
@@ -343,7 +344,7 @@ fn a_datapoint_is_muted_with_any_part_of_its_five_minutes() {
     let muted = ["01:55", "02:00", "02:05", "02:10"].map(|time| {
         let time = at(&format!("2026-11-22T{time}:00Z"));
         let alone = mutes.at(&instance(1), &Tags::new(), time).is_some();
-        assert_eq!(mutes.of(&instance(1), &Tags::new(), time - 86_400..time + 86_400).contains(time), alone);
+        assert_eq!(mutes.during(time - 86_400..time + 86_400).of(&instance(1), &Tags::new()).contains(time), alone);
         alone
     });
     assert_eq!(muted, [false, true, true, false]);
@@ -418,7 +419,7 @@ proptest! {
         for (uri, text) in [(JSON, text.as_str()), (ICS, &text), (ICS, &calendar), (ICS, &event)] {
             if let Ok(mutes) = parse(uri, text) {
                 for times in [time..time.saturating_add(86_400 * 30), i64::MIN..i64::MAX] {
-                    for (range, _) in mutes.of(&instance(1), &Tags::new(), times.clone()).iter() {
+                    for (range, _) in mutes.during(times.clone()).of(&instance(1), &Tags::new()).iter() {
                         prop_assert!(!range.is_empty() && times.start <= range.start && range.end <= times.end);
                     }
                 }
@@ -433,7 +434,8 @@ proptest! {
         let every = ["day", "weekday", "sat", "sun"][every];
         let mutes = json(&format!(r#"{{"all": true, "every": "{every}", "between": ["{:02}:00", "{:02}:15"], "zone": "{zone}"}}"#, between.0, between.1)).unwrap();
         let start = slot_start(start);
-        let ranges = mutes.of(&instance(1), &Tags::new(), start..start + 7 * 86_400);
+        let during = mutes.during(start..start + 7 * 86_400);
+        let ranges = during.of(&instance(1), &Tags::new());
         prop_assert!(!ranges.is_empty());
         let time = start + 300 * step;
         prop_assert_eq!(mutes.at(&instance(1), &Tags::new(), time), ranges.why(time));

@@ -13,7 +13,7 @@ use functions::predict::Prediction;
 use functions::run::calibrate::Calibration;
 use functions::run::{Detection, RunError, log};
 use functions::settings::Settings;
-use functions::startup::{Part, Start};
+use functions::startup::{Handler, Part, Start};
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -26,15 +26,15 @@ const HANDLER: &str = "_HANDLER";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let mut start = Start::now();
-    let settings = match Settings::from_env() {
-        Ok(settings) => settings,
+    let configured = std::env::var(HANDLER).unwrap_or_default().parse::<Handler>().map_err(RunError::from);
+    let configured = configured.and_then(|handler| Ok((handler, Settings::from_env()?)));
+    let (handler, settings) = match configured {
+        Ok(configured) => configured,
         Err(error) => {
             log::start(Level::INFO);
             error!(%error, "the function cannot work");
             // Answers every event with the error instead of ending: an exit would tell the caller nothing but its code.
-            let refuse = |_: LambdaEvent<Value>| {
-                std::future::ready(Err::<Value, Diagnostic>(RunError::from(error.clone()).into()))
-            };
+            let refuse = |_: LambdaEvent<Value>| std::future::ready(Err::<Value, Diagnostic>(error.clone().into()));
             return lambda_runtime::run(service_fn(refuse)).await;
         }
     };
@@ -46,8 +46,7 @@ async fn main() -> Result<(), Error> {
     let s3 = S3::new(client::s3(&config));
     start.done(Part::Clients);
     // The locks are never contended: Lambda sends a process one event at a time.
-    let handler = std::env::var(HANDLER).unwrap_or_default();
-    if handler == "predictor" {
+    if handler == Handler::Predictor {
         let prediction = &Mutex::new(Prediction::new(settings, s3));
         log::ready(&start);
         let run = |event: LambdaEvent<Value>| async move {
@@ -59,7 +58,7 @@ async fn main() -> Result<(), Error> {
     }
     let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone());
     let account = Account { tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)), bus };
-    if handler == "calibrator" {
+    if handler == Handler::Calibrator {
         let calibration = &Mutex::new(Calibration::of(settings, cloudwatch, s3, account));
         log::ready(&start);
         let run = |event: LambdaEvent<Value>| async move {

@@ -136,7 +136,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         }
         let mut instances = selected.instances;
         let tags = instances.iter().map(|instance| (instance.clone(), self.roster.tags(instance).clone())).collect();
-        let mutes = Muted::new(mutes, tags, day);
+        let mutes = Muted::new(&mutes, tags, day);
 
         self.store.open(shard, day, detector.context()).await;
         let mut done = Instances { seen: instances.len(), ..Instances::default() };

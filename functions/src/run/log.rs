@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::run::outcome::Fleet;
 use crate::startup::{Parts, Start};
 use crate::time::rfc3339;
+use crate::watched::muted::Muted;
 
 /// Of skipped instances, no more are named in the log of a run; the rest is counted.
 const MOST_NAMED: usize = 50;
@@ -27,8 +28,8 @@ pub fn start(level: Level) {
         .init();
 }
 
-/// Logs each anomalous and each skipped instance.
-pub fn instances(fleet: &Fleet) {
+/// Logs each anomalous, each muted anomalous, and each skipped instance.
+pub(crate) fn instances(fleet: &Fleet, mutes: &Muted) {
     for (instance, scored) in fleet.anomalous() {
         info!(
             %instance,
@@ -40,6 +41,15 @@ pub fn instances(fleet: &Fleet) {
             high = scored.high,
             channel = scored.channel.map_or("frozen", Channel::name),
             "the instance is anomalous"
+        );
+    }
+    for (instance, scored) in fleet.suppressed().take(MOST_NAMED) {
+        info!(
+            %instance,
+            time = rfc3339(scored.time),
+            score = scored.score.value(),
+            why = mutes.why(instance, scored.time),
+            "the anomaly is muted"
         );
     }
     for (instance, skipped) in fleet.skipped.iter().take(MOST_NAMED) {

@@ -171,7 +171,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 return Err(error);
             }
         };
-        log::instances(&run.fleet);
+        log::instances(&run.fleet, &run.mutes);
         let (published, told) = match (trigger.dry_run, run.saved) {
             (true, _) | (_, Some(Saved::Superseded)) => (Ok(Published::default()), 0),
             _ => {
@@ -294,7 +294,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     fn muted(&self, instances: &BTreeSet<InstanceId>, inputs: &Inputs, until: i64) -> Muted {
         let tags = || instances.iter().map(|instance| (instance.clone(), self.roster.tags(instance).clone())).collect();
         let tags = if inputs.mutes.needs_tags() { tags() } else { BTreeMap::new() };
-        Muted::new(Rc::clone(&inputs.mutes), tags, until)
+        Muted::new(&inputs.mutes, tags, until)
     }
 
     /// What the instances are called whose episodes have changed: their tags `Name`. Nothing waits for it: who is told may have to do

@@ -104,6 +104,12 @@ impl Fleet {
         (times().count(), times().min())
     }
 
+    /// Each muted instance that would have been anomalous, with its newest datapoint that is.
+    pub fn suppressed(&self) -> impl Iterator<Item = (&InstanceId, &Scored)> {
+        let is_one = |scored: &&Scored| scored.muted && scored.score.is_anomalous();
+        self.scored.iter().filter_map(move |(instance, scored)| Some((instance, scored.iter().rfind(is_one)?)))
+    }
+
     /// Each instance in which an anomaly begins or gets worse, with the datapoint at which it does (the last of them), highest
     /// score first.
     pub fn anomalous(&self) -> Vec<(&InstanceId, &Scored)> {
@@ -133,6 +139,10 @@ mod tests {
         assert_eq!(fleet.newest_datapoint(), Some(600));
         assert_eq!(fleet.caught_up(), (6, Some(0)));
         assert_eq!(Fleet::new(0..300).newest_datapoint(), None);
+        let muted = |time, score| Scored { muted: true, ..scored(time, score) };
+        fleet.scored.insert(instance(5), vec![muted(0, 3.0), muted(300, 2.0), muted(600, 0.5)]);
+        let suppressed: Vec<_> = fleet.suppressed().map(|(instance, scored)| (instance.clone(), scored.time)).collect();
+        assert_eq!(suppressed, [(instance(5), 300)]);
     }
 
     #[test]

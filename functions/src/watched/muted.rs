@@ -1,43 +1,45 @@
 //! When which instances are muted, as one run sees it.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::rc::Rc;
+use std::sync::LazyLock;
 
 use deepguard::series::DAY_SECONDS;
 use deepguard_aws::ids::InstanceId;
-use deepguard_aws::mute::{MutedRanges, Mutes};
+use deepguard_aws::mute::{During, MutedRanges, Mutes};
 use deepguard_aws::tags::Tags;
 
 /// How far back, in seconds, a run looks at most: at the history of an instance of which nothing is known.
 const HISTORY: i64 = 32 * DAY_SECONDS;
+/// The tags of an instance that has none.
+static UNTAGGED: LazyLock<Tags> = LazyLock::new(Tags::new);
 
 /// When which instances are muted.
 #[derive(Debug, Default)]
 pub(crate) struct Muted {
-    mutes: Rc<Mutes>,
+    /// The mutes of the stretch that a run can look at, worked out once for all instances.
+    during: During,
     /// Of the instances that have any, where they matter.
     tags: BTreeMap<InstanceId, Tags>,
-    /// The stretch that a run can look at, in seconds since 1970.
-    times: Range<i64>,
 }
 
 impl Muted {
     /// In a run up to `until` (seconds since 1970).
-    pub(crate) fn new(mutes: Rc<Mutes>, tags: BTreeMap<InstanceId, Tags>, until: i64) -> Self {
-        Self { mutes, tags, times: until - HISTORY..until }
+    pub(crate) fn new(mutes: &Mutes, tags: BTreeMap<InstanceId, Tags>, until: i64) -> Self {
+        Self { during: mutes.during(until - HISTORY..until), tags }
     }
 
     /// Whether `instance` is muted at a time, in seconds since 1970.
     pub(crate) fn of(&self, instance: &InstanceId) -> impl Fn(i64) -> bool + use<'_> {
-        let ranges = match self.mutes.is_empty() {
-            true => MutedRanges::default(),
-            false => {
-                let nothing = Tags::new();
-                let tags = self.tags.get(instance).unwrap_or(&nothing);
-                self.mutes.of(instance, tags, self.times.clone())
-            }
-        };
+        let ranges = self.ranges(instance);
         move |time| ranges.contains(time)
+    }
+
+    /// Why `instance` is muted at `time` (seconds since 1970); `None` where it is not.
+    pub(crate) fn why(&self, instance: &InstanceId, time: i64) -> Option<&str> {
+        self.ranges(instance).why(time)
+    }
+
+    fn ranges(&self, instance: &InstanceId) -> MutedRanges<'_> {
+        self.during.of(instance, self.tags.get(instance).unwrap_or(&UNTAGGED))
     }
 }

@@ -362,7 +362,7 @@ impl Truth {
 /// The kind of a run's failure.
 pub fn kind(error: &RunError) -> &'static str {
     match error {
-        RunError::Settings(_) => "Settings",
+        RunError::Settings(_) | RunError::Handler(_) => "Settings",
         RunError::Event(_) => "Event",
         RunError::Model(_) => "Model",
         RunError::List(_) => "List",

@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use deepguard_aws::metric::Metric;
 use serde::{Serialize, Serializer};
 
-use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price};
 use super::numbers::quantity;
+use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price};
 
 /// Days in the month of the bill.
 const DAYS: f64 = 30.0;

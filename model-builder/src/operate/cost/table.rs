@@ -5,8 +5,8 @@ use std::fmt;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-use super::numbers::{dollars, quantity};
 use super::model::{Bill, Comparison, Deployment, Item, Mode, native};
+use super::numbers::{dollars, quantity};
 use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
 
 /// The table of comparison in docs/cost.md, in Markdown: dollars a month of both modes and of native anomaly detection for

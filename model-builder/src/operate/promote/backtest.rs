@@ -1,6 +1,5 @@
 //! The last days of every instance, scored by both models as the function would have scored them.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
@@ -14,7 +13,7 @@ use deepguard_aws::ports::{Cpu, Read};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::verdict::{Comparison, Judged, Pair, Pairs, Side};
+use super::verdict::{Comparison, Judged, Pair, Side};
 use crate::common::labels::{Labels, is_raised};
 use crate::common::parallel::parallel;
 
@@ -132,4 +131,3 @@ pub(super) fn pair(current: &[i64], candidate: &[i64], scored: usize) -> Pair {
     };
     Pair { current: side(current), candidate: side(candidate) }
 }
-
