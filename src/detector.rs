@@ -13,7 +13,7 @@ use crate::compress::{at_distance, compress, expand};
 use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
-use crate::score::{Direction, Rule, Score, Sensitivity};
+use crate::score::{Direction, Rule, Score, Sensitivity, Threshold};
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::shape::{Deviations, Finding};
 use crate::window::{LOOKS, MOST_HIDDEN, Windows};
@@ -35,7 +35,7 @@ pub struct Detector {
     /// `None`: the instance's own forecast stands alone.
     kernel: Option<Kernel>,
     /// In place of the artifact's.
-    threshold: Option<f64>,
+    threshold: Option<Threshold>,
     sensitivity: Sensitivity,
 }
 
@@ -126,12 +126,10 @@ impl Detector {
         Self { kernel: self.kernel.map(|kernel| kernel.with_threads(threads)), ..self }
     }
 
-    /// The same detector with another threshold than its artifact's: the ratio of a residual to the usual one that makes a score
-    /// of 1.0. What is no such ratio (not finite, or not greater than 0) changes nothing.
+    /// The same detector with another threshold than its artifact's.
     #[must_use]
-    pub fn with_threshold(self, threshold: f64) -> Self {
-        let possible = threshold.is_finite() && threshold > 0.0;
-        Self { threshold: if possible { Some(threshold) } else { self.threshold }, ..self }
+    pub fn with_threshold(self, threshold: Threshold) -> Self {
+        Self { threshold: Some(threshold), ..self }
     }
 
     /// The same detector, for which some anomalies do not count.
@@ -305,7 +303,7 @@ impl Detector {
 
     /// The ratio of an error to the usual one that makes a score of 1.0.
     pub fn threshold(&self) -> f64 {
-        self.threshold.unwrap_or(self.artifact.card().threshold)
+        self.threshold.map_or(self.artifact.card().threshold, Threshold::value)
     }
 
     /// The error of each channel that is usual for the instance, by its days before this one; `None` where there was none.

@@ -1,5 +1,7 @@
 //! The residual against what is usual for the instance. 1.0 is the threshold, everywhere.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
@@ -11,6 +13,38 @@ use crate::compress::{compress, distance, expand};
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Score(f64);
+
+/// The ratio of an error to the usual one that makes a score of 1.0: finite, and greater than 0.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Threshold(f64);
+
+/// A number that is no threshold.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{0} is no threshold: give a number greater than 0, such as 1.1")]
+pub struct NotAThreshold(f64);
+
+impl Threshold {
+    /// The number.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Threshold {
+    type Error = NotAThreshold;
+
+    fn try_from(ratio: f64) -> Result<Self, NotAThreshold> {
+        if ratio.is_finite() && ratio > 0.0 { Ok(Self(ratio)) } else { Err(NotAThreshold(ratio)) }
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = NotAThreshold;
+
+    fn from_str(text: &str) -> Result<Self, NotAThreshold> {
+        text.trim().parse().unwrap_or(f64::NAN).try_into()
+    }
+}
 
 /// The score of an anomaly begins here.
 const THRESHOLD: f64 = 1.0;

@@ -205,14 +205,17 @@ impl<O: Objects> Models<O> {
     fn load(&self, bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
         match Artifact::from_bytes(bytes) {
             Ok(artifact) => {
-                let threshold = match self.pages {
-                    None => artifact.card().threshold,
-                    Some(pages) => {
-                        artifact.card().threshold_for(pages).ok_or_else(|| ModelError::NoPages(origin.clone()))?
-                    }
+                let threshold = |pages: f64| {
+                    let threshold = artifact.card().threshold_for(pages).and_then(|ratio| ratio.try_into().ok());
+                    threshold.ok_or_else(|| ModelError::NoPages(origin.clone()))
                 };
+                let threshold = self.pages.map(threshold).transpose()?;
                 let detector = Detector::new(artifact, &device()).with_threads(self.threads);
-                Ok(Rc::new(detector.with_sensitivity(self.sensitivity).with_threshold(threshold)))
+                let detector = detector.with_sensitivity(self.sensitivity);
+                Ok(Rc::new(match threshold {
+                    Some(threshold) => detector.with_threshold(threshold),
+                    None => detector,
+                }))
             }
             Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
         }

@@ -103,7 +103,7 @@ fn next(detector: &Detector, state: &State, baselines: &Baselines) -> String {
 fn an_earlier_build_s_state_is_read_and_scored_on_from() {
     // Without what a newly trained model would change.
     let artifact = Artifact::from_bytes(MODEL).expect("sound");
-    let detector = Detector::without_network(artifact).with_threshold(1.3);
+    let detector = Detector::without_network(artifact).with_threshold(1.3.try_into().expect("a threshold"));
     if std::env::var_os("WRITE_STORED").is_some() {
         let (state, baselines) = state(&detector);
         std::fs::write(stored("state"), state.to_bytes().expect("a form")).expect("written");

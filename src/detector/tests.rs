@@ -66,17 +66,19 @@ fn a_newborn_has_the_same_scores_however_its_datapoints_come() {
 }
 
 #[test]
-fn a_higher_threshold_scores_less_and_an_impossible_one_changes_nothing() {
+fn a_higher_threshold_scores_less_and_an_impossible_one_is_none() {
     let series = series(5);
     let scores = |detector: Detector| -> Vec<f64> {
         let scored = detector.follow(&series, &mut Watch::default(), series.end());
         scored.iter().map(|scored| scored.score.value()).collect()
     };
     let bare = || Detector::without_network(artifact());
-    let (plain, strict) = (scores(bare()), scores(bare().with_threshold(2.0 * bare().threshold())));
+    let (plain, strict) =
+        (scores(bare()), scores(bare().with_threshold((2.0 * bare().threshold()).try_into().expect("possible"))));
     assert!(plain.iter().zip(&strict).all(|(plain, strict)| strict <= plain));
     assert!(plain.iter().zip(&strict).any(|(plain, strict)| (strict * 2.0 - plain).abs() < 1e-9 && *plain > 0.0));
     for impossible in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert_eq!(scores(bare().with_threshold(impossible)), plain, "{impossible}");
+        assert!(Threshold::try_from(impossible).is_err(), "{impossible}");
+        assert!(impossible.to_string().parse::<Threshold>().is_err(), "{impossible}");
     }
 }

@@ -298,7 +298,7 @@ mod tests {
         let base = run(&detector());
         for factor in [0.8, 1.0, 1.3] {
             let threshold = factor * base.threshold;
-            let really = run(&detector().with_threshold(threshold)).per_instance_week(threshold);
+            let really = run(&detector().with_threshold(threshold.try_into().unwrap())).per_instance_week(threshold);
             let said = base.per_instance_week(threshold);
             assert!((said - really).abs() <= 0.1 * really + 0.1, "{said} instead of {really} at {threshold}");
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use deepguard::episode::{Change, Episodes, MOfN};
+use deepguard::score::Threshold;
 use deepguard::{Detector, Scored, Series, Watch};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -34,16 +35,11 @@ pub(crate) struct ScoreArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Ratio of an error to the usual one that makes a score of 1.0; the artifact's unless given.
-    #[arg(long, value_name = "RATIO", value_parser = ratio)]
-    threshold: Option<f64>,
+    #[arg(long, value_name = "RATIO")]
+    threshold: Option<Threshold>,
     /// Leave the network out: what the rest finds by itself.
     #[arg(long)]
     without_network: bool,
-}
-
-fn ratio(text: &str) -> Result<f64, String> {
-    let ratio = text.parse().ok().filter(|ratio: &f64| ratio.is_finite() && *ratio > 0.0);
-    ratio.ok_or_else(|| "give a number greater than 0, such as 1.1".into())
 }
 
 /// What came of one file.
@@ -301,11 +297,5 @@ mod tests {
         let few = table(&(0..2).map(summary).collect::<Vec<_>>());
         assert_eq!((few.rows[0][0].as_str(), few.rows[0][4].as_str()), ("00.csv", "-"));
         assert_eq!(few.rows[1][4..], ["1.00", "2026-01-15T12:00:00Z"]);
-    }
-
-    #[test]
-    fn a_threshold_is_a_ratio() {
-        assert_eq!(ratio("1.1"), Ok(1.1));
-        assert!(["0", "-1", "NaN", "inf", "much"].iter().all(|text| ratio(text).is_err()));
     }
 }
