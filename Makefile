@@ -31,7 +31,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters repository deploy clean
+.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -127,6 +127,20 @@ template: ## Lints of template.yaml and shards.asl.json
 
 parameters: ## The table of the template's parameters in README.md
 	$(WITH_TOOLS) && python tests/check_template.py --write
+
+# Keeps the versions of the .txt that fit the .in. Takes the newest of all if the .txt is gone.
+# `universal`: one file for every system and for every Python from that version on.
+LOCK = uv pip compile --quiet --no-config --universal --generate-hashes --no-annotate \
+	--custom-compile-command "make requirements"
+
+requirements: ## The requirements-*.txt, with hashes, from the requirements-*.in
+	@lock="$$($(PYTHON) tests/local_aws/environment.py lock)" && PATH="$$lock:$$PATH" && set -e; \
+	for each in aws cli tools lock; do \
+		file=tests/local_aws/requirements-$$each; \
+		$(LOCK) --python-version 3.10 $$file.in --output-file $$file.txt; \
+	done; \
+	file=tests/peers/requirements-peers; \
+	$(LOCK) --python-version 3.11 --no-deps $$file.in --output-file $$file.txt
 
 repository: ## Do the documents name only what exists, and are no data committed?
 	$(PYTHON) tests/check_repository.py
