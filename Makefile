@@ -31,7 +31,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements repository deploy clean
+.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies advisories repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -103,7 +103,7 @@ fuzz: ## Wrong input of every kind, for ten minutes each
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(FEATURES) -p functions --test fuzz -- --nocapture
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(FEATURES) -p model-builder wrong_files -- --nocapture
 
-lint: fmt clippy doc backend template repository ## All checks that need no test run
+lint: fmt clippy doc backend template repository dependencies ## All checks that need no test run
 
 fmt: ## Is the code formatted?
 	cargo fmt --all --check
@@ -141,6 +141,24 @@ requirements: ## The requirements-*.txt, with hashes, from the requirements-*.in
 	done; \
 	file=tests/peers/requirements-peers; \
 	$(LOCK) --python-version 3.11 --no-deps $$file.in --output-file $$file.txt
+
+# cargo-deny is compiled once: a minute and a half of processor time without optimisation.
+DENY_VERSION = 0.20.2
+DENY_ROOT = $(abspath $(or $(DEEPGUARD_LOCAL),.local))/cargo-deny-$(DENY_VERSION)
+DENY = $(DENY_ROOT)/bin/cargo-deny
+
+$(DENY):
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug cargo-deny \
+		--version $(DENY_VERSION) --root $(DENY_ROOT) --target-dir $(DENY_ROOT)/build
+	rm -rf $(DENY_ROOT)/build
+
+# Fetches first, so that what follows asks nobody. Leaves out warnings: `--log-level warn` has them.
+dependencies: $(DENY) ## Are the licences and sources of all crates allowed?
+	cargo fetch --locked
+	$(DENY) --workspace --locked --offline --log-level error check bans licenses sources
+
+advisories: $(DENY) ## Have any of the crates known faults? Clones the RustSec database
+	$(DENY) --workspace --locked check advisories
 
 repository: ## Do the documents name only what exists, and are no data committed?
 	$(PYTHON) tests/check_repository.py
