@@ -31,7 +31,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies advisories repository deploy clean
+.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies advisories notices repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -153,12 +153,16 @@ $(DENY):
 	rm -rf $(DENY_ROOT)/build
 
 # Fetches first, so that what follows asks nobody. Leaves out warnings: `--log-level warn` has them.
-dependencies: $(DENY) ## Are the licences and sources of all crates allowed?
+dependencies: $(DENY) ## Licences and sources of all crates, and is THIRD_PARTY.md up to date?
 	cargo fetch --locked
 	$(DENY) --workspace --locked --offline --log-level error check bans licenses sources
+	$(PYTHON) tests/notices.py --check
 
 advisories: $(DENY) ## Have any of the crates known faults? Clones the RustSec database
 	$(DENY) --workspace --locked check advisories
+
+notices: ## THIRD_PARTY.md: whose code is in the bootstrap, under which licences
+	$(PYTHON) tests/notices.py
 
 repository: ## Do the documents name only what exists, and are no data committed?
 	$(PYTHON) tests/check_repository.py
