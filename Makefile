@@ -31,7 +31,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters repository deploy clean
+.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies advisories notices repository deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -103,7 +103,7 @@ fuzz: ## Wrong input of every kind, for ten minutes each
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(FEATURES) -p functions --test fuzz -- --nocapture
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(FEATURES) -p model-builder wrong_files -- --nocapture
 
-lint: fmt clippy doc backend template repository ## All checks that need no test run
+lint: fmt clippy doc backend template repository dependencies ## All checks that need no test run
 
 fmt: ## Is the code formatted?
 	cargo fmt --all --check
@@ -127,6 +127,42 @@ template: ## Lints of template.yaml and shards.asl.json
 
 parameters: ## The table of the template's parameters in docs/reference.md
 	$(WITH_TOOLS) && python tests/check_template.py --write
+
+# Keeps the versions of the .txt that fit the .in. Takes the newest of all if the .txt is gone.
+# `universal`: one file for every system and for every Python from that version on.
+LOCK = uv pip compile --quiet --no-config --universal --generate-hashes --no-annotate \
+	--custom-compile-command "make requirements"
+
+requirements: ## The requirements-*.txt, with hashes, from the requirements-*.in
+	@lock="$$($(PYTHON) tests/local_aws/environment.py lock)" && PATH="$$lock:$$PATH" && set -e; \
+	for each in aws cli tools lock; do \
+		file=tests/local_aws/requirements-$$each; \
+		$(LOCK) --python-version 3.10 $$file.in --output-file $$file.txt; \
+	done; \
+	file=tests/peers/requirements-peers; \
+	$(LOCK) --python-version 3.11 --no-deps $$file.in --output-file $$file.txt
+
+# cargo-deny is compiled once: a minute and a half of processor time without optimisation.
+DENY_VERSION = 0.20.2
+DENY_ROOT = $(abspath $(or $(DEEPGUARD_LOCAL),.local))/cargo-deny-$(DENY_VERSION)
+DENY = $(DENY_ROOT)/bin/cargo-deny
+
+$(DENY):
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug cargo-deny \
+		--version $(DENY_VERSION) --root $(DENY_ROOT) --target-dir $(DENY_ROOT)/build
+	rm -rf $(DENY_ROOT)/build
+
+# Fetches first, so that what follows asks nobody. Leaves out warnings: `--log-level warn` has them.
+dependencies: $(DENY) ## Licences and sources of all crates, and is THIRD_PARTY.md up to date?
+	cargo fetch --locked
+	$(DENY) --workspace --locked --offline --log-level error check bans licenses sources
+	$(PYTHON) tests/notices.py --check
+
+advisories: $(DENY) ## Have any of the crates known faults? Clones the RustSec database
+	$(DENY) --workspace --locked check advisories
+
+notices: ## THIRD_PARTY.md: whose code is in the bootstrap, under which licences
+	$(PYTHON) tests/notices.py
 
 repository: ## Do the documents name only what exists, and are no data committed?
 	$(PYTHON) tests/check_repository.py

@@ -24,12 +24,14 @@ TARGET = Path(ROOT, os.environ.get("CARGO_TARGET_DIR") or "target")
 OLDEST_PYTHON = (3, 10)  # MiniStack and the SAM CLI need it
 
 PEERS = ROOT / "tests" / "peers"
-# Where the pinned versions of each environment are, options for pip, and what to run in it afterwards.
+# Where the pinned versions of each environment are, and what to run in it afterwards. Each
+# requirements-*.txt is made from the requirements-*.in beside it, by `make requirements`.
 ENVIRONMENTS = {
-    "aws": (HERE / "requirements-aws.txt", [], None),
-    "cli": (HERE / "requirements-cli.txt", [], None),
-    "tools": (HERE / "requirements-tools.txt", [], None),
-    "peers": (PEERS / "requirements-peers.txt", ["--no-deps"], PEERS / "without_cuda.py"),
+    "aws": (HERE / "requirements-aws.txt", None),
+    "cli": (HERE / "requirements-cli.txt", None),
+    "tools": (HERE / "requirements-tools.txt", None),
+    "lock": (HERE / "requirements-lock.txt", None),
+    "peers": (PEERS / "requirements-peers.txt", PEERS / "without_cuda.py"),
 }
 
 
@@ -39,7 +41,7 @@ class SetupError(Exception):
 
 def programs(name):
     """The `bin` folder of the environment `name`, set up with pinned versions if it is not there."""
-    requirements, options, afterwards = ENVIRONMENTS[name]
+    requirements, afterwards = ENVIRONMENTS[name]
     version = ".".join(map(str, sys.version_info[:2]))
     # New requirements get a new folder: an environment in use by another run is never changed.
     described = requirements.read_bytes() + version.encode() + (afterwards.read_bytes() if afterwards else b"")
@@ -53,17 +55,20 @@ def programs(name):
         with open(LOCAL / f"python-{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a second one that starts now waits here, then finds it complete
             if not (folder / "complete").exists():
-                install(folder, requirements, options, afterwards)
+                install(folder, requirements, afterwards)
     return folder / "bin"
 
 
-def install(folder, requirements, options, afterwards):
+def install(folder, requirements, afterwards):
     print(f"Setting up {requirements.name} in {folder} (once) ...", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted set-up left
     run([sys.executable, "-m", "venv", str(folder)],
         "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv")
     python = str(folder / "bin" / "python")
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options, "--requirement", str(requirements)],
+    # Refuses a file that is not the one that was pinned. `--no-deps`: all that is needed is pinned,
+    # and pip would not take a pinned `boto3` for a `boto3[crt]`.
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes",
+         "--no-deps", "--requirement", str(requirements)],
         "pip could not install the pinned versions; its message is above. Check the network and run the command again.")
     if afterwards:
         run([python, str(afterwards)], f"{afterwards.name} failed; its message is above. It needs a C compiler, `cc`.")
