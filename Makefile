@@ -31,7 +31,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies advisories notices repository deploy clean
+.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies advisories notices repository deploy clean structure
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -163,6 +163,9 @@ advisories: $(DENY) ## Have any of the crates known faults? Clones the RustSec d
 
 notices: ## THIRD_PARTY.md: whose code is in the bootstrap, under which licences
 	$(PYTHON) tests/notices.py
+
+structure: ## Which room of the code knows which, and is any file too long?
+	$(PYTHON) tests/check_structure.py
 
 repository: ## Do the documents name only what exists, and are no data committed?
 	$(PYTHON) tests/check_repository.py
