@@ -1,4 +1,5 @@
-//! How long it takes to reconstruct, to score an instance and a fleet, to calibrate, and to load an artifact.
+//! How long it takes to reconstruct, to score an instance and a fleet, to calibrate, and to load an
+//! artifact.
 //!
 //! `make bench`; one group alone: `make bench ONLY=kernel`.
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark that cannot begin should stop")]
@@ -76,7 +77,8 @@ fn kernel(criterion: &mut Criterion) {
 fn scoring(criterion: &mut Criterion) {
     let detector = Detector::new(artifact(), &device());
     let mut group = criterion.benchmark_group("scoring");
-    // Three quarters of a day after its newest midnight, so that the next datapoint needs no other baseline.
+    // Three quarters of a day after its newest midnight, so that the next datapoint needs no other
+    // baseline.
     let slots = 40 * DAY + DAY * 3 / 4;
     let begun = |number| {
         let series = machine(number, slots + 1);
@@ -113,9 +115,15 @@ fn scoring(criterion: &mut Criterion) {
 
 fn loading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("loading");
-    group.bench_function("an artifact, checked", |bench| bench.iter(|| Artifact::from_bytes(black_box(ARTIFACT))));
+    group.bench_function("an artifact, checked", |bench| {
+        bench.iter(|| Artifact::from_bytes(black_box(ARTIFACT)))
+    });
     group.bench_function("an artifact, ready to score", |bench| {
-        bench.iter_batched(artifact, |artifact| Detector::new(artifact, &device()), BatchSize::SmallInput);
+        bench.iter_batched(
+            artifact,
+            |artifact| Detector::new(artifact, &device()),
+            BatchSize::SmallInput,
+        );
     });
 }
 

@@ -33,7 +33,8 @@ pub type Errors = [Option<f64>; CHANNELS];
 /// What a channel compares with what is usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// The mean of some slots, and its forecast at this place in [`HORIZONS`](crate::baseline::forecast::HORIZONS).
+    /// The mean of some slots, and its forecast at this place in
+    /// [`HORIZONS`](crate::baseline::forecast::HORIZONS).
     Forecast {
         /// The place.
         horizon: usize,

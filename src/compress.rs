@@ -4,9 +4,10 @@
 //! 4 %. So errors below a forecast are distances of `asinh(percent)`, the compressed unit: linear
 //! under one percent, logarithmic above it, where a distance of 0.1 is a tenth of the value.
 //!
-//! Upwards a ratio says too much: 2 % that becomes 6 % is any small job. What counts there is how many
-//! more jobs there are, and the noise of a count grows with its root. So errors above a forecast are
-//! distances of `sqrt(percent)`. Both were measured on real machines: docs/experiments.md.
+//! Upwards a ratio says too much: 2 % that becomes 6 % is any small job. What counts there is how
+//! many more jobs there are, and the noise of a count grows with its root. So errors above a
+//! forecast are distances of `sqrt(percent)`. Both were measured on real machines:
+//! docs/experiments.md.
 
 /// Percent to the compressed unit.
 pub fn compress(percent: f64) -> f64 {
@@ -53,7 +54,12 @@ mod tests {
             assert!((expand(compress(percent)) - percent).abs() < 1e-9, "{percent}");
         }
         let halved = |percent: f64| compress(percent) - compress(percent / 2.0);
-        assert!((halved(80.0) - halved(20.0)).abs() < 2e-3, "{} and {}", halved(80.0), halved(20.0));
+        assert!(
+            (halved(80.0) - halved(20.0)).abs() < 2e-3,
+            "{} and {}",
+            halved(80.0),
+            halved(20.0)
+        );
     }
 
     #[test]

@@ -18,14 +18,17 @@ use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::shape::{Deviations, Finding};
 use crate::window::{LOOKS, MOST_HIDDEN, Windows};
 
-/// Datapoints that are looked at at once: enough to fill the processor, few enough to stay in its cache.
+/// Datapoints that are looked at at once: enough to fill the processor, few enough to stay in its
+/// cache.
 const BATCH: usize = 256;
 /// With less of the window visible than this, the network is not asked.
 const MIN_VISIBLE: f64 = 0.5;
-/// How far the network's forecast moves the instance's own: half of the way. Measured in docs/experiments.md.
+/// How far the network's forecast moves the instance's own: half of the way. Measured in
+/// docs/experiments.md.
 const NETWORK: f64 = 0.5;
-/// Days that are scored again when nothing is remembered: the 14 that are kept, before them one that is not seen as it was
-/// because nothing is known of the evening before it, and yesterday's, with which a run shortly after midnight begins.
+/// Days that are scored again when nothing is remembered: the 14 that are kept, before them one
+/// that is not seen as it was because nothing is known of the evening before it, and yesterday's,
+/// with which a run shortly after midnight begins.
 const REBUILD: i64 = 16;
 
 /// A model ready to score.
@@ -64,7 +67,8 @@ pub struct Scored {
     pub observed: f64,
     /// CPU that the network expected; `None` where too much of its window was missing.
     pub reconstruction: Option<f64>,
-    /// CPU that was expected five minutes before: the instance's own forecast, corrected by the network.
+    /// CPU that was expected five minutes before: the instance's own forecast, corrected by the
+    /// network.
     pub expected: f64,
     /// The lower end of the band: under it, this datapoint alone is an anomaly.
     pub low: f64,
@@ -84,15 +88,16 @@ pub struct Scored {
     pub outside: bool,
     /// What there is to say of it, where it is one by its severity.
     pub finding: Option<Finding>,
-    /// Whether the instance was muted at that time: the score is nobody's business, and nothing was learnt of the value.
+    /// Whether the instance was muted at that time: the score is nobody's business, and nothing was
+    /// learnt of the value.
     pub muted: bool,
     /// How much history the score rests on.
     pub phase: Phase,
 }
 
 impl Scored {
-    /// Whether an alarm begins here: an anomaly, and worse than all of the day before. So an episode has one alarm, and
-    /// a second one only if it gets worse. What is muted raises none.
+    /// Whether an alarm begins here: an anomaly, and worse than all of the day before. So an
+    /// episode has one alarm, and a second one only if it gets worse. What is muted raises none.
     pub fn is_alarm(&self) -> bool {
         self.score.is_anomalous() && self.surpasses && !self.muted
     }
@@ -102,14 +107,16 @@ impl Scored {
         self.observed - self.usual
     }
 
-    /// `|observed - reconstruction|` in percentage points; from the expected value where the network was not asked.
+    /// `|observed - reconstruction|` in percentage points; from the expected value where the
+    /// network was not asked.
     pub fn reconstruction_error(&self) -> f64 {
         (self.observed - self.reconstruction.unwrap_or(self.expected)).abs()
     }
 }
 
 impl Detector {
-    /// A detector that scores with the network of `artifact`, which is loaded on `device`, and with its threshold.
+    /// A detector that scores with the network of `artifact`, which is loaded on `device`, and with
+    /// its threshold.
     pub fn new(artifact: Artifact, device: &Device) -> Self {
         let kernel = Some(Kernel::new(&artifact.network(device)));
         Self { artifact, kernel, threshold: None, sensitivity: Sensitivity::default() }
@@ -143,8 +150,9 @@ impl Detector {
         &self.artifact
     }
 
-    /// Scores the datapoints of `series` that are newer than `watch` and older than `until` (seconds since 1970),
-    /// each against the baseline of its own day, and leaves `watch` at the last of them.
+    /// Scores the datapoints of `series` that are newer than `watch` and older than `until`
+    /// (seconds since 1970), each against the baseline of its own day, and leaves `watch` at the
+    /// last of them.
     ///
     /// Baselines are made of `series`, where a new day begins.
     pub fn follow(&self, series: &Series, watch: &mut Watch, until: i64) -> Vec<Scored> {
@@ -164,13 +172,20 @@ impl Detector {
         scored
     }
 
-    /// Scores new datapoints, oldest first, against `baseline`, and remembers what the next ones need.
+    /// Scores new datapoints, oldest first, against `baseline`, and remembers what the next ones
+    /// need.
     ///
-    /// Datapoints lie on slots and are newer than what is remembered; others are left out. Without a
-    /// baseline they are remembered, and scored from noon on if what is remembered is enough for
+    /// Datapoints lie on slots and are newer than what is remembered; others are left out. Without
+    /// a baseline they are remembered, and scored from noon on if what is remembered is enough for
     /// [`Baseline::of_newborn`]. How the datapoints are portioned changes nothing.
-    pub fn score(&self, baseline: Option<&Baseline>, memory: &mut Memory, datapoints: &[Datapoint]) -> Vec<Scored> {
-        let datapoints: Vec<Datapoint> = datapoints.iter().copied().filter(Datapoint::is_slot).collect();
+    pub fn score(
+        &self,
+        baseline: Option<&Baseline>,
+        memory: &mut Memory,
+        datapoints: &[Datapoint],
+    ) -> Vec<Scored> {
+        let datapoints: Vec<Datapoint> =
+            datapoints.iter().copied().filter(Datapoint::is_slot).collect();
         let half_day = |point: &Datapoint| point.time.div_euclid(DAY_SECONDS / 2);
         let mut scored = Vec::new();
         for datapoints in datapoints.chunk_by(|a, b| half_day(a) == half_day(b)) {
@@ -186,7 +201,8 @@ impl Detector {
         scored
     }
 
-    /// Scores datapoints of a time at which the instance is muted, and remembers no more of them than that they were there.
+    /// Scores datapoints of a time at which the instance is muted, and remembers no more of them
+    /// than that they were there.
     pub fn score_muted(
         &self,
         baseline: Option<&Baseline>,
@@ -200,7 +216,12 @@ impl Detector {
         scored.into_iter().map(|scored| Scored { muted: true, ..scored }).collect()
     }
 
-    fn score_batch(&self, baseline: Option<&Baseline>, memory: &mut Memory, datapoints: &[Datapoint]) -> Vec<Scored> {
+    fn score_batch(
+        &self,
+        baseline: Option<&Baseline>,
+        memory: &mut Memory,
+        datapoints: &[Datapoint],
+    ) -> Vec<Scored> {
         let mut newest = memory.end().unwrap_or(i64::MIN);
         let new = datapoints.iter().copied().filter(|datapoint| {
             let is_new = datapoint.time >= newest;
@@ -216,8 +237,11 @@ impl Detector {
         let seen = memory.recent.iter().flat_map(Series::datapoints).chain(new.iter().copied());
         let Ok((series, _)) = Series::from_datapoints(seen) else { return Vec::new() };
         let values = Compressed::of(&series);
-        let slots: Vec<usize> = new.iter().map(|datapoint| series.index_at(datapoint.time)).collect();
-        let own = |slot| std::array::from_fn(|horizon| baseline.forecast(&values, series.start(), slot, horizon));
+        let slots: Vec<usize> =
+            new.iter().map(|datapoint| series.index_at(datapoint.time)).collect();
+        let own = |slot| {
+            std::array::from_fn(|horizon| baseline.forecast(&values, series.start(), slot, horizon))
+        };
         let own: Vec<Forecast> = slots.iter().map(|&slot| own(slot)).collect();
         let looks = self.look(&values, series.start(), baseline, &slots, &own);
         let seen = slots.iter().zip(own).zip(looks);
@@ -229,7 +253,13 @@ impl Detector {
     }
 
     /// The score of one datapoint, given what was seen and forecast up to it.
-    fn judge(&self, baseline: &Baseline, memory: &mut Memory, datapoint: Datapoint, seen: Seen<'_>) -> Scored {
+    fn judge(
+        &self,
+        baseline: &Baseline,
+        memory: &mut Memory,
+        datapoint: Datapoint,
+        seen: Seen<'_>,
+    ) -> Scored {
         let Datapoint { time, value: observed } = datapoint;
         memory.begin_day(time);
         let level = &baseline.expectations[0].level;
@@ -242,14 +272,19 @@ impl Detector {
         let at_hour = baseline.expectations[0].nearest(time, observed);
         let expected = forecast[0].map_or(at_hour, expand);
         let deviation = |channel: Channel| seen.deviation(channel, &forecast, level.centre);
-        let score = |index: usize| Some(rule.score(Channel::ALL[index], errors[index]?, usual[index]?));
+        let score =
+            |index: usize| Some(rule.score(Channel::ALL[index], errors[index]?, usual[index]?));
         // Whether it matters is asked only where it would be an anomaly.
         let limited = |(index, channel): (usize, Channel)| {
             let score = score(index)?;
             let matters = self.sensitivity == Sensitivity::default() || !score.is_anomalous();
-            Some((if matters { score } else { self.sensitivity.limit(score, deviation(channel)) }, Some(channel)))
+            Some((
+                if matters { score } else { self.sensitivity.limit(score, deviation(channel)) },
+                Some(channel),
+            ))
         };
-        let scores: [_; CHANNELS] = std::array::from_fn(|index| limited((index, Channel::ALL[index])));
+        let scores: [_; CHANNELS] =
+            std::array::from_fn(|index| limited((index, Channel::ALL[index])));
         let higher = |best: (Score, _), next: (Score, _)| if next.0 > best.0 { next } else { best };
         let highest = scores.into_iter().flatten().fold((Score::default(), None), higher);
         // A value that does not change goes no way: it matters to those who want to hear of all.
@@ -263,8 +298,10 @@ impl Detector {
         let finding = || Deviations::of(memory, baseline).finding(seen_by, memory.run, baseline);
         let finding = severity.is_anomalous().then(finding);
         let is_spike = |channel: Channel| matches!(channel, Channel::SpikeUp | Channel::SpikeDown);
-        let outside =
-            scores.iter().flatten().any(|(score, channel)| score.is_anomalous() && channel.is_some_and(is_spike));
+        let outside = scores
+            .iter()
+            .flatten()
+            .any(|(score, channel)| score.is_anomalous() && channel.is_some_and(is_spike));
         let [low, high] = self.band(&rule, compress(expected), &usual);
         // Half a day shows too little of what a day has to be held against the next one.
         if !baseline.is_of_newborn() {
@@ -295,7 +332,11 @@ impl Detector {
         let least = self.sensitivity.min_deviation;
         let end = |index: usize| {
             let channel = Channel::ALL[index];
-            at_distance(expected, rule.tolerance(channel, usual[index].unwrap_or(0.0)), channel.is_up())
+            at_distance(
+                expected,
+                rule.tolerance(channel, usual[index].unwrap_or(0.0)),
+                channel.is_up(),
+            )
         };
         let [high, low] = [0, 1].map(end);
         [low.min(expand(expected) - least), high.max(expand(expected) + least)]
@@ -306,7 +347,8 @@ impl Detector {
         self.threshold.map_or(self.artifact.card().threshold, Threshold::value)
     }
 
-    /// The error of each channel that is usual for the instance, by its days before this one; `None` where there was none.
+    /// The error of each channel that is usual for the instance, by its days before this one;
+    /// `None` where there was none.
     fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [Option<f64>; CHANNELS] {
         std::array::from_fn(|index| {
             let channel = Channel::ALL[index];
@@ -320,9 +362,9 @@ impl Detector {
         })
     }
 
-    /// What the network makes of the instance's `own` forecasts of the datapoints in `slots` of `values`, for each of
-    /// [`HORIZONS`]: compressed; `None` where too much of the window is missing. Slot 0 starts at `start` (seconds since
-    /// 1970).
+    /// What the network makes of the instance's `own` forecasts of the datapoints in `slots` of
+    /// `values`, for each of [`HORIZONS`]: compressed; `None` where too much of the window is
+    /// missing. Slot 0 starts at `start` (seconds since 1970).
     fn look(
         &self,
         values: &Compressed,
@@ -336,17 +378,25 @@ impl Detector {
         let time = self.artifact.card().shape.window;
         // One batch of all horizons: a small one costs about as much as a single window.
         let mut windows = Windows::new(time, LOOKS.len() * slots.len());
-        // Windows that lie close together share most of their values: each is averaged and scaled once.
+        // Windows that lie close together share most of their values: each is averaged and scaled
+        // once.
         let mut known = RESOLUTIONS.map(|_| vec![None; values.len()]);
         for (horizon, (resolution, _)) in LOOKS.into_iter().enumerate() {
             let (expectation, over) = (&baseline.expectations[resolution], RESOLUTIONS[resolution]);
             let known = &mut known[resolution];
             let mut scaled = |slot: usize| {
-                let value = || Some(expectation.level.of_compressed(values.averaged(slot, over)?) as f32);
+                let value =
+                    || Some(expectation.level.of_compressed(values.averaged(slot, over)?) as f32);
                 *known[slot].get_or_insert_with(value)
             };
             for (index, (&slot, own)) in slots.iter().zip(own).enumerate() {
-                windows.push_scaled(expectation, slot, start + slot as i64 * PERIOD, over, &mut scaled);
+                windows.push_scaled(
+                    expectation,
+                    slot,
+                    start + slot as i64 * PERIOD,
+                    over,
+                    &mut scaled,
+                );
                 windows.hide(baseline, horizon * slots.len() + index, horizon, own[horizon]);
             }
         }
@@ -356,14 +406,18 @@ impl Detector {
             let (resolution, hidden) = LOOKS[horizon];
             if windows.visible_fraction(window, hidden) >= MIN_VISIBLE {
                 let level = &baseline.expectations[resolution].level;
-                let sum: f64 = newest_first[..hidden].iter().map(|&value| level.compressed(f64::from(value))).sum();
+                let sum: f64 = newest_first[..hidden]
+                    .iter()
+                    .map(|&value| level.compressed(f64::from(value)))
+                    .sum();
                 looks[index][horizon] = Some(sum / hidden as f64);
             }
         }
         looks
     }
 
-    /// What the network makes of each window: scaled, newest first, `[batch, time]`; nothing without one.
+    /// What the network makes of each window: scaled, newest first, `[batch, time]`; nothing
+    /// without one.
     pub(crate) fn reconstruct(&self, windows: &Windows) -> Vec<f32> {
         match &self.kernel {
             Some(kernel) => kernel.reconstruct(windows, windows.time()),
@@ -371,7 +425,8 @@ impl Detector {
         }
     }
 
-    /// Slots that a datapoint's score can see, averages included: those of its windows, and of its forecasts.
+    /// Slots that a datapoint's score can see, averages included: those of its windows, and of its
+    /// forecasts.
     pub fn context(&self) -> usize {
         let windows = (self.artifact.card().shape.window + 1) * RESOLUTIONS[RESOLUTIONS.len() - 1];
         windows.max(SEEN + HORIZONS[HORIZONS.len() - 1])
@@ -393,13 +448,16 @@ struct Seen<'a> {
 impl Seen<'_> {
     /// The instance's own forecasts, corrected by the network.
     fn forecast(&self) -> Forecast {
-        let corrected = |own: f64, look: Option<f64>| look.map_or(own, |look| own + NETWORK * (look - own));
+        let corrected =
+            |own: f64, look: Option<f64>| look.map_or(own, |look| own + NETWORK * (look - own));
         std::array::from_fn(|horizon| Some(corrected(self.own[horizon]?, self.look[horizon])))
     }
 
-    /// How far the slots that `channel` looks at are above what it compares them with, in percentage points.
+    /// How far the slots that `channel` looks at are above what it compares them with, in
+    /// percentage points.
     fn deviation(&self, channel: Channel, forecast: &Forecast, centre: f64) -> f64 {
-        let mean = expand(residual::mean(self.values, self.slot, channel.slots()).unwrap_or(centre));
+        let mean =
+            expand(residual::mean(self.values, self.slot, channel.slots()).unwrap_or(centre));
         match channel.measure() {
             Measure::Forecast { horizon, .. } => mean - expand(forecast[horizon].unwrap_or(centre)),
             Measure::Record { .. } => mean - expand(centre),
@@ -407,8 +465,9 @@ impl Seen<'_> {
     }
 }
 
-/// Where to begin with an instance of which nothing is known, to score what lies before `until` as if it had always been
-/// watched, from yesterday's midnight on: nothing of what was before is left in what is remembered then.
+/// Where to begin with an instance of which nothing is known, to score what lies before `until` as
+/// if it had always been watched, from yesterday's midnight on: nothing of what was before is left
+/// in what is remembered then.
 pub fn rebuild_from(until: i64) -> i64 {
     calibrated_at(until - 1) - REBUILD * DAY_SECONDS
 }

@@ -1,8 +1,8 @@
 //! Episodes: from the datapoint at which somebody is to be told, to the one at which it is over.
 //!
-//! Scores are about datapoints. What wakes a person is an episode: it begins once, however long it lasts, and ends when the
-//! instance has been back for half an hour, when what is unusual has lasted for a day and has become the new usual, or when the
-//! instance does not report any more.
+//! Scores are about datapoints. What wakes a person is an episode: it begins once, however long it
+//! lasts, and ends when the instance has been back for half an hour, when what is unusual has
+//! lasted for a day and has become the new usual, or when the instance does not report any more.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +13,16 @@ use crate::shape::Shape;
 
 /// So many datapoints in a row have to be as usual for an episode to be over: half an hour.
 const CALM: u32 = 6;
-/// What has lasted so long, in seconds, is the new usual: its errors are among those that are usual from then on.
+/// What has lasted so long, in seconds, is the new usual: its errors are among those that are usual
+/// from then on.
 const LONGEST: i64 = DAY_SECONDS;
 /// Seconds without a datapoint after which an instance that should report does not: half an hour.
 pub const SILENT: i64 = 6 * PERIOD;
-/// Seconds without a datapoint after which nothing more is to be said of an episode: as long as CloudWatch lists an instance.
+/// Seconds without a datapoint after which nothing more is to be said of an episode: as long as
+/// CloudWatch lists an instance.
 const GONE: i64 = 3 * 3600;
-/// For so long, in seconds, a forecast remembers an episode that is over: a day, whose slots are among what it is made from, and the two
-/// hours that it is made for.
+/// For so long, in seconds, a forecast remembers an episode that is over: a day, whose slots are
+/// among what it is made from, and the two hours that it is made for.
 const ECHO: i64 = DAY_SECONDS + 2 * 3600;
 /// An instance is back where its deviation is less than this part of what it was.
 const BACK: f64 = 0.5;
@@ -53,14 +55,16 @@ impl MOfN {
 /// What is known of the episodes of one instance.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Episodes {
-    /// A bit for each of the newest slots, the newest the lowest: whether its severity was that of an anomaly.
+    /// A bit for each of the newest slots, the newest the lowest: whether its severity was that of
+    /// an anomaly.
     unusual: u32,
     /// Start of the newest datapoint that was seen, in seconds since 1970.
     newest: Option<i64>,
     /// Start of the newest datapoint at which an alarm began that nobody was told of.
     alarm: Option<i64>,
     open: Option<Episode>,
-    /// When the last one was over, in seconds since 1970, and how far from usual it was when it was told, in percentage points.
+    /// When the last one was over, in seconds since 1970, and how far from usual it was when it was
+    /// told, in percentage points.
     over: Option<(i64, f64)>,
 }
 
@@ -130,14 +134,18 @@ impl Episodes {
                 changes.extend(self.goes_on(scored));
             }
             // It came late: those after it have been looked at.
-            Err(_) => self.unusual |= u32::from(unusual).checked_shl(slots.unsigned_abs() as u32).unwrap_or(0),
+            Err(_) => {
+                self.unusual |=
+                    u32::from(unusual).checked_shl(slots.unsigned_abs() as u32).unwrap_or(0)
+            }
         }
         if scored.is_alarm() && !self.is_echo(scored) {
             self.alarm = Some(scored.time);
         }
         let recent = scored.time - (i64::from(rule.n) - 1) * PERIOD;
         let back = u32::try_from(-slots.min(0)).unwrap_or(u32::MAX);
-        let newest = self.unusual.checked_shr(back).unwrap_or(0) & (u32::MAX >> (u32::BITS - rule.n));
+        let newest =
+            self.unusual.checked_shr(back).unwrap_or(0) & (u32::MAX >> (u32::BITS - rule.n));
         let enough = newest.count_ones() >= rule.m;
         if let Some(episode) = outdone
             && enough
@@ -147,7 +155,8 @@ impl Episodes {
         }
         if self.open.is_none() && enough && self.alarm.is_some_and(|alarm| alarm >= recent) {
             self.alarm = None;
-            let since = scored.finding.map_or(scored.time, |finding| finding.since.min(scored.time));
+            let since =
+                scored.finding.map_or(scored.time, |finding| finding.since.min(scored.time));
             let episode = Episode {
                 since,
                 told: scored.time,
@@ -191,7 +200,9 @@ impl Episodes {
             }
             match () {
                 () if episode.calm >= CALM => end(episode, End::Recovered, episode.calm_since),
-                () if scored.time - episode.told >= LONGEST => end(episode, End::BecameUsual, scored.time),
+                () if scored.time - episode.told >= LONGEST => {
+                    end(episode, End::BecameUsual, scored.time)
+                }
                 () => None,
             }
         };
@@ -204,14 +215,17 @@ impl Episodes {
         change
     }
 
-    /// Looks at an instance whose newest datapoint ended at `end`, at the time `until` (seconds since 1970). Whether it `should`
-    /// report is asked of the time since then.
+    /// Looks at an instance whose newest datapoint ended at `end`, at the time `until` (seconds
+    /// since 1970). Whether it `should` report is asked of the time since then.
     pub fn silent(&mut self, end: i64, until: i64, should: impl FnOnce() -> bool) -> Vec<Change> {
         let silent = until - end;
         match &self.open {
             Some(episode) if episode.shape == Shape::Stopped => {
-                let ended =
-                    (until - episode.told >= LONGEST).then_some(Change::Ended(*episode, End::BecameUsual, until));
+                let ended = (until - episode.told >= LONGEST).then_some(Change::Ended(
+                    *episode,
+                    End::BecameUsual,
+                    until,
+                ));
                 self.open = self.open.filter(|_| ended.is_none());
                 ended.into_iter().collect()
             }
@@ -241,17 +255,19 @@ impl Episodes {
 }
 
 impl Episode {
-    /// Whether a deviation from what is usual at the hour (percentage points) is still much of what it was.
+    /// Whether a deviation from what is usual at the hour (percentage points) is still much of what
+    /// it was.
     fn is_off(&self, deviation: f64) -> bool {
         deviation * self.deviation > 0.0 && deviation.abs() >= BACK * self.deviation.abs()
     }
 
     /// Whether an alarm is something else than what lasts: a jump that the last five or thirty
-    /// minutes show, at least [`WORSE`] times as severe as all of it, half an hour after it was told
-    /// or later. What only grows is the same episode.
+    /// minutes show, at least [`WORSE`] times as severe as all of it, half an hour after it was
+    /// told or later. What only grows is the same episode.
     fn is_outdone_by(&self, scored: &Scored) -> bool {
-        let jump =
-            scored.channel.is_some_and(|channel| matches!(channel.measure(), Measure::Forecast { horizon: 0 | 1, .. }));
+        let jump = scored.channel.is_some_and(|channel| {
+            matches!(channel.measure(), Measure::Forecast { horizon: 0 | 1, .. })
+        });
         jump && scored.is_alarm()
             && scored.time - self.told >= i64::from(CALM) * PERIOD
             && scored.score.value() >= WORSE * self.peak
@@ -263,8 +279,11 @@ impl Episode {
         match self.shape {
             Shape::Flatline => scored.observed == self.observed,
             Shape::Unrest | Shape::Stopped => scored.severity.is_anomalous(),
-            // After an anomaly the forecast needs a while to come back, too: what is off it the other way is the end.
-            _ if (scored.observed - scored.expected) * self.deviation < 0.0 => self.is_off(deviation),
+            // After an anomaly the forecast needs a while to come back, too: what is off it the
+            // other way is the end.
+            _ if (scored.observed - scored.expected) * self.deviation < 0.0 => {
+                self.is_off(deviation)
+            }
             _ => scored.outside || self.is_off(deviation),
         }
     }

@@ -1,9 +1,10 @@
-//! A sequence of CPU values alone, without time or history: how far is it from what the network makes of it?
+//! A sequence of CPU values alone, without time or history: how far is it from what the network
+//! makes of it?
 //!
-//! What usually tells what is usual, the instance's own past, is missing here. So the sequence is scaled by its own level, there are no
-//! profiles, and what is usual is what the artifact lends to instances that are new: the largest error of an ordinary day elsewhere, in units
-//! of the machine's own scale. [`Detector::score`] knows better wherever there
-//! is a history.
+//! What usually tells what is usual, the instance's own past, is missing here. So the sequence is
+//! scaled by its own level, there are no profiles, and what is usual is what the artifact lends to
+//! instances that are new: the largest error of an ordinary day elsewhere, in units of the
+//! machine's own scale. [`Detector::score`] knows better wherever there is a history.
 
 use crate::baseline::Expectation;
 use crate::baseline::level::Level;
@@ -23,7 +24,8 @@ const LARGEST: f64 = 100.0;
 /// What is to be said of a sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
-    /// The error of the value that is most unusual. Its unit is the sequence's own robust standard deviation, compressed.
+    /// The error of the value that is most unusual. Its unit is the sequence's own robust standard
+    /// deviation, compressed.
     pub reconstruction_error: f64,
     /// The error from which on it is an anomaly, in the same unit.
     pub threshold: f64,
@@ -79,19 +81,26 @@ impl Detector {
         let card = self.artifact().card();
         let time = card.shape.window;
         let length = JudgeError::Length { given: sequence.len(), least: time };
-        if let Some((index, &value)) = sequence.iter().enumerate().find(|(_, value)| !(0.0..=LARGEST).contains(*value))
+        if let Some((index, &value)) =
+            sequence.iter().enumerate().find(|(_, value)| !(0.0..=LARGEST).contains(*value))
         {
             return Err(JudgeError::Value { index, value });
         }
         if !(time..=MOST).contains(&sequence.len()) {
             return Err(length);
         }
-        let points = sequence.iter().enumerate().map(|(slot, &value)| Datapoint { time: slot as i64 * PERIOD, value });
-        let (Ok((series, _)), Some(level)) = (Series::from_datapoints(points), Level::of(sequence.to_vec())) else {
+        let points = sequence
+            .iter()
+            .enumerate()
+            .map(|(slot, &value)| Datapoint { time: slot as i64 * PERIOD, value });
+        let (Ok((series, _)), Some(level)) =
+            (Series::from_datapoints(points), Level::of(sequence.to_vec()))
+        else {
             return Err(length);
         };
         // Made of nothing: the median, with no confidence.
-        let expectation = Expectation { daily: Profile::daily(&series, 0, &level), weekly: None, level };
+        let expectation =
+            Expectation { daily: Profile::daily(&series, 0, &level), weekly: None, level };
 
         let newest: Vec<usize> = (time - 1..sequence.len()).collect();
         let mut windows = Windows::new(time, newest.len());
@@ -101,11 +110,14 @@ impl Detector {
 
         // Before the first whole window ends, its own reconstruction of what it has seen.
         let first = reconstructed.get(1..time).unwrap_or_default().iter().rev();
-        let scaled = first.chain(reconstructed.chunks_exact(time).filter_map(|newest_first| newest_first.first()));
+        let scaled = first.chain(
+            reconstructed.chunks_exact(time).filter_map(|newest_first| newest_first.first()),
+        );
         let rule = Rule::of_level(self.threshold(), &level, 0.0);
         // An ordinary day elsewhere, in units of the scale.
-        let usual: [f64; CHANNELS] =
-            std::array::from_fn(|index| card.borrowed_usual[index] * level.scale_of(Channel::ALL[index].is_up()));
+        let usual: [f64; CHANNELS] = std::array::from_fn(|index| {
+            card.borrowed_usual[index] * level.scale_of(Channel::ALL[index].is_up())
+        });
         let mut expected = Vec::with_capacity(sequence.len());
         let mut worst = Candidate {
             error: 0.0,
@@ -117,11 +129,18 @@ impl Detector {
         for (at, (&value, &scaled)) in sequence.iter().zip(scaled).enumerate() {
             let said = level.compressed(f64::from(scaled));
             let is_above = compress(value) >= said;
-            let (index, channel) = if is_above { (0, Channel::SpikeUp) } else { (1, Channel::SpikeDown) };
+            let (index, channel) =
+                if is_above { (0, Channel::SpikeUp) } else { (1, Channel::SpikeDown) };
             let (error, usual) = (distance(compress(value), said), usual[index]);
             let score = rule.score(channel, error, usual);
             if score > worst.score {
-                worst = Candidate { error, threshold: rule.tolerance(channel, usual), score, channel, at };
+                worst = Candidate {
+                    error,
+                    threshold: rule.tolerance(channel, usual),
+                    score,
+                    channel,
+                    at,
+                };
             }
             expected.push(expand(said));
         }
@@ -154,13 +173,16 @@ mod tests {
     use crate::model::device;
 
     fn detector() -> Detector {
-        let artifact = Artifact::from_bytes(include_bytes!("../models/default.safetensors")).expect("sound");
+        let artifact =
+            Artifact::from_bytes(include_bytes!("../models/default.safetensors")).expect("sound");
         Detector::new(artifact, &device())
     }
 
     /// A machine that has little to do.
     fn wave(length: usize) -> Vec<f64> {
-        (0..length).map(|slot| 12.0 + 0.5 * (slot as f64 / 8.0).sin() + (slot * 7 % 5) as f64 / 5.0).collect()
+        (0..length)
+            .map(|slot| 12.0 + 0.5 * (slot as f64 / 8.0).sin() + (slot * 7 % 5) as f64 / 5.0)
+            .collect()
     }
 
     #[test]
@@ -182,17 +204,18 @@ mod tests {
         for value in [0.0, 0.1, 37.5, 100.0] {
             let judged = detector().judge_sequence(&[value; 50]).expect("judged");
             assert!(!judged.is_anomaly && judged.threshold.is_finite(), "{judged:?}");
-            judged
-                .expected
-                .iter()
-                .for_each(|expected| assert!((expected - value).abs() < 0.5, "{expected} for {value}"));
+            judged.expected.iter().for_each(|expected| {
+                assert!((expected - value).abs() < 0.5, "{expected} for {value}")
+            });
         }
     }
 
     #[test]
     fn what_is_no_sequence_of_cpu_is_told_with_its_place() {
         let detector = detector();
-        for (length, well) in [(0, false), (31, false), (32, true), (50, true), (MOST, true), (MOST + 1, false)] {
+        for (length, well) in
+            [(0, false), (31, false), (32, true), (50, true), (MOST, true), (MOST + 1, false)]
+        {
             let judged = detector.judge_sequence(&wave(length));
             assert_eq!(judged.is_ok(), well, "{length}");
             assert!(judged.is_err() || judged.is_ok_and(|judged| judged.expected.len() == length));

@@ -6,24 +6,29 @@
 //! # The way of a datapoint
 //!
 //! 1. [`series`]: datapoints become a [`Series`], regular at five minutes. Gaps stay gaps.
-//! 2. [`baseline`]: two weeks of a series become a [`Baseline`], once a day: its median and spread, its daily and weekly
-//!    profile, as it is and averaged over 20 minutes, and a [forecast](baseline::forecast) of its own. All distances are
-//!    taken of [compressed](compress) values.
-//! 3. [`window`]: series and baseline become the windows `[batch, time, features]` that the network sees.
-//! 4. [`model`]: an LSTM autoencoder, a Burn module, reconstructs each window, its newest slots hidden: a forecast of five
-//!    minutes, half an hour and two hours, which corrects the instance's own. Its weights, the threshold and the record of
-//!    its training are one checked file, the [`Artifact`].
-//! 5. [`residual`]: how far the observed CPU is from its forecasts, up and down apart, and from where it usually lies: an
-//!    error in each [channel].
-//! 6. [`memory`]: what is kept of an instance between datapoints: its newest ones, and the largest errors of its last days.
+//! 2. [`baseline`]: two weeks of a series become a [`Baseline`], once a day: its median and spread,
+//!    its daily and weekly profile, as it is and averaged over 20 minutes, and a
+//!    [forecast](baseline::forecast) of its own. All distances are taken of [compressed](compress)
+//!    values.
+//! 3. [`window`]: series and baseline become the windows `[batch, time, features]` that the network
+//!    sees.
+//! 4. [`model`]: an LSTM autoencoder, a Burn module, reconstructs each window, its newest slots
+//!    hidden: a forecast of five minutes, half an hour and two hours, which corrects the instance's
+//!    own. Its weights, the threshold and the record of its training are one checked file, the
+//!    [`Artifact`].
+//! 5. [`residual`]: how far the observed CPU is from its forecasts, up and down apart, and from
+//!    where it usually lies: an error in each [channel].
+//! 6. [`memory`]: what is kept of an instance between datapoints: its newest ones, and the largest
+//!    errors of its last days.
 //! 7. [`score`]: the errors against those that are usual for that instance. A [`Score`] of exactly
 //!    1.0 is the threshold.
-//! 8. [`episode`]: scores become what a person is told of, once when it begins and once when it is over; [`shape`] says what
-//!    it looks like.
+//! 8. [`episode`]: scores become what a person is told of, once when it begins and once when it is
+//!    over; [`shape`] says what it looks like.
 //!
-//! [`detector`] walks that way: [`Detector::score`] takes new datapoints, a baseline and a memory, and gives scores;
-//! [`Detector::follow`] does so along a series, with a new baseline each midnight, for evaluation and pictures;
-//! [`Detector::take`] does so from run to run, late datapoints included, for the Lambda function: see [`track`].
+//! [`detector`] walks that way: [`Detector::score`] takes new datapoints, a baseline and a memory,
+//! and gives scores; [`Detector::follow`] does so along a series, with a new baseline each
+//! midnight, for evaluation and pictures; [`Detector::take`] does so from run to run, late
+//! datapoints included, for the Lambda function: see [`track`].
 
 pub mod baseline;
 pub mod channel;

@@ -1,4 +1,5 @@
-//! What is remembered of one instance from one datapoint to the next: small, and all that scoring needs beside a baseline.
+//! What is remembered of one instance from one datapoint to the next: small, and all that scoring
+//! needs beside a baseline.
 
 use std::collections::VecDeque;
 
@@ -12,12 +13,14 @@ use crate::series::{DAY, DAY_SECONDS, Datapoint, PERIOD, Series};
 const DAYS: i64 = 14;
 /// Slots before an alarm that have no score as high as its own: a day.
 const RECORD: usize = DAY;
-/// Slots before an alarm above whose scores its own lies clearly: half a day. What creeps up is one alarm.
+/// Slots before an alarm above whose scores its own lies clearly: half a day. What creeps up is one
+/// alarm.
 const EPISODE: usize = DAY / 2;
 /// How many times a score of the last half day a clearly worse one is.
 const WORSE: f64 = 1.05;
 
-/// The state of one instance's scoring. The same datapoints lead to the same state, however they were portioned.
+/// The state of one instance's scoring. The same datapoints lead to the same state, however they
+/// were portioned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// The newest slots, as many as a window spans; ends with the newest datapoint.
@@ -57,7 +60,8 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// End of the newest slot that was taken in, in seconds since 1970: what comes next starts there or later.
+    /// End of the newest slot that was taken in, in seconds since 1970: what comes next starts
+    /// there or later.
     pub fn end(&self) -> Option<i64> {
         self.recent.as_ref().map(Series::end)
     }
@@ -81,7 +85,8 @@ impl Memory {
         }
     }
 
-    /// Goes on to the end of the slot at `time` (seconds since 1970, aligned) as if nothing had been measured until then.
+    /// Goes on to the end of the slot at `time` (seconds since 1970, aligned) as if nothing had
+    /// been measured until then.
     pub(crate) fn pass_over(&mut self, time: i64, slots: usize) {
         let Some(end) = self.end() else { return };
         let missing = (time + PERIOD - end).max(0) / PERIOD;
@@ -96,7 +101,8 @@ impl Memory {
         }
     }
 
-    /// The largest errors of `channel` on each of the days before, oldest first, and on this day so far.
+    /// The largest errors of `channel` on each of the days before, oldest first, and on this day so
+    /// far.
     pub fn largest(&self, channel: usize) -> (impl Iterator<Item = f64>, f64) {
         (
             self.days.iter().map(move |(_, largest)| largest[channel]),
@@ -132,8 +138,8 @@ impl Memory {
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Takes a score in and says whether an alarm may begin with it: it is higher than each of the day before, and clearly higher
-    /// than each of the last half day.
+    /// Takes a score in and says whether an alarm may begin with it: it is higher than each of the
+    /// day before, and clearly higher than each of the last half day.
     pub(crate) fn surpasses(&mut self, time: i64, score: f64) -> bool {
         let before = |slots: usize| time - slots as i64 * PERIOD;
         while self.unsurpassed.front().is_some_and(|(time, _)| *time < before(RECORD)) {
@@ -157,7 +163,9 @@ mod tests {
 
     fn remembered(points: &[(i64, f64)], slots: usize) -> Memory {
         let mut memory = Memory::default();
-        points.iter().for_each(|&(slot, value)| memory.remember(Datapoint { time: slot * PERIOD, value }, slots));
+        points.iter().for_each(|&(slot, value)| {
+            memory.remember(Datapoint { time: slot * PERIOD, value }, slots)
+        });
         memory
     }
 
@@ -214,7 +222,8 @@ mod tests {
     #[test]
     fn no_more_than_a_window_is_remembered() {
         let memory = remembered(&(0..50).map(|slot| (slot, slot as f64)).collect::<Vec<_>>(), 8);
-        let recent: Vec<f64> = memory.recent.iter().flat_map(Series::datapoints).map(|point| point.value).collect();
+        let recent: Vec<f64> =
+            memory.recent.iter().flat_map(Series::datapoints).map(|point| point.value).collect();
         assert_eq!(recent, [42.0, 43.0, 44.0, 45.0, 46.0, 47.0, 48.0, 49.0]);
         assert_eq!(memory.end(), Some(50 * PERIOD));
 

@@ -92,8 +92,9 @@ impl Default for Sensitivity {
 }
 
 impl Sensitivity {
-    /// The score of something that is `deviation` percentage points from what was expected (positive: above it): nothing where that is
-    /// the other direction, and in proportion under the threshold where it is too little.
+    /// The score of something that is `deviation` percentage points from what was expected
+    /// (positive: above it): nothing where that is the other direction, and in proportion under the
+    /// threshold where it is too little.
     pub(crate) fn limit(self, score: Score, deviation: f64) -> Score {
         let wanted = match self.direction {
             Direction::Up => deviation > 0.0,
@@ -122,9 +123,11 @@ pub const ORDINARY_RUN: f64 = 6.0;
 
 /// From this many days on, the largest one is passed over.
 const ROBUST_DAYS: usize = 4;
-/// Part of the spread that is added to both sides of a ratio, so that a machine at rest does not divide by nothing.
+/// Part of the spread that is added to both sides of a ratio, so that a machine at rest does not
+/// divide by nothing.
 const FLOOR: f64 = 0.03;
-/// A stretch on one side of the median is usual up to this part of the spread, whatever the days had.
+/// A stretch on one side of the median is usual up to this part of the spread, whatever the days
+/// had.
 const LEAST_RECORD: f64 = 0.25;
 
 /// The rule that turns errors of one instance into scores.
@@ -156,7 +159,11 @@ impl Rule {
     /// grows `run_growth` times.
     pub fn new(threshold: f64, baseline: &Baseline, run_growth: f64) -> Self {
         let level = &baseline.expectations[0].level;
-        Self::of_level(threshold, level, run_growth * (baseline.longest_run as f64).max(ORDINARY_RUN))
+        Self::of_level(
+            threshold,
+            level,
+            run_growth * (baseline.longest_run as f64).max(ORDINARY_RUN),
+        )
     }
 
     /// The rule for CPU at this level, whose value may stay the same for up to `longest_run`
@@ -169,13 +176,20 @@ impl Rule {
             let least = compress(expand(level.centre) + points);
             Side {
                 spread: distance(level.centre + sign * level.spread, level.centre),
-                // As much of a change downwards, where the same points weigh more the lower they are.
+                // As much of a change downwards, where the same points weigh more the lower they
+                // are.
                 least: if up { distance(least, level.centre) } else { least - level.centre },
             }
         };
         let longest = longest_run.max(ORDINARY_RUN);
         let frozen = (FROZEN * longest).max(MIN_FROZEN).ceil();
-        Self { threshold, above: side(true), below: side(false), frozen: frozen as usize, longer: frozen / longest }
+        Self {
+            threshold,
+            above: side(true),
+            below: side(false),
+            frozen: frozen as usize,
+            longer: frozen / longest,
+        }
     }
 
     /// Added to both sides of the ratio, so that a machine at rest does not divide by nothing.
@@ -187,10 +201,12 @@ impl Rule {
         if channel.is_up() { self.above } else { self.below }
     }
 
-    /// The error that is usual, given the largest errors of the last days, oldest first; `None` of no day.
+    /// The error that is usual, given the largest errors of the last days, oldest first; `None` of
+    /// no day.
     ///
-    /// It is the largest, from the fourth day on the second largest, so that one bad day does not make its like usual; times
-    /// `growth`: a machine that is two days old has not shown all that it does.
+    /// It is the largest, from the fourth day on the second largest, so that one bad day does not
+    /// make its like usual; times `growth`: a machine that is two days old has not shown all that
+    /// it does.
     pub fn usual(&self, channel: Channel, days: &[f64], growth: f64) -> Option<f64> {
         let mut largest = days.to_vec();
         largest.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -239,7 +255,13 @@ mod tests {
     const SPIKE: Channel = Channel::SpikeUp;
 
     fn rule(threshold: f64, deviation: f64) -> Rule {
-        let level = Level { centre: compress(20.0), scale: 0.1, spread: deviation / 20.0, deviation, datapoints: 1000 };
+        let level = Level {
+            centre: compress(20.0),
+            scale: 0.1,
+            spread: deviation / 20.0,
+            deviation,
+            datapoints: 1000,
+        };
         Rule::of_level(threshold, &level, 0.0)
     }
 
@@ -263,7 +285,9 @@ mod tests {
     #[test]
     fn what_an_operator_does_not_want_to_hear_of_is_no_anomaly() {
         let wanted = |direction, deviation| {
-            Sensitivity { min_deviation: 5.0, direction }.limit(Score(2.0), deviation).is_anomalous()
+            Sensitivity { min_deviation: 5.0, direction }
+                .limit(Score(2.0), deviation)
+                .is_anomalous()
         };
         use Direction::{Both, Down, Up};
         assert_eq!([Up, Down, Both].map(|direction| wanted(direction, 7.0)), [true, false, true]);
@@ -281,16 +305,28 @@ mod tests {
         assert_eq!(usual(&[2.0, 9.0, 2.0, 3.0]), Some(3.0));
         assert_eq!(rule.usual(SPIKE, &[4.0, 3.0], 1.5), Some(6.0));
         let least = LEAST_RECORD * rule.above.spread;
-        assert_eq!(rule.usual(Channel::StaysHigh, &[0.0, 0.0], 1.0), Some(least), "half of all lies above the median");
-        assert_eq!(rule.usual(Channel::StaysHigh, &[0.0], 2.0), Some(2.0 * least), "and a median of one day moves");
+        assert_eq!(
+            rule.usual(Channel::StaysHigh, &[0.0, 0.0], 1.0),
+            Some(least),
+            "half of all lies above the median"
+        );
+        assert_eq!(
+            rule.usual(Channel::StaysHigh, &[0.0], 2.0),
+            Some(2.0 * least),
+            "and a median of one day moves"
+        );
     }
 
     #[test]
     fn a_frozen_value_is_reported_once() {
         let level = Level::of((0..300).map(|slot| f64::from(slot % 7)).collect()).expect("values");
-        let anomalous =
-            |longest, run| Rule::of_level(1.3, &level, f64::from(longest)).frozen(run).is_some_and(Score::is_anomalous);
-        let reported = |longest: u8| (1..200).filter(|&run| anomalous(longest, run)).collect::<Vec<_>>();
+        let anomalous = |longest, run| {
+            Rule::of_level(1.3, &level, f64::from(longest))
+                .frozen(run)
+                .is_some_and(Score::is_anomalous)
+        };
+        let reported =
+            |longest: u8| (1..200).filter(|&run| anomalous(longest, run)).collect::<Vec<_>>();
         assert_eq!(reported(0), [24]);
         assert_eq!(reported(16), [24]);
         assert_eq!(reported(17), [26]);

@@ -20,7 +20,8 @@ pub const DAY_SECONDS: i64 = DAY as i64 * PERIOD;
 const MAX_SPAN: i64 = 3653 * DAY_SECONDS;
 /// Time stamps that can be told as a date: the years 1 to 9999.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-/// The largest magnitude taken for a measurement. Squares of it still fit a float with room to sum them.
+/// The largest magnitude taken for a measurement. Squares of it still fit a float with room to sum
+/// them.
 const MAX_MAGNITUDE: f64 = 1e15;
 
 /// One value as it was measured.
@@ -35,11 +36,14 @@ pub struct Datapoint {
 impl Datapoint {
     /// Whether it can be a slot of a [`Series`] as it is: a measurement, at the start of a slot.
     pub(crate) fn is_slot(&self) -> bool {
-        self.value.abs() <= MAX_MAGNITUDE && TIMES.contains(&self.time) && self.time.rem_euclid(PERIOD) == 0
+        self.value.abs() <= MAX_MAGNITUDE
+            && TIMES.contains(&self.time)
+            && self.time.rem_euclid(PERIOD) == 0
     }
 }
 
-/// A regular series: one slot every [`PERIOD`] seconds, aligned to it, each with a finite value or known to be missing.
+/// A regular series: one slot every [`PERIOD`] seconds, aligned to it, each with a finite value or
+/// known to be missing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Series {
@@ -63,10 +67,15 @@ impl TryFrom<Unchecked> for Series {
 
     fn try_from(Unchecked { start, values }: Unchecked) -> Result<Self, Self::Error> {
         let spans = values.len() as i64 * PERIOD;
-        let possible = TIMES.contains(&start) && start.rem_euclid(PERIOD) == 0 && (1..=MAX_SPAN).contains(&spans);
-        match possible && values.iter().all(|value| value.is_nan() || value.abs() <= MAX_MAGNITUDE) {
+        let possible = TIMES.contains(&start)
+            && start.rem_euclid(PERIOD) == 0
+            && (1..=MAX_SPAN).contains(&spans);
+        match possible && values.iter().all(|value| value.is_nan() || value.abs() <= MAX_MAGNITUDE)
+        {
             true => Ok(Self { start, values }),
-            false => Err("a series has aligned times that are dates, and values that are measurements"),
+            false => {
+                Err("a series has aligned times that are dates, and values that are measurements")
+            }
         }
     }
 }
@@ -81,11 +90,15 @@ impl PartialEq for Series {
     }
 }
 
-/// Values in which NaN marks a gap, written as optional ones where a person may read them: JSON has no NaN.
+/// Values in which NaN marks a gap, written as optional ones where a person may read them: JSON has
+/// no NaN.
 pub(crate) mod gaps {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        values: &[f64],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         if !serializer.is_human_readable() {
             return values.serialize(serializer);
         }
@@ -94,7 +107,9 @@ pub(crate) mod gaps {
         values.serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<f64>, D::Error> {
         if !deserializer.is_human_readable() {
             return Vec::deserialize(deserializer);
         }
@@ -146,11 +161,14 @@ impl Series {
     /// Makes a series of datapoints in any order.
     ///
     /// A slot that got several datapoints (one-minute monitoring, a clock set back) has their mean.
-    /// Values that cannot be measurements are dropped and counted. Slots that got nothing stay missing.
+    /// Values that cannot be measurements are dropped and counted. Slots that got nothing stay
+    /// missing.
     ///
     /// # Errors
     /// [`SeriesError`] when no datapoint is usable or their time stamps cannot be right.
-    pub fn from_datapoints(datapoints: impl IntoIterator<Item = Datapoint>) -> Result<(Self, Cleaning), SeriesError> {
+    pub fn from_datapoints(
+        datapoints: impl IntoIterator<Item = Datapoint>,
+    ) -> Result<(Self, Cleaning), SeriesError> {
         let mut cleaning = Cleaning::default();
         let mut usable: Vec<Datapoint> = Vec::new();
         for datapoint in datapoints {
@@ -236,8 +254,8 @@ impl Series {
         self.values[range.start.min(end)..end].iter().copied().filter(|value| !value.is_nan())
     }
 
-    /// Each slot with the mean of its value and the `over - 1` before it, of those that exist, taken of
-    /// [compressed](crate::compress) values.
+    /// Each slot with the mean of its value and the `over - 1` before it, of those that exist,
+    /// taken of [compressed](crate::compress) values.
     pub fn averaged(&self, over: usize) -> Self {
         if over == 1 {
             return self.clone();
@@ -254,8 +272,8 @@ impl Series {
         Self { start: self.start, values: (0..self.values.len()).map(mean).collect() }
     }
 
-    /// The `slots` slots before `end` (seconds since 1970, aligned), as far as the series reaches back; those after its last one are
-    /// missing. `None` where it begins later.
+    /// The `slots` slots before `end` (seconds since 1970, aligned), as far as the series reaches
+    /// back; those after its last one are missing. `None` where it begins later.
     pub fn up_to(&self, end: i64, slots: usize) -> Option<Self> {
         let start = self.start.max(end.saturating_sub(slots as i64 * PERIOD));
         let slots = usize::try_from((end - start) / PERIOD).ok().filter(|slots| *slots > 0)?;
@@ -285,7 +303,8 @@ impl Series {
 
     /// One slot, at `time` (seconds since 1970, aligned), that has no value.
     pub(crate) fn nothing(time: i64) -> Option<Self> {
-        (TIMES.contains(&time) && time.rem_euclid(PERIOD) == 0).then(|| Self { start: time, values: vec![f64::NAN] })
+        (TIMES.contains(&time) && time.rem_euclid(PERIOD) == 0)
+            .then(|| Self { start: time, values: vec![f64::NAN] })
     }
 
     /// Adds so many slots without a value.
@@ -298,22 +317,30 @@ impl Series {
         self.values.iter().rev().copied().find(|value| !value.is_nan())
     }
 
-    /// The same series without the values at times that `left_out` holds for (seconds since 1970); `None` where none are left.
+    /// The same series without the values at times that `left_out` holds for (seconds since 1970);
+    /// `None` where none are left.
     pub fn without(&self, left_out: impl Fn(i64) -> bool) -> Option<Self> {
-        let value = |(slot, &value): (usize, &f64)| if left_out(self.time_of(slot)) { f64::NAN } else { value };
+        let value = |(slot, &value): (usize, &f64)| {
+            if left_out(self.time_of(slot)) { f64::NAN } else { value }
+        };
         let values: Vec<f64> = self.values.iter().enumerate().map(value).collect();
         values.iter().any(|value| !value.is_nan()).then_some(Self { start: self.start, values })
     }
 
-    /// The values that exist in the slots that start at or after `start` and before `end`, with the start of their slot.
+    /// The values that exist in the slots that start at or after `start` and before `end`, with the
+    /// start of their slot.
     pub fn between(&self, start: i64, end: i64) -> impl Iterator<Item = Datapoint> + '_ {
         let slots = self.index_at(start)..self.index_at(end);
-        slots.filter_map(|index| Some(Datapoint { time: self.time_of(index), value: self.get(index)? }))
+        slots.filter_map(|index| {
+            Some(Datapoint { time: self.time_of(index), value: self.get(index)? })
+        })
     }
 
     /// All values that exist, with the start of their slot.
     pub fn datapoints(&self) -> impl Iterator<Item = Datapoint> + '_ {
-        (0..self.len()).filter_map(|index| Some(Datapoint { time: self.time_of(index), value: self.get(index)? }))
+        (0..self.len()).filter_map(|index| {
+            Some(Datapoint { time: self.time_of(index), value: self.get(index)? })
+        })
     }
 }
 

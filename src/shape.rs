@@ -1,4 +1,5 @@
-//! What an anomaly looks like, and how unusual it is in the instance's own history: what a person wants to know of it.
+//! What an anomaly looks like, and how unusual it is in the instance's own history: what a person
+//! wants to know of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +84,8 @@ pub struct Finding {
     pub shape: Shape,
     /// The start of its first datapoint, in seconds since 1970.
     pub since: i64,
-    /// The mean, since then, of the distance from what is usual at the hour, in percentage points: positive above it.
+    /// The mean, since then, of the distance from what is usual at the hour, in percentage points:
+    /// positive above it.
     pub deviation: f64,
     /// How unusual the newest value is in itself.
     pub rank: Rank,
@@ -104,7 +106,11 @@ impl Deviations {
         let usual = &baseline.expectations[0];
         let points = memory.recent.iter().flat_map(Series::datapoints);
         let deviation = |time, value| value - usual.nearest(time, value);
-        Self { slots: points.map(|point| (point.time, point.value, deviation(point.time, point.value))).collect() }
+        Self {
+            slots: points
+                .map(|point| (point.time, point.value, deviation(point.time, point.value)))
+                .collect(),
+        }
     }
 
     /// The newest of them, as many as `channel` looks at.
@@ -113,11 +119,22 @@ impl Deviations {
         &self.slots[self.slots.len().saturating_sub(slots)..]
     }
 
-    /// What the anomaly looks like that `channel` sees (`None`: the value does not change), `run` datapoints after the value last
-    /// changed.
-    pub(crate) fn finding(&self, channel: Option<Channel>, run: usize, baseline: &Baseline) -> Finding {
+    /// What the anomaly looks like that `channel` sees (`None`: the value does not change), `run`
+    /// datapoints after the value last changed.
+    pub(crate) fn finding(
+        &self,
+        channel: Option<Channel>,
+        run: usize,
+        baseline: &Baseline,
+    ) -> Finding {
         let Some(&(newest, observed, last)) = self.slots.last() else {
-            return Finding { shape: Shape::Unrest, since: 0, deviation: 0.0, rank: Rank::Within, run };
+            return Finding {
+                shape: Shape::Unrest,
+                since: 0,
+                deviation: 0.0,
+                rank: Rank::Within,
+                run,
+            };
         };
         let rank = rank(baseline, newest, observed);
         if channel.is_none() {
@@ -134,11 +151,18 @@ impl Deviations {
         let recent = &self.slots[self.slots.len().saturating_sub(UNREST)..];
         let shaken = size(recent) >= PART * now.abs() && both_ways(recent);
         if shaken || both_ways(seen) || now * mean(seen) <= 0.0 {
-            return Finding { shape: Shape::Unrest, since: newest, deviation: mean(seen), rank, run };
+            return Finding {
+                shape: Shape::Unrest,
+                since: newest,
+                deviation: mean(seen),
+                rank,
+                run,
+            };
         }
         // As far back as it goes without more than [`ASIDE`] slots in a row that are not so.
         let since = |part: f64| {
-            let is_so = |deviation: f64| deviation * now > 0.0 && deviation.abs() >= part * now.abs();
+            let is_so =
+                |deviation: f64| deviation * now > 0.0 && deviation.abs() >= part * now.abs();
             let (mut slots, mut aside) = (1, 0);
             for (back, (_, _, deviation)) in self.slots.iter().rev().enumerate() {
                 match is_so(*deviation) {
@@ -183,10 +207,12 @@ fn mean(slots: &[(i64, f64, f64)]) -> f64 {
 
 /// How unusual `value` is at `time`.
 fn rank(baseline: &Baseline, time: i64, value: f64) -> Rank {
-    let above =
-        |range: Option<crate::baseline::hours::Range>| range.is_some_and(|range| value > f64::from(range.high) + 1e-4);
-    let below =
-        |range: Option<crate::baseline::hours::Range>| range.is_some_and(|range| value < f64::from(range.low) - 1e-4);
+    let above = |range: Option<crate::baseline::hours::Range>| {
+        range.is_some_and(|range| value > f64::from(range.high) + 1e-4)
+    };
+    let below = |range: Option<crate::baseline::hours::Range>| {
+        range.is_some_and(|range| value < f64::from(range.low) - 1e-4)
+    };
     let (all, hour) = (baseline.hours.all(), baseline.hours.at(time));
     match () {
         () if above(all) => Rank::HighestOfAll,
@@ -202,23 +228,28 @@ mod tests {
     use super::*;
     use crate::series::{DAY, Datapoint};
 
-    /// What is found at the end of `values` (percentage points above what is usual), after two weeks of a machine that has 30 % by
-    /// night and 60 % by day with a little noise. `from` is the slot of the day at which they begin.
+    /// What is found at the end of `values` (percentage points above what is usual), after two
+    /// weeks of a machine that has 30 % by night and 60 % by day with a little noise. `from` is the
+    /// slot of the day at which they begin.
     fn found(channel: Option<Channel>, from: usize, values: &[f64]) -> Finding {
         let usual = |slot: usize| if slot % DAY < DAY / 2 { 30.0 } else { 60.0 } + (slot * 7919 % 101) as f64 / 100.0;
         let rounded = |value: f64| (value * 1e6).round() / 1e6;
-        let point =
-            |slot: usize, more: f64| Datapoint { time: slot as i64 * PERIOD, value: rounded(usual(slot) + more) };
+        let point = |slot: usize, more: f64| Datapoint {
+            time: slot as i64 * PERIOD,
+            value: rounded(usual(slot) + more),
+        };
         let history = (0..14 * DAY).map(|slot| point(slot, 0.0));
         let (series, _) = Series::from_datapoints(history).expect("usable");
         let baseline = Baseline::learn(&series, series.end()).expect("enough");
         let mut memory = Memory::default();
         let first = 14 * DAY + from - (128 - values.len());
         for slot in first..first + 128 {
-            let more = (slot + values.len()).checked_sub(first + 128).map_or(0.0, |index| values[index]);
+            let more =
+                (slot + values.len()).checked_sub(first + 128).map_or(0.0, |index| values[index]);
             memory.remember(point(slot, more), 128);
         }
-        let mut finding = Deviations::of(&memory, &baseline).finding(channel, memory.run, &baseline);
+        let mut finding =
+            Deviations::of(&memory, &baseline).finding(channel, memory.run, &baseline);
         finding.since = (first as i64 + 128) - finding.since / PERIOD;
         finding
     }
@@ -241,7 +272,8 @@ mod tests {
         assert_eq!(shape(SpikeUp, day, &[15.0; 8]), (Shape::LevelShift, 8));
         let ramp: Vec<f64> = (1..=60).map(|slot| slot as f64 / 3.0).collect();
         assert_eq!(shape(HoursUp, day, &ramp).0, Shape::Drift);
-        let shaking: Vec<f64> = (0..32).map(|slot| if slot % 2 == 0 { 12.0 } else { -12.0 }).collect();
+        let shaking: Vec<f64> =
+            (0..32).map(|slot| if slot % 2 == 0 { 12.0 } else { -12.0 }).collect();
         assert_eq!(shape(SpikeUp, day, &shaking).0, Shape::Unrest);
         // By night, where it is what it is by day.
         assert_eq!(shape(BurstUp, DAY / 2 - 40, &[25.0]), (Shape::UnusualHour, 1));

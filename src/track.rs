@@ -1,8 +1,10 @@
-//! One instance, followed over many runs: what was scored stays as it was said, and what comes late is scored when it comes.
+//! One instance, followed over many runs: what was scored stays as it was said, and what comes late
+//! is scored when it comes.
 //!
-//! A datapoint has one score for ever. One that comes late gets the score that it would have had on time; those after it were
-//! scored without it and keep their scores; from then on everything is as if it had been on time. For that a [`Track`] holds,
-//! beside the memory at its newest datapoint, the memories at the two boundaries of three hours before, to go on from again.
+//! A datapoint has one score for ever. One that comes late gets the score that it would have had on
+//! time; those after it were scored without it and keep their scores; from then on everything is as
+//! if it had been on time. For that a [`Track`] holds, beside the memory at its newest datapoint,
+//! the memories at the two boundaries of three hours before, to go on from again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -16,18 +18,19 @@ use crate::series::{DAY_SECONDS, Datapoint, PERIOD, Series};
 
 /// How late a datapoint may come and still be scored, in seconds: three hours.
 pub const LATE: i64 = 3 * 3600;
-/// Memories that are kept to go back to. Their boundaries are [`LATE`] apart, so that with two of them one always lies
-/// before what is late by no more than that.
+/// Memories that are kept to go back to. Their boundaries are [`LATE`] apart, so that with two of
+/// them one always lies before what is late by no more than that.
 const CHECKPOINTS: usize = 2;
 
-/// What is known of one instance from run to run. How its datapoints were portioned, and whether some came late, changes nothing
-/// about it in the end.
+/// What is known of one instance from run to run. How its datapoints were portioned, and whether
+/// some came late, changes nothing about it in the end.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Track {
     /// What the datapoints so far left behind.
     memory: Memory,
-    /// The same before the first datapoint of each of the last stretches of [`LATE`], oldest first. Before the very first one
-    /// nothing is known: that is kept, too, or what comes late in an instance's first hours would be lost.
+    /// The same before the first datapoint of each of the last stretches of [`LATE`], oldest first.
+    /// Before the very first one nothing is known: that is kept, too, or what comes late in an
+    /// instance's first hours would be lost.
     checkpoints: VecDeque<Memory>,
 }
 
@@ -58,7 +61,8 @@ pub struct Taken {
 pub struct Begun {
     /// What is known of it now.
     pub track: Track,
-    /// The baseline of each of the days that were gone through, by their midnight; `None` where there was too little history.
+    /// The baseline of each of the days that were gone through, by their midnight; `None` where
+    /// there was too little history.
     pub baselines: BTreeMap<i64, Option<Baseline>>,
     /// The scores of those days, oldest first.
     pub scored: Vec<Scored>,
@@ -77,13 +81,14 @@ impl Track {
         self.memory.end()
     }
 
-    /// From when on datapoints are needed (seconds since 1970) to go on, those that may still come late among them; `None` of
-    /// an instance of which nothing is known.
+    /// From when on datapoints are needed (seconds since 1970) to go on, those that may still come
+    /// late among them; `None` of an instance of which nothing is known.
     pub fn needs_from(&self) -> Option<i64> {
         Some(self.end()? - LATE)
     }
 
-    /// The track as it was before `time` (seconds since 1970), and the datapoints since then; `None` where that is too long ago.
+    /// The track as it was before `time` (seconds since 1970), and the datapoints since then;
+    /// `None` where that is too long ago.
     fn back_to(&self, time: i64) -> Option<(Self, Vec<Datapoint>)> {
         let before = |memory: &Memory| memory.end().is_none_or(|end| end <= time);
         if before(&self.memory) {
@@ -92,9 +97,13 @@ impl Track {
         let index = self.checkpoints.iter().rposition(before)?;
         let memory = self.checkpoints[index].clone();
         let start = memory.end().unwrap_or(i64::MIN);
-        let since = self.memory.recent.iter().flat_map(|recent| recent.between(start, i64::MAX)).collect();
+        let since =
+            self.memory.recent.iter().flat_map(|recent| recent.between(start, i64::MAX)).collect();
         // The memory itself is kept again when the first datapoint after it is.
-        Some((Self { memory, checkpoints: self.checkpoints.range(..index).cloned().collect() }, since))
+        Some((
+            Self { memory, checkpoints: self.checkpoints.range(..index).cloned().collect() },
+            since,
+        ))
     }
 
     /// Keeps the memory as it is where `time` begins another stretch.
@@ -107,12 +116,20 @@ impl Track {
         }
     }
 
-    /// Of the datapoints of `series` before `until`, those that are late, and those that are newer than all that is known.
-    fn new_in(&self, series: &Series, until: i64, muted: &impl Fn(i64) -> bool) -> (Vec<Datapoint>, Vec<Datapoint>) {
+    /// Of the datapoints of `series` before `until`, those that are late, and those that are newer
+    /// than all that is known.
+    fn new_in(
+        &self,
+        series: &Series,
+        until: i64,
+        muted: &impl Fn(i64) -> bool,
+    ) -> (Vec<Datapoint>, Vec<Datapoint>) {
         let end = self.end().unwrap_or(i64::MIN);
         let unknown = |point: &Datapoint| match &self.memory.recent {
             // What was muted was seen, and left no value.
-            Some(recent) if point.time < end => recent.at(point.time).is_none() && !muted(point.time),
+            Some(recent) if point.time < end => {
+                recent.at(point.time).is_none() && !muted(point.time)
+            }
             _ => true,
         };
         let new = series.between(end.saturating_sub(LATE), until).filter(unknown);
@@ -121,11 +138,13 @@ impl Track {
 }
 
 impl Detector {
-    /// Scores the datapoints of `series` before `until` (seconds since 1970) that `track` has not seen, each against the
-    /// baseline of its own day, and takes them in. Late ones are scored as if they had been on time.
+    /// Scores the datapoints of `series` before `until` (seconds since 1970) that `track` has not
+    /// seen, each against the baseline of its own day, and takes them in. Late ones are scored as
+    /// if they had been on time.
     ///
-    /// Where a baseline is not known yet, what lies before that day is taken in, and the rest has to come again. At times (seconds
-    /// since 1970) that are `muted`, datapoints are scored and not learnt from.
+    /// Where a baseline is not known yet, what lies before that day is taken in, and the rest has
+    /// to come again. At times (seconds since 1970) that are `muted`, datapoints are scored and not
+    /// learnt from.
     pub fn take<'a>(
         &self,
         track: &mut Track,
@@ -135,11 +154,12 @@ impl Detector {
         muted: impl Fn(i64) -> bool,
     ) -> Taken {
         let (mut late, new) = track.new_in(series, until, &muted);
-        let (ahead, mut points) = late.first().and_then(|first| track.back_to(first.time)).unwrap_or_else(|| {
-            // Older than all that is kept to go back to: as good as never measured.
-            late.clear();
-            (track.clone(), Vec::new())
-        });
+        let (ahead, mut points) =
+            late.first().and_then(|first| track.back_to(first.time)).unwrap_or_else(|| {
+                // Older than all that is kept to go back to: as good as never measured.
+                late.clear();
+                (track.clone(), Vec::new())
+            });
         let end = track.end();
         points.extend(late.iter().chain(&new));
         points.sort_by_key(|point| point.time);
@@ -148,14 +168,16 @@ impl Detector {
         if ahead.end() < end {
             return Taken { scored: Vec::new(), late: 0, waits_for };
         }
-        let is_new = |time: i64| end.is_none_or(|end| time >= end) || late.iter().any(|point| point.time == time);
+        let is_new = |time: i64| {
+            end.is_none_or(|end| time >= end) || late.iter().any(|point| point.time == time)
+        };
         scored.retain(|scored| is_new(scored.time));
         *track = ahead;
         Taken { scored, late: late.len(), waits_for }
     }
 
-    /// Scores what lies between `times` (seconds since 1970) once more, with all that is known now, and changes nothing. `None`
-    /// where `track` does not reach back so far.
+    /// Scores what lies between `times` (seconds since 1970) once more, with all that is known now,
+    /// and changes nothing. `None` where `track` does not reach back so far.
     pub fn review<'a>(
         &self,
         track: &Track,
@@ -175,8 +197,8 @@ impl Detector {
         Some(Taken { scored, late: late.len(), waits_for })
     }
 
-    /// Goes on from `track` with `points`, oldest first, as far as baselines are known: the track then, the scores, and the day
-    /// that is waited for.
+    /// Goes on from `track` with `points`, oldest first, as far as baselines are known: the track
+    /// then, the scores, and the day that is waited for.
     fn replay<'a>(
         &self,
         mut track: Track,
@@ -192,8 +214,9 @@ impl Detector {
                 Known::TooLittle => None,
                 Known::NotYet => return (track, scored, Some(day)),
             };
-            let alike =
-                |a: &Datapoint, b: &Datapoint| stretch(a.time) == stretch(b.time) && muted(a.time) == muted(b.time);
+            let alike = |a: &Datapoint, b: &Datapoint| {
+                stretch(a.time) == stretch(b.time) && muted(a.time) == muted(b.time)
+            };
             for points in points.chunk_by(alike) {
                 track.begin(points[0].time);
                 scored.extend(match muted(points[0].time) {
@@ -205,24 +228,31 @@ impl Detector {
         (track, scored, None)
     }
 
-    /// Begins with an instance of which nothing is known. Where `series` reaches [`HISTORY`](crate::baseline::HISTORY) further
-    /// back than [`rebuild_from`], all is as if it had always been followed. `muted`: see [`Self::take`].
+    /// Begins with an instance of which nothing is known. Where `series` reaches
+    /// [`HISTORY`](crate::baseline::HISTORY) further back than [`rebuild_from`], all is as if it
+    /// had always been followed. `muted`: see [`Self::take`].
     pub fn begin(&self, series: &Series, until: i64, muted: impl Fn(i64) -> bool) -> Begun {
         let start = rebuild_from(until);
         let mut memory = Memory::default();
         let learnt = series.without(&muted);
-        let seen = learnt.iter().flat_map(|series| series.between(start - self.context() as i64 * PERIOD, start));
+        let seen = learnt
+            .iter()
+            .flat_map(|series| series.between(start - self.context() as i64 * PERIOD, start));
         seen.for_each(|datapoint| memory.remember(datapoint, self.context()));
         let calibrate = |day| (day, learnt.as_ref().and_then(|series| self.calibrate(series, day)));
-        let baselines: BTreeMap<i64, Option<Baseline>> = days(start..until).map(calibrate).collect();
+        let baselines: BTreeMap<i64, Option<Baseline>> =
+            days(start..until).map(calibrate).collect();
         let points: Vec<Datapoint> = series.between(start, until).collect();
-        let known = |day| baselines.get(&day).map_or(Known::NotYet, |baseline| Known::from(baseline.as_ref()));
-        let (track, scored, _) = self.replay(Track { memory, checkpoints: VecDeque::new() }, &points, known, &muted);
+        let known = |day| {
+            baselines.get(&day).map_or(Known::NotYet, |baseline| Known::from(baseline.as_ref()))
+        };
+        let (track, scored, _) =
+            self.replay(Track { memory, checkpoints: VecDeque::new() }, &points, known, &muted);
         Begun { track, baselines, scored }
     }
 
-    /// What is usual on the day that begins at `day` (midnight UTC), or that there is too little history: see
-    /// [`Baseline::learn`]. Without what no datapoint of the day is compared with.
+    /// What is usual on the day that begins at `day` (midnight UTC), or that there is too little
+    /// history: see [`Baseline::learn`]. Without what no datapoint of the day is compared with.
     pub fn calibrate(&self, series: &Series, day: i64) -> Option<Baseline> {
         Baseline::learn(series, day).ok().map(|baseline| baseline.for_its_day(self.context()))
     }

@@ -1,7 +1,8 @@
 //! Series and baseline become the windows that the network sees.
 //!
-//! A window is `time` slots up to the one in question, oldest first, 5 or 20 minutes apart. Each slot has a value,
-//! a flag that says whether the network may see it, and [`CONTEXT`] features of context:
+//! A window is `time` slots up to the one in question, oldest first, 5 or 20 minutes apart. Each
+//! slot has a value, a flag that says whether the network may see it, and [`CONTEXT`] features of
+//! context:
 //!
 //! | feature | what it is |
 //! | --- | --- |
@@ -19,8 +20,8 @@ use crate::series::{PERIOD, Series};
 /// Context features beside each value: see [`crate::window`].
 pub const CONTEXT: usize = 5;
 
-/// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and how many of its newest slots are hidden. What the
-/// network makes of these is its forecast.
+/// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and how many of its
+/// newest slots are hidden. What the network makes of these is its forecast.
 pub const LOOKS: [(usize, usize); HORIZONS.len()] = [(0, 1), (0, 6), (1, 6)];
 /// The most slots that one of them hides.
 pub(crate) const MOST_HIDDEN: usize = {
@@ -55,15 +56,29 @@ impl Windows {
         }
     }
 
-    /// Adds the window whose newest slot is `newest` and whose slots lie `spacing` apart: `series` averaged over as
-    /// many. A slot without a value, or before the series, is hidden.
-    pub fn push(&mut self, series: &Series, expectation: &Expectation, newest: usize, spacing: usize) {
-        let scaled = |slot: usize| series.get(slot).map(|value| expectation.level.scaled(value) as f32);
+    /// Adds the window whose newest slot is `newest` and whose slots lie `spacing` apart: `series`
+    /// averaged over as many. A slot without a value, or before the series, is hidden.
+    pub fn push(
+        &mut self,
+        series: &Series,
+        expectation: &Expectation,
+        newest: usize,
+        spacing: usize,
+    ) {
+        let scaled =
+            |slot: usize| series.get(slot).map(|value| expectation.level.scaled(value) as f32);
         self.push_scaled(expectation, newest, series.time_of(newest), spacing, scaled);
     }
 
-    /// Adds a window for each of `newest`. Windows that lie close together share most of their values: each is scaled once.
-    pub fn push_all(&mut self, series: &Series, expectation: &Expectation, newest: &[usize], spacing: usize) {
+    /// Adds a window for each of `newest`. Windows that lie close together share most of their
+    /// values: each is scaled once.
+    pub fn push_all(
+        &mut self,
+        series: &Series,
+        expectation: &Expectation,
+        newest: &[usize],
+        spacing: usize,
+    ) {
         let mut known = vec![None; series.len()];
         let mut scaled = |slot: usize| {
             let value = || series.get(slot).map(|value| expectation.level.scaled(value) as f32);
@@ -74,8 +89,9 @@ impl Windows {
         }
     }
 
-    /// Adds the window whose newest slot is `newest`, which starts at `time` (seconds since 1970), and whose slots lie
-    /// `spacing` apart. `scaled`: the value of a slot as the network sees it, if there is one.
+    /// Adds the window whose newest slot is `newest`, which starts at `time` (seconds since 1970),
+    /// and whose slots lie `spacing` apart. `scaled`: the value of a slot as the network sees it,
+    /// if there is one.
     pub(crate) fn push_scaled(
         &mut self,
         Expectation { daily, weekly, .. }: &Expectation,
@@ -104,8 +120,8 @@ impl Windows {
         (0..self.len()).for_each(|index| self.forecast(index, slots, None));
     }
 
-    /// Hides the newest `slots` slots of window `index`, and puts in place of their daily profile what the instance's own
-    /// `forecast` of them is, scaled like a value.
+    /// Hides the newest `slots` slots of window `index`, and puts in place of their daily profile
+    /// what the instance's own `forecast` of them is, scaled like a value.
     pub fn forecast(&mut self, index: usize, slots: usize, forecast: Option<f32>) {
         let end = (index + 1) * self.time;
         for slot in end - slots.min(self.time)..end {
@@ -116,8 +132,8 @@ impl Windows {
         }
     }
 
-    /// Hides what window `index` is to forecast at this horizon of `baseline`, and tells the network the instance's
-    /// `own` forecast (compressed) of it.
+    /// Hides what window `index` is to forecast at this horizon of `baseline`, and tells the
+    /// network the instance's `own` forecast (compressed) of it.
     pub fn hide(&mut self, baseline: &Baseline, index: usize, horizon: usize, own: Option<f64>) {
         let (resolution, hidden) = LOOKS[horizon];
         let level = &baseline.expectations[resolution].level;
@@ -131,7 +147,9 @@ impl Windows {
             let slots = index * self.time..(index + 1) * self.time;
             selected.values.extend_from_slice(&self.values[slots.clone()]);
             selected.visible.extend_from_slice(&self.visible[slots.clone()]);
-            selected.context.extend_from_slice(&self.context[slots.start * CONTEXT..slots.end * CONTEXT]);
+            selected
+                .context
+                .extend_from_slice(&self.context[slots.start * CONTEXT..slots.end * CONTEXT]);
         }
         selected
     }
@@ -143,8 +161,8 @@ impl Windows {
         values.zip(visible).map(|(values, visible)| [values, visible])
     }
 
-    /// What the encoder reads of a slot, counted over all windows: the value where it is visible, 1 where it is hidden, and the
-    /// context.
+    /// What the encoder reads of a slot, counted over all windows: the value where it is visible, 1
+    /// where it is hidden, and the context.
     #[inline(always)]
     pub(crate) fn input(&self, slot: usize) -> [f32; 2 + CONTEXT] {
         let visible = self.visible[slot];
@@ -158,7 +176,8 @@ impl Windows {
         std::array::from_fn(|feature| self.context[slot * CONTEXT + feature])
     }
 
-    /// How many of the slots before the newest `hidden` ones are visible in window `index`, as a fraction.
+    /// How many of the slots before the newest `hidden` ones are visible in window `index`, as a
+    /// fraction.
     pub fn visible_fraction(&self, index: usize, hidden: usize) -> f64 {
         let end = self.time.saturating_sub(hidden);
         let window = &self.visible[index * self.time..index * self.time + end];
@@ -219,7 +238,10 @@ mod tests {
         assert_eq!(windows.values()[5], 0.0);
         windows.hide_newest(1);
         assert_eq!(windows.visible()[7], 0.0);
-        assert_eq!([1, 2, 3].map(|hidden| windows.visible_fraction(0, hidden)), [6.0 / 7.0, 5.0 / 6.0, 1.0]);
+        assert_eq!(
+            [1, 2, 3].map(|hidden| windows.visible_fraction(0, hidden)),
+            [6.0 / 7.0, 5.0 / 6.0, 1.0]
+        );
         windows.hide_newest(3);
         assert_eq!(windows.visible(), [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
     }

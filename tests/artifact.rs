@@ -1,9 +1,15 @@
 //! What an artifact withstands: every kind of wrong bytes has its own clear error.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 use deepguard::channel::{CHANNELS, Channel};
 use deepguard::model::artifact::FORMAT;
-use deepguard::model::card::{ErrorQuantiles, Fleet, Growth, LeftOut, Pages, TrainedOn, Training, Why};
+use deepguard::model::card::{
+    ErrorQuantiles, Fleet, Growth, LeftOut, Pages, TrainedOn, Training, Why,
+};
 use deepguard::model::{LAYERS, Shape, Weights};
 use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;
@@ -21,7 +27,11 @@ fn training() -> Training {
         loss: -0.5,
         error: ErrorQuantiles { p50: 1.0, p95: 2.0, p99: 3.0, max: 4.0 },
         // A name that tries to be mistaken for the checksum.
-        files: vec![TrainedOn { name: r#"a","checksum":"0000"#.into(), sha256: "00".into(), datapoints: 604 }],
+        files: vec![TrainedOn {
+            name: r#"a","checksum":"0000"#.into(),
+            sha256: "00".into(),
+            datapoints: 604,
+        }],
         generated: 5,
         fleet: None,
     }
@@ -40,21 +50,26 @@ fn weights(shape: Shape) -> [Weights; LAYERS] {
 }
 
 fn artifact() -> Artifact {
-    Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, growth(), training()).expect("a sound artifact")
+    Artifact::new(SHAPE, weights(SHAPE), 1.05, LENT, growth(), training())
+        .expect("a sound artifact")
 }
 
-/// The file with `from` replaced by `to` of the same length, and the checksum made right again if `sign`.
+/// The file with `from` replaced by `to` of the same length, and the checksum made right again if
+/// `sign`.
 fn altered(from: &str, to: &str, sign: bool) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     assert_eq!(from.len(), to.len());
     let mut file = artifact().to_bytes().expect("bytes");
-    let place = file.windows(from.len()).position(|window| window == from.as_bytes()).expect("there");
+    let place =
+        file.windows(from.len()).position(|window| window == from.as_bytes()).expect("there");
     file[place..place + to.len()].copy_from_slice(to.as_bytes());
     if sign {
         let before = br#"\"checksum\":\""#;
-        let start = file.windows(before.len()).position(|window| window == before).expect("there") + before.len();
+        let start = file.windows(before.len()).position(|window| window == before).expect("there")
+            + before.len();
         file[start..start + 64].fill(b'0');
-        let digest: String = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String =
+            Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
         file[start..start + 64].copy_from_slice(digest.as_bytes());
     }
     file
@@ -109,12 +124,16 @@ fn wrong_bytes_are_told_apart() {
         ("a newer format", altered(r#"\"format\":3"#, r#"\"format\":7"#, true), |error| {
             matches!(error, ArtifactError::NewerFormat { found: 7 })
         }),
-        ("a newer format, checksum or not", altered(r#"\"format\":3"#, r#"\"format\":7"#, false), |error| {
-            matches!(error, ArtifactError::NewerFormat { found: 7 })
-        }),
-        ("an older format, checksum or not", altered(r#"\"format\":3"#, r#"\"format\":1"#, false), |error| {
-            matches!(error, ArtifactError::OlderFormat { found: 1 })
-        }),
+        (
+            "a newer format, checksum or not",
+            altered(r#"\"format\":3"#, r#"\"format\":7"#, false),
+            |error| matches!(error, ArtifactError::NewerFormat { found: 7 }),
+        ),
+        (
+            "an older format, checksum or not",
+            altered(r#"\"format\":3"#, r#"\"format\":1"#, false),
+            |error| matches!(error, ArtifactError::OlderFormat { found: 1 }),
+        ),
         ("another shape", altered(r#"\"hidden\":3"#, r#"\"hidden\":4"#, true), |error| {
             matches!(error, ArtifactError::Shape { .. })
         }),
@@ -127,9 +146,11 @@ fn wrong_bytes_are_told_apart() {
         ("another scaling rule", altered("asinh((y", "asinh((x", true), |error| {
             matches!(error, ArtifactError::Scaling(_))
         }),
-        ("a threshold of nothing", altered(r#"\"threshold\":1.05"#, r#"\"threshold\":0.00"#, true), |error| {
-            matches!(error, ArtifactError::NotFinite(_))
-        }),
+        (
+            "a threshold of nothing",
+            altered(r#"\"threshold\":1.05"#, r#"\"threshold\":0.00"#, true),
+            |error| matches!(error, ArtifactError::NotFinite(_)),
+        ),
         (
             "a borrowed error of nothing",
             altered("12.0,8.0,6.0,4.0", "12.0,8.0,0.0,4.0", true),
@@ -154,16 +175,24 @@ fn weights_that_are_not_numbers_are_refused() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut weights = weights(SHAPE);
         weights[2].weight[1] = bad;
-        let error = Artifact::new(SHAPE, weights, 1.05, LENT, growth(), training()).expect_err("not finite");
-        assert!(matches!(&error, ArtifactError::NotFinite(what) if what.contains("bottleneck.weight")), "{error}");
+        let error = Artifact::new(SHAPE, weights, 1.05, LENT, growth(), training())
+            .expect_err("not finite");
+        assert!(
+            matches!(&error, ArtifactError::NotFinite(what) if what.contains("bottleneck.weight")),
+            "{error}"
+        );
     }
     for threshold in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
-        assert!(Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, growth(), training()).is_err(), "{threshold}");
+        assert!(
+            Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, growth(), training()).is_err(),
+            "{threshold}"
+        );
         for channel in 0..CHANNELS {
             let mut lent = LENT;
             lent[channel] = threshold;
             assert!(
-                Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Growth::default(), training()).is_err(),
+                Artifact::new(SHAPE, weights(SHAPE), 1.05, lent, Growth::default(), training())
+                    .is_err(),
                 "lent {threshold}"
             );
         }
@@ -227,15 +256,23 @@ fn foreign_safetensors() -> Vec<u8> {
 
 /// Thresholds and false alarms per instance and week.
 fn table(rows: &[(f64, f64)]) -> Vec<Pages> {
-    rows.iter().map(|&(threshold, per_instance_week)| Pages { threshold, per_instance_week, interval: None }).collect()
+    rows.iter()
+        .map(|&(threshold, per_instance_week)| Pages {
+            threshold,
+            per_instance_week,
+            interval: None,
+        })
+        .collect()
 }
 
 #[test]
-fn false_alarms_and_fleet_are_read_as_they_were_written_and_an_artifact_without_them_has_the_same_bytes_as_ever() {
+fn false_alarms_and_fleet_are_read_as_they_were_written_and_an_artifact_without_them_has_the_same_bytes_as_ever()
+ {
     let bytes = artifact().to_bytes().expect("bytes");
     let text = String::from_utf8_lossy(&bytes);
     assert!(!text.contains("pages") && !text.contains("fleet"));
-    let left_out = LeftOut { instance: "i-1a2b3c4d".into(), from: 300, until: 900, why: Why::Contaminated };
+    let left_out =
+        LeftOut { instance: "i-1a2b3c4d".into(), from: 300, until: 900, why: Why::Contaminated };
     let fleet = Fleet {
         tuned_from: Some("a".into()),
         days: 14,
@@ -256,18 +293,26 @@ fn false_alarms_and_fleet_are_read_as_they_were_written_and_an_artifact_without_
 
 #[test]
 fn a_budget_is_a_threshold_of_the_table() {
-    let made = artifact().calibrated(1.05, table(&[(1.0, 2.0), (1.2, 1.0), (1.4, 1.0), (2.0, 0.0)])).expect("sound");
+    let made = artifact()
+        .calibrated(1.05, table(&[(1.0, 2.0), (1.2, 1.0), (1.4, 1.0), (2.0, 0.0)]))
+        .expect("sound");
     let card = made.card();
-    let cases = [(9.0, 1.0), (2.0, 1.0), (1.5, 1.1), (1.0, 1.2), (0.5, 1.7), (0.0, 2.0), (-1.0, 2.0)];
+    let cases =
+        [(9.0, 1.0), (2.0, 1.0), (1.5, 1.1), (1.0, 1.2), (0.5, 1.7), (0.0, 2.0), (-1.0, 2.0)];
     for (budget, threshold) in cases {
         let found = card.threshold_for(budget).expect("a table");
         assert!((found - threshold).abs() < 1e-12, "{budget}: {found}");
     }
-    for (threshold, pages) in [(0.5, 2.0), (1.0, 2.0), (1.1, 1.5), (1.3, 1.0), (1.7, 0.5), (2.0, 0.0), (3.0, 0.0)] {
+    for (threshold, pages) in
+        [(0.5, 2.0), (1.0, 2.0), (1.1, 1.5), (1.3, 1.0), (1.7, 0.5), (2.0, 0.0), (3.0, 0.0)]
+    {
         let found = card.pages_at(threshold).expect("a table");
         assert!((found - pages).abs() < 1e-12, "{threshold}: {found}");
     }
-    assert_eq!((artifact().card().threshold_for(1.0), artifact().card().pages_at(1.0)), (None, None));
+    assert_eq!(
+        (artifact().card().threshold_for(1.0), artifact().card().pages_at(1.0)),
+        (None, None)
+    );
 }
 
 #[test]

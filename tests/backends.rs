@@ -1,5 +1,10 @@
-//! Both backends, the same scores: those of the kernel, whichever the network was loaded on. Runs where both are compiled in: `--features ndarray`.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+//! Both backends, the same scores: those of the kernel, whichever the network was loaded on. Runs
+//! where both are compiled in: `--features ndarray`.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 #![cfg(all(feature = "flex", feature = "ndarray"))]
 
 mod common;
@@ -35,8 +40,8 @@ fn ndarray() -> Device {
 fn loaded_on_flex_and_on_ndarray_it_scores_the_same() {
     for kind in 0..3 {
         let machine = machine(kind);
-        let [flex, ndarray] =
-            [Device::flex(), ndarray()].map(|device| followed(&Detector::new(artifact(), &device), &machine));
+        let [flex, ndarray] = [Device::flex(), ndarray()]
+            .map(|device| followed(&Detector::new(artifact(), &device), &machine));
         assert!(flex.len() > 3 * DAY);
         assert!(flex.iter().any(|scored| scored.score.is_anomalous()));
         assert_eq!(flex, ndarray);
@@ -50,8 +55,12 @@ fn both_reconstruct_as_the_kernel_does() {
         let baseline = Baseline::learn(&series, series.end()).expect("enough");
         let mut windows = Windows::new(32, 300);
         for slot in series.len() - 150..series.len() {
-            let of = |resolution: usize| (&baseline.expectations[resolution], slot, RESOLUTIONS[resolution]);
-            [of(0), of(1)].into_iter().for_each(|(expected, slot, over)| windows.push(&series, expected, slot, over));
+            let of = |resolution: usize| {
+                (&baseline.expectations[resolution], slot, RESOLUTIONS[resolution])
+            };
+            [of(0), of(1)]
+                .into_iter()
+                .for_each(|(expected, slot, over)| windows.push(&series, expected, slot, over));
         }
         windows.hide_newest(1);
         for device in [Device::flex(), ndarray()] {

@@ -1,6 +1,10 @@
-//! The scorer keeps a memory and goes through batches. Here is what its scores are, written down without either: each one from
-//! the whole series. The two give the same, bit for bit.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+//! The scorer keeps a memory and goes through batches. Here is what its scores are, written down
+//! without either: each one from the whole series. The two give the same, bit for bit.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 mod common;
 
@@ -26,7 +30,9 @@ struct Judged {
 
 /// The compressed values of the last `slots` slots up to `slot`, oldest first.
 fn newest(series: &Series, slot: usize, slots: usize) -> Vec<f64> {
-    ((slot + 1).saturating_sub(slots)..=slot).filter_map(|slot| series.get(slot).map(compress)).collect()
+    ((slot + 1).saturating_sub(slots)..=slot)
+        .filter_map(|slot| series.get(slot).map(compress))
+        .collect()
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -39,7 +45,8 @@ fn root(compressed: f64) -> f64 {
     percent.abs().sqrt().copysign(percent)
 }
 
-/// What the network says, in the compressed unit. No CPU is more than 1e15 %, and asinh(1e15) is under 36.
+/// What the network says, in the compressed unit. No CPU is more than 1e15 %, and asinh(1e15) is
+/// under 36.
 fn unscaled(level: &Level, said: f32) -> f64 {
     (level.centre + level.scale * f64::from(said).clamp(-20.0, 20.0).sinh()).clamp(-36.0, 36.0)
 }
@@ -66,8 +73,9 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
         let Some(baseline) = &baseline else { continue };
 
         // The instance's own forecasts, and the network's, which moves them half of the way.
-        let own: [Option<f64>; 3] =
-            std::array::from_fn(|horizon| baseline.forecast(&values, series.start(), slot, horizon));
+        let own: [Option<f64>; 3] = std::array::from_fn(|horizon| {
+            baseline.forecast(&values, series.start(), slot, horizon)
+        });
         let looks: [Option<f64>; 3] = std::array::from_fn(|horizon| {
             let (resolution, hidden) = LOOKS[horizon];
             let expectation = &baseline.expectations[resolution];
@@ -75,8 +83,10 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             windows.push(&averaged[resolution], expectation, slot, RESOLUTIONS[resolution]);
             windows.hide(baseline, 0, horizon, own[horizon]);
             let newest_first = kernel.reconstruct(&windows, windows.time());
-            let said: Vec<f64> =
-                newest_first[..hidden].iter().map(|&said| unscaled(&expectation.level, said)).collect();
+            let said: Vec<f64> = newest_first[..hidden]
+                .iter()
+                .map(|&said| unscaled(&expectation.level, said))
+                .collect();
             (windows.visible_fraction(0, hidden) >= 0.5).then(|| mean(&said))
         });
         let forecast: [Option<f64>; 3] = std::array::from_fn(|horizon| {
@@ -92,8 +102,12 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             }
             let (value, expected, up) = match channel.measure() {
                 Measure::Forecast { horizon, up } => (mean(&seen), forecast[horizon]?, up),
-                Measure::Record { up: true } => (seen.iter().copied().reduce(f64::min)?, level.centre, true),
-                Measure::Record { up: false } => (seen.iter().copied().reduce(f64::max)?, level.centre, false),
+                Measure::Record { up: true } => {
+                    (seen.iter().copied().reduce(f64::min)?, level.centre, true)
+                }
+                Measure::Record { up: false } => {
+                    (seen.iter().copied().reduce(f64::max)?, level.centre, false)
+                }
             };
             let distance = if up { root(value) - root(expected) } else { expected - value };
             Some(distance.max(0.0))
@@ -101,13 +115,15 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
         let errors: Errors = Channel::ALL.map(error);
 
         let largest = |channel: usize, times: std::ops::Range<i64>| {
-            let errors = judged.range(times).map(|(_, judged)| judged.errors[channel].unwrap_or(0.0));
+            let errors =
+                judged.range(times).map(|(_, judged)| judged.errors[channel].unwrap_or(0.0));
             errors.reduce(f64::max)
         };
         let rule = Rule::new(card.threshold, baseline, card.growth.of_run(baseline.days()));
         let usual: [Option<f64>; CHANNELS] = std::array::from_fn(|index| {
             let days = (1..=14).rev().map(|back| day - back * DAY_SECONDS);
-            let mut days: Vec<f64> = days.filter_map(|day| largest(index, day..day + DAY_SECONDS)).collect();
+            let mut days: Vec<f64> =
+                days.filter_map(|day| largest(index, day..day + DAY_SECONDS)).collect();
             let growth = card.growth.of(Channel::ALL[index], days.len());
             if days.is_empty() {
                 days.extend(baseline.largest.map(|largest| largest[index]));
@@ -128,8 +144,10 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
         let outside = spiked(0) || spiked(1);
         let mut severity = highest.0;
         let same = (0..=slot).rev().filter_map(|slot| Some((slot, series.get(slot)?)));
-        let run: Vec<usize> = same.take_while(|(_, value)| *value == observed).map(|(slot, _)| slot).collect();
-        if let Some(score) = rule.frozen(run.len()).filter(|_| run.last() >= Some(&reported_until)) {
+        let run: Vec<usize> =
+            same.take_while(|(_, value)| *value == observed).map(|(slot, _)| slot).collect();
+        if let Some(score) = rule.frozen(run.len()).filter(|_| run.last() >= Some(&reported_until))
+        {
             highest = if score > highest.0 { (score, None) } else { highest };
             reported_until = slot;
         }
@@ -137,10 +155,14 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             severity = if score > severity { score } else { severity };
         }
         let (score, channel) = highest;
-        let before = |slots: usize| judged.range(time - slots as i64 * PERIOD..time).map(|(_, judged)| judged.score);
+        let before = |slots: usize| {
+            judged.range(time - slots as i64 * PERIOD..time).map(|(_, judged)| judged.score)
+        };
         let clearly = before(DAY / 2).all(|before| score.value() > 1.05 * before.value());
-        let expected = forecast[0].map_or_else(|| baseline.expectations[0].nearest(time, observed), expand);
-        let tolerance = |index: usize| rule.tolerance(Channel::ALL[index], usual[index].unwrap_or(0.0));
+        let expected =
+            forecast[0].map_or_else(|| baseline.expectations[0].nearest(time, observed), expand);
+        let tolerance =
+            |index: usize| rule.tolerance(Channel::ALL[index], usual[index].unwrap_or(0.0));
         let high = root(compress(expected)) + tolerance(0);
         scored.push(Scored {
             time,
@@ -167,14 +189,23 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
 #[test]
 fn the_scorer_does_what_its_scores_are() {
     let (detector, datapoints) = (detector(), eventful(18));
-    let (scored, expected) = (followed(&detector, &datapoints), by_definition(&detector, &series(&datapoints)));
+    let (scored, expected) =
+        (followed(&detector, &datapoints), by_definition(&detector, &series(&datapoints)));
     assert_eq!(scored.len(), expected.len());
     for (scored, expected) in scored.iter().zip(&expected) {
         assert_eq!(scored.finding.is_some(), scored.severity.is_anomalous());
-        assert_eq!(&Scored { finding: None, ..*scored }, expected, "in slot {}", scored.time / PERIOD);
+        assert_eq!(
+            &Scored { finding: None, ..*scored },
+            expected,
+            "in slot {}",
+            scored.time / PERIOD
+        );
     }
     for channel in Channel::ALL.map(Some).into_iter().chain([None]) {
-        assert!(scored.iter().any(|scored| scored.channel == channel), "nothing is found by {channel:?}");
+        assert!(
+            scored.iter().any(|scored| scored.channel == channel),
+            "nothing is found by {channel:?}"
+        );
     }
     assert!(scored.iter().any(Scored::is_alarm));
 }

@@ -1,5 +1,9 @@
 //! The kernel that scores, held to the network it was packed from.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 use std::num::NonZeroUsize;
 
@@ -22,15 +26,18 @@ impl Numbers {
     /// Evenly from -1 to 1.
     fn next(&mut self) -> f32 {
         // Knuth's MMIX generator; its high bits are good enough.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 }
 
-/// A network whose weights are up to `most`, those that a state is multiplied with up to `recurrent`.
+/// A network whose weights are up to `most`, those that a state is multiplied with up to
+/// `recurrent`.
 fn network(shape: Shape, most: f32, recurrent: f32, seed: u64) -> Autoencoder {
     let mut numbers = Numbers(seed);
-    let mut draw = |count: usize, most: f32| (0..count).map(|_| most * numbers.next()).collect::<Vec<f32>>();
+    let mut draw =
+        |count: usize, most: f32| (0..count).map(|_| most * numbers.next()).collect::<Vec<f32>>();
     let weights: [Weights; LAYERS] = shape.layers().map(|layer| {
         let of_state = !layer.name.ends_with("input");
         Weights {
@@ -42,11 +49,13 @@ fn network(shape: Shape, most: f32, recurrent: f32, seed: u64) -> Autoencoder {
 }
 
 fn default_network() -> Autoencoder {
-    let artifact = Artifact::from_bytes(include_bytes!("../models/default.safetensors")).expect("sound");
+    let artifact =
+        Artifact::from_bytes(include_bytes!("../models/default.safetensors")).expect("sound");
     artifact.network(&deepguard::model::device())
 }
 
-/// Three days of a machine with a habit, noise, a gap, and now and then a value far outside of it all.
+/// Three days of a machine with a habit, noise, a gap, and now and then a value far outside of it
+/// all.
 fn machine(seed: u64) -> (Series, [Expectation; 2]) {
     let mut numbers = Numbers(seed);
     let value = |slot: usize, noise: f32, chance: f32| {
@@ -109,12 +118,10 @@ fn the_default_network_reconstructs_as_burn_does() {
 
 #[test]
 fn networks_of_any_shape_reconstruct_as_burn_does() {
-    let shape = (2usize..12, 1usize..41, 1usize..20).prop_map(|(window, hidden, bottleneck)| Shape {
-        window,
-        hidden,
-        bottleneck,
-    });
-    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let shape = (2usize..12, 1usize..41, 1usize..20)
+        .prop_map(|(window, hidden, bottleneck)| Shape { window, hidden, bottleneck });
+    let mut runner =
+        TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
     let run = runner.run(&(shape, 1usize..70, any::<u64>()), |(shape, count, seed)| {
         let most = 1.5 / (shape.hidden as f32).sqrt();
         let network = network(shape, most, most, seed);
@@ -122,7 +129,11 @@ fn networks_of_any_shape_reconstruct_as_burn_does() {
         let expected = reference(&network, &windows);
         for path in Path::here() {
             let said = Kernel::new(&network).by(path).reconstruct(&windows, windows.time());
-            prop_assert!(furthest(&said, &expected) < CLOSE, "{path:?}: {:e}", furthest(&said, &expected));
+            prop_assert!(
+                furthest(&said, &expected) < CLOSE,
+                "{path:?}: {:e}",
+                furthest(&said, &expected)
+            );
         }
         Ok(())
     });
@@ -134,7 +145,8 @@ fn networks_of_any_shape_reconstruct_as_burn_does() {
 #[test]
 fn neither_path_nor_batch_nor_threads_change_a_bit() {
     let (network, windows) = (default_network(), windows(32, 300, 2));
-    let expected = bits(&Kernel::new(&network).by(Path::Portable).reconstruct(&windows, windows.time()));
+    let expected =
+        bits(&Kernel::new(&network).by(Path::Portable).reconstruct(&windows, windows.time()));
     for path in Path::here() {
         let kernel = Kernel::new(&network).by(path);
         // Every size of a tail, of every number of lanes, and what comes before it.
@@ -147,20 +159,30 @@ fn neither_path_nor_batch_nor_threads_change_a_bit() {
         for (count, datapoints) in [(1, 1), (2, 6), (3, 6), (16, 1), (300, 31)] {
             let some: Vec<usize> = (300 - count..300).collect();
             let said = kernel.reconstruct(&windows.select(&some), datapoints);
-            let newest = expected[(300 - count) * 32..].chunks_exact(32).flat_map(|window| &window[..datapoints]);
-            assert!(bits(&said).iter().eq(newest), "{path:?}, {count} windows, {datapoints} datapoints");
+            let newest = expected[(300 - count) * 32..]
+                .chunks_exact(32)
+                .flat_map(|window| &window[..datapoints]);
+            assert!(
+                bits(&said).iter().eq(newest),
+                "{path:?}, {count} windows, {datapoints} datapoints"
+            );
         }
         for threads in [1, 2, 3, 5, 64] {
-            let kernel = kernel.clone().with_threads(NonZeroUsize::new(threads).expect("one or more"));
-            assert_eq!(bits(&kernel.reconstruct(&windows, windows.time())), expected, "{path:?}, {threads} threads");
+            let kernel =
+                kernel.clone().with_threads(NonZeroUsize::new(threads).expect("one or more"));
+            assert_eq!(
+                bits(&kernel.reconstruct(&windows, windows.time())),
+                expected,
+                "{path:?}, {threads} threads"
+            );
         }
     }
 }
 
 #[test]
 fn gates_at_their_ends_are_as_burns_are() {
-    // Sums of up to some hundreds: sigmoids at 0 and 1, tanh at -1 and 1, cells that count up and down. What hangs on the state
-    // hangs on it weakly, else a rounding would decide everything.
+    // Sums of up to some hundreds: sigmoids at 0 and 1, tanh at -1 and 1, cells that count up and
+    // down. What hangs on the state hangs on it weakly, else a rounding would decide everything.
     let shape = Shape { window: 32, hidden: 17, bottleneck: 3 };
     for seed in 0..20 {
         let (network, windows) = (network(shape, 40.0, 0.02, seed), windows(32, 20, seed));
@@ -168,8 +190,10 @@ fn gates_at_their_ends_are_as_burns_are() {
         // The last bias makes large numbers of it, with roundings to match.
         let largest = expected.iter().fold(1.0f32, |largest, number| largest.max(number.abs()));
         for path in Path::here() {
-            let furthest =
-                furthest(&Kernel::new(&network).by(path).reconstruct(&windows, windows.time()), &expected) / largest;
+            let furthest = furthest(
+                &Kernel::new(&network).by(path).reconstruct(&windows, windows.time()),
+                &expected,
+            ) / largest;
             assert!(furthest < CLOSE, "{path:?}, seed {seed}: {furthest:e}");
         }
     }

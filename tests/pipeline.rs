@@ -1,5 +1,9 @@
 //! Datapoints to scores with the committed artifact: what the pipeline promises to its callers.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 mod common;
 
@@ -23,7 +27,10 @@ fn last_day(detector: &Detector, datapoints: &[Datapoint]) -> Vec<Scored> {
 #[test]
 fn a_fault_at_low_load_is_seen_and_the_daily_peak_is_not() {
     let trough = (DAYS - 1) * DAY as i64 + 216;
-    let faulty = machine(DAYS, |slot, cpu| if slot >= trough && slot < trough + 6 { cpu + 15.0 } else { cpu });
+    let faulty = machine(
+        DAYS,
+        |slot, cpu| if slot >= trough && slot < trough + 6 { cpu + 15.0 } else { cpu },
+    );
     let scored = last_day(&detector(), &faulty);
     assert_eq!(scored.len(), DAY);
     let alarms: Vec<_> = scored.iter().filter(|scored| scored.is_alarm()).collect();
@@ -32,17 +39,26 @@ fn a_fault_at_low_load_is_seen_and_the_daily_peak_is_not() {
     assert!(alarms.iter().all(|scored| (trough..trough + 6).contains(&(scored.time / PERIOD))));
     let before = scored.iter().filter(|scored| scored.time < trough * PERIOD);
     assert!(
-        before.chain(&last_day(&detector(), &machine(DAYS, |_, cpu| cpu))).all(|scored| !scored.score.is_anomalous())
+        before
+            .chain(&last_day(&detector(), &machine(DAYS, |_, cpu| cpu)))
+            .all(|scored| !scored.score.is_anomalous())
     );
 }
 
 #[test]
 fn the_band_ends_where_the_score_is_one() {
     let fault = (DAYS - 1) * DAY as i64 + 100;
-    let scored = last_day(&detector(), &machine(DAYS, |slot, cpu| if slot == fault { cpu + 40.0 } else { cpu }));
+    let scored = last_day(
+        &detector(),
+        &machine(DAYS, |slot, cpu| if slot == fault { cpu + 40.0 } else { cpu }),
+    );
     let outside = |scored: &Scored| !(scored.low..=scored.high).contains(&scored.observed);
     assert_eq!(
-        scored.iter().filter(|scored| outside(scored)).map(|scored| scored.time / PERIOD).collect::<Vec<_>>(),
+        scored
+            .iter()
+            .filter(|scored| outside(scored))
+            .map(|scored| scored.time / PERIOD)
+            .collect::<Vec<_>>(),
         [fault]
     );
     for scored in scored {
@@ -59,7 +75,10 @@ fn the_band_ends_where_the_score_is_one() {
 fn a_datapoint_does_not_explain_itself() {
     let last = DAYS * DAY as i64 - 1;
     let reconstructed = |shift: f64| {
-        let scored = last_day(&detector(), &machine(DAYS, |slot, cpu| if slot == last { cpu + shift } else { cpu }));
+        let scored = last_day(
+            &detector(),
+            &machine(DAYS, |slot, cpu| if slot == last { cpu + shift } else { cpu }),
+        );
         scored[DAY - 1].reconstruction.expect("a whole window")
     };
     assert_eq!(reconstructed(0.0), reconstructed(50.0));
@@ -68,7 +87,8 @@ fn a_datapoint_does_not_explain_itself() {
 #[test]
 fn the_newest_datapoint_is_reconstructed_first() {
     let series = series(&machine(DAYS, |_, cpu| cpu));
-    let [expectation, _] = Baseline::learn(&series, series.end()).expect("enough history").expectations;
+    let [expectation, _] =
+        Baseline::learn(&series, series.end()).expect("enough history").expectations;
     let (detector, device) = (detector(), deepguard::model::device());
     let network = detector.artifact().network(&device);
     let mut windows = Windows::new(detector.artifact().card().shape.window, 3);
@@ -84,15 +104,24 @@ fn the_newest_datapoint_is_reconstructed_first() {
 fn what_has_been_seen_today_is_no_news_unless_it_is_worse() {
     let slot = |number: i64| (DAYS - 1) * DAY as i64 + number;
     let spikes = [(slot(60), 40.0), (slot(120), 32.0), (slot(180), 60.0)];
-    let spiked =
-        machine(DAYS, |slot, cpu| cpu + spikes.iter().find(|(at, _)| *at == slot).map_or(0.0, |(_, height)| *height));
+    let spiked = machine(DAYS, |slot, cpu| {
+        cpu + spikes.iter().find(|(at, _)| *at == slot).map_or(0.0, |(_, height)| *height)
+    });
     let scored = last_day(&detector(), &spiked);
-    let alarms: Vec<i64> =
-        scored.iter().filter(|scored| scored.is_alarm()).map(|scored| scored.time / PERIOD).collect();
+    let alarms: Vec<i64> = scored
+        .iter()
+        .filter(|scored| scored.is_alarm())
+        .map(|scored| scored.time / PERIOD)
+        .collect();
     assert_eq!(alarms.first(), Some(&slot(60)), "{alarms:?}");
     assert!(!alarms.contains(&slot(120)) && alarms.contains(&slot(180)), "{alarms:?}");
-    let at = |number: i64| scored.iter().find(|scored| scored.time == slot(number) * PERIOD).expect("scored");
-    assert!(at(120).score.is_anomalous() && at(120).outside, "it is unusual still: today's spikes are not usual today");
+    let at = |number: i64| {
+        scored.iter().find(|scored| scored.time == slot(number) * PERIOD).expect("scored")
+    };
+    assert!(
+        at(120).score.is_anomalous() && at(120).outside,
+        "it is unusual still: today's spikes are not usual today"
+    );
 }
 
 #[test]
@@ -112,20 +141,28 @@ fn a_young_machine_is_judged_from_its_second_day_on() {
     let dead = |slot: i64, cpu: f64| if (fault..fault + 12).contains(&slot) { 0.3 } else { cpu };
     let scored = followed(&detector, &machine(5, dead));
     assert_eq!(scored[0].time, DAY_SECONDS / 2, "half a day is enough at noon as well");
-    let phase = |day: i64| scored.iter().find(|scored| scored.time == day * DAY_SECONDS).expect("scored").phase;
+    let phase = |day: i64| {
+        scored.iter().find(|scored| scored.time == day * DAY_SECONDS).expect("scored").phase
+    };
     assert_eq!([1, 2, 3].map(phase), [Phase::Borrowed, Phase::Borrowed, Phase::Own]);
-    assert!(scored.iter().any(|scored| scored.time == fault * PERIOD && scored.is_alarm()), "dead on its second day");
+    assert!(
+        scored.iter().any(|scored| scored.time == fault * PERIOD && scored.is_alarm()),
+        "dead on its second day"
+    );
 
     let ordinary = machine(5, |_, cpu| cpu);
     let scored = followed(&detector, &ordinary);
     // What its first day had is usual, times what the artifact says that such errors still grow.
     let baseline = Baseline::learn(&series(&ordinary), DAY_SECONDS).expect("enough history");
     let card = detector.artifact().card();
-    let (rule, largest) = (Rule::new(card.threshold, &baseline, 1.0), baseline.largest.expect("it is young"));
+    let (rule, largest) =
+        (Rule::new(card.threshold, &baseline, 1.0), baseline.largest.expect("it is young"));
     let growth = card.growth.of(Channel::SpikeUp, 0);
-    let tolerance =
-        |channel, largest| rule.tolerance(channel, rule.usual(channel, &[largest], growth).expect("there is a day"));
-    let [up, down] = [tolerance(Channel::SpikeUp, largest[0]), tolerance(Channel::SpikeDown, largest[1])];
+    let tolerance = |channel, largest| {
+        rule.tolerance(channel, rule.usual(channel, &[largest], growth).expect("there is a day"))
+    };
+    let [up, down] =
+        [tolerance(Channel::SpikeUp, largest[0]), tolerance(Channel::SpikeDown, largest[1])];
     for scored in scored.iter().filter(|scored| scored.time / DAY_SECONDS == 1) {
         let expected = compress(scored.expected);
         assert!((root(scored.high) - root(scored.expected) - up).abs() < 1e-9, "{scored:?}: {up}");
@@ -135,8 +172,14 @@ fn a_young_machine_is_judged_from_its_second_day_on() {
         let of_day = scored.iter().filter(|scored| scored.time / DAY_SECONDS == day);
         of_day.map(|scored| compress(scored.high) - compress(scored.low)).fold(0.0, f64::max)
     };
-    assert!(band(1) < 4.0 * band(4) && band(4) < 4.0 * band(1), "{} and {}: no jump", band(1), band(4));
-    let alarms = scored.iter().filter(|scored| scored.is_alarm() && scored.time >= 2 * DAY_SECONDS).count();
+    assert!(
+        band(1) < 4.0 * band(4) && band(4) < 4.0 * band(1),
+        "{} and {}: no jump",
+        band(1),
+        band(4)
+    );
+    let alarms =
+        scored.iter().filter(|scored| scored.is_alarm() && scored.time >= 2 * DAY_SECONDS).count();
     assert_eq!(alarms, 0, "an ordinary machine, once it has shown a day");
 }
 
@@ -148,7 +191,10 @@ fn gaps_are_not_scored_and_nothing_is_made_up_for_them() {
     let scored = last_day(&detector(), &datapoints);
     assert_eq!(scored.len(), DAY - 40);
     let after = scored.iter().find(|scored| scored.time == (gap + 40) * PERIOD).expect("scored");
-    assert_eq!(after.reconstruction, None, "the window of the first datapoint after a long gap is empty");
+    assert_eq!(
+        after.reconstruction, None,
+        "the window of the first datapoint after a long gap is empty"
+    );
     assert_eq!(
         (after.expected, after.score.value()),
         (after.usual, 0.0),
@@ -164,11 +210,17 @@ fn a_forecast_needs_one_of_the_newest_three_slots() {
     let after = |missing: i64| {
         let mut datapoints = machine(DAYS, |_, cpu| cpu);
         datapoints.retain(|point| !(at - missing..at).contains(&(point.time / PERIOD)));
-        *last_day(&detector, &datapoints).iter().find(|scored| scored.time == at * PERIOD).expect("scored")
+        *last_day(&detector, &datapoints)
+            .iter()
+            .find(|scored| scored.time == at * PERIOD)
+            .expect("scored")
     };
     for missing in [0, 1, 2] {
         let scored = after(missing);
-        assert!(scored.expected != scored.usual && scored.score.value() > 0.0, "{missing} missing: {scored:?}");
+        assert!(
+            scored.expected != scored.usual && scored.score.value() > 0.0,
+            "{missing} missing: {scored:?}"
+        );
     }
     for missing in [3, 4, 40] {
         let scored = after(missing);
@@ -190,7 +242,10 @@ fn extreme_values_give_finite_scores() {
         let scored = last_day(&detector(), &machine(DAYS, altered));
         assert!(!scored.is_empty(), "case {index}");
         for scored in scored {
-            assert!(scored.score.value().is_finite() && scored.score.value() >= 0.0, "case {index}: {scored:?}");
+            assert!(
+                scored.score.value().is_finite() && scored.score.value() >= 0.0,
+                "case {index}: {scored:?}"
+            );
             assert!(
                 scored.expected.is_finite() && scored.low.is_finite() && scored.high.is_finite(),
                 "case {index}: {scored:?}"

@@ -1,5 +1,9 @@
 //! What the scorer withstands, and what it promises however its datapoints come.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 mod common;
 
@@ -16,14 +20,18 @@ const HOUR: i64 = 12;
 const DAY_SLOTS: i64 = DAY as i64;
 const NONE: [i64; 0] = [];
 
-/// What is left after it was written and read again: all that is known of an instance where a process ends.
+/// What is left after it was written and read again: all that is known of an instance where a
+/// process ends.
 fn restarted<T: Serialize + DeserializeOwned>(known: &T) -> T {
     let json = serde_json::to_string(known).expect("JSON");
     serde_json::from_str(&json).expect("what was written")
 }
 
 /// `datapoints` in portions of these sizes, again and again until there are no more.
-fn portions<'a>(datapoints: &'a [Datapoint], sizes: &'a [usize]) -> impl Iterator<Item = &'a [Datapoint]> {
+fn portions<'a>(
+    datapoints: &'a [Datapoint],
+    sizes: &'a [usize],
+) -> impl Iterator<Item = &'a [Datapoint]> {
     let mut rest = datapoints;
     sizes.iter().cycle().map_while(move |&size| {
         let (portion, after) = rest.split_at(size.min(rest.len()));
@@ -77,8 +85,8 @@ fn alarms(scored: &[Scored]) -> Vec<i64> {
     scored.iter().filter(|scored| scored.is_alarm()).map(|scored| scored.time / PERIOD).collect()
 }
 
-/// Those from a day on that is counted from 0. On its second day an instance has shown a day only: what it does every day may be
-/// unusual still.
+/// Those from a day on that is counted from 0. On its second day an instance has shown a day only:
+/// what it does every day may be unusual still.
 fn alarms_from(day: i64, scored: &[Scored]) -> Vec<i64> {
     alarms(scored).into_iter().filter(|slot| *slot >= day * DAY_SLOTS).collect()
 }
@@ -88,12 +96,15 @@ fn episodes(alarms: &[i64]) -> Vec<i64> {
     alarms.chunk_by(|before, next| next - before <= 2 * HOUR).map(|episode| episode[0]).collect()
 }
 
-/// Machines of several kinds: with a daily cycle, next to idle, close to the limit, with a job every hour, with one every night.
+/// Machines of several kinds: with a daily cycle, next to idle, close to the limit, with a job
+/// every hour, with one every night.
 fn kinds(days: i64) -> [Vec<Datapoint>; 5] {
     let kinds: [fn(i64, f64) -> f64; 5] = [
         |_, cpu| cpu,
         |slot, _| ((0.15 + 0.1 * noise(slot as u64)) * 15.0).round() / 15.0,
-        |slot, _| (84.0 + 12.0 * noise(slot as u64) + 8.0 * noise(slot as u64 / 3 + 777_777)).min(100.0),
+        |slot, _| {
+            (84.0 + 12.0 * noise(slot as u64) + 8.0 * noise(slot as u64 / 3 + 777_777)).min(100.0)
+        },
         |slot, _| if slot % 12 < 3 { 55.0 } else { 8.0 } + 2.0 * noise(slot as u64),
         |slot, _| if (24..30).contains(&(slot % 288)) { 75.0 } else { 3.0 } + noise(slot as u64),
     ];
@@ -112,13 +123,17 @@ fn a_datapoint_missing_here_and_there_does_no_harm() {
         let missing = |slot: i64| noise(slot as u64 + 1_000_000_007 * (kind as u64 + 1)) < 0.05;
         let holes = without(datapoints, missing);
         assert!((3750..3950).contains(&holes.len()), "about one in twenty of 4032 is missing");
-        let [of_whole, of_holed] =
-            [datapoints, &holes].map(|datapoints| episodes(&alarms(&followed(&detector, datapoints))));
-        assert!(of_holed.len() <= of_whole.len() + 3, "kind {kind}: {of_whole:?} whole, {of_holed:?} with holes");
+        let [of_whole, of_holed] = [datapoints, &holes]
+            .map(|datapoints| episodes(&alarms(&followed(&detector, datapoints))));
+        assert!(
+            of_holed.len() <= of_whole.len() + 3,
+            "kind {kind}: {of_whole:?} whole, {of_holed:?} with holes"
+        );
         whole += of_whole.len();
         holed += of_holed.len();
     }
-    // Two weeks of five machines: a hole in front of a nightly job hides what its forecast rests on.
+    // Two weeks of five machines: a hole in front of a nightly job hides what its forecast rests
+    // on.
     assert!(holed <= whole + 6, "{holed} alarms instead of {whole}");
 }
 
@@ -135,16 +150,30 @@ fn no_alarm_comes_of_a_gap_and_nothing_is_made_up_for_it() {
                 scored.iter().filter(move |scored| times.contains(&scored.time))
             };
             assert_eq!(after(12).count(), 12, "all that was measured is scored");
-            assert!(!scored.iter().any(|scored| (gap..gap + length).contains(&(scored.time / PERIOD))));
-            assert!(after(12).all(|scored| !scored.is_alarm()), "kind {kind}, a gap of {length} slots");
+            assert!(
+                !scored.iter().any(|scored| (gap..gap + length).contains(&(scored.time / PERIOD)))
+            );
+            assert!(
+                after(12).all(|scored| !scored.is_alarm()),
+                "kind {kind}, a gap of {length} slots"
+            );
             let not_asked = after(40).take_while(|scored| scored.reconstruction.is_none()).count();
-            assert_eq!(not_asked, 16, "half of a window is empty until 16 of its 32 slots have passed");
+            assert_eq!(
+                not_asked, 16,
+                "half of a window is empty until 16 of its 32 slots have passed"
+            );
             assert!(after(40).skip(16).all(|scored| scored.reconstruction.is_some()));
-            // Nothing is forecast from a gap, and no stretch is seen of which more than half is missing.
+            // Nothing is forecast from a gap, and no stretch is seen of which more than half is
+            // missing.
             let seen = |slots: i64, channels: &[Channel]| {
-                after(slots).any(|scored| scored.channel.is_some_and(|channel| channels.contains(&channel)))
+                after(slots)
+                    .any(|scored| scored.channel.is_some_and(|channel| channels.contains(&channel)))
             };
-            assert!(after(1).all(|scored| scored.score == Score::default() && scored.expected == scored.usual));
+            assert!(
+                after(1)
+                    .all(|scored| scored.score == Score::default()
+                        && scored.expected == scored.usual)
+            );
             assert!(!seen(6, &[Channel::BurstUp, Channel::BurstDown]));
             assert!(!seen(24, &[Channel::HoursUp, Channel::HoursDown]));
             assert!(!seen(17, &[Channel::StaysHigh]));
@@ -178,7 +207,8 @@ fn what_is_late_or_impossible_is_left_out() {
     let (before, after) = datapoints.split_at(datapoints.len() - 100);
     let newest = before.last().expect("some").time;
     let point = |(time, value)| Datapoint { time, value };
-    let late = [newest, newest - PERIOD, newest - DAY_SECONDS, 0, -PERIOD].map(|time| point((time, 90.0)));
+    let late =
+        [newest, newest - PERIOD, newest - DAY_SECONDS, 0, -PERIOD].map(|time| point((time, 90.0)));
     let impossible = [
         (newest + PERIOD, f64::NAN),
         (newest + PERIOD, f64::INFINITY),
@@ -201,7 +231,11 @@ fn what_is_late_or_impossible_is_left_out() {
     let mut scored = detector.score(Some(&baseline), &mut memory, before);
     let remembered = memory.clone();
     for datapoint in &left_out {
-        assert_eq!(detector.score(Some(&baseline), &mut memory, &[*datapoint]), [], "{datapoint:?}");
+        assert_eq!(
+            detector.score(Some(&baseline), &mut memory, &[*datapoint]),
+            [],
+            "{datapoint:?}"
+        );
         assert_eq!(memory, remembered, "{datapoint:?}");
         assert_eq!(detector.score(None, &mut memory, &[*datapoint]), [], "{datapoint:?}");
         assert_eq!(memory, remembered, "{datapoint:?}");
@@ -223,13 +257,19 @@ fn minutes_are_judged_by_their_means() {
         .iter()
         .flat_map(|slot| {
             let minute = |minute: i64| slot.time + 60 * minute;
-            (0..5).map(move |number| (minute(number), slot.value + 6.0 * noise(minute(number) as u64)))
+            (0..5).map(move |number| {
+                (minute(number), slot.value + 6.0 * noise(minute(number) as u64))
+            })
         })
         .map(|(time, value)| Datapoint { time, value })
         .collect();
-    let mean = |minutes: &[Datapoint]| minutes.iter().map(|point| point.value).sum::<f64>() / minutes.len() as f64;
-    let means: Vec<Datapoint> =
-        minutes.chunks(5).map(|minutes| Datapoint { time: minutes[0].time, value: mean(minutes) }).collect();
+    let mean = |minutes: &[Datapoint]| {
+        minutes.iter().map(|point| point.value).sum::<f64>() / minutes.len() as f64
+    };
+    let means: Vec<Datapoint> = minutes
+        .chunks(5)
+        .map(|minutes| Datapoint { time: minutes[0].time, value: mean(minutes) })
+        .collect();
     let expected = followed(&detector, &means);
     assert_eq!(expected.len(), 2 * DAY + DAY / 2);
     assert_eq!(followed(&detector, &minutes), expected);
@@ -237,8 +277,17 @@ fn minutes_are_judged_by_their_means() {
 
 fn assert_finite(scored: &[Scored]) {
     for scored in scored {
-        let numbers = [scored.score.value(), scored.low, scored.high, scored.expected, scored.reconstruction_error()];
-        assert!(numbers.iter().all(|number| number.is_finite()) && scored.score.value() >= 0.0, "{scored:?}");
+        let numbers = [
+            scored.score.value(),
+            scored.low,
+            scored.high,
+            scored.expected,
+            scored.reconstruction_error(),
+        ];
+        assert!(
+            numbers.iter().all(|number| number.is_finite()) && scored.score.value() >= 0.0,
+            "{scored:?}"
+        );
     }
 }
 
@@ -255,17 +304,24 @@ fn what_hardly_moves_is_no_alarm_and_a_step_of_it_is() {
     ];
     for (name, value, step) in still {
         let shift = 5 * DAY_SLOTS + 100;
-        let stepped = |slot: i64| if (shift..shift + 20).contains(&slot) { value(slot) + step } else { value(slot) };
+        let stepped = |slot: i64| {
+            if (shift..shift + 20).contains(&slot) { value(slot) + step } else { value(slot) }
+        };
         let ordinary = followed(&detector, &machine(7, |slot, _| value(slot)));
         assert_finite(&ordinary);
         assert_eq!(alarms(&ordinary), NONE, "{name}");
         let scored = followed(&detector, &machine(7, |slot, _| stepped(slot)));
         assert_finite(&scored);
-        // A step that fills half an hour little by little may become clearly worse as it does; its end is another step.
-        // A day later its forecast remembers the step: an episode takes that for the echo that it is.
-        let alarms: Vec<i64> = alarms(&scored).into_iter().filter(|slot| *slot < shift + DAY_SLOTS - HOUR).collect();
+        // A step that fills half an hour little by little may become clearly worse as it does; its
+        // end is another step. A day later its forecast remembers the step: an episode takes that
+        // for the echo that it is.
+        let alarms: Vec<i64> =
+            alarms(&scored).into_iter().filter(|slot| *slot < shift + DAY_SLOTS - HOUR).collect();
         assert_eq!(alarms.first(), Some(&shift), "{name}");
-        assert!(alarms.iter().all(|slot| (shift..shift + 20 + 6).contains(slot)), "{name}: {alarms:?}");
+        assert!(
+            alarms.iter().all(|slot| (shift..shift + 20 + 6).contains(slot)),
+            "{name}: {alarms:?}"
+        );
     }
 }
 
@@ -277,7 +333,9 @@ fn extremes_are_finite_and_what_is_always_so_is_no_alarm() {
         ("a square wave", |slot, _| if slot / 12 % 2 == 0 { 20.0 } else { 60.0 }),
         ("from nothing to everything", |slot, _| if slot / 7 % 2 == 0 { 0.0 } else { 100.0 }),
         ("every other slot", |slot, _| f64::from(u8::from(slot % 2 == 0)) * 100.0),
-        ("cut off at 0 and 100", |slot, cpu| ((cpu - 30.0) * 6.0 + 50.0 + noise(slot as u64)).clamp(0.0, 100.0)),
+        ("cut off at 0 and 100", |slot, cpu| {
+            ((cpu - 30.0) * 6.0 + 50.0 + noise(slot as u64)).clamp(0.0, 100.0)
+        }),
         ("huge", |_, cpu| 1e13 * cpu),
         ("the largest there is", |slot, _| if slot % 2 == 0 { 1e15 } else { -1e15 }),
         ("not always a number", |slot, cpu| if slot % 3 == 0 { f64::NAN } else { cpu }),
@@ -303,12 +361,16 @@ fn too_short_a_series_has_no_scores() {
         assert_eq!(detector.follow(&series, &mut watch, series.end()), [], "{slots} slots");
         assert_eq!((watch.memory.end(), watch.phase()), (Some(series.end()), Phase::NoBaseline));
     }
-    let machine_of = |slots: std::ops::RangeInclusive<usize>| followed(&detector, &machine(3, |_, cpu| cpu)[slots]);
+    let machine_of = |slots: std::ops::RangeInclusive<usize>| {
+        followed(&detector, &machine(3, |_, cpu| cpu)[slots])
+    };
     assert_eq!(machine_of(0..=DAY).len(), DAY / 2 + 1, "from noon on: the morning is half a day");
     assert_eq!(machine_of(DAY / 2..=DAY).len(), 1, "an afternoon is half a day, too");
     assert_eq!(machine_of(DAY / 2 + 1..=DAY), [], "five minutes less is not");
     assert_eq!(machine_of(DAY / 2 + 1..=2 * DAY).len(), DAY / 2 + 1, "and has to wait for noon");
-    assert!(detector.follow(&series(&machine(1, |_, cpu| cpu)), &mut Watch::default(), -1).is_empty());
+    assert!(
+        detector.follow(&series(&machine(1, |_, cpu| cpu)), &mut Watch::default(), -1).is_empty()
+    );
 }
 
 #[test]
@@ -317,11 +379,13 @@ fn a_frozen_value_is_reported_once() {
     let jittery = |slot: i64| 30.0 + 3.0 * noise(slot as u64);
     let reported_of = |value: &dyn Fn(i64) -> f64| -> Vec<i64> {
         let scored = followed(&detector, &machine(7, |slot, _| value(slot)));
-        let frozen = scored.iter().filter(|scored| scored.score.is_anomalous() && scored.channel.is_none());
+        let frozen =
+            scored.iter().filter(|scored| scored.score.is_anomalous() && scored.channel.is_none());
         frozen.map(|scored| scored.time / PERIOD).collect()
     };
     let reported = |runs: &[(i64, i64)]| {
-        let frozen = |slot: i64| runs.iter().any(|(start, length)| (0..*length).contains(&(slot - start)));
+        let frozen =
+            |slot: i64| runs.iter().any(|(start, length)| (0..*length).contains(&(slot - start)));
         reported_of(&|slot| if frozen(slot) { 31.5 } else { jittery(slot) })
     };
     // One and a half of the longest run, and of what that still grows on so young a machine.
@@ -335,8 +399,15 @@ fn a_frozen_value_is_reported_once() {
     assert_eq!(reported(&[(start, 200)]), [start + 23], "and not again, however long it lasts");
     assert_eq!(reported(&[(start, 2 * DAY_SLOTS)]), [start + 23], "nor on the next day");
     let usual = [(100, 40), (500, 22), (start, 200)];
-    assert_eq!(reported(&usual), [start + too_long(40.0, 4) - 1], "one and a half of the longest run");
-    assert_eq!(reported(&[(start, 30), (start + 40, 30), (start + 2 * DAY_SLOTS, 44)]), [start + 23, start + 63]);
+    assert_eq!(
+        reported(&usual),
+        [start + too_long(40.0, 4) - 1],
+        "one and a half of the longest run"
+    );
+    assert_eq!(
+        reported(&[(start, 30), (start + 40, 30), (start + 2 * DAY_SLOTS, 44)]),
+        [start + 23, start + 63]
+    );
     let of_days = |slot: i64| 2.0 + (slot / DAY_SLOTS % 2) as f64;
     assert_eq!(
         reported_of(&of_days),
@@ -344,7 +415,11 @@ fn a_frozen_value_is_reported_once() {
         "a value that changes once a day, before anyone knows that it does"
     );
     let blip = |slot: i64| if slot == 700 { 1.3 } else { 1.0 };
-    assert_eq!(reported_of(&blip), [700 + too_long(0.0, 2)], "nor again on a day on which a run may be longer");
+    assert_eq!(
+        reported_of(&blip),
+        [700 + too_long(0.0, 2)],
+        "nor again on a day on which a run may be longer"
+    );
 }
 
 #[test]
@@ -358,11 +433,13 @@ fn an_episode_has_one_alarm_unless_it_gets_worse() {
             _ => 0.0,
         };
         let scored = followed(&detector, &machine(7, |slot, cpu| cpu + shift(slot)));
-        let anomalous = |scored: &&Scored| scored.score.is_anomalous() && scored.time >= 2 * DAY_SECONDS;
+        let anomalous =
+            |scored: &&Scored| scored.score.is_anomalous() && scored.time >= 2 * DAY_SECONDS;
         (alarms_from(2, &scored), scored.iter().filter(anomalous).count())
     };
     assert_eq!(of_shift(0.0, 0.0), (vec![], 0));
-    // The first datapoint of it is an alarm. Half an hour and two hours are unusual once they are full of it: clearly worse twice.
+    // The first datapoint of it is an alarm. Half an hour and two hours are unusual once they are
+    // full of it: clearly worse twice.
     let begins_once = |(alarms, anomalous): (Vec<i64>, usize), from: i64, what: &str| {
         let lasting: Vec<i64> = alarms.into_iter().filter(|slot| *slot < end).collect();
         assert_eq!(lasting.first(), Some(&from), "{what}: {lasting:?}");

@@ -1,6 +1,10 @@
-//! An instance followed from run to run: however its datapoints come, each has one score, and in the end all is as if they had
-//! come on time.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that meets what it did not expect should stop there")]
+//! An instance followed from run to run: however its datapoints come, each has one score, and in
+//! the end all is as if they had come on time.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 mod common;
 
@@ -30,7 +34,8 @@ struct Runs<'a> {
 impl<'a> Runs<'a> {
     /// Of an instance whose baselines are made of `all`.
     fn new(detector: &'a Detector, all: &Series) -> Self {
-        let baselines = days(all.start()..all.end()).map(|day| (day, detector.calibrate(all, day))).collect();
+        let baselines =
+            days(all.start()..all.end()).map(|day| (day, detector.calibrate(all, day))).collect();
         Self { detector, track: Track::default(), baselines, scores: BTreeMap::new() }
     }
 
@@ -44,7 +49,8 @@ impl<'a> Runs<'a> {
 
     fn run(&mut self, series: &Series, until: i64) -> Taken {
         let mut track = std::mem::take(&mut self.track);
-        let taken = self.detector.take(&mut track, series, until, |day| self.baseline(day), |_| false);
+        let taken =
+            self.detector.take(&mut track, series, until, |day| self.baseline(day), |_| false);
         self.track = track;
         for scored in &taken.scored {
             let twice = self.scores.insert(scored.time, *scored);
@@ -163,7 +169,10 @@ fn what_comes_late_in_the_first_hours_of_an_instance_is_kept() {
         runs.run(&series(&without), until * PERIOD);
         assert!(runs.run(&whole, until * PERIOD).late == 1, "slot {late} counts as late");
         runs.run(&whole, whole.end());
-        assert_eq!(runs.scores, on_time.scores, "the forecasts of the second day look back to slot {late}");
+        assert_eq!(
+            runs.scores, on_time.scores,
+            "the forecasts of the second day look back to slot {late}"
+        );
         assert!(runs.track == on_time.track);
     }
 }
@@ -196,7 +205,9 @@ fn datapoints_wait_for_the_baseline_of_their_day() {
     let (whole, expected) = (series(&datapoints), at_once(&detector, &datapoints));
     let mut runs = Runs::new(&detector, &whole);
     let withheld = runs.baselines.remove(&(3 * DAY_SECONDS)).expect("there is one");
-    for until in [2 * DAY_SECONDS + 5 * PERIOD, 3 * DAY_SECONDS + 7 * PERIOD, 3 * DAY_SECONDS + 9 * PERIOD] {
+    for until in
+        [2 * DAY_SECONDS + 5 * PERIOD, 3 * DAY_SECONDS + 7 * PERIOD, 3 * DAY_SECONDS + 9 * PERIOD]
+    {
         let taken = runs.run(&whole, until);
         assert_eq!(taken.waits_for, (until > 3 * DAY_SECONDS).then_some(3 * DAY_SECONDS));
     }
@@ -240,26 +251,35 @@ fn a_review_says_the_same_and_changes_nothing() {
         assert_eq!(review.scored, expected);
     }
     let long_ago = 3 * DAY_SECONDS..whole.end();
-    assert_eq!(detector.review(&runs.track, &whole, long_ago, |day| runs.baseline(day), |_| false), None);
+    assert_eq!(
+        detector.review(&runs.track, &whole, long_ago, |day| runs.baseline(day), |_| false),
+        None
+    );
 }
 
 #[test]
 fn a_track_that_was_begun_late_scores_like_one_that_always_was() {
     let detector = detector();
-    // A shift that ends on the first morning after 15 days, one since then (the second largest day is what counts), one at
-    // the end, and spikes, the largest of them early.
-    let shifts = [28 * DAY_SLOTS + 20 * HOUR, 32 * DAY_SLOTS + 9 * HOUR, 43 * DAY_SLOTS + 20 * HOUR];
+    // A shift that ends on the first morning after 15 days, one since then (the second largest day
+    // is what counts), one at the end, and spikes, the largest of them early.
+    let shifts =
+        [28 * DAY_SLOTS + 20 * HOUR, 32 * DAY_SLOTS + 9 * HOUR, 43 * DAY_SLOTS + 20 * HOUR];
     let shifted = |slot: i64| shifts.iter().any(|start| (0..60).contains(&(slot - start)));
     let spike = |slot: i64| match slot % 331 < 4 {
         true if (27..29).contains(&(slot / DAY_SLOTS)) => 50.0,
         true => 25.0 * noise(slot as u64 / 331),
         false => 0.0,
     };
-    let watched = machine(45, |slot, cpu| cpu + spike(slot) + if shifted(slot) { 6.0 } else { 0.0 });
+    let watched =
+        machine(45, |slot, cpu| cpu + spike(slot) + if shifted(slot) { 6.0 } else { 0.0 });
     let missing = |slot: i64| slot % 89 == 0;
     // Off for an evening, and for days.
-    let off = |slot: i64| (0..40).contains(&(slot - 40 * DAY_SLOTS - 200)) || (35..38).contains(&(slot / DAY_SLOTS));
-    for (name, absent) in [("on", &missing as &dyn Fn(i64) -> bool), ("off", &|slot| missing(slot) || off(slot))] {
+    let off = |slot: i64| {
+        (0..40).contains(&(slot - 40 * DAY_SLOTS - 200)) || (35..38).contains(&(slot / DAY_SLOTS))
+    };
+    for (name, absent) in
+        [("on", &missing as &dyn Fn(i64) -> bool), ("off", &|slot| missing(slot) || off(slot))]
+    {
         let mut datapoints = watched.clone();
         datapoints.retain(|point| !absent(point.time / PERIOD));
         let always = followed(&detector, &datapoints);
@@ -273,7 +293,8 @@ fn a_track_that_was_begun_late_scores_like_one_that_always_was() {
             // And on from there.
             runs.run(&read, until + 6 * 3600);
             let times = until - LATE..until + 6 * 3600;
-            let expected: Vec<Scored> = always.iter().filter(|scored| times.contains(&scored.time)).copied().collect();
+            let expected: Vec<Scored> =
+                always.iter().filter(|scored| times.contains(&scored.time)).copied().collect();
             let scored: Vec<Scored> = runs.scores.range(times).map(|(_, scored)| *scored).collect();
             assert!(expected.len() > 100 && expected.len() == scored.len());
             for (scored, expected) in scored.iter().zip(expected) {
@@ -288,7 +309,10 @@ fn days_begin_at_midnight() {
     let noon = DAY_SECONDS / 2;
     assert_eq!(days(noon..noon + PERIOD).collect::<Vec<_>>(), [0]);
     assert_eq!(days(noon..DAY_SECONDS).collect::<Vec<_>>(), [0]);
-    assert_eq!(days(noon..2 * DAY_SECONDS + 1).collect::<Vec<_>>(), [0, DAY_SECONDS, 2 * DAY_SECONDS]);
+    assert_eq!(
+        days(noon..2 * DAY_SECONDS + 1).collect::<Vec<_>>(),
+        [0, DAY_SECONDS, 2 * DAY_SECONDS]
+    );
     assert_eq!(calibrated_at(noon), 0);
 }
 
@@ -297,12 +321,16 @@ fn a_damaged_track_is_refused_or_harmless() {
     let (detector, datapoints) = (detector(), machine(2, |_, cpu| cpu));
     let (whole, once) = (series(&datapoints), at_once(&detector, &datapoints));
     let bytes = postcard::to_allocvec(&once.track).expect("it can be written");
-    for (index, flip) in (0..bytes.len()).step_by(7).zip([0x01, 0x80, 0x7f, 0xff].into_iter().cycle()) {
+    for (index, flip) in
+        (0..bytes.len()).step_by(7).zip([0x01, 0x80, 0x7f, 0xff].into_iter().cycle())
+    {
         let mut damaged = bytes.clone();
         damaged[index] ^= flip;
         if let Ok(mut track) = postcard::from_bytes::<Track>(&damaged) {
             let later = whole.end() + PERIOD;
-            let next = Series::from_datapoints([Datapoint { time: whole.end(), value: 30.0 }]).expect("usable").0;
+            let next = Series::from_datapoints([Datapoint { time: whole.end(), value: 30.0 }])
+                .expect("usable")
+                .0;
             let known = once.baselines.values().next_back().expect("one").as_ref().expect("enough");
             detector.take(&mut track, &next, later, |_| Known::Baseline(known), |_| false);
         }

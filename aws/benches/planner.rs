@@ -8,7 +8,8 @@ use deepguard_aws::ids::InstanceId;
 /// The end of what is read: some time in 2026, on a slot.
 const END: i64 = 1_795_000_200;
 
-/// A fleet of which one instance in a hundred is new, and is read for 30 days; one in ten has missed some runs.
+/// A fleet of which one instance in a hundred is new, and is read for 30 days; one in ten has
+/// missed some runs.
 fn fleet(instances: usize) -> Vec<(InstanceId, i64)> {
     let since = |number: usize| match number {
         number if number.is_multiple_of(100) => 30 * 86_400,
@@ -23,11 +24,16 @@ fn planning(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("planner");
     for instances in [1000, 10_000] {
         let fleet = fleet(instances);
-        let read: usize = plan::batches(fleet.clone(), END).iter().map(|batch| batch.instances.len()).sum();
+        let read: usize =
+            plan::batches(fleet.clone(), END).iter().map(|batch| batch.instances.len()).sum();
         assert_eq!(read, instances);
         group.throughput(Throughput::Elements(instances as u64));
         group.bench_function(BenchmarkId::new("reads", instances), |bench| {
-            bench.iter_batched(|| fleet.clone(), |fleet| plan::batches(fleet, END), BatchSize::LargeInput);
+            bench.iter_batched(
+                || fleet.clone(),
+                |fleet| plan::batches(fleet, END),
+                BatchSize::LargeInput,
+            );
         });
     }
 }

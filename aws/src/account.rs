@@ -29,7 +29,10 @@ impl Inventory for Account {
         self.tagging.tagged(rule).await
     }
 
-    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tags_of(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
         self.tagging.tags_of(instances).await
     }
 }

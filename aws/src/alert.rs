@@ -35,6 +35,7 @@ pub struct Alert {
     pub time: i64,
     /// Whose.
     pub instance: InstanceId,
-    /// The event's detail, JSON. The same episode has the same `id` in both events, and when one is sent again.
+    /// The event's detail, JSON. The same episode has the same `id` in both events, and when one is
+    /// sent again.
     pub detail: String,
 }

@@ -9,12 +9,13 @@ use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
 
 use crate::ports::CallError;
 
-/// One try of one call: the largest answer, 100,800 datapoints, takes a few seconds. Without a bound a
-/// connection that hangs would use up the function's whole time.
+/// One try of one call: the largest answer, 100,800 datapoints, takes a few seconds. Without a
+/// bound a connection that hangs would use up the function's whole time.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
-/// Region, credentials and endpoint from where the SDK looks for them. In Lambda these are environment
-/// variables, which it asks first, so it never waits for the metadata service of an EC2 instance.
+/// Region, credentials and endpoint from where the SDK looks for them. In Lambda these are
+/// environment variables, which it asks first, so it never waits for the metadata service of an EC2
+/// instance.
 pub async fn config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
     aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await
@@ -22,22 +23,26 @@ pub async fn config() -> SdkConfig {
 
 /// A client for S3.
 ///
-/// At an endpoint of one's own (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`: a local AWS, a VPC endpoint) the bucket
-/// is part of the path: there is no host `bucket.127.0.0.1`. At AWS's own it is part of the host, as AWS prefers.
+/// At an endpoint of one's own (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`: a local AWS, a VPC
+/// endpoint) the bucket is part of the path: there is no host `bucket.127.0.0.1`. At AWS's own it
+/// is part of the host, as AWS prefers.
 pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
-    let own_endpoint = config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
+    let own_endpoint =
+        config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
     let config = aws_sdk_s3::config::Builder::from(config).force_path_style(own_endpoint).build();
     aws_sdk_s3::Client::from_conf(config)
 }
 
-/// A call that failed, with the code and the message that AWS gave, or what happened on the way there.
+/// A call that failed, with the code and the message that AWS gave, or what happened on the way
+/// there.
 pub fn failed<E, R>(operation: &'static str, error: &SdkError<E, R>) -> CallError
 where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug + 'static,
 {
-    let said =
-        error.as_service_error().and_then(|error| Some((error.code()?, error.message().unwrap_or("no message"))));
+    let said = error
+        .as_service_error()
+        .and_then(|error| Some((error.code()?, error.message().unwrap_or("no message"))));
     let why = match said {
         Some((code, message)) => format!("{code}: {message}{}", advice(code)),
         None => {
@@ -50,12 +55,19 @@ where
 
 /// Whether AWS said that it was asked too fast. CloudWatch says so with HTTP 400.
 pub fn is_throttled<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    error.as_service_error().and_then(ProvideErrorMetadata::code).is_some_and(|code| THROTTLING.contains(&code))
+    error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+        .is_some_and(|code| THROTTLING.contains(&code))
 }
 
-/// Whether AWS said that there is something wrong with what it was asked, so that it will say so again.
+/// Whether AWS said that there is something wrong with what it was asked, so that it will say so
+/// again.
 pub fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    error.as_service_error().and_then(ProvideErrorMetadata::code).is_some_and(|code| REFUSING.contains(&code))
+    error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+        .is_some_and(|code| REFUSING.contains(&code))
 }
 
 /// Codes of what came too fast.
@@ -83,10 +95,13 @@ const REFUSING: [&str; 9] = [
 /// What to do about an error, where its code tells.
 fn advice(code: &str) -> &'static str {
     match code {
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => " (allow it in the function's role)",
-        "ExpiredToken" | "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidAccessKeyId" => {
-            " (renew the credentials)"
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
+            " (allow it in the function's role)"
         }
+        "ExpiredToken"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "InvalidAccessKeyId" => " (renew the credentials)",
         code if THROTTLING.contains(&code) => {
             " (the next run makes up for it; if it goes on, ask AWS for a higher quota)"
         }

@@ -40,13 +40,22 @@ impl Alerts for Bus {
                     .time(DateTime::from_secs(alert.time))
                     .build()
             };
-            match self.client.put_events().set_entries(Some(alerts.iter().map(entry).collect())).send().await {
+            match self
+                .client
+                .put_events()
+                .set_entries(Some(alerts.iter().map(entry).collect()))
+                .send()
+                .await
+            {
                 Ok(answer) if answer.entries().len() == alerts.len() => {
                     for (alert, entry) in alerts.iter().zip(answer.entries()) {
                         match entry.error_code() {
                             None => sent.sent += 1,
                             Some(code) => {
-                                let why = format!("{code}: {}", entry.error_message().unwrap_or("no text"));
+                                let why = format!(
+                                    "{code}: {}",
+                                    entry.error_message().unwrap_or("no text")
+                                );
                                 sent.error = Some(CallError { operation: PUT, why });
                                 sent.failed.push(alert.clone());
                             }
@@ -54,7 +63,8 @@ impl Alerts for Bus {
                     }
                 }
                 Ok(answer) => {
-                    let why = format!("{} answers for {} events", answer.entries().len(), alerts.len());
+                    let why =
+                        format!("{} answers for {} events", answer.entries().len(), alerts.len());
                     sent.error = Some(CallError { operation: PUT, why });
                     sent.failed.extend_from_slice(alerts);
                 }

@@ -12,7 +12,9 @@ pub struct InstanceId(String);
 
 /// A text that names no instance.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no instance: give `i-` and 17 (or 8) hexadecimal digits, such as i-0123456789abcdef0")]
+#[error(
+    "`{0}` is no instance: give `i-` and 17 (or 8) hexadecimal digits, such as i-0123456789abcdef0"
+)]
 pub struct NotAnInstance(String);
 
 impl InstanceId {
@@ -83,7 +85,8 @@ impl FromStr for ObjectUri {
     type Err = NotAnObject;
 
     fn from_str(text: &str) -> Result<Self, NotAnObject> {
-        let (bucket, key) = text.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).unwrap_or_default();
+        let (bucket, key) =
+            text.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).unwrap_or_default();
         let of_bucket = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
         // S3's rules: a bucket has 3 to 63 such characters, a key 1 to 1024 bytes.
         let valid = (3..=63).contains(&bucket.len())
@@ -132,7 +135,10 @@ mod tests {
         let uri: ObjectUri = "s3://my-models/models/current".parse().unwrap();
         assert_eq!((uri.bucket.as_str(), uri.key.as_str()), ("my-models", "models/current"));
         assert_eq!(uri.to_string(), "s3://my-models/models/current");
-        assert_eq!(uri.beside("models/a b.safetensors").unwrap().to_string(), "s3://my-models/models/a b.safetensors");
+        assert_eq!(
+            uri.beside("models/a b.safetensors").unwrap().to_string(),
+            "s3://my-models/models/a b.safetensors"
+        );
         let wrong = [
             "",
             "current",

@@ -109,12 +109,16 @@ impl Metric {
     /// Its unit.
     pub const fn unit(self) -> Unit {
         match self {
-            Self::AnomalyScore | Self::MaxAnomalyScore | Self::ModelAgeDays | Self::BaselineAgeHours => Unit::None,
+            Self::AnomalyScore
+            | Self::MaxAnomalyScore
+            | Self::ModelAgeDays
+            | Self::BaselineAgeHours => Unit::None,
             Self::ShadowAnomalyScore | Self::ShadowMaxAnomalyScore => Unit::None,
             Self::ReconstructionError => Unit::Percent,
-            Self::AnomalousInstances | Self::InstancesScored | Self::InstancesSkipped | Self::PublishFailures => {
-                Unit::Count
-            }
+            Self::AnomalousInstances
+            | Self::InstancesScored
+            | Self::InstancesSkipped
+            | Self::PublishFailures => Unit::Count,
             Self::SuppressedAnomalies | Self::OpenEpisodes | Self::StaleInputs => Unit::Count,
             Self::ShadowAnomalousInstances | Self::ShadowInstancesScored => Unit::Count,
             Self::DataLagSeconds => Unit::Seconds,
@@ -160,22 +164,34 @@ impl Metric {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::AnomalyScore => "how unusual the instance's CPU is; 1.0 is the threshold",
-            Self::ReconstructionError => "distance of the CPU from what the network expected, in percentage points",
-            Self::AnomalousInstances => "instances in which an anomaly begins; one that lasts is counted once",
+            Self::ReconstructionError => {
+                "distance of the CPU from what the network expected, in percentage points"
+            }
+            Self::AnomalousInstances => {
+                "instances in which an anomaly begins; one that lasts is counted once"
+            }
             Self::InstancesScored => "instances that have a score",
             Self::MaxAnomalyScore => "the highest score of all instances",
-            Self::InstancesSkipped => "instances that could not be scored, in all and by `Reason`; the log says why",
+            Self::InstancesSkipped => {
+                "instances that could not be scored, in all and by `Reason`; the log says why"
+            }
             Self::DataLagSeconds => "age of the newest datapoint that has a score",
-            Self::PublishFailures => "datums and events that AWS did not take; the next run sends them",
+            Self::PublishFailures => {
+                "datums and events that AWS did not take; the next run sends them"
+            }
             Self::ModelAgeDays => "days since the model was trained",
-            Self::BaselineAgeHours => "hours since midnight UTC of the day that the oldest baseline in use is of",
+            Self::BaselineAgeHours => {
+                "hours since midnight UTC of the day that the oldest baseline in use is of"
+            }
             Self::SuppressedAnomalies => "muted instances that would have been anomalous",
             Self::OpenEpisodes => "anomalies that have begun and are not over",
             Self::StaleInputs => {
                 "inputs (model, shadow, mutes, tags) that could not be had, so that the last good ones are in use"
             }
             Self::ShadowAnomalyScore => "the same score by the shadow model",
-            Self::ShadowAnomalousInstances => "instances in which an anomaly would begin with the shadow model",
+            Self::ShadowAnomalousInstances => {
+                "instances in which an anomaly would begin with the shadow model"
+            }
             Self::ShadowInstancesScored => "instances that the shadow model has scored",
             Self::ShadowMaxAnomalyScore => "the highest score that the shadow model gives",
         }

@@ -28,7 +28,9 @@ impl Pages {
         self.token = next.filter(|token| !token.is_empty());
         match &self.token {
             Some(token) if !self.seen.insert(token.clone()) => {
-                let why = "it answered with a NextToken that it had given before: its pages do not end".into();
+                let why =
+                    "it answered with a NextToken that it had given before: its pages do not end"
+                        .into();
                 Err(CallError { operation: self.operation, why })
             }
             token => Ok(token.is_none()),

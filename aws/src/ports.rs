@@ -1,6 +1,7 @@
 //! What a run needs from outside, as traits, and the plain data that they pass.
 //!
-//! [`crate::cloudwatch`], [`crate::s3`], [`crate::tagging`] and [`crate::eventbridge`] implement them for AWS.
+//! [`crate::cloudwatch`], [`crate::s3`], [`crate::tagging`] and [`crate::eventbridge`] implement
+//! them for AWS.
 
 #![expect(
     async_fn_in_trait,
@@ -71,7 +72,8 @@ pub trait Cpu {
 
     /// The datapoints of each instance of `batch`.
     ///
-    /// There is one answer for each, in the order of the batch: one that failed does not keep the others.
+    /// There is one answer for each, in the order of the batch: one that failed does not keep the
+    /// others.
     async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)>;
 }
 
@@ -115,7 +117,10 @@ impl Inventory for Nobody {
         Ok(BTreeMap::new())
     }
 
-    async fn tags_of(&self, _: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tags_of(
+        &self,
+        _: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
         Ok(BTreeMap::new())
     }
 }
@@ -143,7 +148,10 @@ pub trait Inventory {
     ///
     /// # Errors
     /// [`CallError`] where they cannot be had whole.
-    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
+    async fn tags_of(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
 }
 
 /// Where artifacts and all that is kept from run to run are.
@@ -152,14 +160,24 @@ pub trait Objects {
     ///
     /// # Errors
     /// [`ObjectError`]; [`ObjectError::TooLarge`] before more than `most` bytes are held in memory.
-    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError>;
+    async fn get(
+        &self,
+        uri: &ObjectUri,
+        known: Option<&str>,
+        most: usize,
+    ) -> Result<Fetched, ObjectError>;
 
-    /// Writes the object at `uri` where the condition holds. The ETag of the new version, or `None` where it does not hold: then
-    /// nothing was written.
+    /// Writes the object at `uri` where the condition holds. The ETag of the new version, or `None`
+    /// where it does not hold: then nothing was written.
     ///
     /// # Errors
     /// [`ObjectError`]. Whether it was written is not known then.
-    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError>;
+    async fn put(
+        &self,
+        uri: &ObjectUri,
+        only: Only<'_>,
+        bytes: Vec<u8>,
+    ) -> Result<Option<String>, ObjectError>;
 
     /// The objects whose addresses begin like `prefix`.
     ///

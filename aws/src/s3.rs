@@ -14,8 +14,8 @@ const DELETE: &str = "DeleteObject";
 const LIST: &str = "ListObjectsV2";
 /// HTTP status of a conditional request whose condition does not hold.
 const NOT_MODIFIED: u16 = 304;
-/// HTTP statuses of a conditional write whose condition does not hold: there is none, another write is under way, another
-/// version is there.
+/// HTTP statuses of a conditional write whose condition does not hold: there is none, another write
+/// is under way, another version is there.
 const NOT_WRITTEN: [u16; 3] = [404, 409, 412];
 
 /// S3 in one Region and account.
@@ -32,16 +32,27 @@ impl S3 {
 }
 
 impl Objects for S3 {
-    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
-        let request =
-            self.client.get_object().bucket(&uri.bucket).key(&uri.key).set_if_none_match(known.map(Into::into));
+    async fn get(
+        &self,
+        uri: &ObjectUri,
+        known: Option<&str>,
+        most: usize,
+    ) -> Result<Fetched, ObjectError> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&uri.bucket)
+            .key(&uri.key)
+            .set_if_none_match(known.map(Into::into));
         let mut answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => {
                 let status = error.raw_response().map(|response| response.status().as_u16());
                 return match error.as_service_error() {
                     _ if known.is_some() && status == Some(NOT_MODIFIED) => Ok(Fetched::Unchanged),
-                    Some(GetObjectError::NoSuchKey(_)) => Err(ObjectError::Missing { uri: uri.clone() }),
+                    Some(GetObjectError::NoSuchKey(_)) => {
+                        Err(ObjectError::Missing { uri: uri.clone() })
+                    }
                     _ => Err(ObjectError::Call { uri: uri.clone(), error: failed(GET, &error) }),
                 };
             }
@@ -54,8 +65,12 @@ impl Objects for S3 {
         let mut bytes = Vec::with_capacity(announced as usize);
         // Counted as well: an answer need not announce its length.
         while let Some(chunk) = answer.body.next().await {
-            let broken = |error: &dyn std::error::Error| CallError { operation: GET, why: error.to_string() };
-            let chunk = chunk.map_err(|error| ObjectError::Call { uri: uri.clone(), error: broken(&error) })?;
+            let broken = |error: &dyn std::error::Error| CallError {
+                operation: GET,
+                why: error.to_string(),
+            };
+            let chunk = chunk
+                .map_err(|error| ObjectError::Call { uri: uri.clone(), error: broken(&error) })?;
             bytes.extend_from_slice(&chunk);
             if bytes.len() > most {
                 return Err(too_large(bytes.len() as u64));
@@ -64,7 +79,12 @@ impl Objects for S3 {
         Ok(Fetched::Object { bytes, etag: answer.e_tag })
     }
 
-    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+    async fn put(
+        &self,
+        uri: &ObjectUri,
+        only: Only<'_>,
+        bytes: Vec<u8>,
+    ) -> Result<Option<String>, ObjectError> {
         let request = self.client.put_object().bucket(&uri.bucket).key(&uri.key).body(bytes.into());
         let request = match only {
             Only::Over(etag) => request.if_match(etag),
@@ -76,15 +96,25 @@ impl Objects for S3 {
                 Some(etag) => Ok(Some(etag)),
                 None => {
                     let why = "the answer has no ETag: what answers there is no S3".into();
-                    Err(ObjectError::Call { uri: uri.clone(), error: CallError { operation: PUT, why } })
+                    Err(ObjectError::Call {
+                        uri: uri.clone(),
+                        error: CallError { operation: PUT, why },
+                    })
                 }
             },
             Err(error) => {
                 let status = error.raw_response().map(|response| response.status().as_u16());
-                let missing_bucket =
-                    error.as_service_error().is_some_and(|error| error.meta().code() == Some("NoSuchBucket"));
+                let missing_bucket = error
+                    .as_service_error()
+                    .is_some_and(|error| error.meta().code() == Some("NoSuchBucket"));
                 match status {
-                    Some(status) if only != Only::Any && NOT_WRITTEN.contains(&status) && !missing_bucket => Ok(None),
+                    Some(status)
+                        if only != Only::Any
+                            && NOT_WRITTEN.contains(&status)
+                            && !missing_bucket =>
+                    {
+                        Ok(None)
+                    }
                     _ => Err(ObjectError::Call { uri: uri.clone(), error: failed(PUT, &error) }),
                 }
             }
@@ -127,8 +157,9 @@ mod tests {
     use crate::testing::scripted::Scripted;
 
     fn error(status: u16, code: &str) -> ResponseTemplate {
-        let body =
-            format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the script</Message></Error>");
+        let body = format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the script</Message></Error>"
+        );
         ResponseTemplate::new(status).set_body_raw(body, "application/xml")
     }
 
@@ -136,7 +167,10 @@ mod tests {
         ResponseTemplate::new(200).insert_header("ETag", "\"one\"").set_body_bytes(vec![7; size])
     }
 
-    async fn get(answers: Vec<ResponseTemplate>, known: Option<&str>) -> (Result<Fetched, ObjectError>, Scripted) {
+    async fn get(
+        answers: Vec<ResponseTemplate>,
+        known: Option<&str>,
+    ) -> (Result<Fetched, ObjectError>, Scripted) {
         let aws = Scripted::new([("GET", answers)]).await;
         let uri = "s3://my-models/models/current".parse().unwrap();
         (aws.s3().get(&uri, known, 1000).await, aws)
@@ -145,7 +179,10 @@ mod tests {
     #[tokio::test]
     async fn an_object_comes_with_its_etag() {
         let (fetched, aws) = get(vec![object(1000)], None).await;
-        assert_eq!(fetched, Ok(Fetched::Object { bytes: vec![7; 1000], etag: Some("\"one\"".into()) }));
+        assert_eq!(
+            fetched,
+            Ok(Fetched::Object { bytes: vec![7; 1000], etag: Some("\"one\"".into()) })
+        );
         let requests = aws.raw_requests().await;
         assert_eq!(requests[0].url.path(), "/my-models/models/current");
         assert!(!requests[0].headers.contains_key("if-none-match"));
@@ -167,25 +204,41 @@ mod tests {
         let cases = [
             (vec![error(404, "NoSuchKey")], "s3://my-models/models/current does not exist"),
             (vec![error(404, "NoSuchBucket")], "GetObject failed: NoSuchBucket: said the script"),
-            (vec![error(403, "AccessDenied")], "AccessDenied: said the script (allow it in the function's role)"),
-            (vec![error(503, "SlowDown"), error(503, "SlowDown"), error(503, "SlowDown")], "SlowDown"),
+            (
+                vec![error(403, "AccessDenied")],
+                "AccessDenied: said the script (allow it in the function's role)",
+            ),
+            (
+                vec![error(503, "SlowDown"), error(503, "SlowDown"), error(503, "SlowDown")],
+                "SlowDown",
+            ),
             (vec![object(1001)], "has 1001 bytes, more than the 1000 allowed"),
         ];
         for (answers, why) in cases {
             let error = get(answers, None).await.0.expect_err(why).to_string();
-            assert!(error.contains(why) && error.contains("s3://my-models/models/current"), "{why}: {error}");
+            assert!(
+                error.contains(why) && error.contains("s3://my-models/models/current"),
+                "{why}: {error}"
+            );
             assert!(!error.contains("secret"), "{error}");
         }
     }
 
     #[tokio::test]
     async fn an_object_is_removed_or_it_is_told_why_not() {
-        let aws = Scripted::new([("DELETE", vec![ResponseTemplate::new(204), error(403, "AccessDenied")])]).await;
+        let aws = Scripted::new([(
+            "DELETE",
+            vec![ResponseTemplate::new(204), error(403, "AccessDenied")],
+        )])
+        .await;
         let uri = "s3://my-models/models/shadow".parse().unwrap();
         assert_eq!(aws.s3().remove(&uri).await, Ok(()));
         assert_eq!(aws.raw_requests().await[0].url.path(), "/my-models/models/shadow");
         let error = aws.s3().remove(&uri).await.unwrap_err().to_string();
-        assert!(error.contains("s3://my-models/models/shadow: DeleteObject failed: AccessDenied"), "{error}");
+        assert!(
+            error.contains("s3://my-models/models/shadow: DeleteObject failed: AccessDenied"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -10,7 +10,8 @@ use std::str::FromStr;
 /// The tags of an instance, by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// Keys in a rule, and values of a key: what one question to AWS may name. (GetResources, `TagFilters`)
+/// Keys in a rule, and values of a key: what one question to AWS may name. (GetResources,
+/// `TagFilters`)
 const MAX_KEYS: usize = 50;
 const MAX_VALUES: usize = 20;
 /// Characters of a key and of a value. (EC2, "Tag restrictions")
@@ -58,7 +59,9 @@ impl TagRule {
 
     fn add(&mut self, text: &str) -> Result<(), String> {
         let (key, values) = match text.split_once('=') {
-            Some((key, values)) => (key.trim(), values.split('|').map(|value| value.trim().to_owned()).collect()),
+            Some((key, values)) => {
+                (key.trim(), values.split('|').map(|value| value.trim().to_owned()).collect())
+            }
             None => (text.trim(), BTreeSet::new()),
         };
         if key.is_empty() {
@@ -67,8 +70,12 @@ impl TagRule {
         if key.chars().any(|character| character == '|' || character.is_control()) {
             return Err("a key has no `|` in it, only values do".into());
         }
-        if key.chars().count() > KEY_LENGTH || values.iter().any(|value| value.chars().count() > VALUE_LENGTH) {
-            return Err(format!("a key has up to {KEY_LENGTH} characters and a value up to {VALUE_LENGTH}"));
+        if key.chars().count() > KEY_LENGTH
+            || values.iter().any(|value| value.chars().count() > VALUE_LENGTH)
+        {
+            return Err(format!(
+                "a key has up to {KEY_LENGTH} characters and a value up to {VALUE_LENGTH}"
+            ));
         }
         if values.len() > MAX_VALUES {
             return Err(format!("a key has up to {MAX_VALUES} values"));
@@ -94,7 +101,9 @@ impl FromStr for TagRule {
             return Ok(rule);
         }
         let added = text.split(',').try_for_each(|part| rule.add(part));
-        added.map(|()| rule).map_err(|why| NotATagRule { rule: text.chars().take(100).collect(), why })
+        added
+            .map(|()| rule)
+            .map_err(|why| NotATagRule { rule: text.chars().take(100).collect(), why })
     }
 }
 
@@ -142,7 +151,11 @@ mod tests {
             ("owner", false, false),
             ("team=", false, false),
         ] {
-            assert_eq!((rule(text).holds_for(&web), rule(text).touches(&web)), (holds, touches), "{text:?}");
+            assert_eq!(
+                (rule(text).holds_for(&web), rule(text).touches(&web)),
+                (holds, touches),
+                "{text:?}"
+            );
         }
         assert!(rule("team=").holds_for(&tags(&[("team", "")])), "AWS has empty values");
         assert!(!rule("team=web").holds_for(&Tags::new()));
@@ -151,8 +164,10 @@ mod tests {
     #[test]
     fn what_is_no_rule_is_told_with_the_reason() {
         let many_keys: String = (0..=MAX_KEYS).map(|key| format!("{key},")).collect();
-        let many_values =
-            format!("key={}", (0..=MAX_VALUES).map(|value| value.to_string()).collect::<Vec<_>>().join("|"));
+        let many_values = format!(
+            "key={}",
+            (0..=MAX_VALUES).map(|value| value.to_string()).collect::<Vec<_>>().join("|")
+        );
         for (text, why) in [
             (",", "a key is missing"),
             ("=web", "a key is missing"),
@@ -165,7 +180,10 @@ mod tests {
             (&many_values, "up to 20 values"),
         ] {
             let error = text.parse::<TagRule>().expect_err(text).to_string();
-            assert!(error.contains(why) && error.contains("team=web,env=prod|stage"), "{text}: {error}");
+            assert!(
+                error.contains(why) && error.contains("team=web,env=prod|stage"),
+                "{text}: {error}"
+            );
             assert!(error.len() < 400, "{error}");
         }
     }

@@ -7,8 +7,8 @@ use deepguard_aws::alert::Alert;
 use deepguard_aws::ids::{InstanceId, ObjectUri};
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::{
-    Alerts, Batch, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only, Published, Read, Scores,
-    Sent,
+    Alerts, Batch, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only,
+    Published, Read, Scores, Sent,
 };
 use deepguard_aws::tags::Tags;
 use tokio::time::{Instant, timeout_at};
@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 /// What was read of each instance of a batch; `None` where there was no time to.
 pub(crate) type Answers = Option<Vec<(InstanceId, Result<Read, CallError>)>>;
 
-/// One part in this many of a run's time is kept free at its end, to write down what was decided and to publish it ...
+/// One part in this many of a run's time is kept free at its end, to write down what was decided
+/// and to publish it ...
 const TO_END_IN_ORDER: u32 = 5;
 /// ... and one in this many to answer.
 const TO_ANSWER: u32 = 25;
@@ -34,7 +35,8 @@ pub(crate) struct TimeLeft {
 
 impl TimeLeft {
     pub(crate) fn new(left: Option<Duration>) -> Self {
-        let without = |part: u32| left.and_then(|left| Instant::now().checked_add(left - left / part));
+        let without =
+            |part: u32| left.and_then(|left| Instant::now().checked_add(left - left / part));
         Self { scoring: without(TO_END_IN_ORDER), end: without(TO_ANSWER) }
     }
 
@@ -44,7 +46,10 @@ impl TimeLeft {
     }
 
     /// The instances.
-    pub(crate) async fn list(&self, cloudwatch: &impl Cpu) -> Result<BTreeSet<InstanceId>, CallError> {
+    pub(crate) async fn list(
+        &self,
+        cloudwatch: &impl Cpu,
+    ) -> Result<BTreeSet<InstanceId>, CallError> {
         let over = |_| Err(CallError { operation: "ListMetrics", why: NEXT_RUN.into() });
         within(self.scoring, cloudwatch.instances()).await.unwrap_or_else(over)
     }
@@ -58,8 +63,8 @@ impl TimeLeft {
         (batch, answers)
     }
 
-    /// Publishes datums. Where time is over before CloudWatch has answered, none of them counts as published: the next run
-    /// publishes them, perhaps again.
+    /// Publishes datums. Where time is over before CloudWatch has answered, none of them counts as
+    /// published: the next run publishes them, perhaps again.
     pub(crate) async fn publish(&self, cloudwatch: &impl Scores, datums: &[Datum]) -> Published {
         let over = |_| Published {
             failed: datums.to_vec(),
@@ -81,8 +86,8 @@ impl TimeLeft {
         within(self.scoring, inventory.tags_of(instances)).await.unwrap_or_else(over)
     }
 
-    /// Sends alerts. Where time is over before the bus has answered, none of them counts as sent: the next run sends them, perhaps
-    /// again.
+    /// Sends alerts. Where time is over before the bus has answered, none of them counts as sent:
+    /// the next run sends them, perhaps again.
     pub(crate) async fn send(&self, bus: &impl Alerts, alerts: &[Alert]) -> Sent {
         let over = |_| Sent {
             failed: alerts.to_vec(),
@@ -107,11 +112,19 @@ impl<O: Objects> Limited<O> {
         operation: &'static str,
         call: impl Future<Output = Result<T, ObjectError>>,
     ) -> Result<T, ObjectError> {
-        let over = || ObjectError::Call { uri: uri.clone(), error: CallError { operation, why: NEXT_RUN.into() } };
+        let over = || ObjectError::Call {
+            uri: uri.clone(),
+            error: CallError { operation, why: NEXT_RUN.into() },
+        };
         within(self.end, call).await.unwrap_or_else(|_| Err(over()))
     }
 
-    pub(crate) async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
+    pub(crate) async fn get(
+        &self,
+        uri: &ObjectUri,
+        known: Option<&str>,
+        most: usize,
+    ) -> Result<Fetched, ObjectError> {
         self.within(uri, "GetObject", self.objects.get(uri, known, most)).await
     }
 

@@ -43,7 +43,9 @@ pub enum RunError {
         error: CallError,
     },
     /// There is nowhere to keep baselines.
-    #[error("STATE_URI is empty, so that baselines could not be kept: set it, or do without a calibrator")]
+    #[error(
+        "STATE_URI is empty, so that baselines could not be kept: set it, or do without a calibrator"
+    )]
     NothingKept,
     /// Baselines were made in vain.
     #[error("the baselines that were made could not be written: the log says why")]

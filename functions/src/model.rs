@@ -1,7 +1,8 @@
 //! The model that is current: the one compiled in, or the one in S3.
 //!
-//! In S3, an object whose key ends with `.safetensors` is an artifact. Any other is a pointer, such as
-//! `models/current`: JSON that names an artifact in the same bucket, as `model-builder promote` writes it.
+//! In S3, an object whose key ends with `.safetensors` is an artifact. Any other is a pointer, such
+//! as `models/current`: JSON that names an artifact in the same bucket, as `model-builder promote`
+//! writes it.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -36,8 +37,9 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// A model that cannot be had. A process that has loaded one before goes on with that ([`Current::stale`]); there is no falling
-/// back to the one that is compiled in: whoever named a model wants that one.
+/// A model that cannot be had. A process that has loaded one before goes on with that
+/// ([`Current::stale`]); there is no falling back to the one that is compiled in: whoever named a
+/// model wants that one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
     /// The object.
@@ -85,7 +87,8 @@ pub enum ModelError {
 pub struct Current {
     /// The model.
     pub detector: Rc<Detector>,
-    /// Why it is the one that was loaded before and not the one that the source names now; `None` where it is that one.
+    /// Why it is the one that was loaded before and not the one that the source names now; `None`
+    /// where it is that one.
     pub stale: Option<ModelError>,
 }
 
@@ -134,7 +137,8 @@ impl<O: Objects> Models<O> {
         Self { sensitivity, ..self }
     }
 
-    /// The same, for models whose threshold is the one at which an instance pages so often for nothing, a week; `None`: their own.
+    /// The same, for models whose threshold is the one at which an instance pages so often for
+    /// nothing, a week; `None`: their own.
     #[must_use]
     pub fn with_pages(self, pages: Option<f64>) -> Self {
         Self { pages, ..self }
@@ -156,10 +160,11 @@ impl<O: Objects> Models<O> {
         &self.source
     }
 
-    /// The current model. From S3 it is loaded where its object has another ETag than the last time.
+    /// The current model. From S3 it is loaded where its object has another ETag than the last
+    /// time.
     ///
-    /// Where that fails and one was loaded before, that one stays in use, which is logged as an error; the next call asks for the
-    /// same again.
+    /// Where that fails and one was loaded before, that one stays in use, which is logged as an
+    /// error; the next call asks for the same again.
     ///
     /// # Errors
     /// [`ModelError`] where none was loaded before.
@@ -181,7 +186,9 @@ impl<O: Objects> Models<O> {
     async fn newest(&mut self) -> Result<Rc<Detector>, ModelError> {
         let next = match (&self.source, &self.loaded) {
             (ModelSource::Builtin, Some(loaded)) => return Ok(Rc::clone(&loaded.detector)),
-            (ModelSource::Builtin, None) => Loaded { etag: None, detector: self.load(BUILTIN, &self.source)? },
+            (ModelSource::Builtin, None) => {
+                Loaded { etag: None, detector: self.load(BUILTIN, &self.source)? }
+            }
             (ModelSource::Object(uri), loaded) => {
                 let is_artifact = uri.key.ends_with(ARTIFACT);
                 let known = loaded.as_ref().and_then(|loaded| loaded.etag.as_deref());
@@ -206,7 +213,10 @@ impl<O: Objects> Models<O> {
         match Artifact::from_bytes(bytes) {
             Ok(artifact) => {
                 let threshold = |pages: f64| {
-                    let threshold = artifact.card().threshold_for(pages).and_then(|ratio| ratio.try_into().ok());
+                    let threshold = artifact
+                        .card()
+                        .threshold_for(pages)
+                        .and_then(|ratio| ratio.try_into().ok());
                     threshold.ok_or_else(|| ModelError::NoPages(origin.clone()))
                 };
                 let threshold = self.pages.map(threshold).transpose()?;
@@ -221,7 +231,8 @@ impl<O: Objects> Models<O> {
         }
     }
 
-    /// The artifact that `pointer`, whose content is `pointing`, points to; what is loaded where it still is the same.
+    /// The artifact that `pointer`, whose content is `pointing`, points to; what is loaded where it
+    /// still is the same.
     async fn follow(
         &self,
         pointer: &ObjectUri,
@@ -231,7 +242,9 @@ impl<O: Objects> Models<O> {
         let wrong = |why: String| ModelError::Pointer { uri: pointer.clone(), why };
         let Target { key, sha256: needed } =
             serde_json::from_slice(pointing).map_err(|error| wrong(error.to_string()))?;
-        if let Some(loaded) = loaded.filter(|loaded| loaded.detector.artifact().checksum() == needed) {
+        if let Some(loaded) =
+            loaded.filter(|loaded| loaded.detector.artifact().checksum() == needed)
+        {
             return Ok(Rc::clone(&loaded.detector));
         }
         let uri = pointer.beside(&key).map_err(|error| wrong(error.to_string()))?;
@@ -263,10 +276,12 @@ impl<O: Objects> Optional<O> {
         Self { models: self.models.with_pages(pages), ..self }
     }
 
-    /// The model that the pointer names now, `None` where there is no pointer; else as [`Models::current`].
+    /// The model that the pointer names now, `None` where there is no pointer; else as
+    /// [`Models::current`].
     ///
     /// # Errors
-    /// [`ModelError`] where there is a pointer, its model cannot be had, and none was loaded before.
+    /// [`ModelError`] where there is a pointer, its model cannot be had, and none was loaded
+    /// before.
     pub async fn current(&mut self) -> Result<Option<Current>, ModelError> {
         match self.models.newest().await {
             Err(ModelError::Object(ObjectError::Missing { uri })) if uri == self.pointer => {
@@ -285,7 +300,10 @@ fn content(fetched: Fetched, uri: &ObjectUri) -> Result<(Vec<u8>, Option<String>
         Fetched::Object { bytes, etag } => Ok((bytes, etag)),
         Fetched::Unchanged => {
             let why = "\"not modified\", although no version is known".into();
-            Err(ObjectError::Call { uri: uri.clone(), error: CallError { operation: "GetObject", why } })
+            Err(ObjectError::Call {
+                uri: uri.clone(),
+                error: CallError { operation: "GetObject", why },
+            })
         }
     }
 }

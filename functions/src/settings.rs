@@ -182,7 +182,8 @@ pub struct Settings {
     pub sensitivity: Sensitivity,
     /// How many of the newest datapoints have to be unusual before somebody is told.
     pub m_of_n: MOfN,
-    /// How often an instance may page for nothing, a week; `None`: as often as the model's threshold makes it.
+    /// How often an instance may page for nothing, a week; `None`: as often as the model's
+    /// threshold makes it.
     pub pages_per_instance_week: Option<f64>,
     /// Whether it is an anomaly when an instance stops reporting.
     pub reporting_stopped: bool,
@@ -210,8 +211,8 @@ pub struct Settings {
 const REGION: &str = "AWS_REGION";
 /// Lambda's own variable: the memory of the function in MB, by which it gives processors.
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
-/// Memory in MB with which a function has one whole processor (AWS Lambda, "Configure Lambda function memory"). With less it has
-/// two to look at, and a part of the time of one.
+/// Memory in MB with which a function has one whole processor (AWS Lambda, "Configure Lambda
+/// function memory"). With less it has two to look at, and a part of the time of one.
 const MEMORY_OF_A_PROCESSOR: usize = 1769;
 
 /// Variables whose values cannot be used: all of them, so that one deployment mends all.
@@ -251,7 +252,9 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] names every variable that cannot be used.
     pub fn from_env() -> Result<Self, SettingsError> {
-        Self::from_variables(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+        Self::from_variables(|name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
     }
 
     /// From what `get` gives for each name in [`VARIABLES`]. Empty is the same as unset: a template
@@ -301,15 +304,20 @@ impl Settings {
             let from = read.variable(PUBLISH_FROM, |value| number(value, 0.0, 1.0));
             let lookback_minutes = read.variable(LOOKBACK_MINUTES, lookback_minutes);
             let calls = read.variable(READ_CALLS_PER_SECOND, |value| number(value, 1.0, 500.0));
-            let datapoints = read.variable(READ_DATAPOINTS_PER_SECOND, |value| number(value, 1e3, 1e7));
-            let log_level = read.variable(LOG_LEVEL, |value| value.to_ascii_lowercase().parse().ok());
+            let datapoints =
+                read.variable(READ_DATAPOINTS_PER_SECOND, |value| number(value, 1e3, 1e7));
+            let log_level =
+                read.variable(LOG_LEVEL, |value| value.to_ascii_lowercase().parse().ok());
             (|| {
                 Some(Self {
                     model: model?,
                     shadow: shadow?,
                     mutes: mutes?,
                     selection: Selection { include: include?, exclude: exclude? },
-                    sensitivity: Sensitivity { min_deviation: min_deviation?, direction: direction? },
+                    sensitivity: Sensitivity {
+                        min_deviation: min_deviation?,
+                        direction: direction?,
+                    },
                     m_of_n: m_of_n?,
                     pages_per_instance_week: pages?,
                     reporting_stopped: reporting_stopped?,
@@ -349,7 +357,8 @@ impl<G: Fn(&str) -> Option<String>> Reader<'_, G> {
 
 /// As many as there are whole processors, and one where nothing is known of them.
 fn threads(memory: Option<&str>) -> NonZeroUsize {
-    let given = memory.and_then(|memory| memory.parse::<usize>().ok()).unwrap_or(0) / MEMORY_OF_A_PROCESSOR;
+    let given =
+        memory.and_then(|memory| memory.parse::<usize>().ok()).unwrap_or(0) / MEMORY_OF_A_PROCESSOR;
     let there = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     NonZeroUsize::new(given).unwrap_or(NonZeroUsize::MIN).min(there)
 }

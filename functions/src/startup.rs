@@ -19,14 +19,16 @@ pub enum Handler {
 
 /// A handler that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no handler `{0}`: set the function's Handler to detector, calibrator or predictor")]
+#[error(
+    "there is no handler `{0}`: set the function's Handler to detector, calibrator or predictor"
+)]
 pub struct NoSuchHandler(String);
 
 impl FromStr for Handler {
     type Err = NoSuchHandler;
 
-    /// From the handler of the function's configuration. Where there is none, or the name of this program (`cargo lambda`
-    /// gives it), it is the detector.
+    /// From the handler of the function's configuration. Where there is none, or the name of this
+    /// program (`cargo lambda` gives it), it is the detector.
     fn from_str(text: &str) -> Result<Self, NoSuchHandler> {
         match text {
             "" | "bootstrap" | "detector" => Ok(Self::Detector),
@@ -40,7 +42,8 @@ impl FromStr for Handler {
 /// A start that is under way.
 #[derive(Debug)]
 pub struct Start {
-    /// When `main` began, by the clock of the machine: what started the process can tell how long it took to get there.
+    /// When `main` began, by the clock of the machine: what started the process can tell how long
+    /// it took to get there.
     began: Timestamp,
     clock: Instant,
     /// Up to here, all belongs to a part.
@@ -57,7 +60,8 @@ pub struct Parts {
     aws_config: u64,
     /// The clients of CloudWatch and S3.
     clients: u64,
-    /// The model, loaded into a network; nothing for the calibrator, which loads it in its first run.
+    /// The model, loaded into a network; nothing for the calibrator, which loads it in its first
+    /// run.
     model: u64,
 }
 

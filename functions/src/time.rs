@@ -16,14 +16,18 @@ pub(crate) fn timestamp<S: Serializer>(time: &i64, serializer: S) -> Result<S::O
 }
 
 /// The same, of a time that may be missing.
-pub(crate) fn maybe_timestamp<S: Serializer>(time: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn maybe_timestamp<S: Serializer>(
+    time: &Option<i64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     time.map(rfc3339).serialize(serializer)
 }
 
 /// The date of a midnight UTC.
 pub fn date(day: i64) -> String {
     debug_assert_eq!(day % DAY_SECONDS, 0);
-    let date = Timestamp::from_second(day).map(|time| time.to_zoned(TimeZone::UTC).date().to_string());
+    let date =
+        Timestamp::from_second(day).map(|time| time.to_zoned(TimeZone::UTC).date().to_string());
     date.unwrap_or_else(|_| day.to_string())
 }
 

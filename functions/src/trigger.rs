@@ -17,7 +17,8 @@ use crate::state::shard::{MAX_SHARDS, Shard};
 pub const MAX_INSTANCES: usize = 500;
 /// How far ahead of this machine's clock an event's time may be: clocks differ.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// How long a run may take from its first look at the clock to its last call: Lambda's longest timeout.
+/// How long a run may take from its first look at the clock to its last call: Lambda's longest
+/// timeout.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_mins(15);
 /// The shapes that are understood, for whoever sent another.
 const SHAPES: &str = r#"send {}, {"shard": 0, "shards": 4} or {"time": "2026-01-15T12:00:00Z", "instances": ["i-0123456789abcdef0"], "dry_run": true} (all of them optional), or let an EventBridge rule or schedule send its own event"#;
@@ -33,7 +34,8 @@ pub struct Trigger {
     pub dry_run: bool,
     /// Which part of the fleet.
     pub shard: Shard,
-    /// Whether it is one of the runs that follow the fleet, and not somebody who asks: a schedule's, or one that names its shard.
+    /// Whether it is one of the runs that follow the fleet, and not somebody who asks: a
+    /// schedule's, or one that names its shard.
     pub scheduled: bool,
 }
 
@@ -70,7 +72,9 @@ pub enum EventError {
         shards: u32,
     },
     /// There can be no datapoints yet.
-    #[error("the event's time {time} is in the future (it is {now}): give an earlier one, or none for now")]
+    #[error(
+        "the event's time {time} is in the future (it is {now}): give an earlier one, or none for now"
+    )]
     Future {
         /// The event's.
         time: Timestamp,
@@ -99,8 +103,8 @@ struct Direct {
     shards: Option<u32>,
 }
 
-/// What EventBridge sends when a schedule has no `Input` of its own. Both kinds wrap nothing in `detail`:
-/// a rule `{}`, Scheduler the text `"{}"`.
+/// What EventBridge sends when a schedule has no `Input` of its own. Both kinds wrap nothing in
+/// `detail`: a rule `{}`, Scheduler the text `"{}"`.
 #[derive(Debug, Deserialize)]
 struct Scheduled {
     source: String,
@@ -121,8 +125,11 @@ impl Trigger {
             return Err(EventError::Shape("it is no JSON object".into()));
         }
         if event.get("source").is_some() || event.get("detail-type").is_some() {
-            let Scheduled { source, detail_type, detail } = Scheduled::deserialize(event).map_err(shape)?;
-            if !matches!(source.as_str(), "aws.events" | "aws.scheduler") || detail_type != "Scheduled Event" {
+            let Scheduled { source, detail_type, detail } =
+                Scheduled::deserialize(event).map_err(shape)?;
+            if !matches!(source.as_str(), "aws.events" | "aws.scheduler")
+                || detail_type != "Scheduled Event"
+            {
                 return Err(EventError::Foreign { sender: source, detail_type });
             }
             let empty = match &detail {
@@ -134,7 +141,9 @@ impl Trigger {
             if !empty {
                 return Err(EventError::Shape("a scheduled event has nothing in `detail`".into()));
             }
-            let time = event.get("time").ok_or_else(|| EventError::Shape("a scheduled event has a `time`".into()))?;
+            let time = event
+                .get("time")
+                .ok_or_else(|| EventError::Shape("a scheduled event has a `time`".into()))?;
             // Its own time, not the clock's: a retry must score the same datapoints.
             return Ok(Self {
                 time: Some(timestamp(time)?),
@@ -144,12 +153,14 @@ impl Trigger {
                 scheduled: true,
             });
         }
-        let Direct { time, instances, dry_run, shard, shards } = Direct::deserialize(event).map_err(shape)?;
+        let Direct { time, instances, dry_run, shard, shards } =
+            Direct::deserialize(event).map_err(shape)?;
         let scheduled = shard.is_some();
         let (shard, shards) = (shard.unwrap_or(0), shards.unwrap_or(1));
         let shard = Shard::new(shard, shards).ok_or(EventError::Shard { shard, shards })?;
         let instances = instances.map(|names| {
-            let instances = names.iter().map(|name| name.parse()).collect::<Result<BTreeSet<_>, _>>()?;
+            let instances =
+                names.iter().map(|name| name.parse()).collect::<Result<BTreeSet<_>, _>>()?;
             match instances.len() {
                 1..=MAX_INSTANCES => Ok(instances),
                 _ => Err(EventError::Instances(instances.len())),
@@ -159,15 +170,15 @@ impl Trigger {
         Ok(Self { time, instances: instances.transpose()?, dry_run, shard, scheduled })
     }
 
-    /// Whether it asks what the scores up to `end` (seconds since 1970) are, at a time at which it is `now`, and is not one of the
-    /// runs that go on from where the last one was.
+    /// Whether it asks what the scores up to `end` (seconds since 1970) are, at a time at which it
+    /// is `now`, and is not one of the runs that go on from where the last one was.
     pub fn is_question(&self, end: i64, now: Timestamp) -> bool {
         let long_ago = end < now.as_second() - LATE;
         self.dry_run || self.instances.is_some() || (long_ago && !self.scheduled)
     }
 
-    /// The stretch to score, in seconds since 1970: the `lookback_minutes` up to the event's time, or up to `now`
-    /// where it has none, in whole slots.
+    /// The stretch to score, in seconds since 1970: the `lookback_minutes` up to the event's time,
+    /// or up to `now` where it has none, in whole slots.
     ///
     /// # Errors
     /// [`EventError::Future`] and [`EventError::Past`].
@@ -189,7 +200,9 @@ impl Trigger {
 /// The `time` of an event.
 fn timestamp(value: &Value) -> Result<Timestamp, EventError> {
     let parsed = value.as_str().and_then(|text| text.parse().ok());
-    parsed.ok_or_else(|| EventError::Shape(format!("`time` is {value}, not a time such as \"2026-01-15T12:00:00Z\"")))
+    parsed.ok_or_else(|| {
+        EventError::Shape(format!("`time` is {value}, not a time such as \"2026-01-15T12:00:00Z\""))
+    })
 }
 
 #[cfg(test)]
@@ -213,8 +226,13 @@ mod tests {
             json!({ "version": "0", "id": "53dc4d37", "detail-type": "Scheduled Event", "source": source, "account": "1",
                 "time": "2026-01-15T12:00:00Z", "region": "us-east-1", "resources": [], "detail": detail })
         };
-        let direct =
-            |time, instances, dry_run| Trigger { time, instances, dry_run, shard: Shard::WHOLE, scheduled: false };
+        let direct = |time, instances, dry_run| Trigger {
+            time,
+            instances,
+            dry_run,
+            shard: Shard::WHOLE,
+            scheduled: false,
+        };
         let of = |shard, shards| Shard::new(shard, shards).unwrap();
         let regular = |time, shard| Trigger { scheduled: true, shard, ..direct(time, None, false) };
         let cases = [
@@ -224,7 +242,10 @@ mod tests {
             (json!({ "time": "2026-01-15T12:00:00Z" }), direct(noon, None, false)),
             (json!({ "time": "2026-01-15T13:00:00+01:00" }), direct(noon, None, false)),
             (json!({ "instances": [b, a, b] }), direct(None, ids(&[a, b]), false)),
-            (json!({ "shard": 2, "shards": 4, "time": "2026-01-15T12:00:00Z" }), regular(noon, of(2, 4))),
+            (
+                json!({ "shard": 2, "shards": 4, "time": "2026-01-15T12:00:00Z" }),
+                regular(noon, of(2, 4)),
+            ),
             (json!({ "shard": 0, "shards": 1 }), regular(None, Shard::WHOLE)),
             (scheduled("aws.events", json!({})), regular(noon, Shard::WHOLE)),
             (scheduled("aws.scheduler", json!("{}")), regular(noon, Shard::WHOLE)),
@@ -238,7 +259,8 @@ mod tests {
 
     #[test]
     fn what_is_refused_and_why() {
-        let many: Vec<String> = (0..=MAX_INSTANCES).map(|number| format!("i-{number:017x}")).collect();
+        let many: Vec<String> =
+            (0..=MAX_INSTANCES).map(|number| format!("i-{number:017x}")).collect();
         let cases = [
             (Value::Null, "no JSON object"),
             (json!([]), "no JSON object"),
@@ -259,7 +281,10 @@ mod tests {
             (json!({ "shard": 0, "shards": 101 }), "1 to 100 `shards`"),
             (json!({ "shard": -1, "shards": 4 }), "invalid value"),
             (json!({ "instances": ["i-0123456789abcdef0", "web-1"] }), "`web-1` is no instance"),
-            (json!({ "source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification" }), "of `aws.ec2`"),
+            (
+                json!({ "source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification" }),
+                "of `aws.ec2`",
+            ),
             (
                 json!({ "source": "aws.events", "detail-type": "AWS API Call", "time": "2026-01-15T12:00:00Z" }),
                 "AWS API Call",
@@ -269,7 +294,10 @@ mod tests {
                 "of `mine`",
             ),
             (json!({ "source": "aws.events", "detail-type": "Scheduled Event" }), "has a `time`"),
-            (json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "noon" }), "`time`"),
+            (
+                json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "noon" }),
+                "`time`",
+            ),
             (json!({ "source": "aws.events" }), "detail-type"),
             (json!({ "source": 1, "detail-type": "Scheduled Event" }), "invalid type"),
             (
@@ -305,7 +333,13 @@ mod tests {
         let noon = at("2026-01-15T12:00:00Z").as_second();
         let times = |time: Option<&str>, lookback| {
             let time = time.map(at);
-            let trigger = Trigger { time, instances: None, dry_run: false, shard: Shard::WHOLE, scheduled: false };
+            let trigger = Trigger {
+                time,
+                instances: None,
+                dry_run: false,
+                shard: Shard::WHOLE,
+                scheduled: false,
+            };
             trigger.times(now, lookback).unwrap()
         };
         assert_eq!(times(None, 30), noon - 1800..noon);
@@ -319,10 +353,11 @@ mod tests {
     fn who_asks_and_who_goes_on() {
         let now = at("2026-01-15T12:00:00Z");
         let is_question = |event: Value, minutes_ago: i64| {
-            Trigger::from_event(&event).unwrap().is_question(now.as_second() - 60 * minutes_ago, now)
+            Trigger::from_event(&event)
+                .unwrap()
+                .is_question(now.as_second() - 60 * minutes_ago, now)
         };
-        let scheduled =
-            json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T08:00:00Z" });
+        let scheduled = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T08:00:00Z" });
         let shard = json!({ "shard": 0, "shards": 1 });
         assert_eq!([is_question(scheduled.clone(), 0), is_question(scheduled, 240)], [false; 2]);
         assert_eq!([is_question(shard.clone(), 0), is_question(shard, 240)], [false; 2]);
@@ -335,15 +370,23 @@ mod tests {
     fn times_that_cannot_be_scored_are_refused() {
         let now = at("2026-01-15T12:00:00Z");
         let times = |time: &str, dry_run| {
-            let trigger =
-                Trigger { time: Some(at(time)), instances: None, dry_run, shard: Shard::WHOLE, scheduled: false };
+            let trigger = Trigger {
+                time: Some(at(time)),
+                instances: None,
+                dry_run,
+                shard: Shard::WHOLE,
+                scheduled: false,
+            };
             trigger.times(now, 30)
         };
         assert!(matches!(times("2026-01-15T12:05:01Z", false), Err(EventError::Future { .. })));
         assert!(matches!(times("2026-01-15T12:05:01Z", true), Err(EventError::Future { .. })));
         assert!(times("2026-01-01T13:00:00Z", false).is_ok());
         assert!(matches!(times("2026-01-01T12:30:00Z", false), Err(EventError::Past { .. })));
-        assert!(times("2026-01-01T12:30:00Z", true).is_ok(), "a dry run publishes nothing, so its time may be older");
+        assert!(
+            times("2026-01-01T12:30:00Z", true).is_ok(),
+            "a dry run publishes nothing, so its time may be older"
+        );
         assert!(matches!(times("-005000-01-01T00:00:00Z", false), Err(EventError::Past { .. })));
     }
 }

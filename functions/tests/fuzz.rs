@@ -1,4 +1,5 @@
-//! Whatever comes from outside as bytes: what cannot be used is refused, and nothing panics or takes memory without end.
+//! Whatever comes from outside as bytes: what cannot be used is refused, and nothing panics or
+//! takes memory without end.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -47,7 +48,8 @@ fn signed(object: &[u8]) -> Vec<u8> {
     object
 }
 
-/// An object whose records are those of `records`, each with its length: so that what is altered is not the compression.
+/// An object whose records are those of `records`, each with its length: so that what is altered is
+/// not the compression.
 fn compressed(records: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut object = Writer::new(&()).unwrap().finish().unwrap()[..MAGIC + DIGEST].to_vec();
@@ -68,14 +70,29 @@ fn state(detector: &Detector) -> State {
     let series = series();
     let followed = |until: i64| {
         let begun = detector.begin(&series, until, |_| false);
-        Followed { track: begun.track, watermark: until, looked: until, tail: 3, episodes: Default::default() }
+        Followed {
+            track: begun.track,
+            watermark: until,
+            looked: until,
+            tail: 3,
+            episodes: Default::default(),
+        }
     };
     let instance = |number: usize| -> InstanceId { format!("i-{number:017x}").parse().unwrap() };
-    let datum = Datum { metric: Metric::AnomalyScore, of: Of::Instance(instance(1)), time: 300, value: 1.5 };
+    let datum = Datum {
+        metric: Metric::AnomalyScore,
+        of: Of::Instance(instance(1)),
+        time: 300,
+        value: 1.5,
+    };
     State {
         alerts: Vec::new(),
         model: detector.artifact().checksum().into(),
-        instances: [(instance(1), followed(3 * DAY_SECONDS)), (instance(2), followed(2 * DAY_SECONDS))].into(),
+        instances: [
+            (instance(1), followed(3 * DAY_SECONDS)),
+            (instance(2), followed(2 * DAY_SECONDS)),
+        ]
+        .into(),
         outbox: vec![datum],
         tally: Default::default(),
     }
@@ -91,7 +108,13 @@ fn state_bytes() {
         if let Ok(mut state) = State::from_bytes(bytes) {
             let _ = state.to_bytes();
             for followed in state.instances.values_mut() {
-                detector.take(&mut followed.track, &series, series.end(), |_| Known::Baseline(&baseline), |_| false);
+                detector.take(
+                    &mut followed.track,
+                    &series,
+                    series.end(),
+                    |_| Known::Baseline(&baseline),
+                    |_| false,
+                );
             }
         }
     };
@@ -117,7 +140,13 @@ fn baseline_bytes() {
         if let Ok(baselines) = Baselines::from_bytes(bytes, day, context) {
             for instance in baselines.instances.keys() {
                 let mut track = track.clone();
-                detector.take(&mut track, &series, series.end(), |_| baselines.known(instance), |_| false);
+                detector.take(
+                    &mut track,
+                    &series,
+                    series.end(),
+                    |_| baselines.known(instance),
+                    |_| false,
+                );
             }
         }
     };
@@ -128,7 +157,8 @@ fn baseline_bytes() {
 
 #[test]
 fn kept_bytes() {
-    let object = Writer::new(&"head").and_then(|mut writer| writer.record(&7u8).map(|()| writer)).unwrap();
+    let object =
+        Writer::new(&"head").and_then(|mut writer| writer.record(&7u8).map(|()| writer)).unwrap();
     fuzz("kept", &[object.finish().unwrap()], |bytes| {
         for bytes in [bytes.to_vec(), signed(bytes)] {
             if let Ok((_, mut reader)) = Reader::open::<String>(&bytes) {
@@ -141,8 +171,10 @@ fn kept_bytes() {
 #[test]
 fn event_json() {
     let events = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
-    let mut seeds: Vec<Vec<u8>> =
-        std::fs::read_dir(events).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
+    let mut seeds: Vec<Vec<u8>> = std::fs::read_dir(events)
+        .unwrap()
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        .collect();
     seeds.push(br#"{"shard": 2, "shards": 4, "time": "2026-01-15T12:00:00Z"}"#.to_vec());
     let now: Timestamp = "2026-01-15T12:00:00Z".parse().unwrap();
     fuzz("event", &seeds, |bytes| {
@@ -157,15 +189,20 @@ fn event_json() {
 
 #[test]
 fn artifact_bytes() {
-    // Behind the length of its header; the checksum in there is taken with its own 64 characters as zeros.
+    // Behind the length of its header; the checksum in there is taken with its own 64 characters as
+    // zeros.
     let sign = |bytes: &[u8]| {
         use sha2::{Digest, Sha256};
         let mut bytes = bytes.to_vec();
         let before = br#"\"checksum\":\""#;
-        let place = bytes.windows(before.len()).position(|window| window == before).map(|place| place + before.len());
+        let place = bytes
+            .windows(before.len())
+            .position(|window| window == before)
+            .map(|place| place + before.len());
         if let Some(place) = place.filter(|place| place + 64 <= bytes.len()) {
             bytes[place..place + 64].fill(b'0');
-            let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest: String =
+                Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             bytes[place..place + 64].copy_from_slice(digest.as_bytes());
         }
         bytes

@@ -1,4 +1,5 @@
-//! The function itself, killed at any moment: nothing is lost, and nothing is said twice in two ways.
+//! The function itself, killed at any moment: nothing is lost, and nothing is said twice in two
+//! ways.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -115,7 +116,11 @@ fn killed_at_any_moment_it_loses_nothing_and_says_everything_once() {
             first.kill();
             let _second = Process::new(&aws, &calibrators, "calibrator");
             let outcome = calibrators.invoke(regular(at), LONG);
-            assert!(matches!(outcome, Outcome::Answer(_)), "the calibrator at {}: {outcome:?}", text(at));
+            assert!(
+                matches!(outcome, Outcome::Answer(_)),
+                "the calibrator at {}: {outcome:?}",
+                text(at)
+            );
         }
         aws.set_now(time);
         if !quiet
@@ -127,7 +132,8 @@ fn killed_at_any_moment_it_loses_nothing_and_says_everything_once() {
         }
         loop {
             let is_warm = usize::from(process.is_some());
-            let running = process.get_or_insert_with(|| Process::new(&aws, aws.runtime(), "detector"));
+            let running =
+                process.get_or_insert_with(|| Process::new(&aws, aws.runtime(), "detector"));
             let invocation = aws.runtime().invoke_async(regular(time), LONG);
             assert!(invocation.wait_taken(LONG), "nobody took the event of {}", text(time));
             let taken = Instant::now();

@@ -20,7 +20,8 @@ use serde_json::json;
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const CURRENT: &str = "models/current";
 
-/// An IAM action on a resource: a bucket, what of a bucket begins like this and goes on with `*`, or everything.
+/// An IAM action on a resource: a bucket, what of a bucket begins like this and goes on with `*`,
+/// or everything.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Allowed {
     action: String,
@@ -55,14 +56,16 @@ impl Allowed {
         self.action == needed.action && covers
     }
 
-    /// Tags and events: of services that the scripted AWS does not play. Both are limited, by the bus and by nothing to be had.
+    /// Tags and events: of services that the scripted AWS does not play. Both are limited, by the
+    /// bus and by nothing to be had.
     fn is_of_the_account(&self) -> bool {
         *self == Self::new("tag:GetResources", "*") || *self == Self::new("events:PutEvents", "bus")
     }
 
     /// Lambda's own, to write the log.
     fn is_logs(&self) -> bool {
-        ["logs:CreateLogStream", "logs:PutLogEvents"].contains(&self.action.as_str()) && self.resource == "log"
+        ["logs:CreateLogStream", "logs:PutLogEvents"].contains(&self.action.as_str())
+            && self.resource == "log"
     }
 }
 
@@ -70,8 +73,12 @@ impl Allowed {
 fn resource(name: &str) -> Vec<&'static str> {
     let mut lines = TEMPLATE.lines().skip_while(|line| *line != format!("  {name}:"));
     assert!(lines.next().is_some(), "the template has no {name}");
-    let inside = lines.take_while(|line| line.is_empty() || line.starts_with("   ") || line.starts_with("  #"));
-    inside.map(|line| line.split(" # ").next().unwrap().trim()).filter(|line| !line.starts_with('#')).collect()
+    let inside = lines
+        .take_while(|line| line.is_empty() || line.starts_with("   ") || line.starts_with("  #"));
+    inside
+        .map(|line| line.split(" # ").next().unwrap().trim())
+        .filter(|line| !line.starts_with('#'))
+        .collect()
 }
 
 /// The items of `[a, b]`, or the one that stands there.
@@ -94,7 +101,8 @@ fn place(value: &str) -> String {
     }
 }
 
-/// What the statements of a resource of the template allow, and those of the policies that it names.
+/// What the statements of a resource of the template allow, and those of the policies that it
+/// names.
 fn allowed(name: &str) -> BTreeSet<Allowed> {
     let lines = resource(name);
     let mut allowed = BTreeSet::new();
@@ -102,7 +110,9 @@ fn allowed(name: &str) -> BTreeSet<Allowed> {
     for line in &lines {
         if let Some(policies) = line.strip_prefix("ManagedPolicyArns: ") {
             for policy in items(policies) {
-                allowed.extend(self::allowed(policy.strip_prefix("!Ref ").expect("a policy of the template")));
+                allowed.extend(self::allowed(
+                    policy.strip_prefix("!Ref ").expect("a policy of the template"),
+                ));
             }
         } else if let Some(action) = line.strip_prefix("Action: ") {
             actions = items(action);
@@ -129,7 +139,11 @@ fn world() -> World {
     let checksum = Artifact::from_bytes(model).unwrap().checksum().to_owned();
     world.aws.put_object(BUCKET, MODEL, model.as_slice());
     for pointer in [CURRENT, "models/shadow"] {
-        world.aws.put_object(BUCKET, pointer, json!({ "key": MODEL, "sha256": checksum }).to_string());
+        world.aws.put_object(
+            BUCKET,
+            pointer,
+            json!({ "key": MODEL, "sha256": checksum }).to_string(),
+        );
     }
     world.aws.put_object(BUCKET, "settings/mutes.json", r#"{ "mutes": [] }"#);
     world
@@ -141,8 +155,8 @@ async fn run_shard(world: &mut World, time: i64, shard: u32, shards: u32) {
     world.detection().run(&event, Timestamp::from_second(time).unwrap()).await.unwrap();
 }
 
-/// The calls of the detector and of the calibrator in their lives: first runs, later ones, new processes, midnight with and
-/// without a calibrator, and another number of shards.
+/// The calls of the detector and of the calibrator in their lives: first runs, later ones, new
+/// processes, midnight with and without a calibrator, and another number of shards.
 async fn calls() -> (Vec<Call>, Vec<Call>) {
     let mut world = world();
     let (mut detector, mut calibrator) = (Vec::new(), Vec::new());
@@ -172,8 +186,10 @@ async fn calls() -> (Vec<Call>, Vec<Call>) {
 fn assert_least(role: &str, calls: &[Call]) {
     let needed: BTreeSet<Allowed> = calls.iter().map(Allowed::of).collect();
     let allowed = allowed(role);
-    let missing: Vec<_> =
-        needed.iter().filter(|needed| !allowed.iter().any(|allowed| allowed.covers(needed))).collect();
+    let missing: Vec<_> = needed
+        .iter()
+        .filter(|needed| !allowed.iter().any(|allowed| allowed.covers(needed)))
+        .collect();
     assert!(missing.is_empty(), "{role} lacks {missing:#?}");
     let unused: Vec<_> = allowed
         .iter()
@@ -188,12 +204,21 @@ fn assert_least(role: &str, calls: &[Call]) {
 #[tokio::test]
 async fn each_role_allows_what_its_function_does_and_nothing_else() {
     let (detector, calibrator) = calls().await;
-    let operations = |calls: &[Call]| calls.iter().map(|call| call.operation.clone()).collect::<BTreeSet<_>>();
+    let operations =
+        |calls: &[Call]| calls.iter().map(|call| call.operation.clone()).collect::<BTreeSet<_>>();
     assert_eq!(operations(&detector).len(), 6, "{:?}", operations(&detector));
     assert_least("DetectorRole", &detector);
     assert_least("CalibratorRole", &calibrator);
     // It takes no resource; this is what limits it.
-    let conditions = TEMPLATE.lines().filter(|line| line.contains("cloudwatch:namespace: !Ref Namespace")).count();
+    let conditions = TEMPLATE
+        .lines()
+        .filter(|line| line.contains("cloudwatch:namespace: !Ref Namespace"))
+        .count();
     assert_eq!(conditions, TEMPLATE.matches("cloudwatch:PutMetricData").count());
-    assert!(detector.iter().filter(|call| call.operation == "PutMetricData").all(|call| call.resource == "DeepGuard"));
+    assert!(
+        detector
+            .iter()
+            .filter(|call| call.operation == "PutMetricData")
+            .all(|call| call.resource == "DeepGuard")
+    );
 }

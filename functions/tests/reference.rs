@@ -1,5 +1,8 @@
 //! The reference's tables of settings and metrics are those of the code.
-#![allow(clippy::expect_used, reason = "a test that meets what it did not expect should stop there")]
+#![allow(
+    clippy::expect_used,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 use deepguard_aws::metric::Metric;
 use functions::settings::VARIABLES;
@@ -13,7 +16,8 @@ fn assert_table(header: &str, rows: impl Iterator<Item = String>) {
 #[test]
 fn settings() {
     let header = "| variable | default | what it says | values |\n| --- | --- | --- | --- |";
-    let default = |default: &str| if default.is_empty() { "empty".into() } else { format!("`{default}`") };
+    let default =
+        |default: &str| if default.is_empty() { "empty".into() } else { format!("`{default}`") };
     let row = |variable: &functions::settings::Variable| {
         let default = default(variable.default);
         format!("| `{}` | {default} | {} | {} |", variable.name, variable.meaning, variable.values)
@@ -25,7 +29,8 @@ fn settings() {
 fn metrics() {
     let header = "| metric | of | unit | what it says |\n| --- | --- | --- | --- |";
     let row = |metric: &Metric| {
-        let of = if metric.is_per_instance() { "each instance (`InstanceId`)" } else { "the fleet" };
+        let of =
+            if metric.is_per_instance() { "each instance (`InstanceId`)" } else { "the fleet" };
         format!("| `{}` | {of} | {:?} | {} |", metric.name(), metric.unit(), metric.meaning())
     };
     assert_table(header, Metric::ALL.iter().map(row));

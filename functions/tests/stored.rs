@@ -1,8 +1,12 @@
-//! State and baselines that an earlier build has written are read, and scoring goes on from them as it did there.
+//! State and baselines that an earlier build has written are read, and scoring goes on from them as
+//! it did there.
 //!
-//! The objects in `stored/` are those of a build before this one. They are written again, by `WRITE_STORED=1 cargo test
-//! --test stored`, only together with a new version of the format.
-#![allow(clippy::expect_used, reason = "a test that meets what it did not expect should stop there")]
+//! The objects in `stored/` are those of a build before this one. They are written again, by
+//! `WRITE_STORED=1 cargo test --test stored`, only together with a new version of the format.
+#![allow(
+    clippy::expect_used,
+    reason = "a test that meets what it did not expect should stop there"
+)]
 
 use std::path::Path;
 
@@ -18,7 +22,8 @@ use functions::state::baselines::Baselines;
 use functions::state::{Followed, State};
 
 const MODEL: &[u8] = include_bytes!("../../models/default.safetensors");
-/// Days of history of each instance, and slots of the day after them that the stored state has seen.
+/// Days of history of each instance, and slots of the day after them that the stored state has
+/// seen.
 const DAYS: usize = 32;
 const SEEN: usize = 100;
 /// Slots that are scored from the stored state on.
@@ -32,7 +37,8 @@ fn instance(number: usize) -> InstanceId {
     format!("i-{number:017x}").parse().expect("an instance")
 }
 
-/// Machine `number`: a daily rhythm, noise, an outage on the last day, and from the stored state on a jump.
+/// Machine `number`: a daily rhythm, noise, an outage on the last day, and from the stored state on
+/// a jump.
 fn machine(number: usize, slots: usize) -> Series {
     let value = |slot: usize| {
         let rhythm = 30.0 + 15.0 * ((slot % DAY) as f64 / DAY as f64 * std::f64::consts::TAU).sin();
@@ -43,7 +49,8 @@ fn machine(number: usize, slots: usize) -> Series {
             _ => rhythm + noise as f64 / 25.0,
         }
     };
-    let points = (0..slots).map(|slot| Datapoint { time: slot as i64 * PERIOD, value: value(slot) });
+    let points =
+        (0..slots).map(|slot| Datapoint { time: slot as i64 * PERIOD, value: value(slot) });
     Series::from_datapoints(points).expect("usable").0
 }
 
@@ -74,9 +81,12 @@ fn state(detector: &Detector) -> (State, Baselines) {
     }
     baselines.instances.insert(instance(2), None);
     let of = [Of::Fleet, Of::Instance(instance(1)), Of::Skipped(Skip::NoBaseline)];
-    state.outbox =
-        of.into_iter().map(|of| Datum { metric: Metric::AnomalyScore, of, time: until, value: 1.5 }).collect();
-    state.alerts = vec![Alert { kind: Kind::Began, time: until, instance: instance(1), detail: "{}".into() }];
+    state.outbox = of
+        .into_iter()
+        .map(|of| Datum { metric: Metric::AnomalyScore, of, time: until, value: 1.5 })
+        .collect();
+    state.alerts =
+        vec![Alert { kind: Kind::Began, time: until, instance: instance(1), detail: "{}".into() }];
     (state, baselines)
 }
 
@@ -103,18 +113,25 @@ fn next(detector: &Detector, state: &State, baselines: &Baselines) -> String {
 fn an_earlier_build_s_state_is_read_and_scored_on_from() {
     // Without what a newly trained model would change.
     let artifact = Artifact::from_bytes(MODEL).expect("sound");
-    let detector = Detector::without_network(artifact).with_threshold(1.3.try_into().expect("a threshold"));
+    let detector =
+        Detector::without_network(artifact).with_threshold(1.3.try_into().expect("a threshold"));
     if std::env::var_os("WRITE_STORED").is_some() {
         let (state, baselines) = state(&detector);
         std::fs::write(stored("state"), state.to_bytes().expect("a form")).expect("written");
         let bytes = baselines.to_bytes(day(), detector.context()).expect("a form");
         std::fs::write(stored("baselines"), bytes).expect("written");
-        std::fs::write(stored("scores.jsonl"), next(&detector, &state, &baselines)).expect("written");
+        std::fs::write(stored("scores.jsonl"), next(&detector, &state, &baselines))
+            .expect("written");
     }
     let read = |name: &str| std::fs::read(stored(name)).expect(name);
     let state = State::from_bytes(&read("state")).expect("this build's format");
-    let baselines = Baselines::from_bytes(&read("baselines"), day(), detector.context()).expect("this build's format");
-    assert_eq!(state.to_bytes().expect("a form"), read("state"), "the same state is the same bytes");
+    let baselines = Baselines::from_bytes(&read("baselines"), day(), detector.context())
+        .expect("this build's format");
+    assert_eq!(
+        state.to_bytes().expect("a form"),
+        read("state"),
+        "the same state is the same bytes"
+    );
     assert_eq!(baselines.to_bytes(day(), detector.context()).expect("a form"), read("baselines"));
     assert_eq!((state.instances.len(), state.outbox.len(), state.alerts.len()), (2, 3, 1));
     assert_eq!(baselines.instances.len(), 3);

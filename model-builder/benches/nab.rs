@@ -8,13 +8,15 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deepguard::Series;
 use model_builder::build::nab;
 
-/// A file as NAB's are, so that the benchmark needs none of them: two weeks, a row every five minutes.
+/// A file as NAB's are, so that the benchmark needs none of them: two weeks, a row every five
+/// minutes.
 fn file() -> String {
     let mut file = String::from("timestamp,value\n");
     for slot in 0..14 * 288 {
         let (day, minute) = (1 + slot / 288, slot % 288 * 5);
         let value = 40.0 + 30.0 * f64::from(slot % 97) / 97.0;
-        writeln!(file, "2014-02-{day:02} {:02}:{:02}:00,{value:.3}", minute / 60, minute % 60).expect("a String");
+        writeln!(file, "2014-02-{day:02} {:02}:{:02}:00,{value:.3}", minute / 60, minute % 60)
+            .expect("a String");
     }
     file
 }
@@ -25,7 +27,9 @@ fn parsing(criterion: &mut Criterion) {
     assert_eq!((datapoints.len(), rows), (14 * 288, 14 * 288));
     let mut group = criterion.benchmark_group("nab");
     group.throughput(Throughput::Elements(rows as u64));
-    group.bench_function("parse a file", |bench| bench.iter(|| nab::parse(black_box(file.as_bytes()))));
+    group.bench_function("parse a file", |bench| {
+        bench.iter(|| nab::parse(black_box(file.as_bytes())))
+    });
     group.bench_function("a series of it", |bench| {
         bench.iter(|| Series::from_datapoints(black_box(&datapoints).iter().copied()));
     });

@@ -1,6 +1,7 @@
 //! The command line of DeepGuard: train a model, look at it, publish it, and see what it does.
 //!
-//! It is a library so that benchmarks reach [`build::train`] and [`build::nab`]; its one entry is [`run`].
+//! It is a library so that benchmarks reach [`build::train`] and [`build::nab`]; its one entry is
+//! [`run`].
 
 pub mod build;
 mod common;
@@ -37,12 +38,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a model on NAB and on generated machines, or on this account's own instances, and write its artifact.
+    /// Train a model on NAB and on generated machines, or on this account's own instances, and
+    /// write its artifact.
     Train(TrainArgs),
-    /// Measure how well a model's kind detects: on real machines, on NAB and on injected faults, beside other detectors.
+    /// Measure how well a model's kind detects: on real machines, on NAB and on injected faults,
+    /// beside other detectors.
     ///
-    /// Trains networks like the artifact's on one half of NAB's files and scores the other half, several times. Writes a report
-    /// with tables and pictures, and the scores in NAB's own format.
+    /// Trains networks like the artifact's on one half of NAB's files and scores the other half,
+    /// several times. Writes a report with tables and pictures, and the scores in NAB's own format.
     Evaluate {
         #[command(flatten)]
         model: ModelArgs,
@@ -65,10 +68,12 @@ enum Command {
         /// A file to write the model card to, in Markdown.
         #[arg(long, value_name = "FILE")]
         card: Option<PathBuf>,
-        /// Confirmed and rejected alerts, a file or s3://bucket/settings/labels.json: does the artifact raise them?
+        /// Confirmed and rejected alerts, a file or s3://bucket/settings/labels.json: does the
+        /// artifact raise them?
         #[arg(long, value_name = "FILE|URI", requires = "history")]
         labels: Option<String>,
-        /// The CPU that the labels are about: a folder of `<instance>.csv` files with `time,value` rows.
+        /// The CPU that the labels are about: a folder of `<instance>.csv` files with `time,value`
+        /// rows.
         #[arg(long, value_name = "DIR", requires = "labels")]
         history: Option<PathBuf>,
     },
@@ -90,18 +95,21 @@ enum Command {
         #[command(flatten)]
         who: Who,
     },
-    /// Compare a published version with the current model on the account's own CPU, and move the pointer `current` to it if it
-    /// pages no more and misses nothing that was confirmed.
+    /// Compare a published version with the current model on the account's own CPU, and move the
+    /// pointer `current` to it if it pages no more and misses nothing that was confirmed.
     Promote(promote::PromoteArgs),
     /// Move the pointer `current` back to the model before, or to another published version.
     Rollback(rollback::RollbackArgs),
-    /// Let a published version score beside the current model, without raising alarms, or no longer.
+    /// Let a published version score beside the current model, without raising alarms, or no
+    /// longer.
     Shadow(rollback::ShadowArgs),
-    /// Score histories on disk as the function would have scored them: a CSV of scores for each CSV of values.
+    /// Score histories on disk as the function would have scored them: a CSV of scores for each CSV
+    /// of values.
     Score(score::ScoreArgs),
     /// Record that an alert was right or wrong, for evaluate, promote and train.
     Label(labels::LabelArgs),
-    /// Write a fleet's CPU history as CSV files that end now: NAB's EC2 files, or a generated fleet.
+    /// Write a fleet's CPU history as CSV files that end now: NAB's EC2 files, or a generated
+    /// fleet.
     Replay {
         #[command(flatten)]
         nab: NabArgs,
@@ -132,7 +140,8 @@ enum Command {
     },
     /// Work out the monthly AWS bill of a deployment, item by item, before it is deployed.
     Cost(cost::Args),
-    /// Draw instances from their history: CPU, what was expected, and the score. From CloudWatch, or from files.
+    /// Draw instances from their history: CPU, what was expected, and the score. From CloudWatch,
+    /// or from files.
     Explain {
         #[command(flatten)]
         model: ModelArgs,
@@ -142,7 +151,8 @@ enum Command {
         /// Draw this instance alone; may be given several times.
         #[arg(long = "instance", value_name = "ID", required_unless_present = "history")]
         instances: Vec<String>,
-        /// The moment to draw around, to mark and to tell of in words; the end of the history unless given.
+        /// The moment to draw around, to mark and to tell of in words; the end of the history
+        /// unless given.
         #[arg(long, value_name = "RFC 3339")]
         at: Option<Timestamp>,
         /// Published metrics to draw beside: rows `instance,time,metric,value`.
@@ -166,7 +176,8 @@ struct NabArgs {
 
 #[derive(Debug, Args)]
 struct RealArgs {
-    /// The folder that holds real machines, in `cpu` and `servers`; else `../shared/real`, else a download of their CPU.
+    /// The folder that holds real machines, in `cpu` and `servers`; else `../shared/real`, else a
+    /// download of their CPU.
     #[arg(long = "real", env = "REAL_DIR", value_name = "DIR", id = "real")]
     dir: Option<PathBuf>,
 }
@@ -203,7 +214,8 @@ struct TrainArgs {
     /// Highest learning rate of the cycle: 0.005, or 0.001 where an artifact is gone on from.
     #[arg(long)]
     learning_rate: Option<f32>,
-    /// Ratio of a residual to the usual one that makes a score of 1.0. On this account's own history it is found by the pages.
+    /// Ratio of a residual to the usual one that makes a score of 1.0. On this account's own
+    /// history it is found by the pages.
     #[arg(long, default_value_t = train::THRESHOLD, conflicts_with = "cloudwatch")]
     threshold: f64,
     /// Datapoints in a window.
@@ -224,11 +236,25 @@ struct TrainArgs {
 pub fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Train(args) => train(args),
-        Command::Evaluate { model, nab, real, seeds, folds: _, quick, out, card, labels, history } => {
+        Command::Evaluate {
+            model,
+            nab,
+            real,
+            seeds,
+            folds: _,
+            quick,
+            out,
+            card,
+            labels,
+            history,
+        } => {
             let artifact = model.load()?;
             let labelled = labels.zip(history).map(|(labels, history)| {
                 let labels = Labels::read(&labels)?;
-                Ok::<_, anyhow::Error>(evaluate::Labelled { labels, history: explain::read_history(&history, &[])? })
+                Ok::<_, anyhow::Error>(evaluate::Labelled {
+                    labels,
+                    history: explain::read_history(&history, &[])?,
+                })
             });
             let plan = evaluate::Plan {
                 labelled: labelled.transpose()?,
@@ -237,7 +263,14 @@ pub fn run() -> Result<()> {
                 generated: artifact.card().training.generated as u64,
                 epochs: artifact.card().training.epochs,
             };
-            evaluate::evaluate(artifact, &nab.locate()?, &plan, &out, card.as_deref(), stopped()?.as_ref())
+            evaluate::evaluate(
+                artifact,
+                &nab.locate()?,
+                &plan,
+                &out,
+                card.as_deref(),
+                stopped()?.as_ref(),
+            )
         }
         Command::Cost(args) => cost::cost(&args),
         Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),
@@ -247,7 +280,9 @@ pub fn run() -> Result<()> {
         Command::Shadow(args) => rollback::shadow(&args),
         Command::Score(args) => score::score(&args),
         Command::Label(args) => labels::label(args),
-        Command::Replay { night: true, seed, now, out, .. } => replay::replay(&replay::Of::Night(seed), now, &out),
+        Command::Replay { night: true, seed, now, out, .. } => {
+            replay::replay(&replay::Of::Night(seed), now, &out)
+        }
         Command::Replay { machines: Some(count), days, faulty, seed, now, out, .. } => {
             let of = replay::Of::Worn { seed, count, days, faulty: faulty / 100.0 };
             replay::replay(&of, now, &out)
@@ -290,7 +325,8 @@ impl NabArgs {
 }
 
 impl RealArgs {
-    /// Real machines, or `None` where they cannot be had. A folder that was named and holds none is an error all the same.
+    /// Real machines, or `None` where they cannot be had. A folder that was named and holds none is
+    /// an error all the same.
     fn locate(&self) -> Result<Option<Real>> {
         match Real::locate(self.dir.as_deref()) {
             Err(error) if self.dir.is_none() => {
@@ -310,7 +346,10 @@ fn train(args: TrainArgs) -> Result<()> {
         learning_rate: args.learning_rate.unwrap_or(train::LEARNING_RATE),
         threshold: args.threshold,
         shape: Shape { window: args.window, hidden: args.hidden, bottleneck: args.bottleneck },
-        date: args.date.unwrap_or_else(|| Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).to_string(),
+        date: args
+            .date
+            .unwrap_or_else(|| Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date())
+            .to_string(),
         threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     let stop = stopped()?;
@@ -318,11 +357,14 @@ fn train(args: TrainArgs) -> Result<()> {
         let given = [args.epochs.is_some(), args.learning_rate.is_some()];
         return fleet::train(&args.own, &options, given, &args.out, &stop);
     }
-    let mut sources = args.nab.locate()?.all()?.iter().map(train::Source::of).collect::<Result<Vec<_>>>()?;
+    let mut sources =
+        args.nab.locate()?.all()?.iter().map(train::Source::of).collect::<Result<Vec<_>>>()?;
     sources.extend(train::Source::generated(args.generated)?);
     let real = args.real.locate()?;
     if let Some(real) = &real {
-        sources.extend(evaluate::real::data::sources(real, |machine| Some(machine % 2) != args.without_half));
+        sources.extend(evaluate::real::data::sources(real, |machine| {
+            Some(machine % 2) != args.without_half
+        }));
     }
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{elapsed_precise} {wide_bar} {pos}/{len} batches, {msg}, {eta} left",

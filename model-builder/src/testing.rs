@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use deepguard::model::device;
 use deepguard::{Artifact, Datapoint};
 use deepguard_aws::ids::{InstanceId, ObjectUri};
-use deepguard_aws::ports::{Batch, CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Read, Removable};
+use deepguard_aws::ports::{
+    Batch, CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Read, Removable,
+};
 
 /// The artifact that is compiled in.
 pub(crate) fn artifact() -> Artifact {
@@ -18,7 +20,8 @@ pub(crate) fn artifact_with_threshold(threshold: f64) -> Artifact {
     let artifact = artifact();
     let card = artifact.card().clone();
     let weights = artifact.network(&device()).weights();
-    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.growth, card.training).unwrap()
+    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.growth, card.training)
+        .unwrap()
 }
 
 /// The instance with this number.
@@ -49,7 +52,10 @@ impl Bucket {
     }
 
     pub(crate) fn json(&self, uri: &str) -> serde_json::Value {
-        serde_json::from_str(&self.text(uri).unwrap_or_else(|| panic!("no {uri} in {:?}", self.keys()))).unwrap()
+        serde_json::from_str(
+            &self.text(uri).unwrap_or_else(|| panic!("no {uri} in {:?}", self.keys())),
+        )
+        .unwrap()
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {
@@ -58,9 +64,16 @@ impl Bucket {
 }
 
 impl Objects for Bucket {
-    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
+    async fn get(
+        &self,
+        uri: &ObjectUri,
+        known: Option<&str>,
+        most: usize,
+    ) -> Result<Fetched, ObjectError> {
         let objects = self.objects.borrow();
-        let (bytes, etag) = objects.get(&uri.to_string()).ok_or_else(|| ObjectError::Missing { uri: uri.clone() })?;
+        let (bytes, etag) = objects
+            .get(&uri.to_string())
+            .ok_or_else(|| ObjectError::Missing { uri: uri.clone() })?;
         match known == Some(etag) {
             true => Ok(Fetched::Unchanged),
             false if bytes.len() > most => {
@@ -70,9 +83,15 @@ impl Objects for Bucket {
         }
     }
 
-    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+    async fn put(
+        &self,
+        uri: &ObjectUri,
+        only: Only<'_>,
+        bytes: Vec<u8>,
+    ) -> Result<Option<String>, ObjectError> {
         if self.locked.borrow().contains(&uri.to_string()) {
-            let error = CallError { operation: "PutObject", why: "AccessDenied: said the script".into() };
+            let error =
+                CallError { operation: "PutObject", why: "AccessDenied: said the script".into() };
             return Err(ObjectError::Call { uri: uri.clone(), error });
         }
         if let Some((other, bytes)) = self.meanwhile.borrow_mut().pop() {
@@ -116,10 +135,14 @@ impl Cpu for Fleet {
     async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
         let read = |instance: &InstanceId| {
             if self.broken.contains(instance) {
-                return Err(CallError { operation: "GetMetricData", why: "said the script".into() });
+                return Err(CallError {
+                    operation: "GetMetricData",
+                    why: "said the script".into(),
+                });
             }
             let within = |datapoint: &&Datapoint| batch.times.contains(&datapoint.time);
-            let datapoints = self.cpu.get(instance).into_iter().flatten().filter(within).copied().collect();
+            let datapoints =
+                self.cpu.get(instance).into_iter().flatten().filter(within).copied().collect();
             Ok(Read { datapoints, whole: true })
         };
         batch.instances.iter().map(|instance| (instance.clone(), read(instance))).collect()

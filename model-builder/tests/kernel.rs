@@ -21,7 +21,8 @@ const EVERY: usize = 37;
 /// NAB where the project looks for it, if it is there.
 fn nab() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/nab");
-    Some(std::env::var_os("NAB_DIR").map_or_else(beside, PathBuf::from)).filter(|root| root.join("data").is_dir())
+    Some(std::env::var_os("NAB_DIR").map_or_else(beside, PathBuf::from))
+        .filter(|root| root.join("data").is_dir())
 }
 
 #[test]
@@ -29,7 +30,8 @@ fn on_nabs_windows_the_kernel_reconstructs_as_burn_does() {
     let Some(nab) = nab() else { return };
     let files = Nab::locate(Some(&nab)).and_then(|nab| nab.ec2_cpu()).expect("NAB");
     assert_eq!(files.len(), 8);
-    let artifact = Artifact::from_bytes(include_bytes!("../../models/default.safetensors")).expect("sound");
+    let artifact =
+        Artifact::from_bytes(include_bytes!("../../models/default.safetensors")).expect("sound");
     let (network, time) = (artifact.network(&device()), artifact.card().shape.window);
     for file in files {
         let (series, _) = file.series().unwrap();
@@ -44,7 +46,8 @@ fn on_nabs_windows_the_kernel_reconstructs_as_burn_does() {
         for path in kernel::Path::here() {
             let said = Kernel::new(&network).by(path).reconstruct(&windows, windows.time());
             assert_eq!(said.len(), expected.len());
-            let furthest = said.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let furthest =
+                said.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(furthest < 1e-5, "{}, {path:?}: {furthest:e}", file.name);
         }
     }

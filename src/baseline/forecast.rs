@@ -1,10 +1,11 @@
 //! A forecast for each instance: a ridge regression on its own last two weeks, at three horizons.
 //!
-//! What is forecast is the mean of the next 1, 6 or 24 slots, compressed. It is regressed on what is known before them: the newest
-//! value, the means of the last 15 minutes, hour, 3, 12 and 24 hours, the same slots and the present one of the day before, and
-//! the daily profile at both times. The coefficients shrink towards persistence (tomorrow is like now) where there is little to
-//! learn from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so that yesterday's outage is not
-//! learnt.
+//! What is forecast is the mean of the next 1, 6 or 24 slots, compressed. It is regressed on what
+//! is known before them: the newest value, the means of the last 15 minutes, hour, 3, 12 and 24
+//! hours, the same slots and the present one of the day before, and the daily profile at both
+//! times. The coefficients shrink towards persistence (tomorrow is like now) where there is little
+//! to learn from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so
+//! that yesterday's outage is not learnt.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,8 @@ use crate::series::{DAY, PERIOD, Series};
 
 /// Slots whose mean is forecast: 5 minutes, half an hour, two hours.
 pub const HORIZONS: [usize; 3] = [1, 6, 24];
-/// Slots before a forecast's first one that it is made from: a day, and what the day before yesterday's slots need.
+/// Slots before a forecast's first one that it is made from: a day, and what the day before
+/// yesterday's slots need.
 pub const SEEN: usize = DAY + 8;
 /// Days that are learnt from.
 const DAYS: usize = 13;
@@ -31,13 +33,15 @@ const RIDGE: f64 = 1e-3;
 const HUBER: f64 = 1.5;
 /// Rounds of reweighting.
 const ROUNDS: usize = 4;
-/// Fewer examples than this teach nothing beyond persistence: half a day, less what a forecast needs.
+/// Fewer examples than this teach nothing beyond persistence: half a day, less what a forecast
+/// needs.
 const FEWEST: usize = DAY / 2 - 2 * HORIZONS[2];
 
 /// The forecasts of one instance, for one day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Forecasts {
-    /// Coefficients of each horizon, and the constant last. All features are distances from the median.
+    /// Coefficients of each horizon, and the constant last. All features are distances from the
+    /// median.
     coefficients: [[f64; FEATURES]; HORIZONS.len()],
 }
 
@@ -45,11 +49,13 @@ pub struct Forecasts {
 pub(crate) trait Values {
     /// The value of slot `index`, if it has one.
     fn at(&self, index: usize) -> Option<f64>;
-    /// The mean of the slots from `from` up to `until`, as far as they exist; `None` where under half of them have a value.
+    /// The mean of the slots from `from` up to `until`, as far as they exist; `None` where under
+    /// half of them have a value.
     fn mean(&self, from: isize, until: isize) -> Option<f64>;
 }
 
-/// Compressed values of consecutive slots, summed one by one: the mean of the same slots has the same bits wherever they stand.
+/// Compressed values of consecutive slots, summed one by one: the mean of the same slots has the
+/// same bits wherever they stand.
 #[derive(Debug, Clone)]
 pub struct Compressed {
     values: Vec<f64>,
@@ -65,7 +71,11 @@ struct Summed {
 impl Compressed {
     /// Of a series, slot by slot.
     pub fn of(series: &Series) -> Self {
-        Self { values: (0..series.len()).map(|slot| series.get(slot).map_or(f64::NAN, compress)).collect() }
+        Self {
+            values: (0..series.len())
+                .map(|slot| series.get(slot).map_or(f64::NAN, compress))
+                .collect(),
+        }
     }
 
     /// Slots, with a value or without.
@@ -73,8 +83,8 @@ impl Compressed {
         self.values.len()
     }
 
-    /// The mean of slot `slot` and the `over - 1` before it, of those that have a value: to the bit what
-    /// [`Series::averaged`] has there.
+    /// The mean of slot `slot` and the `over - 1` before it, of those that have a value: to the bit
+    /// what [`Series::averaged`] has there.
     pub(crate) fn averaged(&self, slot: usize, over: usize) -> Option<f64> {
         if over == 1 {
             return self.at(slot);
@@ -90,7 +100,11 @@ impl Compressed {
     }
 
     /// The values of the slots from `from` up to `until` that have one, oldest first.
-    pub(crate) fn present(&self, from: isize, until: isize) -> impl DoubleEndedIterator<Item = f64> + '_ {
+    pub(crate) fn present(
+        &self,
+        from: isize,
+        until: isize,
+    ) -> impl DoubleEndedIterator<Item = f64> + '_ {
         let until = usize::try_from(until).unwrap_or(0).min(self.values.len());
         let from = usize::try_from(from).unwrap_or(0).min(until);
         self.values[from..until].iter().copied().filter(|value| !value.is_nan())
@@ -163,7 +177,12 @@ impl Hours<'_> {
     }
 
     /// The features of the forecast for the `horizon` slots from `first` on.
-    fn features(&self, values: &impl Values, first: usize, horizon: usize) -> Option<[f64; FEATURES]> {
+    fn features(
+        &self,
+        values: &impl Values,
+        first: usize,
+        horizon: usize,
+    ) -> Option<[f64; FEATURES]> {
         let end = first as isize;
         let ahead = horizon as isize;
         let day = DAY as isize;
@@ -176,7 +195,18 @@ impl Hours<'_> {
         let [a, b, c, d, e, of_day_before, day_before] =
             known.map(|mean| mean.map_or(0.0, |mean| mean - self.level.centre));
         let centred = |value: f64| value - self.level.centre;
-        Some([centred(newest), a, b, c, d, e, of_day_before, day_before, centred(profile), centred(self.at(end - 1))])
+        Some([
+            centred(newest),
+            a,
+            b,
+            c,
+            d,
+            e,
+            of_day_before,
+            day_before,
+            centred(profile),
+            centred(self.at(end - 1)),
+        ])
     }
 }
 
@@ -189,9 +219,15 @@ impl Forecasts {
         Self { coefficients: HORIZONS.map(|horizon| fit(&values, &hours, horizon)) }
     }
 
-    /// The compressed mean of the slots from `first` on, as many as the horizon has, from what lies before them; `None` where
-    /// the newest slots before them are missing.
-    pub(crate) fn of(&self, values: &Compressed, hours: &Hours<'_>, first: usize, horizon: usize) -> Option<f64> {
+    /// The compressed mean of the slots from `first` on, as many as the horizon has, from what lies
+    /// before them; `None` where the newest slots before them are missing.
+    pub(crate) fn of(
+        &self,
+        values: &Compressed,
+        hours: &Hours<'_>,
+        first: usize,
+        horizon: usize,
+    ) -> Option<f64> {
         let features = hours.features(values, first, HORIZONS[horizon])?;
         Some(hours.level.centre + dot(&self.coefficients[horizon], &features))
     }
@@ -216,7 +252,8 @@ fn fit(values: &Summed, hours: &Hours<'_>, horizon: usize) -> [f64; FEATURES] {
     if examples.len() < FEWEST {
         return persistence;
     }
-    let squares: f64 = examples.iter().flat_map(|(features, _)| features).map(|feature| feature * feature).sum();
+    let squares: f64 =
+        examples.iter().flat_map(|(features, _)| features).map(|feature| feature * feature).sum();
     let size = squares / (examples.len() * FEATURES) as f64 + 1e-12;
     let ridge = RIDGE * DAY as f64 * size;
     let mut weights = vec![1.0; examples.len()];
@@ -239,7 +276,9 @@ fn fit(values: &Summed, hours: &Hours<'_>, horizon: usize) -> [f64; FEATURES] {
         }
         learnt = solve(matrix, right);
         errors.clear();
-        errors.extend(examples.iter().map(|(features, target)| (target - dot(&learnt, features)).abs()));
+        errors.extend(
+            examples.iter().map(|(features, target)| (target - dot(&learnt, features)).abs()),
+        );
         let mut sorted = errors.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         // 1.4826: the median of a normal distribution's errors is a standard deviation over this.
@@ -256,9 +295,11 @@ fn fit(values: &Summed, hours: &Hours<'_>, horizon: usize) -> [f64; FEATURES] {
 fn solve(mut matrix: [[f64; FEATURES]; FEATURES], mut right: [f64; FEATURES]) -> [f64; FEATURES] {
     for row in 0..FEATURES {
         for column in 0..=row {
-            let done: f64 = (0..column).map(|index| matrix[row][index] * matrix[column][index]).sum();
+            let done: f64 =
+                (0..column).map(|index| matrix[row][index] * matrix[column][index]).sum();
             let left = matrix[row][column] - done;
-            matrix[row][column] = if row == column { left.max(1e-12).sqrt() } else { left / matrix[column][column] };
+            matrix[row][column] =
+                if row == column { left.max(1e-12).sqrt() } else { left / matrix[column][column] };
         }
         let done: f64 = (0..row).map(|index| matrix[row][index] * right[index]).sum();
         right[row] = (right[row] - done) / matrix[row][row];

@@ -1,4 +1,5 @@
-//! What an instance did at each hour of the day: which values it had, and whether it reported at all.
+//! What an instance did at each hour of the day: which values it had, and whether it reported at
+//! all.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,8 @@ const HOUR: i64 = 3600;
 const SLOTS: usize = (HOUR / PERIOD) as usize;
 /// Days of a history that are looked at.
 const DAYS: i64 = 14;
-/// Without the same weekday to go by, an instance reports at an hour if it did on this part of the days, ...
+/// Without the same weekday to go by, an instance reports at an hour if it did on this part of the
+/// days, ...
 const MOST_DAYS: f64 = 0.75;
 /// ... of at least this many.
 const LEAST_DAYS: usize = 3;
@@ -56,21 +58,24 @@ impl Hours {
             *range = Some(range.unwrap_or(Range { low: value, high: value }).with(point.value));
         }
         let should = |hour: usize| {
-            // Whether the instance reported in this hour, so many days ago; `None` where that is not known.
+            // Whether the instance reported in this hour, so many days ago; `None` where that is
+            // not known.
             let reported = |days: i64| {
                 let start = at - days * DAY_SECONDS + hour as i64 * HOUR;
                 let present = || history.between(start, start + HOUR).count();
                 (start >= history.start()).then(|| 2 * present() >= SLOTS)
             };
             let known: Vec<bool> = (1..=DAYS).filter_map(reported).collect();
-            let often = known.iter().filter(|reported| **reported).count() as f64 >= MOST_DAYS * known.len() as f64;
+            let often = known.iter().filter(|reported| **reported).count() as f64
+                >= MOST_DAYS * known.len() as f64;
             match (reported(7), reported(14)) {
                 (Some(last), Some(before)) => last && before,
                 (Some(last), None) => last && often,
                 _ => known.len() >= LEAST_DAYS && often,
             }
         };
-        let reports = (0..HOURS).filter(|&hour| should(hour)).fold(0, |reports, hour| reports | 1 << hour);
+        let reports =
+            (0..HOURS).filter(|&hour| should(hour)).fold(0, |reports, hour| reports | 1 << hour);
         Self { ranges, reports }
     }
 
@@ -84,8 +89,9 @@ impl Hours {
         self.ranges.iter().flatten().copied().reduce(Range::over)
     }
 
-    /// Whether the instance should report in the hour of `time` (seconds since 1970), on the day that this is for: it did on the
-    /// last two of the same weekday, or, with less history, on most days. What is switched off on a schedule should not.
+    /// Whether the instance should report in the hour of `time` (seconds since 1970), on the day
+    /// that this is for: it did on the last two of the same weekday, or, with less history, on most
+    /// days. What is switched off on a schedule should not.
     pub fn reports(&self, time: i64) -> bool {
         self.reports & 1 << hour(time) != 0
     }
@@ -103,11 +109,13 @@ mod tests {
 
     const AT: i64 = 100 * DAY_SECONDS;
 
-    /// `days` days before [`AT`] of an instance that reports where `on` says so (days before `AT`, hour).
+    /// `days` days before [`AT`] of an instance that reports where `on` says so (days before `AT`,
+    /// hour).
     fn hours(days: i64, on: impl Fn(i64, i64) -> bool) -> Hours {
         let slots = (AT - days * DAY_SECONDS..AT).step_by(PERIOD as usize);
         let points = slots.filter(|time| on((AT - 1 - time) / DAY_SECONDS + 1, hour(*time) as i64));
-        let points = points.map(|time| Datapoint { time, value: hour(time) as f64 + (time % 7) as f64 / 10.0 });
+        let points = points
+            .map(|time| Datapoint { time, value: hour(time) as f64 + (time % 7) as f64 / 10.0 });
         Hours::of(&Series::from_datapoints(points).expect("usable").0, AT)
     }
 
@@ -129,7 +137,10 @@ mod tests {
         let at_work = |hour| (7..19).contains(&hour);
         assert_eq!(reporting(&hours(14, |_, hour| at_work(hour))), office, "off at night");
         // Off on two days of the week, one of which is today's.
-        assert_eq!(reporting(&hours(14, |day, hour| at_work(hour) && !matches!(day % 7, 0 | 6))), [0usize; 0]);
+        assert_eq!(
+            reporting(&hours(14, |day, hour| at_work(hour) && !matches!(day % 7, 0 | 6))),
+            [0usize; 0]
+        );
         // Only on today's weekday: a job of the week.
         assert_eq!(reporting(&hours(14, |day, hour| at_work(hour) && day % 7 == 0)), office);
     }

@@ -4,14 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::compress::{compress, distance, expand};
 
-/// The scaling rule that an artifact was trained with. Written into every artifact, and checked at load.
-pub const SCALING_RULE: &str =
-    "asinh((y - median) / max(iqr / 1.349, 0.05 sd, 0.001 |median|, 1e-6)), y = asinh(x), 14 days, per instance";
+/// The scaling rule that an artifact was trained with. Written into every artifact, and checked at
+/// load.
+pub const SCALING_RULE: &str = "asinh((y - median) / max(iqr / 1.349, 0.05 sd, 0.001 |median|, 1e-6)), y = asinh(x), 14 days, per instance";
 
-/// Inputs of the network are held within this, so that one wild datapoint cannot blind it to the rest.
+/// Inputs of the network are held within this, so that one wild datapoint cannot blind it to the
+/// rest.
 const MAX_SCALED: f64 = 20.0;
 
-/// Median and spread of a stretch of datapoints, [compressed](crate::compress) but for [`Self::deviation`].
+/// Median and spread of a stretch of datapoints, [compressed](crate::compress) but for
+/// [`Self::deviation`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     /// Median.
@@ -103,7 +105,10 @@ mod tests {
     #[test]
     fn a_constant_machine_still_has_a_scale() {
         let level = Level::of(vec![2.0; 300]).expect("values");
-        assert_eq!((level.centre, level.deviation, level.scale), (compress(2.0), 0.0, 1e-3 * compress(2.0)));
+        assert_eq!(
+            (level.centre, level.deviation, level.scale),
+            (compress(2.0), 0.0, 1e-3 * compress(2.0))
+        );
         assert!(Level::of(vec![0.0; 300]).expect("values").scale > 0.0);
     }
 

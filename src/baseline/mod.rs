@@ -18,19 +18,21 @@ use hours::Hours;
 use level::Level;
 use profile::Profile;
 
-/// Slots of history that a baseline is made of: 14 days. What is older changes nothing, so a datapoint has
-/// the same score however much history was read.
+/// Slots of history that a baseline is made of: 14 days. What is older changes nothing, so a
+/// datapoint has the same score however much history was read.
 pub const HISTORY: usize = 14 * DAY;
 /// Datapoints without which there is no baseline: half a day's worth.
 pub const MIN_DATAPOINTS: usize = DAY / 2;
-/// Slots before noon from which an instance that had too little history at midnight learns its first
-/// baseline: 14 hours. The newest slots that scoring remembers reach back this far until midnight.
+/// Slots before noon from which an instance that had too little history at midnight learns its
+/// first baseline: 14 hours. The newest slots that scoring remembers reach back this far until
+/// midnight.
 pub const NEWBORN: usize = 14 * DAY / 24;
 /// Slots by which a datapoint may be early or late.
 const LENIENCE: i64 = 3;
 /// Days since its first datapoint from which an instance is no longer called young.
 pub const OWN_DAYS: usize = 3;
-/// A history of no more days than this stands for the first day of scores: see [`Baseline::largest`].
+/// A history of no more days than this stands for the first day of scores: see
+/// [`Baseline::largest`].
 const YOUNG_DAYS: usize = 2;
 
 /// When the baseline for a datapoint at `time` is made: midnight UTC before it.
@@ -44,13 +46,15 @@ pub fn calibrated_at(time: i64) -> i64 {
 pub enum Phase {
     /// Under half a day of datapoints: too little to judge by.
     NoBaseline,
-    /// Its first datapoint is less than [`OWN_DAYS`] days old: the artifact says how much its errors will still grow.
+    /// Its first datapoint is less than [`OWN_DAYS`] days old: the artifact says how much its
+    /// errors will still grow.
     Borrowed,
     /// Older.
     Own,
 }
 
-/// The values that an instance's history leads one to expect at one resolution, before any network is asked.
+/// The values that an instance's history leads one to expect at one resolution, before any network
+/// is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// Median and spread of the last 14 days.
@@ -62,7 +66,8 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// The daily profile, for compressed values whose slot 0 starts at `start` (seconds since 1970).
+    /// The daily profile, for compressed values whose slot 0 starts at `start` (seconds since
+    /// 1970).
     pub(crate) fn hours(&self, start: i64) -> forecast::Hours<'_> {
         forecast::Hours { level: &self.level, daily: &self.daily, start }
     }
@@ -77,19 +82,23 @@ impl Expectation {
         Some(self.level.unscaled(self.weekly.as_ref()?.centre(time).into()))
     }
 
-    /// What is usual at the hour, as near to `value` (percent) as it comes within a quarter of an hour of `time`: a job that
-    /// starts ten minutes early is the same job.
+    /// What is usual at the hour, as near to `value` (percent) as it comes within a quarter of an
+    /// hour of `time`: a job that starts ten minutes early is the same job.
     pub fn nearest_daily(&self, time: i64, value: f64) -> f64 {
         let hours = (-LENIENCE..=LENIENCE).map(|slots| self.daily(time + slots * PERIOD));
-        let nearer = |best: f64, usual: f64| if (value - usual).abs() < (value - best).abs() { usual } else { best };
+        let nearer = |best: f64, usual: f64| {
+            if (value - usual).abs() < (value - best).abs() { usual } else { best }
+        };
         hours.fold(self.daily(time), nearer)
     }
 
-    /// What is usual at `time` (seconds since 1970), in percent: the one of daily profile, a few minutes early or late, and weekly
-    /// profile that is nearer to `value`.
+    /// What is usual at `time` (seconds since 1970), in percent: the one of daily profile, a few
+    /// minutes early or late, and weekly profile that is nearer to `value`.
     pub fn nearest(&self, time: i64, value: f64) -> f64 {
         let daily = self.nearest_daily(time, value);
-        self.weekly(time).filter(|weekly| (value - weekly).abs() < (value - daily).abs()).unwrap_or(daily)
+        self.weekly(time)
+            .filter(|weekly| (value - weekly).abs() < (value - daily).abs())
+            .unwrap_or(daily)
     }
 }
 
@@ -104,8 +113,8 @@ pub struct Baseline {
     pub expectations: [Expectation; RESOLUTIONS.len()],
     /// What is expected within five minutes, half an hour and two hours.
     pub forecasts: Forecasts,
-    /// The largest errors that the history itself has, by [`Channel`](crate::channel::Channel): they are usual until there is a day of
-    /// scores. `None` where the history is longer than that.
+    /// The largest errors that the history itself has, by [`Channel`](crate::channel::Channel):
+    /// they are usual until there is a day of scores. `None` where the history is longer than that.
     pub largest: Option<[f64; CHANNELS]>,
     /// Most datapoints in a row that had the same value.
     pub longest_run: usize,
@@ -114,14 +123,17 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Learns from the 14 days of `history` before `at` (seconds since 1970) what is usual from then on.
+    /// Learns from the 14 days of `history` before `at` (seconds since 1970) what is usual from
+    /// then on.
     ///
     /// # Errors
     /// [`TooLittleHistory`] when they hold less than half a day.
     pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
-        // Up to `at`, even where the last slots are missing: whether they could be seen to be depends on what else was read.
+        // Up to `at`, even where the last slots are missing: whether they could be seen to be
+        // depends on what else was read.
         let recent = history.up_to(at, HISTORY);
-        let datapoints = recent.as_ref().map_or(0, |recent| recent.present(0..recent.len()).count());
+        let datapoints =
+            recent.as_ref().map_or(0, |recent| recent.present(0..recent.len()).count());
         let too_little = TooLittleHistory { at, datapoints };
         let recent = recent.filter(|_| datapoints >= MIN_DATAPOINTS).ok_or(too_little)?;
         let [fine, coarse] = RESOLUTIONS.map(|over| {
@@ -136,7 +148,8 @@ impl Baseline {
         let expectations = [fine?, coarse?];
         let forecasts = Forecasts::learn(&recent, &expectations[0].level, &expectations[0].daily);
         let first = recent.datapoints().next().map_or(at, |first| first.time);
-        let phase = if at - first < OWN_DAYS as i64 * DAY_SECONDS { Phase::Borrowed } else { Phase::Own };
+        let phase =
+            if at - first < OWN_DAYS as i64 * DAY_SECONDS { Phase::Borrowed } else { Phase::Own };
         let young = at - first <= YOUNG_DAYS as i64 * DAY_SECONDS;
         Ok(Self {
             at,
@@ -150,8 +163,8 @@ impl Baseline {
     }
 
     /// The first baseline of an instance that had too little history at midnight: from noon of the
-    /// day of `time` (seconds since 1970) on, made of the [`NEWBORN`] slots before it. `None` before
-    /// noon, and where these slots have less than half a day of datapoints.
+    /// day of `time` (seconds since 1970) on, made of the [`NEWBORN`] slots before it. `None`
+    /// before noon, and where these slots have less than half a day of datapoints.
     pub fn of_newborn(recent: &Series, time: i64) -> Option<Self> {
         let noon = calibrated_at(time) + DAY_SECONDS / 2;
         if time < noon {
@@ -165,19 +178,27 @@ impl Baseline {
         self.at != calibrated_at(self.at)
     }
 
-    /// The same, without what its day does not need: the other days of the week. `seen` are the slots before the day that the
-    /// windows of its first datapoints span.
+    /// The same, without what its day does not need: the other days of the week. `seen` are the
+    /// slots before the day that the windows of its first datapoints span.
     pub fn for_its_day(mut self, seen: usize) -> Self {
         let (start, end) = (self.at - seen as i64 * PERIOD, self.at + DAY_SECONDS);
         for expectation in &mut self.expectations {
-            expectation.weekly = expectation.weekly.as_ref().map(|weekly| weekly.between(start, end));
+            expectation.weekly =
+                expectation.weekly.as_ref().map(|weekly| weekly.between(start, end));
         }
         self
     }
 
-    /// The instance's own forecast of the slots that end with `slot` of `values`, as many as the horizon at this place in
-    /// [`HORIZONS`] has; compressed. Slot 0 starts at `start` (seconds since 1970). `None` where there is too little before them.
-    pub fn forecast(&self, values: &Compressed, start: i64, slot: usize, horizon: usize) -> Option<f64> {
+    /// The instance's own forecast of the slots that end with `slot` of `values`, as many as the
+    /// horizon at this place in [`HORIZONS`] has; compressed. Slot 0 starts at `start` (seconds
+    /// since 1970). `None` where there is too little before them.
+    pub fn forecast(
+        &self,
+        values: &Compressed,
+        start: i64,
+        slot: usize,
+        horizon: usize,
+    ) -> Option<f64> {
         let first = (slot + 1).checked_sub(HORIZONS[horizon])?;
         self.forecasts.of(values, &self.expectations[0].hours(start), first, horizon)
     }
@@ -213,7 +234,8 @@ fn largest(history: &Series, expectation: &Expectation, forecasts: &Forecasts) -
     largest
 }
 
-/// Datapoints in the longest run of equal ones that ended: the one that goes on to the end does not count.
+/// Datapoints in the longest run of equal ones that ended: the one that goes on to the end does not
+/// count.
 fn longest_run(history: &Series) -> usize {
     let values: Vec<f64> = history.present(0..history.len()).collect();
     let runs: Vec<usize> = values.chunk_by(|a, b| a == b).map(<[f64]>::len).collect();
@@ -238,7 +260,8 @@ mod tests {
     use crate::series::Datapoint;
 
     fn history(slots: usize) -> Series {
-        let points = (0..slots).map(|i| Datapoint { time: i as i64 * PERIOD, value: (i % 7) as f64 });
+        let points =
+            (0..slots).map(|i| Datapoint { time: i as i64 * PERIOD, value: (i % 7) as f64 });
         Series::from_datapoints(points).expect("usable").0
     }
 
@@ -266,9 +289,11 @@ mod tests {
 
     #[test]
     fn a_gap_before_midnight_is_the_same_whatever_comes_after_it() {
-        let (whole, gap) = (history(4 * DAY), DAY_SECONDS * 3 - 7 * PERIOD..DAY_SECONDS * 3 + 5 * PERIOD);
+        let (whole, gap) =
+            (history(4 * DAY), DAY_SECONDS * 3 - 7 * PERIOD..DAY_SECONDS * 3 + 5 * PERIOD);
         let learn = |until: i64| {
-            let points = whole.datapoints().filter(|point| point.time < until && !gap.contains(&point.time));
+            let points =
+                whole.datapoints().filter(|point| point.time < until && !gap.contains(&point.time));
             let (read, _) = Series::from_datapoints(points).expect("usable");
             Baseline::learn(&read, DAY_SECONDS * 3).expect("enough")
         };
@@ -278,17 +303,23 @@ mod tests {
     #[test]
     fn the_run_that_goes_on_is_not_the_longest_yet() {
         let series = |values: &[f64]| {
-            let point = |(slot, &value): (usize, &f64)| Datapoint { time: slot as i64 * PERIOD, value };
+            let point =
+                |(slot, &value): (usize, &f64)| Datapoint { time: slot as i64 * PERIOD, value };
             Series::from_datapoints(values.iter().enumerate().map(point)).expect("usable").0
         };
         assert_eq!(longest_run(&series(&[1.0, 1.0, 2.0, 3.0, 3.0, 3.0])), 2);
-        assert_eq!(longest_run(&series(&[1.0, 1.0, f64::NAN, 1.0, 2.0])), 3, "a gap does not end a run");
+        assert_eq!(
+            longest_run(&series(&[1.0, 1.0, f64::NAN, 1.0, 2.0])),
+            3,
+            "a gap does not end a run"
+        );
         assert_eq!(longest_run(&series(&[1.0, 1.0])), 0);
     }
 
     #[test]
     fn a_quarter_of_an_hour_early_or_late_is_on_time() {
-        let point = |slot: i64| Datapoint { time: slot * PERIOD, value: (slot % DAY as i64) as f64 };
+        let point =
+            |slot: i64| Datapoint { time: slot * PERIOD, value: (slot % DAY as i64) as f64 };
         let (series, _) = Series::from_datapoints((0..6 * DAY as i64).map(point)).expect("usable");
         let [expectation, _] = Baseline::learn(&series, series.end()).expect("enough").expectations;
         let nearest = |value| (expectation.nearest_daily(100 * PERIOD, value) * 1e3).round() / 1e3;

@@ -12,9 +12,11 @@ const NEIGHBOURS: usize = 2;
 /// Cycles without which there is no profile.
 const MIN_CYCLES: usize = 2;
 
-/// Centre and spread for each slot of a cycle (a day or a week), in the network's unit and precision.
+/// Centre and spread for each slot of a cycle (a day or a week), in the network's unit and
+/// precision.
 ///
-/// So the network sees them as they are, and an instance's are small enough to keep ten thousand in memory.
+/// So the network sees them as they are, and an instance's are small enough to keep ten thousand in
+/// memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Slots in a cycle.
@@ -23,10 +25,12 @@ pub struct Profile {
     first: i64,
     /// Median of each slot: see [`Level::scaled`].
     centres: Vec<f32>,
-    /// `ln(spread / scale + 0.05)` of each slot, where the spread is half the compressed distance between the quantiles at 16 %
-    /// and 84 %: one sigma, were it normal. Empty where nobody needs it.
+    /// `ln(spread / scale + 0.05)` of each slot, where the spread is half the compressed distance
+    /// between the quantiles at 16 % and 84 %: one sigma, were it normal. Empty where nobody needs
+    /// it.
     spreads: Vec<f32>,
-    /// How far the profile can be trusted, from 0 (not at all) to 1 (a week of days, a month of weeks).
+    /// How far the profile can be trusted, from 0 (not at all) to 1 (a week of days, a month of
+    /// weeks).
     pub confidence: f64,
 }
 
@@ -43,18 +47,25 @@ impl Profile {
         })
     }
 
-    /// The profile by time of the week, over the two weeks before slot `end`; `None` under that. It has no spreads: two
-    /// values have none.
+    /// The profile by time of the week, over the two weeks before slot `end`; `None` under that. It
+    /// has no spreads: two values have none.
     pub fn weekly(history: &Series, end: usize, level: &Level) -> Option<Self> {
         let weekly = Self::of(history, end, level, WEEK, 4)?;
         Some(Self { spreads: Vec::new(), ..weekly })
     }
 
     /// `trusted`: the number of cycles that give full confidence.
-    fn of(history: &Series, end: usize, level: &Level, cycle: usize, trusted: usize) -> Option<Self> {
+    fn of(
+        history: &Series,
+        end: usize,
+        level: &Level,
+        cycle: usize,
+        trusted: usize,
+    ) -> Option<Self> {
         let most = HISTORY / cycle;
         // A cycle of which a tenth is missing is still a cycle.
-        let cycles = (history.present(end.saturating_sub(HISTORY)..end).count() + cycle / 10) / cycle;
+        let cycles =
+            (history.present(end.saturating_sub(HISTORY)..end).count() + cycle / 10) / cycle;
         if cycles < MIN_CYCLES {
             return None;
         }
@@ -64,37 +75,52 @@ impl Profile {
         for ahead in 0..cycle {
             values.clear();
             for back in 1..=most {
-                // The slot `ahead` of `end`, `back` cycles ago, and its neighbours that lie before `end`.
+                // The slot `ahead` of `end`, `back` cycles ago, and its neighbours that lie before
+                // `end`.
                 for shifted in 0..=2 * NEIGHBOURS {
-                    let distance =
-                        (back * cycle + NEIGHBOURS).checked_sub(ahead + shifted).filter(|&distance| distance > 0);
+                    let distance = (back * cycle + NEIGHBOURS)
+                        .checked_sub(ahead + shifted)
+                        .filter(|&distance| distance > 0);
                     values.extend(distance.and_then(|distance| history.before(end, distance)));
                 }
             }
             values.sort_unstable_by(f64::total_cmp);
             let usual = (quantile(&values, 0.5), quantile(&values, 0.16), quantile(&values, 0.84));
             let (centre, spread) = match usual {
-                (Some(centre), Some(low), Some(high)) => (centre, (compress(high) - compress(low)) / 2.0),
+                (Some(centre), Some(low), Some(high)) => {
+                    (centre, (compress(high) - compress(low)) / 2.0)
+                }
                 _ => (expand(level.centre), level.scale),
             };
             centres.push(level.scaled(centre) as f32);
             spreads.push(relative(spread, level));
         }
         let first = history.time_of(end).div_euclid(PERIOD);
-        Some(Self { cycle, first, centres, spreads, confidence: cycles.min(trusted) as f64 / trusted as f64 })
+        Some(Self {
+            cycle,
+            first,
+            centres,
+            spreads,
+            confidence: cycles.min(trusted) as f64 / trusted as f64,
+        })
     }
 
-    /// The slots between `start` and `end` alone (seconds since 1970): all that a day needs of a week.
+    /// The slots between `start` and `end` alone (seconds since 1970): all that a day needs of a
+    /// week.
     pub(crate) fn between(&self, start: i64, end: i64) -> Self {
         let first = start.div_euclid(PERIOD);
         let slots = (end.div_euclid(PERIOD) - first).clamp(0, self.cycle as i64);
         let times = || (0..slots).map(|slot| (first + slot) * PERIOD);
-        let spreads =
-            if self.spreads.is_empty() { Vec::new() } else { times().map(|time| self.spread(time)).collect() };
+        let spreads = if self.spreads.is_empty() {
+            Vec::new()
+        } else {
+            times().map(|time| self.spread(time)).collect()
+        };
         Self { first, centres: times().map(|time| self.centre(time)).collect(), spreads, ..*self }
     }
 
-    /// The centre at `time` (seconds since 1970), in the network's unit; the median where it is not kept.
+    /// The centre at `time` (seconds since 1970), in the network's unit; the median where it is not
+    /// kept.
     pub fn centre(&self, time: i64) -> f32 {
         self.centres.get(self.index(time)).copied().unwrap_or_default()
     }
@@ -122,7 +148,9 @@ mod tests {
     /// `slots` slots from `start` on whose value is the number of their slot in the cycle.
     fn cyclic(start: i64, slots: usize, cycle: usize) -> (Series, Level) {
         let value = |time: i64| ((time / PERIOD) % cycle as i64) as f64;
-        let points = (0..slots as i64).map(|i| start + i * PERIOD).map(|time| Datapoint { time, value: value(time) });
+        let points = (0..slots as i64)
+            .map(|i| start + i * PERIOD)
+            .map(|time| Datapoint { time, value: value(time) });
         let series = Series::from_datapoints(points).expect("usable").0;
         let level = Level::of(series.present(0..slots).collect()).expect("values");
         (series, level)
@@ -130,11 +158,14 @@ mod tests {
 
     #[test]
     fn knows_the_hour_wherever_history_begins_and_ends() {
-        for (start, slots) in [(0, 5 * DAY), (7 * 3600, 3 * DAY + 17), (DAY_SECONDS - PERIOD, 14 * DAY)] {
+        for (start, slots) in
+            [(0, 5 * DAY), (7 * 3600, 3 * DAY + 17), (DAY_SECONDS - PERIOD, 14 * DAY)]
+        {
             let (series, level) = cyclic(start, slots, DAY);
             let profile = Profile::daily(&series, series.len(), &level);
             for slot in NEIGHBOURS..DAY - NEIGHBOURS {
-                let centre = level.unscaled(profile.centre(40 * DAY_SECONDS + slot as i64 * PERIOD).into());
+                let centre =
+                    level.unscaled(profile.centre(40 * DAY_SECONDS + slot as i64 * PERIOD).into());
                 assert!((centre - slot as f64).abs() < 1e-4, "slot {slot} from {start}: {centre}");
             }
             assert_eq!(profile.confidence, (slots / DAY).min(7) as f64 / 7.0);
@@ -169,7 +200,10 @@ mod tests {
         for whole in [weekly, daily] {
             let part = whole.between(kept.start, kept.end);
             for time in kept.clone().step_by(PERIOD as usize) {
-                assert_eq!((part.centre(time), part.spread(time)), (whole.centre(time), whole.spread(time)));
+                assert_eq!(
+                    (part.centre(time), part.spread(time)),
+                    (whole.centre(time), whole.spread(time))
+                );
             }
             assert_eq!(part.confidence, whole.confidence);
         }

@@ -5,14 +5,21 @@ use super::level::Level;
 use crate::channel::{Channel, Errors, Measure};
 use crate::compress::distance;
 
-/// A forecast for each of [`HORIZONS`], compressed; `None` where there is too little to forecast from.
+/// A forecast for each of [`HORIZONS`], compressed; `None` where there is too little to forecast
+/// from.
 pub(crate) type Forecast = [Option<f64>; HORIZONS.len()];
 
-/// The error of each channel at slot `slot` of `values`, whose last slots were forecast as `forecast`.
+/// The error of each channel at slot `slot` of `values`, whose last slots were forecast as
+/// `forecast`.
 ///
 /// - a mean: its [`distance`] from its forecast, where it is on the channel's side of it, else 0;
 /// - a stretch: that of its value that is nearest to the median.
-pub(crate) fn errors(values: &Compressed, slot: usize, forecast: &Forecast, level: &Level) -> Errors {
+pub(crate) fn errors(
+    values: &Compressed,
+    slot: usize,
+    forecast: &Forecast,
+    level: &Level,
+) -> Errors {
     let means = HORIZONS.map(|slots| mean(values, slot, slots));
     Channel::ALL.map(|channel| match channel.measure() {
         Measure::Forecast { horizon, up } => Some(one_way(means[horizon]?, forecast[horizon]?, up)),
@@ -22,7 +29,8 @@ pub(crate) fn errors(values: &Compressed, slot: usize, forecast: &Forecast, leve
             if 2 * seen().count() < slots {
                 return None;
             }
-            let nearest = if up { seen().min_by(f64::total_cmp)? } else { seen().max_by(f64::total_cmp)? };
+            let nearest =
+                if up { seen().min_by(f64::total_cmp)? } else { seen().max_by(f64::total_cmp)? };
             Some(one_way(nearest, level.centre, up))
         }
     })
@@ -46,18 +54,22 @@ mod tests {
     use crate::compress::compress;
     use crate::series::{Datapoint, PERIOD, Series};
 
-    /// Values that are 1 compressed, but for the last of them, which have `last` (compressed), and for those that are missing.
+    /// Values that are 1 compressed, but for the last of them, which have `last` (compressed), and
+    /// for those that are missing.
     fn values(last: &[f64], missing: impl Fn(usize) -> bool) -> Compressed {
-        let value = |slot: usize| (slot + last.len()).checked_sub(60).map_or(1.0, |index| last[index]);
+        let value =
+            |slot: usize| (slot + last.len()).checked_sub(60).map_or(1.0, |index| last[index]);
         let points = (0..60).filter(|&slot| !missing(slot));
-        let points = points.map(|slot| Datapoint { time: slot as i64 * PERIOD, value: value(slot).sinh() });
+        let points =
+            points.map(|slot| Datapoint { time: slot as i64 * PERIOD, value: value(slot).sinh() });
         Compressed::of(&Series::from_datapoints(points).expect("usable").0)
     }
 
     /// The errors at the last slot where 1 was forecast and the median is `centre`, rounded.
     fn of(values: &Compressed, forecast: Forecast, centre: f64) -> Errors {
         let level = Level { centre, scale: 0.1, spread: 0.1, deviation: 1.0, datapoints: 1000 };
-        errors(values, 59, &forecast, &level).map(|error| error.map(|error| (error * 1e9).round() / 1e9))
+        errors(values, 59, &forecast, &level)
+            .map(|error| error.map(|error| (error * 1e9).round() / 1e9))
     }
 
     /// The distance between two compressed values, rounded.
@@ -70,9 +82,13 @@ mod tests {
     #[test]
     fn each_channel_sees_its_own_side() {
         let still = |_: usize| false;
-        // One value of 2.2 is 1.2 above its forecast; half an hour is 0.2 above it, two hours 0.05. It stays on no side.
+        // One value of 2.2 is 1.2 above its forecast; half an hour is 0.2 above it, two hours 0.05.
+        // It stays on no side.
         let spike = of(&values(&[2.2], still), ONE, 1.0);
-        assert_eq!(spike, [far(2.2, 1.0), 0.0, far(1.2, 1.0), 0.0, far(1.05, 1.0), 0.0, 0.0, 0.0].map(Some));
+        assert_eq!(
+            spike,
+            [far(2.2, 1.0), 0.0, far(1.2, 1.0), 0.0, far(1.05, 1.0), 0.0, 0.0, 0.0].map(Some)
+        );
         let drop = of(&values(&[-0.2], still), ONE, 1.0);
         assert_eq!(drop, [0.0, 1.2, 0.0, 0.2, 0.0, 0.05, 0.0, 0.0].map(Some));
         // A quarter of an hour below the median: as far as the highest of the three.
@@ -93,13 +109,20 @@ mod tests {
 
     #[test]
     fn what_is_mostly_missing_has_no_error() {
-        let none_but = |kept: &'static [usize]| move |slot: usize| slot > 20 && !kept.contains(&slot);
-        let known = |kept: &'static [usize]| of(&values(&[], none_but(kept)), ONE, 1.0).map(|error| error.is_some());
+        let none_but =
+            |kept: &'static [usize]| move |slot: usize| slot > 20 && !kept.contains(&slot);
+        let known = |kept: &'static [usize]| {
+            of(&values(&[], none_but(kept)), ONE, 1.0).map(|error| error.is_some())
+        };
         assert_eq!(known(&[59]), [true, true, false, false, false, false, false, false]);
         assert_eq!(known(&[57, 58, 59]), [true, true, true, true, false, false, true, false]);
         assert!(known(&[58, 59])[6], "two of three");
         let half = of(&values(&[], |slot| (24..42).contains(&slot)), ONE, 1.0);
-        assert_eq!(half.map(|error| error.is_some()), [true; CHANNELS], "half of 36 slots is enough");
+        assert_eq!(
+            half.map(|error| error.is_some()),
+            [true; CHANNELS],
+            "half of 36 slots is enough"
+        );
         let less = of(&values(&[], |slot| (24..43).contains(&slot)), ONE, 1.0);
         assert_eq!(less[7], None);
     }
@@ -115,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_mean_is_taken_of_compressed_values() {
-        let mean = mean(&values(&[compress(10.0), compress(90.0)], |_| false), 59, 2).expect("both are there");
+        let mean = mean(&values(&[compress(10.0), compress(90.0)], |_| false), 59, 2)
+            .expect("both are there");
         assert!((mean - (compress(10.0) + compress(90.0)) / 2.0).abs() < 1e-12);
     }
 }

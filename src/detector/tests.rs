@@ -15,12 +15,15 @@ fn series(days: usize) -> Series {
 fn without_its_network_the_forecast_is_the_instance_s_own() {
     let series = series(5);
     let scored = |detector: Detector| detector.follow(&series, &mut Watch::default(), series.end());
-    let (bare, whole) =
-        (scored(Detector::without_network(artifact())), scored(Detector::new(artifact(), &crate::model::device())));
+    let (bare, whole) = (
+        scored(Detector::without_network(artifact())),
+        scored(Detector::new(artifact(), &crate::model::device())),
+    );
     assert!(bare.iter().all(|scored| scored.reconstruction.is_none()));
     for (bare, whole) in bare.iter().zip(&whole) {
         let moved = compress(whole.expected) - compress(bare.expected);
-        let said = compress(whole.reconstruction.expect("a whole window")) - compress(bare.expected);
+        let said =
+            compress(whole.reconstruction.expect("a whole window")) - compress(bare.expected);
         assert!((moved - NETWORK * said).abs() < 1e-6, "{bare:?} {whole:?}");
     }
 }
@@ -60,7 +63,8 @@ fn a_newborn_has_the_same_scores_however_its_datapoints_come() {
     for slots in [1, 7, 100] {
         let mut watch = Watch::default();
         let ends = (series.start()..=series.end()).step_by(slots * PERIOD as usize);
-        let portions = ends.chain([series.end()]).flat_map(|end| detector.follow(&series, &mut watch, end));
+        let portions =
+            ends.chain([series.end()]).flat_map(|end| detector.follow(&series, &mut watch, end));
         assert_eq!(portions.collect::<Vec<_>>(), whole, "{slots} at a time");
     }
 }
@@ -73,10 +77,17 @@ fn a_higher_threshold_scores_less_and_an_impossible_one_is_none() {
         scored.iter().map(|scored| scored.score.value()).collect()
     };
     let bare = || Detector::without_network(artifact());
-    let (plain, strict) =
-        (scores(bare()), scores(bare().with_threshold((2.0 * bare().threshold()).try_into().expect("possible"))));
+    let (plain, strict) = (
+        scores(bare()),
+        scores(bare().with_threshold((2.0 * bare().threshold()).try_into().expect("possible"))),
+    );
     assert!(plain.iter().zip(&strict).all(|(plain, strict)| strict <= plain));
-    assert!(plain.iter().zip(&strict).any(|(plain, strict)| (strict * 2.0 - plain).abs() < 1e-9 && *plain > 0.0));
+    assert!(
+        plain
+            .iter()
+            .zip(&strict)
+            .any(|(plain, strict)| (strict * 2.0 - plain).abs() < 1e-9 && *plain > 0.0)
+    );
     for impossible in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(Threshold::try_from(impossible).is_err(), "{impossible}");
         assert!(impossible.to_string().parse::<Threshold>().is_err(), "{impossible}");

@@ -8,11 +8,12 @@ fn score(value: f64) -> Score {
     serde_json::from_value(value.into()).expect("a number")
 }
 
-/// A datapoint in this slot, so far above what is usual; 10 points are tolerable, and every one outside is an alarm that the
-/// one before was not as bad as.
+/// A datapoint in this slot, so far above what is usual; 10 points are tolerable, and every one
+/// outside is an alarm that the one before was not as bad as.
 fn at(slot: i64, deviation: f64) -> Scored {
     let time = slot * PERIOD;
-    let finding = Finding { shape: Shape::Spike, since: time, deviation, rank: Rank::Within, run: 1 };
+    let finding =
+        Finding { shape: Shape::Spike, since: time, deviation, rank: Rank::Within, run: 1 };
     let size = deviation.abs() / 10.0;
     Scored {
         time,
@@ -34,7 +35,11 @@ fn at(slot: i64, deviation: f64) -> Scored {
 }
 
 /// The slots at which episodes begin and, as negative numbers, end.
-fn changes(episodes: &mut Episodes, rule: MOfN, scored: impl IntoIterator<Item = Scored>) -> Vec<i64> {
+fn changes(
+    episodes: &mut Episodes,
+    rule: MOfN,
+    scored: impl IntoIterator<Item = Scored>,
+) -> Vec<i64> {
     let slot = |change: Change| match change {
         Change::Began(episode, _) => episode.told / PERIOD,
         Change::Ended(_, _, at) => -at / PERIOD,
@@ -69,7 +74,11 @@ fn a_jump_that_is_much_worse_is_told_while_an_episode_lasts() {
     assert_eq!(with(30.0, Channel::SpikeUp), [3, -20, 20]);
     assert_eq!(with(-30.0, Channel::BurstDown), [3, -20, 20, -21]);
     assert_eq!(with(29.0, Channel::SpikeUp), [3], "it is not twice as bad");
-    assert_eq!(with(30.0, Channel::StaysHigh), [3], "what has been high for three hours is no jump");
+    assert_eq!(
+        with(30.0, Channel::StaysHigh),
+        [3],
+        "what has been high for three hours is no jump"
+    );
 }
 
 #[test]
@@ -81,7 +90,8 @@ fn what_gets_worse_at_once_is_one_episode() {
 #[test]
 fn what_lasts_for_a_day_is_usual_from_then_on() {
     let all: Vec<f64> = (0..400).map(|slot| if slot == 0 { 1.0 } else { 30.0 }).collect();
-    let rising = following(&all).map(|scored| Scored { surpasses: scored.time == 2 * PERIOD, ..scored });
+    let rising =
+        following(&all).map(|scored| Scored { surpasses: scored.time == 2 * PERIOD, ..scored });
     assert_eq!(changes(&mut Episodes::default(), MOfN::default(), rising), [2, -290]);
 }
 
@@ -93,10 +103,14 @@ fn as_many_as_were_asked_for_make_an_episode() {
     assert_eq!(begins(&[1.0, 30.0, 1.0, 30.0, 1.0]), [4]);
     assert_eq!(begins(&[30.0, 30.0]), [2]);
     // The alarm is the first of them: what lasts surpasses nothing.
-    let lasting = following(&[30.0, 29.0]).map(|scored| Scored { surpasses: scored.time == PERIOD, ..scored });
+    let lasting = following(&[30.0, 29.0])
+        .map(|scored| Scored { surpasses: scored.time == PERIOD, ..scored });
     assert_eq!(changes(&mut Episodes::default(), two_of_three, lasting), [2]);
     // A gap is no unusual datapoint.
-    assert_eq!(changes(&mut Episodes::default(), two_of_three, [at(1, 30.0), at(4, 30.0)]), [0i64; 0]);
+    assert_eq!(
+        changes(&mut Episodes::default(), two_of_three, [at(1, 30.0), at(4, 30.0)]),
+        [0i64; 0]
+    );
     assert_eq!(MOfN::new(3, 2), None);
     assert_eq!(MOfN::new(0, 2), None);
     assert_eq!(MOfN::new(1, MOST + 1), None);
@@ -130,7 +144,9 @@ fn an_instance_that_should_report_and_does_not() {
     assert_eq!(episodes.silent(end, end + SILENT - PERIOD, || true), []);
     assert_eq!(episodes.silent(end, end + SILENT, || false), [], "it is off on a schedule");
     let began = episodes.silent(end, end + SILENT, || true);
-    assert!(matches!(began[..], [Change::Began(Episode { shape: Shape::Stopped, since, .. }, None)] if since == end));
+    assert!(
+        matches!(began[..], [Change::Began(Episode { shape: Shape::Stopped, since, .. }, None)] if since == end)
+    );
     assert_eq!(episodes.silent(end, end + SILENT + PERIOD, || true), [], "once");
     assert_eq!(changes(&mut episodes, MOfN::default(), [at(120, 1.0)]), [-120], "it is back");
     // What was unusual when it stopped is over.

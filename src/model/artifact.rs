@@ -44,7 +44,9 @@ pub enum ArtifactError {
     #[error("not a DeepGuard artifact ({0}): make one with `model-builder train`")]
     Foreign(String),
     /// The file does not end where its header says.
-    #[error("the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it again")]
+    #[error(
+        "the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it again"
+    )]
     Truncated(usize),
     /// The content is not what was written.
     #[error("the artifact is damaged ({0}): copy or upload it again")]
@@ -58,16 +60,22 @@ pub enum ArtifactError {
         found: u32,
     },
     /// Written by an older DeepGuard, for another way of scoring.
-    #[error("the artifact has format {found}, this build reads {FORMAT}: train it again with this version")]
+    #[error(
+        "the artifact has format {found}, this build reads {FORMAT}: train it again with this version"
+    )]
     OlderFormat {
         /// Format of the artifact.
         found: u32,
     },
     /// Another scaling rule: the weights would see numbers they do not know.
-    #[error("the artifact was trained on another scaling rule, `{0}`: train it again with this version")]
+    #[error(
+        "the artifact was trained on another scaling rule, `{0}`: train it again with this version"
+    )]
     Scaling(String),
     /// A tensor that the network needs is not there, or has another shape.
-    #[error("tensor `{tensor}` is {found}, the network's shape needs {needed:?}: train it again with this version")]
+    #[error(
+        "tensor `{tensor}` is {found}, the network's shape needs {needed:?}: train it again with this version"
+    )]
     Shape {
         /// Name in the file.
         tensor: String,
@@ -109,7 +117,8 @@ impl Artifact {
         Self::from_bytes(&unsigned.to_bytes()?)
     }
 
-    /// The same artifact with another threshold and a table of false alarms, which make it another version.
+    /// The same artifact with another threshold and a table of false alarms, which make it another
+    /// version.
     ///
     /// # Errors
     /// [`ArtifactError`] where they cannot be used.
@@ -118,7 +127,8 @@ impl Artifact {
         Self::from_bytes(&self.to_bytes()?)
     }
 
-    /// The same artifact with a record of the fleet that it was trained on, which makes it another version.
+    /// The same artifact with a record of the fleet that it was trained on, which makes it another
+    /// version.
     ///
     /// # Errors
     /// [`ArtifactError`] where it cannot be written down.
@@ -158,28 +168,39 @@ impl Artifact {
             .iter()
             .zip(&self.weights)
             .flat_map(|(layer, weights)| {
-                let weight = Some((layer.tensor("weight"), vec![layer.inputs, layer.outputs], bytes(&weights.weight)));
-                let bias = weights.bias.as_ref().map(|bias| (layer.tensor("bias"), vec![layer.outputs], bytes(bias)));
+                let weight = Some((
+                    layer.tensor("weight"),
+                    vec![layer.inputs, layer.outputs],
+                    bytes(&weights.weight),
+                ));
+                let bias = weights
+                    .bias
+                    .as_ref()
+                    .map(|bias| (layer.tensor("bias"), vec![layer.outputs], bytes(bias)));
                 weight.into_iter().chain(bias)
             })
             .collect();
         let mut views = Vec::with_capacity(tensors.len());
         for (name, shape, data) in &tensors {
-            let view = TensorView::new(Dtype::F32, shape.clone(), data).map_err(|_| ArtifactError::Shape {
-                tensor: name.clone(),
-                found: format!("{} numbers", data.len() / size_of::<f32>()),
-                needed: shape.clone(),
+            let view = TensorView::new(Dtype::F32, shape.clone(), data).map_err(|_| {
+                ArtifactError::Shape {
+                    tensor: name.clone(),
+                    found: format!("{} numbers", data.len() / size_of::<f32>()),
+                    needed: shape.clone(),
+                }
             })?;
             views.push((name, view));
         }
         let unsigned = Card { checksum: NO_CHECKSUM.into(), ..self.card.clone() };
-        let json = serde_json::to_string(&unsigned).map_err(|error| ArtifactError::NotFinite(error.to_string()))?;
+        let json = serde_json::to_string(&unsigned)
+            .map_err(|error| ArtifactError::NotFinite(error.to_string()))?;
         // One key only: the order of several would not be fixed.
         let metadata = HashMap::from([(KEY.to_string(), json)]);
-        let mut file =
-            safetensors::serialize(views, Some(metadata)).map_err(|error| ArtifactError::Damaged(error.to_string()))?;
+        let mut file = safetensors::serialize(views, Some(metadata))
+            .map_err(|error| ArtifactError::Damaged(error.to_string()))?;
         let checksum = hex(&Sha256::digest(&file));
-        let place = checksum_place(&file).ok_or_else(|| ArtifactError::Damaged("no place for the checksum".into()))?;
+        let place = checksum_place(&file)
+            .ok_or_else(|| ArtifactError::Damaged("no place for the checksum".into()))?;
         file[place].copy_from_slice(checksum.as_bytes());
         Ok(file)
     }
@@ -189,11 +210,14 @@ impl Artifact {
     /// # Errors
     /// [`ArtifactError`] says what is wrong with it and what to do.
     pub fn from_bytes(file: &[u8]) -> Result<Self, ArtifactError> {
-        let (_, metadata) = SafeTensors::read_metadata(file).map_err(|error| explain(&error, file))?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(file).map_err(|error| explain(&error, file))?;
         let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-        let json = json.ok_or_else(|| ArtifactError::Foreign(format!("safetensors without a `{KEY}` entry")))?;
-        let Format { format } =
-            serde_json::from_str(json).map_err(|error| ArtifactError::Damaged(format!("its card: {error}")))?;
+        let json = json.ok_or_else(|| {
+            ArtifactError::Foreign(format!("safetensors without a `{KEY}` entry"))
+        })?;
+        let Format { format } = serde_json::from_str(json)
+            .map_err(|error| ArtifactError::Damaged(format!("its card: {error}")))?;
         if format > FORMAT {
             return Err(ArtifactError::NewerFormat { found: format });
         }
@@ -201,8 +225,8 @@ impl Artifact {
             return Err(ArtifactError::OlderFormat { found: format });
         }
         verify(file)?;
-        let card: Card =
-            serde_json::from_str(json).map_err(|error| ArtifactError::Damaged(format!("its card: {error}")))?;
+        let card: Card = serde_json::from_str(json)
+            .map_err(|error| ArtifactError::Damaged(format!("its card: {error}")))?;
         let tensors = SafeTensors::deserialize(file).map_err(|error| explain(&error, file))?;
         check(&card)?;
         let [a, b, c, d, e, f] = card.shape.layers().map(|layer| read_layer(&tensors, layer));
@@ -234,14 +258,23 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
         }
     }
     let Growth { forecasts, records, runs } = &card.growth;
-    if ![forecasts, records, runs].into_iter().flatten().all(|growth| (1.0..=f64::MAX).contains(growth)) {
-        return Err(ArtifactError::NotFinite("by how much the usual error of a young instance grows".into()));
+    if ![forecasts, records, runs]
+        .into_iter()
+        .flatten()
+        .all(|growth| (1.0..=f64::MAX).contains(growth))
+    {
+        return Err(ArtifactError::NotFinite(
+            "by how much the usual error of a young instance grows".into(),
+        ));
     }
     let usable = |pages: &Pages| {
-        pages.threshold.is_finite() && pages.threshold > 0.0 && (0.0..=f64::MAX).contains(&pages.per_instance_week)
+        pages.threshold.is_finite()
+            && pages.threshold > 0.0
+            && (0.0..=f64::MAX).contains(&pages.per_instance_week)
     };
     let falls = |pair: &[Pages]| {
-        pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week
+        pair[0].threshold < pair[1].threshold
+            && pair[0].per_instance_week >= pair[1].per_instance_week
     };
     if !card.pages.iter().all(usable) || !card.pages.windows(2).all(falls) {
         return Err(ArtifactError::NotFinite("the table of false alarms by threshold".into()));
@@ -257,8 +290,11 @@ fn read_layer(tensors: &SafeTensors<'_>, layer: Layer) -> Result<Weights, Artifa
         let name = layer.tensor(part);
         let found = match tensors.tensor(&name) {
             Ok(view) if view.dtype() == Dtype::F32 && view.shape() == needed => {
-                let numbers: Vec<f32> =
-                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                let numbers: Vec<f32> = view
+                    .data()
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect();
                 return match numbers.iter().all(|number| number.is_finite()) {
                     true => Ok(numbers),
                     false => Err(ArtifactError::NotFinite(format!("a weight in `{name}`"))),
@@ -277,8 +313,8 @@ fn read_layer(tensors: &SafeTensors<'_>, layer: Layer) -> Result<Weights, Artifa
 
 /// Where the checksum stands in the file.
 fn checksum_place(file: &[u8]) -> Option<std::ops::Range<usize>> {
-    let start =
-        file.windows(BEFORE_CHECKSUM.len()).position(|window| window == BEFORE_CHECKSUM)? + BEFORE_CHECKSUM.len();
+    let start = file.windows(BEFORE_CHECKSUM.len()).position(|window| window == BEFORE_CHECKSUM)?
+        + BEFORE_CHECKSUM.len();
     let place = start..start + NO_CHECKSUM.len();
     (place.end <= file.len()).then_some(place)
 }

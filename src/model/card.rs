@@ -8,7 +8,8 @@ use crate::model::Shape;
 /// What an artifact says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
-    /// SHA-256 of the file, in hexadecimal. First, so that it is found before anything a file name could hold.
+    /// SHA-256 of the file, in hexadecimal. First, so that it is found before anything a file name
+    /// could hold.
     pub(super) checksum: String,
     /// Version of this format.
     pub format: u32,
@@ -18,8 +19,8 @@ pub struct Card {
     pub scaling: String,
     /// Ratio of a residual to the usual one that makes a score of 1.0.
     pub threshold: f64,
-    /// Largest error of an ordinary day, by [`crate::channel::Channel`], in units of the machine's scale: what is usual for a sequence
-    /// that has no past.
+    /// Largest error of an ordinary day, by [`crate::channel::Channel`], in units of the machine's
+    /// scale: what is usual for a sequence that has no past.
     pub borrowed_usual: [f64; CHANNELS],
     /// By how much what is usual for a young instance still grows.
     #[serde(flatten)]
@@ -75,10 +76,11 @@ pub struct Pages {
 }
 
 impl Card {
-    /// The threshold with so many false alarms per instance and week: between two of the table on the line that joins them, beyond
-    /// its ends the nearer one. `None` where the table is empty.
+    /// The threshold with so many false alarms per instance and week: between two of the table on
+    /// the line that joins them, beyond its ends the nearer one. `None` where the table is empty.
     pub fn threshold_for(&self, per_instance_week: f64) -> Option<f64> {
-        let above = self.pages.iter().position(|pages| pages.per_instance_week <= per_instance_week);
+        let above =
+            self.pages.iter().position(|pages| pages.per_instance_week <= per_instance_week);
         match above {
             Some(0) => self.pages.first().map(|first| first.threshold),
             Some(index) => {
@@ -91,7 +93,8 @@ impl Card {
         }
     }
 
-    /// The false alarms per instance and week that `threshold` has, by the same table. `None` where it is empty.
+    /// The false alarms per instance and week that `threshold` has, by the same table. `None` where
+    /// it is empty.
     pub fn pages_at(&self, threshold: f64) -> Option<f64> {
         let above = self.pages.iter().position(|pages| pages.threshold >= threshold);
         match above {
@@ -99,7 +102,10 @@ impl Card {
             Some(index) => {
                 let (loose, strict) = (self.pages[index - 1], self.pages[index]);
                 let part = (threshold - loose.threshold) / (strict.threshold - loose.threshold);
-                Some(loose.per_instance_week + part * (strict.per_instance_week - loose.per_instance_week))
+                Some(
+                    loose.per_instance_week
+                        + part * (strict.per_instance_week - loose.per_instance_week),
+                )
             }
             None => self.pages.last().map(|last| last.per_instance_week),
         }

@@ -1,7 +1,8 @@
 //! An LSTM whose four gates share one multiplication.
 //!
 //! Burn's own `nn::Lstm` multiplies once for each gate and for each of input and state. Here the
-//! input of all steps is projected at once, and a step is one multiplication `[batch, hidden] x [hidden, 4 hidden]`.
+//! input of all steps is projected at once, and a step is one multiplication `[batch, hidden] x
+//! [hidden, 4 hidden]`.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -43,9 +44,15 @@ impl Lstm {
     }
 }
 
-/// The states of an LSTM after every step, in tensor operations: `[batch, time, inputs]` to `[batch, time, hidden]`, with weights
-/// `[inputs, 4 hidden]`, bias `[4 hidden]` and recurrent weights `[hidden, 4 hidden]`.
-pub fn states(input: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, recurrent: Tensor<2>) -> Tensor<3> {
+/// The states of an LSTM after every step, in tensor operations: `[batch, time, inputs]` to
+/// `[batch, time, hidden]`, with weights `[inputs, 4 hidden]`, bias `[4 hidden]` and recurrent
+/// weights `[hidden, 4 hidden]`.
+pub fn states(
+    input: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    recurrent: Tensor<2>,
+) -> Tensor<3> {
     let [hidden, _] = recurrent.dims();
     let [_, time, _] = input.dims();
     let projected = linear(input, weight, Some(bias));

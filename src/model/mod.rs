@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::window::{CONTEXT, Windows};
 use lstm::Lstm;
 
-/// What the network says of each datapoint: an offset, the logarithm of a scale, and a gate on the profile.
+/// What the network says of each datapoint: an offset, the logarithm of a scale, and a gate on the
+/// profile.
 const OUTPUTS: usize = 3;
-/// Bounds of the logarithm of the scale. Wider, a perfectly reconstructed datapoint would dominate a training batch.
+/// Bounds of the logarithm of the scale. Wider, a perfectly reconstructed datapoint would dominate
+/// a training batch.
 const LOG_SCALE: std::ops::RangeInclusive<f32> = -6.0..=4.0;
 
 /// The backend that this build scores on: flex if it is compiled in, else ndarray.
@@ -67,16 +69,21 @@ impl Shape {
         ]
     }
 
-    /// Whether there can be a network of this shape. A thousand is far beyond any sensible one; it keeps the sizes
-    /// from overflowing.
+    /// Whether there can be a network of this shape. A thousand is far beyond any sensible one; it
+    /// keeps the sizes from overflowing.
     pub fn is_possible(&self) -> bool {
         let Self { window, hidden, bottleneck } = *self;
-        (2..=1000).contains(&window) && (1..=1000).contains(&hidden) && (1..=1000).contains(&bottleneck)
+        (2..=1000).contains(&window)
+            && (1..=1000).contains(&hidden)
+            && (1..=1000).contains(&bottleneck)
     }
 
     /// Trainable parameters.
     pub fn parameters(&self) -> usize {
-        self.layers().iter().map(|layer| (layer.inputs + usize::from(layer.bias)) * layer.outputs).sum()
+        self.layers()
+            .iter()
+            .map(|layer| (layer.inputs + usize::from(layer.bias)) * layer.outputs)
+            .sum()
     }
 }
 
@@ -123,7 +130,8 @@ pub struct Reconstruction {
 /// A batch of windows on a device.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// What the encoder reads: value where visible, 1 where hidden, context. `[batch, time, 2 + CONTEXT]`, oldest first.
+    /// What the encoder reads: value where visible, 1 where hidden, context. `[batch, time, 2 +
+    /// CONTEXT]`, oldest first.
     input: Tensor<3>,
     /// Context alone, `[batch, time, CONTEXT]`, oldest first.
     context: Tensor<3>,
@@ -133,13 +141,18 @@ impl Batch {
     /// Puts windows onto `device`.
     pub fn new(windows: &Windows, device: &Device) -> Self {
         let [batch, time] = [windows.len(), windows.time()];
-        let tensor = |values: &[f32]| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [batch, time]), device);
+        let tensor = |values: &[f32]| {
+            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [batch, time]), device)
+        };
         let visible = tensor(windows.visible());
         let values = tensor(windows.values()) * visible.clone();
         let hidden = visible.neg() + 1.0;
-        let context =
-            Tensor::<3>::from_data(TensorData::new(windows.context().to_vec(), [batch, time, CONTEXT]), device);
-        let input = Tensor::cat(vec![values.unsqueeze_dim(2), hidden.unsqueeze_dim(2), context.clone()], 2);
+        let context = Tensor::<3>::from_data(
+            TensorData::new(windows.context().to_vec(), [batch, time, CONTEXT]),
+            device,
+        );
+        let input =
+            Tensor::cat(vec![values.unsqueeze_dim(2), hidden.unsqueeze_dim(2), context.clone()], 2);
         Self { input, context }
     }
 }
@@ -148,11 +161,18 @@ impl Autoencoder {
     /// A network of the given shape with `weights` in the order of [`Shape::layers`].
     ///
     /// # Panics
-    /// Where there are not as many numbers as the shape has. Those of an [`artifact::Artifact`] have been counted.
+    /// Where there are not as many numbers as the shape has. Those of an [`artifact::Artifact`]
+    /// have been counted.
     pub fn new(shape: Shape, weights: &[Weights; LAYERS], device: &Device) -> Self {
         let layers = shape.layers();
-        let [encoder_input, encoder_recurrent, bottleneck, decoder_input, decoder_recurrent, output] =
-            std::array::from_fn(|index| linear(layers[index], &weights[index], device));
+        let [
+            encoder_input,
+            encoder_recurrent,
+            bottleneck,
+            decoder_input,
+            decoder_recurrent,
+            output,
+        ] = std::array::from_fn(|index| linear(layers[index], &weights[index], device));
         Self {
             encoder: Lstm::new(encoder_input, encoder_recurrent),
             bottleneck,
@@ -171,12 +191,18 @@ impl Autoencoder {
     pub fn weights(&self) -> [Weights; LAYERS] {
         let [encoder_input, encoder_recurrent] = self.encoder.layers();
         let [decoder_input, decoder_recurrent] = self.decoder.layers();
-        [encoder_input, encoder_recurrent, &self.bottleneck, decoder_input, decoder_recurrent, &self.output].map(
-            |linear| Weights {
-                weight: numbers(linear.weight.val()),
-                bias: linear.bias.as_ref().map(|bias| numbers(bias.val())),
-            },
-        )
+        [
+            encoder_input,
+            encoder_recurrent,
+            &self.bottleneck,
+            decoder_input,
+            decoder_recurrent,
+            &self.output,
+        ]
+        .map(|linear| Weights {
+            weight: numbers(linear.weight.val()),
+            bias: linear.bias.as_ref().map(|bias| numbers(bias.val())),
+        })
     }
 
     /// Reconstructs the newest `datapoints` of each window.
@@ -184,8 +210,8 @@ impl Autoencoder {
         self.forward_by(batch, datapoints, lstm::states)
     }
 
-    /// The same, where `states` makes the states of an LSTM of its input, weight, bias and recurrent weight, as [`lstm::states`]
-    /// does.
+    /// The same, where `states` makes the states of an LSTM of its input, weight, bias and
+    /// recurrent weight, as [`lstm::states`] does.
     pub fn forward_by(
         &self,
         batch: &Batch,
@@ -193,7 +219,11 @@ impl Autoencoder {
         states: impl Fn(Tensor<3>, Tensor<2>, Tensor<1>, Tensor<2>) -> Tensor<3>,
     ) -> Reconstruction {
         let [size, time, _] = batch.input.dims();
-        let newest = self.encoder.states(batch.input.clone(), &states).narrow(1, time - 1, 1).squeeze_dim::<2>(1);
+        let newest = self
+            .encoder
+            .states(batch.input.clone(), &states)
+            .narrow(1, time - 1, 1)
+            .squeeze_dim::<2>(1);
         let code = self.bottleneck.forward(newest).tanh();
         let [_, width] = code.dims();
 
@@ -201,7 +231,9 @@ impl Autoencoder {
         let code = code.unsqueeze_dim::<3>(1).expand([size, datapoints, width]);
         let decoded = self.decoder.states(Tensor::cat(vec![code, context.clone()], 2), &states);
         let said = self.output.forward(decoded);
-        let column = |tensor: &Tensor<3>, index: usize| tensor.clone().narrow(2, index, 1).squeeze_dim::<2>(2);
+        let column = |tensor: &Tensor<3>, index: usize| {
+            tensor.clone().narrow(2, index, 1).squeeze_dim::<2>(2)
+        };
 
         // The first context feature is the daily profile, in the same unit as the value.
         let profile = column(&context, 0);
@@ -211,7 +243,8 @@ impl Autoencoder {
         }
     }
 
-    /// The scaled reconstruction of the newest `datapoints` of each window, newest first: `[batch, datapoints]`, row-major.
+    /// The scaled reconstruction of the newest `datapoints` of each window, newest first: `[batch,
+    /// datapoints]`, row-major.
     pub fn reconstruct(&self, windows: &Windows, datapoints: usize, device: &Device) -> Vec<f32> {
         if windows.is_empty() {
             return Vec::new();
@@ -223,11 +256,17 @@ impl Autoencoder {
 fn linear(layer: Layer, weights: &Weights, device: &Device) -> Linear {
     let weight = TensorData::new(weights.weight.clone(), [layer.inputs, layer.outputs]);
     let bias = weights.bias.as_ref().map(|bias| TensorData::new(bias.clone(), [layer.outputs]));
-    Linear { weight: Param::from_data(weight, device), bias: bias.map(|bias| Param::from_data(bias, device)) }
+    Linear {
+        weight: Param::from_data(weight, device),
+        bias: bias.map(|bias| Param::from_data(bias, device)),
+    }
 }
 
 /// The elements of a tensor, row-major.
-#[expect(clippy::expect_used, reason = "the CPU backends read back what they hold: there is no device to lose")]
+#[expect(
+    clippy::expect_used,
+    reason = "the CPU backends read back what they hold: there is no device to lose"
+)]
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a CPU tensor can be read")
 }

@@ -1,7 +1,9 @@
-//! Wrong input of every kind, made of right input: bytes that are altered, cut, doubled, moved and mixed.
+//! Wrong input of every kind, made of right input: bytes that are altered, cut, doubled, moved and
+//! mixed.
 //!
-//! `FUZZ_SECONDS` says for how long (`make fuzz`: ten minutes each), one second unless it is set; `FUZZ_SEED` where it begins. An
-//! input that makes a check panic is kept in `tests/fuzz/<name>/` and is tried first from then on.
+//! `FUZZ_SECONDS` says for how long (`make fuzz`: ten minutes each), one second unless it is set;
+//! `FUZZ_SEED` where it begins. An input that makes a check panic is kept in `tests/fuzz/<name>/`
+//! and is tried first from then on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -49,9 +51,15 @@ pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], check: impl Fn(&[u8])) {
     let time = Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(1));
     let mut random = Random(number("FUZZ_SEED").unwrap_or(1));
     let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let project = above.find(|folder| folder.join("tests/common/fuzz.rs").is_file()).expect("this file is in there");
+    let project = above
+        .find(|folder| folder.join("tests/common/fuzz.rs").is_file())
+        .expect("this file is in there");
     let folder = project.join("tests/fuzz").join(name);
-    let kept = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| std::fs::read(entry.path()));
+    let kept = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| std::fs::read(entry.path()));
     let kept: Vec<Vec<u8>> = kept.map(|bytes| bytes.expect("a kept input can be read")).collect();
     kept.iter().chain(seeds).for_each(|input| check(input));
 
@@ -73,7 +81,10 @@ pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], check: impl Fn(&[u8])) {
     }
     let grown = peak_kilobytes().saturating_sub(before);
     assert!(grown < MOST_KILOBYTES, "{grown} kB for inputs of a few");
-    println!("{name}: {inputs} inputs in {} s, {grown} kB more at the most", started.elapsed().as_secs());
+    println!(
+        "{name}: {inputs} inputs in {} s, {grown} kB more at the most",
+        started.elapsed().as_secs()
+    );
 }
 
 fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {

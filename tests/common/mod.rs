@@ -20,7 +20,9 @@ pub(crate) fn machine(days: i64, altered: impl Fn(i64, f64) -> f64) -> Vec<Datap
         let daily = 30.0 + 20.0 * (slot as f64 / DAY as f64 * std::f64::consts::TAU).sin();
         altered(slot, daily + 3.0 * (noise(slot as u64) - 0.5))
     };
-    (0..days * DAY as i64).map(|slot| Datapoint { time: slot * PERIOD, value: value(slot) }).collect()
+    (0..days * DAY as i64)
+        .map(|slot| Datapoint { time: slot * PERIOD, value: value(slot) })
+        .collect()
 }
 
 /// Noise without a generator: the same number, from 0 to 1, for the same `index` (splitmix64).
@@ -41,9 +43,12 @@ pub(crate) fn followed(detector: &Detector, datapoints: &[Datapoint]) -> Vec<Sco
     detector.follow(&series, &mut Watch::default(), series.end())
 }
 
-/// A machine with spikes, a value that stays (each time for longer), missing datapoints, and gaps shorter and longer than a window.
+/// A machine with spikes, a value that stays (each time for longer), missing datapoints, and gaps
+/// shorter and longer than a window.
 pub(crate) fn eventful(days: i64) -> Vec<Datapoint> {
-    let spiked = |slot: i64, cpu: f64| if slot % 331 < 4 { cpu + 25.0 * noise(slot as u64 / 331) } else { cpu };
+    let spiked = |slot: i64, cpu: f64| {
+        if slot % 331 < 4 { cpu + 25.0 * noise(slot as u64 / 331) } else { cpu }
+    };
     let frozen = |slot: i64, cpu: f64| if slot % 650 < 40 + slot / 650 * 80 { 12.5 } else { cpu };
     let broken = |slot: i64, cpu: f64| if (1500..1510).contains(&slot) { 99.0 } else { cpu };
     let mut datapoints = machine(days, |slot, cpu| broken(slot, frozen(slot, spiked(slot, cpu))));

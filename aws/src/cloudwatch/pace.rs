@@ -1,4 +1,5 @@
-//! How fast CloudWatch is asked: within what the account may ask for a second, and slower where CloudWatch says so.
+//! How fast CloudWatch is asked: within what the account may ask for a second, and slower where
+//! CloudWatch says so.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -26,8 +27,9 @@ const SLOWEST: f64 = 1.0 / 64.0;
 #[derive(Debug)]
 pub(super) struct Pace {
     rates: Rates,
-    /// When the next call may begin. Whose turn it is holds it until then: the next one counts from when that call really
-    /// began, so that calls which all had to wait for something else do not begin at once.
+    /// When the next call may begin. Whose turn it is holds it until then: the next one counts from
+    /// when that call really began, so that calls which all had to wait for something else do not
+    /// begin at once.
     next: Mutex<Option<Instant>>,
     /// How much of the rates is used.
     part: Cell<f64>,
@@ -47,7 +49,9 @@ impl Pace {
             sleep_until(next).await;
         }
         let takes = f64::max(1.0 / self.rates.calls, datapoints as f64 / self.rates.datapoints);
-        *next = Some(Instant::now() + Duration::from_secs_f64(takes * self.shared.get() / self.part.get()));
+        *next = Some(
+            Instant::now() + Duration::from_secs_f64(takes * self.shared.get() / self.part.get()),
+        );
     }
 
     /// So many runs at once share the rates.

@@ -9,9 +9,10 @@ use crate::ports::{Batch, slots};
 
 /// Plans calls that read each instance from its time on (seconds since 1970, aligned) up to `end`.
 ///
-/// A call is as full as [`QUERIES_PER_READ`] and [`DATAPOINTS_PER_READ`] allow. Instances that need about the same stretch share
-/// one, which then reads the longest of theirs: a query costs the same however many datapoints it has. The shortest stretches
-/// come first, so that what is followed does not wait for what is new; among equals the order is that of `wanted`.
+/// A call is as full as [`QUERIES_PER_READ`] and [`DATAPOINTS_PER_READ`] allow. Instances that need
+/// about the same stretch share one, which then reads the longest of theirs: a query costs the same
+/// however many datapoints it has. The shortest stretches come first, so that what is followed does
+/// not wait for what is new; among equals the order is that of `wanted`.
 pub fn batches(wanted: impl IntoIterator<Item = (InstanceId, i64)>, end: i64) -> Vec<Batch> {
     let mut wanted: Vec<(InstanceId, i64)> = wanted.into_iter().collect();
     wanted.sort_by_key(|(_, start)| std::cmp::Reverse(*start));
@@ -21,7 +22,8 @@ pub fn batches(wanted: impl IntoIterator<Item = (InstanceId, i64)>, end: i64) ->
         match batches.last_mut() {
             Some(batch)
                 if batch.instances.len() < QUERIES_PER_READ
-                    && slots(&(start..end)) * (batch.instances.len() + 1) <= DATAPOINTS_PER_READ =>
+                    && slots(&(start..end)) * (batch.instances.len() + 1)
+                        <= DATAPOINTS_PER_READ =>
             {
                 batch.times.start = start;
                 batch.instances.push(instance);
@@ -32,7 +34,8 @@ pub fn batches(wanted: impl IntoIterator<Item = (InstanceId, i64)>, end: i64) ->
     batches
 }
 
-/// Divides datums into PutMetricData calls, each as full as [`DATUMS_PER_PUT`] and [`BYTES_PER_PUT`] allow, in their order.
+/// Divides datums into PutMetricData calls, each as full as [`DATUMS_PER_PUT`] and
+/// [`BYTES_PER_PUT`] allow, in their order.
 pub fn puts(datums: &[Datum]) -> impl Iterator<Item = &[Datum]> {
     let mut rest = datums;
     std::iter::from_fn(move || {
@@ -51,7 +54,8 @@ pub fn puts(datums: &[Datum]) -> impl Iterator<Item = &[Datum]> {
 /// More than a call has beside its datums: the longest namespace, and the names of its fields.
 const PUT_OVERHEAD: usize = 500;
 
-/// More bytes than a datum has in a call: its texts and numbers, and the names and marks of its fields.
+/// More bytes than a datum has in a call: its texts and numbers, and the names and marks of its
+/// fields.
 pub fn datum_bytes(datum: &Datum) -> usize {
     let dimension = |(name, value): (&str, &str)| 30 + name.len() + value.len();
     120 + datum.metric.name().len() + datum.dimension().map_or(0, dimension)
@@ -72,9 +76,16 @@ mod tests {
 
     #[test]
     fn a_call_keeps_to_both_limits() {
-        for (slots, most) in
-            [(1, 500), (201, 500), (202, 499), (321, 314), (4064, 24), (4352, 23), (100_800, 1), (200_000, 1)]
-        {
+        for (slots, most) in [
+            (1, 500),
+            (201, 500),
+            (202, 499),
+            (321, 314),
+            (4064, 24),
+            (4352, 23),
+            (100_800, 1),
+            (200_000, 1),
+        ] {
             let plan = plan(2 * most + 1, 0, slots * PERIOD);
             let sizes: Vec<usize> = plan.iter().map(|batch| batch.instances.len()).collect();
             assert_eq!(sizes, [most, most, 1], "{slots} slots");
@@ -121,7 +132,8 @@ mod tests {
             for (instance, start) in &wanted {
                 prop_assert!(read[instance] <= *start);
             }
-            // No call could have been left out: it and the first instance of the next one exceed a limit.
+            // No call could have been left out: it and the first instance of the next one exceed a
+            // limit.
             for pair in plan.windows(2) {
                 let one_more = pair[0].instances.len() + 1;
                 let with = wanted.iter().find(|(instance, _)| *instance == pair[1].instances[0]).map(|(_, start)| *start);

@@ -1,7 +1,8 @@
 //! Mutes from a calendar (RFC 5545): its events are windows.
 //!
-//! Whom an event mutes stands in its words (`SUMMARY`, `DESCRIPTION`, `LOCATION`, `CATEGORIES`): instances, `key=value` tags that all
-//! have to match, or `all` alone or as `all instances`. What is not understood is an error that names the event.
+//! Whom an event mutes stands in its words (`SUMMARY`, `DESCRIPTION`, `LOCATION`, `CATEGORIES`):
+//! instances, `key=value` tags that all have to match, or `all` alone or as `all instances`. What
+//! is not understood is an error that names the event.
 
 mod rule;
 
@@ -18,7 +19,8 @@ use super::{MAX_MUTES, Mute, Who};
 use crate::ids::InstanceId;
 use crate::tags::TagRule;
 
-/// How deep components lie in each other: calendar, event, alarm, and one to spare. The parser goes into each.
+/// How deep components lie in each other: calendar, event, alarm, and one to spare. The parser goes
+/// into each.
 const MAX_DEPTH: usize = 4;
 /// What is read for whom an event mutes.
 const TEXTS: [&str; 4] = ["SUMMARY", "DESCRIPTION", "LOCATION", "CATEGORIES"];
@@ -27,18 +29,28 @@ const FOREIGN: [&str; 2] = ["RDATE", "EXRULE"];
 
 /// The mutes of a calendar, or what is wrong with it, event by event.
 pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
-    let text = std::str::from_utf8(bytes).map_err(|error| vec![format!("it is no text in UTF-8: {error}")])?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| vec![format!("it is no text in UTF-8: {error}")])?;
     let text = lines(text.trim_start_matches('\u{feff}'))?;
-    let calendar = read_calendar(&text).map_err(|error| vec![format!("it is no calendar: {}", shown(&error))])?;
-    let events: Vec<&Component<'_>> =
-        calendar.components.iter().filter(|part| part.name.as_str().eq_ignore_ascii_case("VEVENT")).collect();
+    let calendar = read_calendar(&text)
+        .map_err(|error| vec![format!("it is no calendar: {}", shown(&error))])?;
+    let events: Vec<&Component<'_>> = calendar
+        .components
+        .iter()
+        .filter(|part| part.name.as_str().eq_ignore_ascii_case("VEVENT"))
+        .collect();
     if events.len() > MAX_MUTES {
         return Err(vec![format!("it has {} events, up to {MAX_MUTES} are read", events.len())]);
     }
-    let its_zone = value(&calendar.properties, "X-WR-TIMEZONE").map(zone).transpose().map_err(|why| vec![why])?;
+    let its_zone = value(&calendar.properties, "X-WR-TIMEZONE")
+        .map(zone)
+        .transpose()
+        .map_err(|why| vec![why])?;
     let mut wrong = Vec::new();
     let mut told = |index: usize, event: &Component<'_>, why: String| {
-        let name = value(&event.properties, "SUMMARY").or_else(|| value(&event.properties, "UID")).unwrap_or_default();
+        let name = value(&event.properties, "SUMMARY")
+            .or_else(|| value(&event.properties, "UID"))
+            .unwrap_or_default();
         wrong.push(format!("event {} ({}): {why}", index + 1, shown(name)));
     };
     // Repetitions that have an event of their own, by the event that they are one of.
@@ -53,16 +65,23 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
             None => Moment::of(property, its_zone.as_ref()),
         };
         match moment {
-            Ok(moment) => moved.entry(value(&event.properties, "UID").unwrap_or_default()).or_default().push(moment),
+            Ok(moment) => moved
+                .entry(value(&event.properties, "UID").unwrap_or_default())
+                .or_default()
+                .push(moment),
             Err(why) => told(index, event, why),
         }
     }
     let mut mutes = Vec::new();
     for (index, event) in events.iter().enumerate() {
-        if value(&event.properties, "STATUS").is_some_and(|status| status.eq_ignore_ascii_case("CANCELLED")) {
+        if value(&event.properties, "STATUS")
+            .is_some_and(|status| status.eq_ignore_ascii_case("CANCELLED"))
+        {
             continue;
         }
-        let moved = moved.get(value(&event.properties, "UID").unwrap_or_default()).map_or(&[][..], Vec::as_slice);
+        let moved = moved
+            .get(value(&event.properties, "UID").unwrap_or_default())
+            .map_or(&[][..], Vec::as_slice);
         match mute(event, moved, its_zone.as_ref()) {
             Ok(mute) => mutes.push(mute),
             Err(why) => told(index, event, why),
@@ -71,11 +90,15 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
     if wrong.is_empty() { Ok(mutes) } else { Err(wrong) }
 }
 
-/// The text with its folded lines joined, all ending alike and none empty, if nothing in it lies too deep.
+/// The text with its folded lines joined, all ending alike and none empty, if nothing in it lies
+/// too deep.
 fn lines(text: &str) -> Result<String, Vec<String>> {
     let unfolded = unfold(text);
-    let lines: Vec<&str> = unfolded.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let begins = |line: &str, with: &str| line.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    let lines: Vec<&str> =
+        unfolded.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let begins = |line: &str, with: &str| {
+        line.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
     let mut depth = 0usize;
     for line in &lines {
         if begins(line, "BEGIN:") {
@@ -84,14 +107,21 @@ fn lines(text: &str) -> Result<String, Vec<String>> {
             depth = depth.saturating_sub(1);
         }
         if depth > MAX_DEPTH {
-            return Err(vec![format!("its components lie more than {MAX_DEPTH} deep in each other")]);
+            return Err(vec![format!(
+                "its components lie more than {MAX_DEPTH} deep in each other"
+            )]);
         }
     }
-    // The parser would look for this end of a line to the end of the text, where lines end in another way.
+    // The parser would look for this end of a line to the end of the text, where lines end in
+    // another way.
     Ok(lines.join("\r\n") + "\r\n")
 }
 
-fn mute(event: &Component<'_>, moved: &[Moment], its_zone: Option<&TimeZone>) -> Result<Mute, String> {
+fn mute(
+    event: &Component<'_>,
+    moved: &[Moment],
+    its_zone: Option<&TimeZone>,
+) -> Result<Mute, String> {
     let properties = &event.properties;
     if let Some(name) = FOREIGN.into_iter().find(|name| find(properties, name).is_some()) {
         return Err(format!("{name} is not understood: make an event of its own of it"));
@@ -101,7 +131,9 @@ fn mute(event: &Component<'_>, moved: &[Moment], its_zone: Option<&TimeZone>) ->
     let start = begins.zoned()?;
     let lasts = lasts(properties, &begins, &start, its_zone)?;
     let end = match &lasts {
-        Lasts::Nominal(span) => start.checked_add(span.0).ok().map(|end| end.timestamp().as_second()),
+        Lasts::Nominal(span) => {
+            start.checked_add(span.0).ok().map(|end| end.timestamp().as_second())
+        }
         Lasts::Seconds(seconds) => start.timestamp().as_second().checked_add(*seconds),
         Lasts::Clock { .. } => None,
     };
@@ -109,8 +141,11 @@ fn mute(event: &Component<'_>, moved: &[Moment], its_zone: Option<&TimeZone>) ->
     if window.is_empty() {
         return Err("it does not end after it begins".into());
     }
-    let rules: Vec<&str> =
-        properties.iter().filter(|property| is(property, "RRULE")).map(|rule| rule.val.as_str()).collect();
+    let rules: Vec<&str> = properties
+        .iter()
+        .filter(|property| is(property, "RRULE"))
+        .map(|rule| rule.val.as_str())
+        .collect();
     let when = match rules[..] {
         [] => When::Once(window),
         // One repetition in the place of another; the rule is that of the event that it belongs to.
@@ -130,7 +165,12 @@ fn mute(event: &Component<'_>, moved: &[Moment], its_zone: Option<&TimeZone>) ->
                 except: BTreeSet::new(),
                 except_days: BTreeSet::new(),
             };
-            When::Repeated(Box::new(excepting(rule::until(rule, repeated)?, properties, moved, its_zone)?))
+            When::Repeated(Box::new(excepting(
+                rule::until(rule, repeated)?,
+                properties,
+                moved,
+                its_zone,
+            )?))
         }
         _ => return Err("it has more than one RRULE".into()),
     };
@@ -151,17 +191,19 @@ fn lasts(
                 let span = Span::new().try_days(days).map_err(|_| "its DTEND is too far away")?;
                 Ok(Lasts::Nominal(span.fieldwise()))
             }
-            (Moment::Time(..), end @ Moment::Time(..)) => {
-                Ok(Lasts::Seconds(end.zoned()?.timestamp().as_second() - start.timestamp().as_second()))
-            }
+            (Moment::Time(..), end @ Moment::Time(..)) => Ok(Lasts::Seconds(
+                end.zoned()?.timestamp().as_second() - start.timestamp().as_second(),
+            )),
             _ => Err("one of DTSTART and DTEND is a day, and the other a time".into()),
         };
     }
     match (value(properties, "DURATION"), begins) {
         (Some(duration), _) => {
             let span: Option<Span> = duration.parse().ok();
-            let units = |span: &Span| span.get_years() == 0 && span.get_months() == 0 && span.is_positive();
-            let span = span.filter(|_| duration.trim_start_matches('+').starts_with('P')).filter(units);
+            let units =
+                |span: &Span| span.get_years() == 0 && span.get_months() == 0 && span.is_positive();
+            let span =
+                span.filter(|_| duration.trim_start_matches('+').starts_with('P')).filter(units);
             span.map(|span| Lasts::Nominal(span.fieldwise()))
                 .ok_or_else(|| format!("its DURATION {:?} is not understood", shown(duration)))
         }
@@ -204,8 +246,13 @@ impl Moment {
         Self::read(property.val.as_str(), property, its_zone)
     }
 
-    /// Understands `text`, which stands in `property`. What names no zone is by the clock of the calendar's.
-    fn read(text: &str, property: &Property<'_>, its_zone: Option<&TimeZone>) -> Result<Self, String> {
+    /// Understands `text`, which stands in `property`. What names no zone is by the clock of the
+    /// calendar's.
+    fn read(
+        text: &str,
+        property: &Property<'_>,
+        its_zone: Option<&TimeZone>,
+    ) -> Result<Self, String> {
         let own = parameter(property, "TZID").map(zone).transpose()?;
         Self::parse(text.trim(), own.as_ref().or(its_zone))
             .map_err(|why| format!("its {} {:?} {why}", property.name, shown(text)))
@@ -213,15 +260,23 @@ impl Moment {
 
     /// Understands `20261122`, `20261122T020000` and `20261122T020000Z`.
     pub(super) fn parse(text: &str, zone: Option<&TimeZone>) -> Result<Self, &'static str> {
-        const NOT_UNDERSTOOD: &str = "is neither a day such as 20261122 nor a time such as 20261122T020000Z";
+        const NOT_UNDERSTOOD: &str =
+            "is neither a day such as 20261122 nor a time such as 20261122T020000Z";
         let (text, utc) = text.strip_suffix(['Z', 'z']).map_or((text, false), |text| (text, true));
         let number = |range: std::ops::Range<usize>| -> Option<i16> {
-            text.get(range).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?.parse().ok()
+            text.get(range)
+                .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?
+                .parse()
+                .ok()
         };
         let date = || Date::new(number(0..4)?, number(4..6)? as i8, number(6..8)? as i8).ok();
-        let time = || Time::new(number(9..11)? as i8, number(11..13)? as i8, number(13..15)? as i8, 0).ok();
+        let time = || {
+            Time::new(number(9..11)? as i8, number(11..13)? as i8, number(13..15)? as i8, 0).ok()
+        };
         match (text.len(), text.as_bytes().get(8), date()) {
-            (8, None, Some(day)) if !utc => Ok(Self::Day(day, zone.cloned().unwrap_or(TimeZone::UTC))),
+            (8, None, Some(day)) if !utc => {
+                Ok(Self::Day(day, zone.cloned().unwrap_or(TimeZone::UTC)))
+            }
             (15, Some(b'T' | b't'), Some(day)) => {
                 let local = day.to_datetime(time().ok_or(NOT_UNDERSTOOD)?);
                 let zone = if utc { Some(TimeZone::UTC) } else { zone.cloned() };
@@ -253,16 +308,17 @@ impl Moment {
 /// Whom an event mutes, by its words.
 fn who(properties: &[Property<'_>]) -> Result<Who, String> {
     let (mut instances, mut tags, mut all) = (BTreeSet::new(), Vec::new(), false);
-    for property in properties.iter().filter(|property| TEXTS.iter().any(|name| is(property, name))) {
+    for property in properties.iter().filter(|property| TEXTS.iter().any(|name| is(property, name)))
+    {
         let text = property.val.as_str();
         let said = text.to_lowercase();
-        all |= said.contains("all instances") || said.split(['\n', ',']).any(|line| line.trim() == "all");
+        all |= said.contains("all instances")
+            || said.split(['\n', ',']).any(|line| line.trim() == "all");
         let words = text.split(|at: char| at.is_whitespace() || ",;()[]<>\"'".contains(at));
         for word in words.map(|word| word.trim_end_matches(['.', ':', '!', '?'])) {
-            if word
-                .strip_prefix("i-")
-                .is_some_and(|digits| digits.len() > 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            {
+            if word.strip_prefix("i-").is_some_and(|digits| {
+                digits.len() > 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+            }) {
                 instances.insert(word.parse::<InstanceId>().map_err(|error| error.to_string())?);
             } else if is_tag(word) {
                 tags.push(word);
@@ -303,6 +359,9 @@ fn value<'a>(properties: &'a [Property<'_>], name: &str) -> Option<&'a str> {
 }
 
 fn parameter<'a>(property: &'a Property<'_>, name: &str) -> Option<&'a str> {
-    let parameter = property.params.iter().find(|parameter| parameter.key.as_str().eq_ignore_ascii_case(name))?;
+    let parameter = property
+        .params
+        .iter()
+        .find(|parameter| parameter.key.as_str().eq_ignore_ascii_case(name))?;
     parameter.val.as_ref().map(|value| value.as_str())
 }

@@ -70,7 +70,8 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
 
 /// In which entries the fault is that serde has found.
 fn located(bytes: &[u8], error: &serde_json::Error) -> Vec<String> {
-    let loose: Vec<Value> = serde_json::from_slice(bytes).map_or_else(|_| Vec::new(), |loose: Loose| loose.mutes);
+    let loose: Vec<Value> =
+        serde_json::from_slice(bytes).map_or_else(|_| Vec::new(), |loose: Loose| loose.mutes);
     let fault = |(index, entry): (usize, &Value)| {
         let error = Entry::deserialize(entry).err()?;
         Some(format!("{}: {error}", named(index, entry.get("why").and_then(Value::as_str))))
@@ -87,20 +88,31 @@ fn named(index: usize, why: Option<&str>) -> String {
 
 impl Entry {
     fn mute(self) -> Result<Mute, String> {
-        let zone = self.zone.as_deref().map(|name| zone(name).map_err(|why| format!("`zone`: {why}"))).transpose()?;
-        let from = self.from.as_deref().map(|from| time(from, "from", zone.as_ref())).transpose()?;
-        let until = self.until.as_deref().map(|until| time(until, "until", zone.as_ref())).transpose()?;
+        let zone = self
+            .zone
+            .as_deref()
+            .map(|name| zone(name).map_err(|why| format!("`zone`: {why}")))
+            .transpose()?;
+        let from =
+            self.from.as_deref().map(|from| time(from, "from", zone.as_ref())).transpose()?;
+        let until =
+            self.until.as_deref().map(|until| time(until, "until", zone.as_ref())).transpose()?;
         if from.zip(until).is_some_and(|(from, until)| until <= from) {
             return Err("`until` is not after `from`".into());
         }
         let when = match (&self.every, &self.between) {
             (None, None) => match (from, until) {
                 (Some(from), Some(until)) => When::Once(from..until),
-                _ => return Err("it says not when: give `from` and `until`, or `every` and `zone`".into()),
+                _ => {
+                    return Err(
+                        "it says not when: give `from` and `until`, or `every` and `zone`".into()
+                    );
+                }
             },
             (None, Some(_)) => return Err("`between` needs `every`, such as \"day\"".into()),
             (Some(every), between) => {
-                let zone = zone.ok_or("`every` needs `zone`, such as \"Europe/Berlin\" or \"UTC\"")?;
+                let zone =
+                    zone.ok_or("`every` needs `zone`, such as \"Europe/Berlin\" or \"UTC\"")?;
                 let within = from.unwrap_or(i64::MIN)..until.unwrap_or(i64::MAX);
                 repeated(weekdays(every)?, between.as_ref(), zone, within)?
             }
@@ -112,13 +124,15 @@ impl Entry {
         match (self.instances, self.tags, self.all) {
             (None, None, Some(true)) => Ok(Who::All),
             (Some(instances), None, None | Some(false)) if !instances.is_empty() => {
-                let instances = instances.into_iter().map(InstanceId::try_from).collect::<Result<_, _>>();
+                let instances =
+                    instances.into_iter().map(InstanceId::try_from).collect::<Result<_, _>>();
                 instances.map(Who::Instances).map_err(|error| format!("`instances`: {error}"))
             }
             (None, Some(tags), None | Some(false)) if !tags.trim().is_empty() => {
                 tags.parse().map(Who::Tags).map_err(|error| format!("`tags`: {error}"))
             }
-            _ => Err("it has to say who is muted, in one way: `instances`, `tags`, or `all`: true".into()),
+            _ => Err("it has to say who is muted, in one way: `instances`, `tags`, or `all`: true"
+                .into()),
         }
     }
 }
@@ -127,7 +141,9 @@ impl Entry {
 fn time(text: &str, field: &str, zone: Option<&TimeZone>) -> Result<i64, String> {
     let absolute = text.parse::<Timestamp>().ok();
     // A date alone would leave open whether its day belongs to it.
-    let local = || text.parse::<DateTime>().ok().filter(|_| text.contains(':'))?.to_zoned(zone?.clone()).ok();
+    let local = || {
+        text.parse::<DateTime>().ok().filter(|_| text.contains(':'))?.to_zoned(zone?.clone()).ok()
+    };
     let time = absolute.or_else(|| Some(local()?.timestamp())).map(Timestamp::as_second);
     time.ok_or_else(|| {
         format!("`{field}` is {:?}: give a time such as \"2026-11-22T02:00:00+01:00\", or \"2026-11-22T02:00\" and a `zone`", shown(text))
@@ -144,12 +160,15 @@ fn weekdays(every: &Value) -> Result<BTreeSet<i8>, String> {
     };
     let names = every.as_array().map_or(std::slice::from_ref(every), Vec::as_slice);
     let found: Option<Vec<_>> = names.iter().map(days).collect();
-    found.filter(|found| !found.is_empty()).map(|found| found.into_iter().flatten().collect()).ok_or_else(|| {
-        format!(
-            "`every` is {}: give \"day\", \"weekday\" or days such as [\"sat\", \"sun\"]",
-            shown(&every.to_string())
-        )
-    })
+    found
+        .filter(|found| !found.is_empty())
+        .map(|found| found.into_iter().flatten().collect())
+        .ok_or_else(|| {
+            format!(
+                "`every` is {}: give \"day\", \"weekday\" or days such as [\"sat\", \"sun\"]",
+                shown(&every.to_string())
+            )
+        })
 }
 
 fn repeated(
@@ -162,7 +181,8 @@ fn repeated(
         None => (Time::midnight(), Lasts::Clock { next_day: true, time: Time::midnight() }),
         Some([begins, ends]) => {
             let begins = clock(begins)?;
-            let (ends, at_midnight) = if ends == "24:00" { (Time::midnight(), true) } else { (clock(ends)?, false) };
+            let (ends, at_midnight) =
+                if ends == "24:00" { (Time::midnight(), true) } else { (clock(ends)?, false) };
             if begins == ends && !at_midnight {
                 return Err("`between` ends when it begins: leave it out for whole days".into());
             }
@@ -171,10 +191,22 @@ fn repeated(
     };
     let days = Days::Daily { interval: 1, weekdays };
     let (except, except_days) = (BTreeSet::new(), BTreeSet::new());
-    let repeated = Repeated { zone, first: ALWAYS, days, begins, lasts, until: None, within, except, except_days };
+    let repeated = Repeated {
+        zone,
+        first: ALWAYS,
+        days,
+        begins,
+        lasts,
+        until: None,
+        within,
+        except,
+        except_days,
+    };
     Ok(When::Repeated(Box::new(repeated)))
 }
 
 fn clock(text: &str) -> Result<Time, String> {
-    text.parse().map_err(|_| format!("`between` has {:?}: give two times such as [\"02:00\", \"04:00\"]", shown(text)))
+    text.parse().map_err(|_| {
+        format!("`between` has {:?}: give two times such as [\"02:00\", \"04:00\"]", shown(text))
+    })
 }

@@ -1,8 +1,9 @@
-//! Times in which nobody is to be woken: the windows of a file in S3, for named instances, for tags, or for all.
+//! Times in which nobody is to be woken: the windows of a file in S3, for named instances, for
+//! tags, or for all.
 //!
-//! The file is `.json` (`json`) or a calendar, `.ics` (`ics`). Either becomes [`Mutes`]; a mute holds once or is repeated
-//! (`repeat`). A file of which a part is not understood is refused whole, with what is wrong: half a list of mutes would
-//! mute something else than its author believes.
+//! The file is `.json` (`json`) or a calendar, `.ics` (`ics`). Either becomes [`Mutes`]; a mute
+//! holds once or is repeated (`repeat`). A file of which a part is not understood is refused whole,
+//! with what is wrong: half a list of mutes would mute something else than its author believes.
 //!
 //! A datapoint is muted where any part of its five minutes is.
 
@@ -109,7 +110,9 @@ impl Mutes {
         };
         let parsed = match bytes.len() {
             ..=MAX_BYTES => read(bytes),
-            length => Err(vec![format!("it has {length} bytes, more than the {MAX_BYTES} allowed")]),
+            length => {
+                Err(vec![format!("it has {length} bytes, more than the {MAX_BYTES} allowed")])
+            }
         };
         parsed.map(|mutes| Self { mutes }).map_err(|mut wrong| {
             let others = wrong.len().saturating_sub(TOLD);
@@ -128,17 +131,21 @@ impl Mutes {
         self.mutes.iter().any(|mute| matches!(mute.who, Who::Tags(_)))
     }
 
-    /// Why the datapoint of `instance`, which has these tags, at `time` (seconds since 1970) is muted; `None` where it is not.
+    /// Why the datapoint of `instance`, which has these tags, at `time` (seconds since 1970) is
+    /// muted; `None` where it is not.
     ///
     /// For more than a few of them see [`Self::during`].
     pub fn at(&self, instance: &InstanceId, tags: &Tags, time: i64) -> Option<&str> {
         let times = time..time.saturating_add(1);
-        let mute = self.mutes.iter().find(|mute| mute.who.is(instance, tags) && !windows(mute, &times).is_empty());
+        let mute = self
+            .mutes
+            .iter()
+            .find(|mute| mute.who.is(instance, tags) && !windows(mute, &times).is_empty());
         mute.map(|mute| mute.why.as_str())
     }
 
-    /// The windows that lie in `times` (seconds since 1970), worked out once for a whole fleet. What is repeated is worked out for
-    /// the first four hundred days of `times`.
+    /// The windows that lie in `times` (seconds since 1970), worked out once for a whole fleet.
+    /// What is repeated is worked out for the first four hundred days of `times`.
     pub fn during(&self, times: Range<i64>) -> During {
         let windows = self.mutes.iter().map(|mute| (mute.clone(), windows(mute, &times)));
         During(windows.filter(|(_, windows)| !windows.is_empty()).collect())
@@ -147,7 +154,8 @@ impl Mutes {
 
 /// The windows of a mute, widened to whole slots, as far as they lie in `times`.
 fn windows(mute: &Mute, times: &Range<i64>) -> Vec<Range<i64>> {
-    let widened = mute.when.windows(times).into_iter().map(|window| slot_start(window.start)..window.end);
+    let widened =
+        mute.when.windows(times).into_iter().map(|window| slot_start(window.start)..window.end);
     let within = widened.map(|window| window.start.max(times.start)..window.end.min(times.end));
     within.filter(|window| !window.is_empty()).collect()
 }
@@ -160,8 +168,9 @@ impl During {
     /// When an instance with these tags is muted.
     pub fn of(&self, instance: &InstanceId, tags: &Tags) -> MutedRanges<'_> {
         let for_it = self.0.iter().filter(|(mute, _)| mute.who.is(instance, tags));
-        let ranges =
-            for_it.flat_map(|(mute, windows)| windows.iter().map(|window| (window.clone(), mute.why.as_str())));
+        let ranges = for_it.flat_map(|(mute, windows)| {
+            windows.iter().map(|window| (window.clone(), mute.why.as_str()))
+        });
         MutedRanges::new(ranges.collect())
     }
 }
@@ -179,7 +188,8 @@ impl<'a> MutedRanges<'a> {
         let mut ranges: Vec<(Range<i64>, &str)> = Vec::with_capacity(all.len());
         for (range, why) in all {
             // What two mutes cover is the earlier one's.
-            let start = ranges.last().map_or(range.start, |(before, _)| range.start.max(before.end));
+            let start =
+                ranges.last().map_or(range.start, |(before, _)| range.start.max(before.end));
             if start < range.end {
                 ranges.push((start..range.end, why));
             }
@@ -194,7 +204,8 @@ impl<'a> MutedRanges<'a> {
 
     /// Why the datapoint at `time` (seconds since 1970) is muted; `None` where it is not.
     pub fn why(&self, time: i64) -> Option<&'a str> {
-        let (range, why) = self.ranges.get(self.ranges.partition_point(|(range, _)| range.end <= time))?;
+        let (range, why) =
+            self.ranges.get(self.ranges.partition_point(|(range, _)| range.end <= time))?;
         range.contains(&time).then_some(*why)
     }
 
@@ -225,8 +236,8 @@ impl<O: Objects> MuteFile<O> {
         Self { uri, objects, etag: None, mutes: Rc::default() }
     }
 
-    /// What is muted now, and why that may be out of date: the file cannot be read, or not be used. Then what was in it the last
-    /// time stays in use. Where there is no file, nothing is muted.
+    /// What is muted now, and why that may be out of date: the file cannot be read, or not be used.
+    /// Then what was in it the last time stays in use. Where there is no file, nothing is muted.
     pub async fn current(&mut self) -> (Rc<Mutes>, Option<MutesError>) {
         let Some(uri) = &self.uri else { return (Rc::clone(&self.mutes), None) };
         let stale = match self.objects.get(uri, self.etag.as_deref(), MAX_BYTES).await {

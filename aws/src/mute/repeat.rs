@@ -55,8 +55,8 @@ pub(super) enum Days {
     Daily { interval: i32, weekdays: BTreeSet<i8> },
     /// On these days of the week in every `interval`-th week; weeks begin on `starts`.
     Weekly { interval: i32, weekdays: BTreeSet<i8>, starts: Weekday },
-    /// On these days of every `interval`-th month: day of the month or, from the end, negative; and the weekday with its place in the
-    /// month, 0 for all. Where both are given, both must hold.
+    /// On these days of every `interval`-th month: day of the month or, from the end, negative; and
+    /// the weekday with its place in the month, 0 for all. Where both are given, both must hold.
     Monthly { interval: i32, days: BTreeSet<i8>, weekdays: BTreeSet<(i8, i8)> },
 }
 
@@ -75,20 +75,25 @@ impl When {
     /// The windows that touch `times`.
     pub(super) fn windows(&self, times: &Range<i64>) -> Vec<Range<i64>> {
         match self {
-            Self::Once(window) => Some(window.clone()).into_iter().filter(|window| touches(window, times)).collect(),
+            Self::Once(window) => {
+                Some(window.clone()).into_iter().filter(|window| touches(window, times)).collect()
+            }
             Self::Repeated(repeated) => repeated.windows(times),
         }
     }
 }
 
 fn touches(window: &Range<i64>, times: &Range<i64>) -> bool {
-    // A window is widened to whole slots later, so one that begins within the same five minutes counts.
+    // A window is widened to whole slots later, so one that begins within the same five minutes
+    // counts.
     window.start < times.end.saturating_add(deepguard::series::PERIOD) && window.end > times.start
 }
 
 impl Repeated {
     fn windows(&self, times: &Range<i64>) -> Vec<Range<i64>> {
-        let day = |time: i64| Timestamp::from_second(time).ok().map(|time| self.zone.to_datetime(time).date());
+        let day = |time: i64| {
+            Timestamp::from_second(time).ok().map(|time| self.zone.to_datetime(time).date())
+        };
         // What begins as long before as it may last can still hold.
         let earliest = times.start.max(self.within.start).saturating_sub(LONGEST + 2 * DAY);
         let start = day(earliest).unwrap_or(Date::MIN).max(self.first);
@@ -115,8 +120,12 @@ impl Repeated {
             Lasts::Clock { next_day, time } => {
                 let last = if *next_day { date.tomorrow().ok()? } else { date };
                 // An hour that comes twice is muted twice.
-                let end = self.instant(last.to_datetime(*time), Disambiguation::Later)?.timestamp().as_second();
-                // One that is left out would take the window with it: it is as long as on any other day, and an hour later.
+                let end = self
+                    .instant(last.to_datetime(*time), Disambiguation::Later)?
+                    .timestamp()
+                    .as_second();
+                // One that is left out would take the window with it: it is as long as on any other
+                // day, and an hour later.
                 if end > began { end } else { began + length(self.begins, *next_day, *time) }
             }
         };
@@ -130,23 +139,33 @@ impl Repeated {
 
     /// The beginning, in seconds since 1970, of the last of `count` repetitions.
     ///
-    /// The first day counts as one of them, whether or not it is one of the days. `None` where that is too far away.
+    /// The first day counts as one of them, whether or not it is one of the days. `None` where that
+    /// is too far away.
     pub(super) fn last_of(&self, count: u32) -> Option<i64> {
-        let others =
-            days(self.first, Date::MAX).skip(1).take(COUNTED_DAYS).filter(|&date| self.days.has(date, self.first));
+        let others = days(self.first, Date::MAX)
+            .skip(1)
+            .take(COUNTED_DAYS)
+            .filter(|&date| self.days.has(date, self.first));
         let last = std::iter::once(self.first).chain(others).nth(count.checked_sub(1)? as usize)?;
-        Some(self.instant(last.to_datetime(self.begins), Disambiguation::Compatible)?.timestamp().as_second())
+        Some(
+            self.instant(last.to_datetime(self.begins), Disambiguation::Compatible)?
+                .timestamp()
+                .as_second(),
+        )
     }
 }
 
 /// The days from `start` to `end`.
 fn days(start: Date, end: Date) -> impl Iterator<Item = Date> {
-    std::iter::successors(Some(start), |date| date.tomorrow().ok()).take_while(move |&date| date <= end)
+    std::iter::successors(Some(start), |date| date.tomorrow().ok())
+        .take_while(move |&date| date <= end)
 }
 
 /// Seconds from one time of day to another on a day without a change of the clock.
 pub(super) fn length(begins: Time, next_day: bool, ends: Time) -> i64 {
-    let second = |time: Time| (i64::from(time.hour()) * 60 + i64::from(time.minute())) * 60 + i64::from(time.second());
+    let second = |time: Time| {
+        (i64::from(time.hour()) * 60 + i64::from(time.minute())) * 60 + i64::from(time.second())
+    };
     second(ends) - second(begins) + if next_day { DAY } else { 0 }
 }
 
@@ -159,7 +178,8 @@ impl Days {
         let weekday = date.weekday().to_monday_zero_offset();
         match self {
             Self::Daily { interval, weekdays } => {
-                between(first, date) % interval == 0 && (weekdays.is_empty() || weekdays.contains(&weekday))
+                between(first, date) % interval == 0
+                    && (weekdays.is_empty() || weekdays.contains(&weekday))
             }
             Self::Weekly { interval, weekdays, starts } => {
                 // Counted in weeks from the one that the first day is in.
@@ -170,7 +190,10 @@ impl Days {
                 let month = |date: Date| i32::from(date.year()) * 12 + i32::from(date.month());
                 let (day, from_end) = (date.day(), date.day() - date.days_in_month() - 1);
                 let place = |&(wanted, place): &(i8, i8)| {
-                    wanted == weekday && (place == 0 || place == (day - 1) / 7 + 1 || place == (from_end + 1) / 7 - 1)
+                    wanted == weekday
+                        && (place == 0
+                            || place == (day - 1) / 7 + 1
+                            || place == (from_end + 1) / 7 - 1)
                 };
                 (month(date) - month(first)) % interval == 0
                     && (days.is_empty() || days.contains(&day) || days.contains(&from_end))
@@ -212,7 +235,11 @@ mod tests {
         let start = repeated.first.to_zoned(repeated.zone.clone()).unwrap().timestamp().as_second();
         let windows = repeated.windows(&(start..start + 366 * DAY));
         let local = |window: &Range<i64>| {
-            repeated.zone.to_datetime(Timestamp::from_second(window.start).unwrap()).date().to_string()
+            repeated
+                .zone
+                .to_datetime(Timestamp::from_second(window.start).unwrap())
+                .date()
+                .to_string()
         };
         windows.iter().take(count).map(local).collect()
     }
@@ -225,7 +252,11 @@ mod tests {
     fn days_are_counted_from_the_first() {
         let weekdays = |days: &[i8]| days.iter().copied().collect();
         let daily = |interval, days: &[i8]| Days::Daily { interval, weekdays: weekdays(days) };
-        let weekly = |interval, days: &[i8], starts| Days::Weekly { interval, weekdays: weekdays(days), starts };
+        let weekly = |interval, days: &[i8], starts| Days::Weekly {
+            interval,
+            weekdays: weekdays(days),
+            starts,
+        };
         let monthly = |interval, days: &[i8], places: &[(i8, i8)]| Days::Monthly {
             interval,
             days: weekdays(days),
@@ -237,16 +268,34 @@ mod tests {
             (daily(1, &[]), ["2026-01-15", "2026-01-16", "2026-01-17", "2026-01-18"]),
             (daily(10, &[]), ["2026-01-15", "2026-01-25", "2026-02-04", "2026-02-14"]),
             (daily(1, &[0, 4]), ["2026-01-15", "2026-01-16", "2026-01-19", "2026-01-23"]),
-            (weekly(1, &[3], Weekday::Monday), ["2026-01-15", "2026-01-22", "2026-01-29", "2026-02-05"]),
-            (weekly(2, &[1, 3], Weekday::Monday), ["2026-01-15", "2026-01-27", "2026-01-29", "2026-02-10"]),
+            (
+                weekly(1, &[3], Weekday::Monday),
+                ["2026-01-15", "2026-01-22", "2026-01-29", "2026-02-05"],
+            ),
+            (
+                weekly(2, &[1, 3], Weekday::Monday),
+                ["2026-01-15", "2026-01-27", "2026-01-29", "2026-02-10"],
+            ),
             // RFC 5545, 3.3.10: where weeks begin changes which days every other week has.
-            (weekly(2, &[3, 6], Weekday::Monday), ["2026-01-15", "2026-01-18", "2026-01-29", "2026-02-01"]),
-            (weekly(2, &[3, 6], Weekday::Sunday), ["2026-01-15", "2026-01-25", "2026-01-29", "2026-02-08"]),
+            (
+                weekly(2, &[3, 6], Weekday::Monday),
+                ["2026-01-15", "2026-01-18", "2026-01-29", "2026-02-01"],
+            ),
+            (
+                weekly(2, &[3, 6], Weekday::Sunday),
+                ["2026-01-15", "2026-01-25", "2026-01-29", "2026-02-08"],
+            ),
             (monthly(1, &[15, -1], &[]), ["2026-01-15", "2026-01-31", "2026-02-15", "2026-02-28"]),
             (monthly(2, &[31], &[]), ["2026-01-15", "2026-01-31", "2026-03-31", "2026-05-31"]),
-            (monthly(1, &[], &[(6, -1), (1, 2)]), ["2026-01-15", "2026-01-25", "2026-02-10", "2026-02-22"]),
+            (
+                monthly(1, &[], &[(6, -1), (1, 2)]),
+                ["2026-01-15", "2026-01-25", "2026-02-10", "2026-02-22"],
+            ),
             // Friday the 13th.
-            (monthly(1, &[13], &[(4, 0)]), ["2026-01-15", "2026-02-13", "2026-03-13", "2026-11-13"]),
+            (
+                monthly(1, &[13], &[(4, 0)]),
+                ["2026-01-15", "2026-02-13", "2026-03-13", "2026-11-13"],
+            ),
         ];
         for (days, expected) in cases {
             let repeated = of(days, first);
@@ -258,18 +307,24 @@ mod tests {
     fn every_place_of_a_weekday_in_its_month() {
         // March 2026 has five Mondays: 2, 9, 16, 23, 30.
         let day = |place: i8| {
-            let days = Days::Monthly { interval: 1, days: BTreeSet::new(), weekdays: [(0, place)].into() };
-            let of_march = (1..=31).filter(|&day| days.has(Date::constant(2026, 3, day), date("2026-01-01")));
+            let days =
+                Days::Monthly { interval: 1, days: BTreeSet::new(), weekdays: [(0, place)].into() };
+            let of_march =
+                (1..=31).filter(|&day| days.has(Date::constant(2026, 3, day), date("2026-01-01")));
             of_march.collect::<Vec<i8>>()
         };
-        assert_eq!([1, 2, 3, 4, 5, -1, -2, -5].map(day), [[2], [9], [16], [23], [30], [30], [23], [2]]);
+        assert_eq!(
+            [1, 2, 3, 4, 5, -1, -2, -5].map(day),
+            [[2], [9], [16], [23], [30], [30], [23], [2]]
+        );
         assert_eq!(day(0), [2, 9, 16, 23, 30]);
     }
 
     #[test]
     fn the_clock_of_the_place_counts_when_it_is_put_forward_and_back() {
         let hours = |repeated: &Repeated, day: &str| {
-            let midnight = date(day).to_zoned(repeated.zone.clone()).unwrap().timestamp().as_second();
+            let midnight =
+                date(day).to_zoned(repeated.zone.clone()).unwrap().timestamp().as_second();
             let window = repeated.window(date(day)).unwrap();
             let hours = |time: i64| (time - midnight) as f64 / 3600.0;
             (hours(window.start), hours(window.end))
@@ -282,7 +337,11 @@ mod tests {
         let (ordinary, forward, back) = ("2026-03-28", "2026-03-29", "2026-10-25");
         let two_to_three = between((2, 0), false, (3, 0));
         assert_eq!(hours(&two_to_three, ordinary), (2.0, 3.0));
-        assert_eq!(hours(&two_to_three, forward), (2.0, 3.0), "that hour does not exist: the one after it");
+        assert_eq!(
+            hours(&two_to_three, forward),
+            (2.0, 3.0),
+            "that hour does not exist: the one after it"
+        );
         assert_eq!(hours(&two_to_three, back), (2.0, 4.0), "that hour comes twice");
         assert_eq!(hours(&between((1, 0), false, (4, 0)), forward), (1.0, 3.0));
         assert_eq!(hours(&between((1, 0), false, (4, 0)), back), (1.0, 5.0));
@@ -293,8 +352,15 @@ mod tests {
             lasts: Lasts::Nominal(1.day().fieldwise()),
             ..every_day("2026-01-01")
         };
-        assert_eq!([ordinary, forward, back].map(|day| hours(&whole_day, day).1), [24.0, 23.0, 25.0]);
-        let a_day = Repeated { begins: Time::midnight(), lasts: Lasts::Seconds(DAY), ..every_day("2026-01-01") };
+        assert_eq!(
+            [ordinary, forward, back].map(|day| hours(&whole_day, day).1),
+            [24.0, 23.0, 25.0]
+        );
+        let a_day = Repeated {
+            begins: Time::midnight(),
+            lasts: Lasts::Seconds(DAY),
+            ..every_day("2026-01-01")
+        };
         assert_eq!(hours(&a_day, forward).1, 24.0);
     }
 
@@ -304,7 +370,10 @@ mod tests {
         repeated.until = repeated.last_of(3);
         assert_eq!(begins(&repeated, 9), ["2026-01-15", "2026-01-16", "2026-01-17"]);
         assert_eq!((repeated.last_of(0), repeated.last_of(u32::MAX)), (None, None));
-        let never = of(Days::Monthly { interval: 1, days: [31].into(), weekdays: [(0, 1)].into() }, "2026-01-15");
+        let never = of(
+            Days::Monthly { interval: 1, days: [31].into(), weekdays: [(0, 1)].into() },
+            "2026-01-15",
+        );
         assert_eq!(never.last_of(2), None, "no first Monday is a 31st");
     }
 

@@ -27,7 +27,11 @@ fn event(lines: &[&str]) -> Result<Mutes, String> {
 
 fn calendar(events: &[&[&str]]) -> Result<Mutes, String> {
     let event = |lines: &&[&str]| {
-        format!("BEGIN:VEVENT\r\nSUMMARY:for {}\r\n{}\r\nEND:VEVENT\r\n", instance(1), lines.join("\r\n"))
+        format!(
+            "BEGIN:VEVENT\r\nSUMMARY:for {}\r\n{}\r\nEND:VEVENT\r\n",
+            instance(1),
+            lines.join("\r\n")
+        )
     };
     let events: String = events.iter().map(event).collect();
     parse(ICS, &format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{events}END:VCALENDAR\r\n"))
@@ -67,7 +71,9 @@ fn who_is_muted() {
         (of_json(r#""all": true"#), [true, true, true]),
         (of_ics(&format!("SUMMARY:Backup of {one}\\, i-1a2b3c4d.")), [true, false, true]),
         (
-            of_ics("SUMMARY:Nightly\nDESCRIPTION:see https://wiki.example.com/?page=7\\nrole=batch (env=prod|stage)"),
+            of_ics(
+                "SUMMARY:Nightly\nDESCRIPTION:see https://wiki.example.com/?page=7\\nrole=batch (env=prod|stage)",
+            ),
             [false, true, false],
         ),
         (of_ics("SUMMARY:Reboot all\nLOCATION:role=batch"), [false, true, false]),
@@ -76,7 +82,11 @@ fn who_is_muted() {
     ];
     for (mutes, expected) in cases {
         let muted = |instance: &InstanceId, tags: &Tags| mutes.at(instance, tags, three).is_some();
-        let found = [muted(&one, &Tags::new()), muted(&instance(2), &batch), muted(&one, &tags(&[("role", "web")]))];
+        let found = [
+            muted(&one, &Tags::new()),
+            muted(&instance(2), &batch),
+            muted(&one, &tags(&[("role", "web")])),
+        ];
         assert_eq!(found, expected, "{mutes:?}");
         assert_eq!(mutes.needs_tags(), expected == [false, true, false] || expected == [false; 3]);
     }
@@ -86,7 +96,10 @@ fn who_is_muted() {
 fn windows_in_json() {
     let of = |when: &str| json(&format!(r#"{{"all": true, {when}}}"#)).unwrap();
     let cases: [(&str, &[&str]); 8] = [
-        (r#""from": "2026-10-24T02:00:00+02:00", "until": "2026-10-24T03:30:00+02:00""#, &["24 00:00 - 24 01:30"]),
+        (
+            r#""from": "2026-10-24T02:00:00+02:00", "until": "2026-10-24T03:30:00+02:00""#,
+            &["24 00:00 - 24 01:30"],
+        ),
         (
             r#""from": "2026-10-24T02:02", "until": "2026-10-24 03:33", "zone": "Europe/Berlin""#,
             &["24 00:00 - 24 01:33"],
@@ -98,11 +111,22 @@ fn windows_in_json() {
         ),
         (
             r#""every": "day", "between": ["23:00", "03:30"], "zone": "Europe/Berlin""#,
-            &["24 00:00 - 24 01:30", "24 21:00 - 25 02:30", "25 22:00 - 26 02:30", "26 22:00 - 27 00:00"],
+            &[
+                "24 00:00 - 24 01:30",
+                "24 21:00 - 25 02:30",
+                "25 22:00 - 26 02:30",
+                "26 22:00 - 27 00:00",
+            ],
         ),
-        (r#""every": "weekday", "between": ["20:00", "24:00"], "zone": "UTC""#, &["26 20:00 - 27 00:00"]),
+        (
+            r#""every": "weekday", "between": ["20:00", "24:00"], "zone": "UTC""#,
+            &["26 20:00 - 27 00:00"],
+        ),
         (r#""every": "sun", "zone": "Europe/Berlin""#, &["24 22:00 - 25 23:00"]),
-        (r#""every": ["sat", "sun"], "zone": "UTC""#, &["24 00:00 - 25 00:00", "25 00:00 - 26 00:00"]),
+        (
+            r#""every": ["sat", "sun"], "zone": "UTC""#,
+            &["24 00:00 - 25 00:00", "25 00:00 - 26 00:00"],
+        ),
         (
             r#""every": "day", "between": ["04:00", "05:00"], "zone": "UTC", "from": "2026-10-25T04:30:00Z", "until": "2026-10-26T00:00:00Z""#,
             &["25 04:30 - 25 05:00"],
@@ -117,9 +141,15 @@ fn windows_in_json() {
 fn windows_in_a_calendar() {
     let cases: [(&[&str], &[&str]); 13] = [
         (&["DTSTART:20261024T020000Z", "DTEND:20261024T040000Z"], &["24 02:00 - 24 04:00"]),
-        (&["DTSTART;TZID=Europe/Berlin:20261024T020000", "DURATION:PT1H30M"], &["24 00:00 - 24 01:30"]),
         (
-            &["DTSTART;TZID=\"/citadel.org/20210210_1/Europe/Berlin\":20261024T020000", "DURATION:P1D"],
+            &["DTSTART;TZID=Europe/Berlin:20261024T020000", "DURATION:PT1H30M"],
+            &["24 00:00 - 24 01:30"],
+        ),
+        (
+            &[
+                "DTSTART;TZID=\"/citadel.org/20210210_1/Europe/Berlin\":20261024T020000",
+                "DURATION:P1D",
+            ],
             &["24 00:00 - 25 00:00"],
         ),
         (&["DTSTART;VALUE=DATE:20261024"], &["24 00:00 - 25 00:00"]),
@@ -141,7 +171,10 @@ fn windows_in_a_calendar() {
             ],
             &["24 00:00 - 24 02:00"],
         ),
-        (&["DTSTART:20261001T220000Z", "DURATION:PT4H", "RRULE:FREQ=WEEKLY;BYDAY=SA"], &["24 22:00 - 25 02:00"]),
+        (
+            &["DTSTART:20261001T220000Z", "DURATION:PT4H", "RRULE:FREQ=WEEKLY;BYDAY=SA"],
+            &["24 22:00 - 25 02:00"],
+        ),
         (
             &[
                 "DTSTART:20261020T010000Z",
@@ -160,22 +193,39 @@ fn windows_in_a_calendar() {
             ],
             &["24 23:00 - 25 00:00"],
         ),
-        (&["DTSTART:20260831T010000Z", "DURATION:PT1H", "RRULE:FREQ=MONTHLY;BYDAY=-1SU"], &["25 01:00 - 25 02:00"]),
-        (&["DTSTART:20260724T010000Z", "DURATION:PT1H", "RRULE:FREQ=MONTHLY;INTERVAL=3"], &["24 01:00 - 24 02:00"]),
+        (
+            &["DTSTART:20260831T010000Z", "DURATION:PT1H", "RRULE:FREQ=MONTHLY;BYDAY=-1SU"],
+            &["25 01:00 - 25 02:00"],
+        ),
+        (
+            &["DTSTART:20260724T010000Z", "DURATION:PT1H", "RRULE:FREQ=MONTHLY;INTERVAL=3"],
+            &["24 01:00 - 24 02:00"],
+        ),
         (&["DTSTART:20261024T010000Z", "DURATION:PT1H", "STATUS:CANCELLED"], &[]),
     ];
     for (lines, expected) in cases {
-        assert_eq!(muted(&event(lines).unwrap(), "2026-10-24", "2026-10-27"), expected, "{lines:?}");
+        assert_eq!(
+            muted(&event(lines).unwrap(), "2026-10-24", "2026-10-27"),
+            expected,
+            "{lines:?}"
+        );
     }
 }
 
 #[test]
 fn a_repetition_that_was_moved_has_an_event_of_its_own() {
     let series = ["UID:1", "DTSTART:20261020T010000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY"];
-    let moved = ["UID:1", "RECURRENCE-ID:20261025T010000Z", "DTSTART:20261025T050000Z", "DURATION:PT1H"];
-    let cancelled =
-        ["UID:1", "RECURRENCE-ID:20261024T010000Z", "DTSTART:20261024T010000Z", "DURATION:PT1H", "STATUS:CANCELLED"];
-    let other = ["UID:2", "RECURRENCE-ID:20261026T010000Z", "DTSTART:20261026T090000Z", "DURATION:PT1H"];
+    let moved =
+        ["UID:1", "RECURRENCE-ID:20261025T010000Z", "DTSTART:20261025T050000Z", "DURATION:PT1H"];
+    let cancelled = [
+        "UID:1",
+        "RECURRENCE-ID:20261024T010000Z",
+        "DTSTART:20261024T010000Z",
+        "DURATION:PT1H",
+        "STATUS:CANCELLED",
+    ];
+    let other =
+        ["UID:2", "RECURRENCE-ID:20261026T010000Z", "DTSTART:20261026T090000Z", "DURATION:PT1H"];
     let mutes = calendar(&[&series, &moved, &cancelled, &other]).unwrap();
     assert_eq!(
         muted(&mutes, "2026-10-24", "2026-10-27"),
@@ -195,7 +245,10 @@ fn times_without_a_zone_are_by_the_clock_of_the_calendar() {
     };
     let berlin = "X-WR-TIMEZONE:Europe/Berlin\n";
     for start in ["DTSTART:20261024T000000", "DTSTART;VALUE=DATE:20261024"] {
-        assert_eq!(muted(&of(berlin, start).unwrap(), "2026-10-20", "2026-10-27"), ["23 22:00 - 24 22:00"]);
+        assert_eq!(
+            muted(&of(berlin, start).unwrap(), "2026-10-20", "2026-10-27"),
+            ["23 22:00 - 24 22:00"]
+        );
     }
     assert!(of("", "DTSTART:20261024T000000").unwrap_err().contains("has no zone: give it a TZID"));
 }
@@ -236,9 +289,13 @@ fn what_is_not_understood_names_the_entry_the_field_and_the_way_out() {
             r#"{"all": true, "from": "2026-11-22", "until": "2026-11-23", "zone": "UTC"}"#.into(),
             "`from` is \"2026-11-22\": give a time such as",
         ),
-        (r#"{"all": true, "from": "2026-11-22T02:00", "until": "2026-11-22T04:00"}"#.into(), "and a `zone`"),
         (
-            r#"{"all": true, "from": "2026-11-22T04:00:00Z", "until": "2026-11-22T04:00:00Z"}"#.into(),
+            r#"{"all": true, "from": "2026-11-22T02:00", "until": "2026-11-22T04:00"}"#.into(),
+            "and a `zone`",
+        ),
+        (
+            r#"{"all": true, "from": "2026-11-22T04:00:00Z", "until": "2026-11-22T04:00:00Z"}"#
+                .into(),
             "`until` is not after `from`",
         ),
         (r#"{"all": true, "every": "day"}"#.into(), "`every` needs `zone`"),
@@ -246,18 +303,27 @@ fn what_is_not_understood_names_the_entry_the_field_and_the_way_out() {
             r#"{"all": true, "every": "day", "zone": "Europe/Berlln"}"#.into(),
             "`zone`: the time zone \"Europe/Berlln\" is not known",
         ),
-        (r#"{"all": true, "every": "monday", "zone": "UTC"}"#.into(), "`every` is \"monday\": give \"day\""),
+        (
+            r#"{"all": true, "every": "monday", "zone": "UTC"}"#.into(),
+            "`every` is \"monday\": give \"day\"",
+        ),
         (r#"{"all": true, "every": [], "zone": "UTC"}"#.into(), "`every` is []"),
         (
             r#"{"all": true, "every": "day", "between": ["2:00", "04:00"], "zone": "UTC"}"#.into(),
             "`between` has \"2:00\"",
         ),
-        (r#"{"all": true, "every": "day", "between": ["02:00"], "zone": "UTC"}"#.into(), "mute 1: invalid length 1"),
+        (
+            r#"{"all": true, "every": "day", "between": ["02:00"], "zone": "UTC"}"#.into(),
+            "mute 1: invalid length 1",
+        ),
         (
             r#"{"all": true, "every": "day", "between": ["02:00", "02:00"], "zone": "UTC"}"#.into(),
             "ends when it begins",
         ),
-        (r#"{"all": true, "between": ["02:00", "04:00"], "zone": "UTC"}"#.into(), "`between` needs `every`"),
+        (
+            r#"{"all": true, "between": ["02:00", "04:00"], "zone": "UTC"}"#.into(),
+            "`between` needs `every`",
+        ),
     ];
     for (entry, why) in cases {
         let error = json(&entry).expect_err(&entry);
@@ -274,8 +340,15 @@ fn what_is_not_understood_names_the_entry_the_field_and_the_way_out() {
     }
     let many = [r#"{"all": true}"#; 9].join(",");
     let error = json(&many).unwrap_err();
-    assert!(error.contains("mute 5:") && !error.contains("mute 6:") && error.ends_with("and 4 more"), "{error}");
-    assert!(parse("s3://my-models/settings/mutes.yaml", "").unwrap_err().contains("end with .json or .ics"));
+    assert!(
+        error.contains("mute 5:") && !error.contains("mute 6:") && error.ends_with("and 4 more"),
+        "{error}"
+    );
+    assert!(
+        parse("s3://my-models/settings/mutes.yaml", "")
+            .unwrap_err()
+            .contains("end with .json or .ics")
+    );
 }
 
 #[test]
@@ -294,7 +367,10 @@ fn events_that_are_not_understood_are_named() {
             "the time zone \"W. Europe Standard Time\" is not known",
         ),
         (&[start, end, "RRULE:FREQ=YEARLY"], "FREQ=\"YEARLY\": DAILY, WEEKLY and MONTHLY"),
-        (&[start, end, "RRULE:FREQ=MONTHLY;BYDAY=MO;BYSETPOS=1"], "its RRULE has BYSETPOS=1, which is not understood"),
+        (
+            &[start, end, "RRULE:FREQ=MONTHLY;BYDAY=MO;BYSETPOS=1"],
+            "its RRULE has BYSETPOS=1, which is not understood",
+        ),
         (&[start, end, "RRULE:FREQ=WEEKLY;BYDAY=1MO"], "a BYDAY with a number"),
         (&[start, end, "RRULE:FREQ=MONTHLY;BYDAY=6MO"], "BYDAY=6MO of its RRULE is not understood"),
         (&[start, end, "RRULE:FREQ=DAILY;BYMONTHDAY=1"], "only FREQ=MONTHLY may have"),
@@ -314,16 +390,26 @@ fn events_that_are_not_understood_are_named() {
         assert!(error.contains(&format!("event 1 (for {}): ", instance(1))), "{error}");
     }
     let nobody = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Install all updates\nDTSTART:20261024T020000Z\nDURATION:PT1H\nEND:VEVENT\nEND:VCALENDAR";
-    assert!(parse(ICS, nobody).unwrap_err().contains("event 1 (Install all updates): its words name nobody to mute"));
-    for (text, why) in
-        [("", "no calendar"), ("BEGIN:VCALENDAR", "no calendar"), (&"BEGIN:A\n".repeat(30_000), "more than 4 deep")]
-    {
+    assert!(
+        parse(ICS, nobody)
+            .unwrap_err()
+            .contains("event 1 (Install all updates): its words name nobody to mute")
+    );
+    for (text, why) in [
+        ("", "no calendar"),
+        ("BEGIN:VCALENDAR", "no calendar"),
+        (&"BEGIN:A\n".repeat(30_000), "more than 4 deep"),
+    ] {
         let error = parse(ICS, text).expect_err(why);
         assert!(error.contains(why) && error.len() < 400, "{error}");
     }
     let latin = Mutes::parse(&ICS.parse().unwrap(), b"\xff").unwrap_err().to_string();
     assert!(latin.contains("no text in UTF-8"), "{latin}");
-    assert!(parse(ICS, &" ".repeat(MAX_BYTES + 1)).unwrap_err().contains("more than the 262144 allowed"));
+    assert!(
+        parse(ICS, &" ".repeat(MAX_BYTES + 1))
+            .unwrap_err()
+            .contains("more than the 262144 allowed")
+    );
 }
 
 #[test]
@@ -340,11 +426,19 @@ fn ranges_that_overlap_are_one_after_the_other() {
 
 #[test]
 fn a_datapoint_is_muted_with_any_part_of_its_five_minutes() {
-    let mutes = json(r#"{"all": true, "from": "2026-11-22T02:02:00Z", "until": "2026-11-22T02:06:00Z"}"#).unwrap();
+    let mutes =
+        json(r#"{"all": true, "from": "2026-11-22T02:02:00Z", "until": "2026-11-22T02:06:00Z"}"#)
+            .unwrap();
     let muted = ["01:55", "02:00", "02:05", "02:10"].map(|time| {
         let time = at(&format!("2026-11-22T{time}:00Z"));
         let alone = mutes.at(&instance(1), &Tags::new(), time).is_some();
-        assert_eq!(mutes.during(time - 86_400..time + 86_400).of(&instance(1), &Tags::new()).contains(time), alone);
+        assert_eq!(
+            mutes
+                .during(time - 86_400..time + 86_400)
+                .of(&instance(1), &Tags::new())
+                .contains(time),
+            alone
+        );
         alone
     });
     assert_eq!(muted, [false, true, true, false]);

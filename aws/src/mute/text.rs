@@ -4,18 +4,25 @@ use jiff::tz::TimeZone;
 
 use super::{NO_REASON, REASON_LENGTH};
 
-/// A zone by its name in the IANA database. Calendars put things of their own before it (`/example.com/Europe/Berlin`).
+/// A zone by its name in the IANA database. Calendars put things of their own before it
+/// (`/example.com/Europe/Berlin`).
 pub(super) fn zone(name: &str) -> Result<TimeZone, String> {
     let ends = std::iter::successors(Some(name), |name| name.split_once('/').map(|(_, rest)| rest));
     let known = ends.filter(|name| !name.is_empty()).find_map(|name| TimeZone::get(name).ok());
     known.ok_or_else(|| {
-        format!("the time zone {:?} is not known: give one such as \"Europe/Berlin\" or \"UTC\"", shown(name))
+        format!(
+            "the time zone {:?} is not known: give one such as \"Europe/Berlin\" or \"UTC\"",
+            shown(name)
+        )
     })
 }
 
 /// A text from a file, as it is repeated in an error.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(60).collect()
+    text.chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(60)
+        .collect()
 }
 
 /// A reason, as it is kept.
@@ -23,6 +30,11 @@ pub(super) fn reason(text: Option<&str>) -> String {
     let words: Vec<&str> = text.unwrap_or_default().split_whitespace().collect();
     match words.is_empty() {
         true => NO_REASON.into(),
-        false => words.join(" ").chars().filter(|character| !character.is_control()).take(REASON_LENGTH).collect(),
+        false => words
+            .join(" ")
+            .chars()
+            .filter(|character| !character.is_control())
+            .take(REASON_LENGTH)
+            .collect(),
     }
 }

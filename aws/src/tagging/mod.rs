@@ -19,7 +19,8 @@ use crate::tags::{TagRule, Tags};
 const GET: &str = "GetResources";
 /// What is looked for.
 const INSTANCES: &str = "ec2:instance";
-/// Resources in one answer, and in one question that names them. (GetResources, `ResourcesPerPage`, `ResourceARNList`)
+/// Resources in one answer, and in one question that names them. (GetResources, `ResourcesPerPage`,
+/// `ResourceARNList`)
 const PER_CALL: usize = 100;
 /// How often a call that is throttled begins anew, beside the tries that the SDK makes each time.
 const THROTTLED: u32 = 4;
@@ -40,8 +41,8 @@ impl Tagging {
         Self { client, home: OnceLock::new() }
     }
 
-    /// Partition, Region and account are those of this ARN, such as that of the function that was invoked. Without it they are
-    /// taken from the first answer that names an instance.
+    /// Partition, Region and account are those of this ARN, such as that of the function that was
+    /// invoked. Without it they are taken from the first answer that names an instance.
     pub fn lives_at(&self, arn: &str) {
         if let ["arn", partition, _, region, account, ..] = arn.split(':').collect::<Vec<_>>()[..] {
             self.is_home(format!("arn:{partition}:ec2:{region}:{account}:instance/"));
@@ -55,8 +56,11 @@ impl Tagging {
 
     /// Every instance that `rule` holds for, and that has or had a tag: AWS knows of no others.
     async fn pages(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
-        let filter = |(key, values): (&str, _)| TagFilter::builder().key(key).set_values(values_of(values)).build();
-        let filters: Vec<TagFilter> = rule.keys().map(|(key, values)| filter((key, values.collect()))).collect();
+        let filter = |(key, values): (&str, _)| {
+            TagFilter::builder().key(key).set_values(values_of(values)).build()
+        };
+        let filters: Vec<TagFilter> =
+            rule.keys().map(|(key, values)| filter((key, values.collect()))).collect();
         let mut found = BTreeMap::new();
         let mut pages = Pages::of(GET);
         loop {
@@ -78,16 +82,20 @@ impl Tagging {
 
     fn take(&self, page: GetResourcesOutput, found: &mut BTreeMap<InstanceId, Tags>) {
         for resource in page.resource_tag_mapping_list.unwrap_or_default() {
-            let Some((home, Ok(instance))) = resource.resource_arn().and_then(of_arn) else { continue };
+            let Some((home, Ok(instance))) = resource.resource_arn().and_then(of_arn) else {
+                continue;
+            };
             self.is_home(home.into());
-            let tags = resource.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value));
+            let tags =
+                resource.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value));
             found.insert(instance, tags.collect());
         }
     }
 }
 
 fn values_of(values: Vec<&str>) -> Option<Vec<String>> {
-    Some(values.into_iter().map(Into::into).collect()).filter(|values: &Vec<String>| !values.is_empty())
+    Some(values.into_iter().map(Into::into).collect())
+        .filter(|values: &Vec<String>| !values.is_empty())
 }
 
 /// What stands before an instance's id in its ARN, and the id.
@@ -127,7 +135,10 @@ impl Inventory for Tagging {
         Ok(found)
     }
 
-    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tags_of(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
         if instances.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -137,7 +148,8 @@ impl Inventory for Tagging {
             found.retain(|instance, _| instances.contains(instance));
             return Ok(found);
         };
-        let arns: Vec<String> = instances.iter().map(|instance| format!("{home}{instance}")).collect();
+        let arns: Vec<String> =
+            instances.iter().map(|instance| format!("{home}{instance}")).collect();
         let mut found = BTreeMap::new();
         for arns in arns.chunks(PER_CALL) {
             let request = self.client.get_resources().set_resource_arn_list(Some(arns.to_vec()));

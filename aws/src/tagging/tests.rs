@@ -30,7 +30,10 @@ fn error(code: &str) -> ResponseTemplate {
 async fn asked(aws: &Scripted) -> Vec<Value> {
     let requests = aws.raw_requests().await;
     for request in &requests {
-        assert_eq!(request.headers["x-amz-target"], "ResourceGroupsTaggingAPI_20170126.GetResources");
+        assert_eq!(
+            request.headers["x-amz-target"],
+            "ResourceGroupsTaggingAPI_20170126.GetResources"
+        );
     }
     requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
 }
@@ -43,12 +46,21 @@ fn tags(tags: &[(&str, &str)]) -> Tags {
 async fn all_pages_are_read_and_the_rule_is_asked_for() {
     let answers = vec![
         page(&[(arn(1), &[("env", "prod"), ("Name", "web")]), (arn(2), &[("env", "test")])], "two"),
-        page(&[(arn(3), &[("env", "stage")]), ("arn:aws:ec2:us-east-1:123456789012:volume/vol-1".into(), &[])], ""),
+        page(
+            &[
+                (arn(3), &[("env", "stage")]),
+                ("arn:aws:ec2:us-east-1:123456789012:volume/vol-1".into(), &[]),
+            ],
+            "",
+        ),
     ];
     let aws = Scripted::new([(OPERATION, answers)]).await;
     let found = aws.tagging().tagged(&"env=prod|stage,Name".parse().unwrap()).await.unwrap();
     let expected = BTreeMap::from([(instance(1), tags(&[("env", "prod"), ("Name", "web")]))]);
-    assert_eq!(found, expected, "what the rule does not hold for is left out, whatever was answered");
+    assert_eq!(
+        found, expected,
+        "what the rule does not hold for is left out, whatever was answered"
+    );
     let filters = json!([{ "Key": "Name" }, { "Key": "env", "Values": ["prod", "stage"] }]);
     let question = json!({ "ResourceTypeFilters": ["ec2:instance"], "ResourcesPerPage": 100, "TagFilters": filters });
     let mut next = question.clone();
@@ -59,16 +71,23 @@ async fn all_pages_are_read_and_the_rule_is_asked_for() {
 #[tokio::test]
 async fn instances_are_named_by_their_arns_as_soon_as_somebody_says_where_they_live() {
     let fleet: BTreeSet<InstanceId> = (0..150).map(instance).collect();
-    let aws = Scripted::new([(OPERATION, vec![page(&[(arn(7), &[("a", "b")])], ""), page(&[], "")])]).await;
+    let aws =
+        Scripted::new([(OPERATION, vec![page(&[(arn(7), &[("a", "b")])], ""), page(&[], "")])])
+            .await;
     let tagging = aws.tagging();
     tagging.lives_at("arn:aws:lambda:us-east-1:123456789012:function:deepguard-Detector");
     let found = tagging.tags_of(&fleet).await.unwrap();
     assert_eq!(found, BTreeMap::from([(instance(7), tags(&[("a", "b")]))]));
     let asked = asked(&aws).await;
-    let lengths: Vec<usize> = asked.iter().map(|asked| asked["ResourceARNList"].as_array().unwrap().len()).collect();
+    let lengths: Vec<usize> =
+        asked.iter().map(|asked| asked["ResourceARNList"].as_array().unwrap().len()).collect();
     assert_eq!(lengths, [100, 50]);
     assert_eq!(asked[0]["ResourceARNList"][7], arn(7));
-    assert_eq!(asked[0].as_object().unwrap().len(), 1, "no other parameter may stand beside the list");
+    assert_eq!(
+        asked[0].as_object().unwrap().len(),
+        1,
+        "no other parameter may stand beside the list"
+    );
 }
 
 #[tokio::test]
@@ -101,10 +120,16 @@ async fn a_throttled_call_begins_anew_until_it_is_too_often() {
 #[tokio::test]
 async fn what_goes_wrong_is_told() {
     let cases = [
-        (vec![error("AccessDeniedException")], "allow it in the function's role); the action is tag:GetResources"),
+        (
+            vec![error("AccessDeniedException")],
+            "allow it in the function's role); the action is tag:GetResources",
+        ),
         (vec![error("InvalidParameterException")], "InvalidParameterException: said the script"),
         (vec![page(&[], "same"), page(&[], "same")], "its pages do not end"),
-        (vec![ResponseTemplate::new(200).set_body_raw("<html>", "text/html")], "GetResources failed"),
+        (
+            vec![ResponseTemplate::new(200).set_body_raw("<html>", "text/html")],
+            "GetResources failed",
+        ),
     ];
     for (answers, why) in cases {
         let aws = Scripted::new([(OPERATION, answers)]).await;

@@ -10,8 +10,8 @@ use crate::alert::Alert;
 use crate::ids::{InstanceId, ObjectUri};
 use crate::metric::Datum;
 use crate::ports::{
-    Alerts, Batch, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only, Published, Read, Scores,
-    Sent,
+    Alerts, Batch, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only,
+    Published, Read, Scores, Sent,
 };
 use crate::tags::{TagRule, Tags};
 
@@ -64,7 +64,10 @@ impl Inventory for Rc<Metrics> {
         Ok(tags.filter(|(_, tags)| rule.holds_for(tags)).collect())
     }
 
-    async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tags_of(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
         let mut tags = self.tagged(&TagRule::default()).await?;
         tags.retain(|instance, _| instances.contains(instance));
         Ok(tags)
@@ -77,7 +80,13 @@ impl Cpu for Rc<Metrics> {
             true => Err(error("ListMetrics")),
             false => {
                 let unlisted = self.unlisted.borrow();
-                Ok(self.cpu.borrow().keys().filter(|instance| !unlisted.contains(instance)).cloned().collect())
+                Ok(self
+                    .cpu
+                    .borrow()
+                    .keys()
+                    .filter(|instance| !unlisted.contains(instance))
+                    .cloned()
+                    .collect())
             }
         }
     }
@@ -148,10 +157,17 @@ impl Bucket {
 }
 
 impl Objects for Rc<Bucket> {
-    async fn get(&self, uri: &ObjectUri, known: Option<&str>, most: usize) -> Result<Fetched, ObjectError> {
+    async fn get(
+        &self,
+        uri: &ObjectUri,
+        known: Option<&str>,
+        most: usize,
+    ) -> Result<Fetched, ObjectError> {
         self.is_up(uri, "GetObject")?;
         let objects = self.objects.borrow();
-        let (bytes, etag) = objects.get(&uri.to_string()).ok_or_else(|| ObjectError::Missing { uri: uri.clone() })?;
+        let (bytes, etag) = objects
+            .get(&uri.to_string())
+            .ok_or_else(|| ObjectError::Missing { uri: uri.clone() })?;
         let unchanged = known == Some(etag);
         self.gets.borrow_mut().push((uri.to_string(), !unchanged));
         match unchanged {
@@ -163,7 +179,12 @@ impl Objects for Rc<Bucket> {
         }
     }
 
-    async fn put(&self, uri: &ObjectUri, only: Only<'_>, bytes: Vec<u8>) -> Result<Option<String>, ObjectError> {
+    async fn put(
+        &self,
+        uri: &ObjectUri,
+        only: Only<'_>,
+        bytes: Vec<u8>,
+    ) -> Result<Option<String>, ObjectError> {
         self.is_up(uri, "PutObject")?;
         let there = self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone());
         if only != Only::Any && Only::from(there.as_deref()) != only {
@@ -180,7 +201,9 @@ impl Objects for Rc<Bucket> {
         self.is_up(prefix, "ListObjectsV2")?;
         let listed = |(uri, (_, etag)): (&String, &(Vec<u8>, String))| {
             let uri: ObjectUri = uri.parse().ok()?;
-            uri.to_string().starts_with(&prefix.to_string()).then(|| Listed { uri, written: etag.parse().unwrap() })
+            uri.to_string()
+                .starts_with(&prefix.to_string())
+                .then(|| Listed { uri, written: etag.parse().unwrap() })
         };
         Ok(self.objects.borrow().iter().filter_map(listed).collect())
     }

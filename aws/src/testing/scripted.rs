@@ -1,4 +1,5 @@
-//! A scripted AWS on a loopback port: it gives the answers it was told, in their order, and keeps the requests.
+//! A scripted AWS on a loopback port: it gives the answers it was told, in their order, and keeps
+//! the requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -74,9 +75,11 @@ impl Respond for Script {
 impl Scripted {
     /// Answers each operation with its list, one after another.
     pub async fn new<const N: usize>(script: [(&'static str, Vec<ResponseTemplate>); N]) -> Self {
-        // One of its own: `MockServer::start` hands out servers that other tests may still be calling.
+        // One of its own: `MockServer::start` hands out servers that other tests may still be
+        // calling.
         let server = MockServer::builder().start().await;
-        let script = script.into_iter().map(|(operation, answers)| (operation, answers.into())).collect();
+        let script =
+            script.into_iter().map(|(operation, answers)| (operation, answers.into())).collect();
         Mock::given(any()).respond_with(Script(Mutex::new(script))).mount(&server).await;
         Self { server }
     }
@@ -91,7 +94,9 @@ impl Scripted {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
             .region(aws_sdk_s3::config::Region::new("us-east-1"))
-            .credentials_provider(aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test"))
+            .credentials_provider(aws_sdk_s3::config::Credentials::new(
+                "key", "secret", None, None, "test",
+            ))
             .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
             .force_path_style(true)
             .endpoint_url(self.server.uri())

@@ -1,4 +1,5 @@
-//! What the first score of a process takes: this program starts itself, because a process has only one first score.
+//! What the first score of a process takes: this program starts itself, because a process has only
+//! one first score.
 
 use std::process::Command;
 use std::time::Instant;
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::common::fleet::{MODEL, start_of_runs};
 
-/// Datapoints that come before the first one that is scored with the network: more than its windows span.
+/// Datapoints that come before the first one that is scored with the network: more than its windows
+/// span.
 const BEFORE: usize = 200;
 
 /// Milliseconds.
@@ -31,7 +33,8 @@ pub(crate) fn elsewhere() -> Result<FirstScore> {
     let output = Command::new(std::env::current_exe()?).arg("--first-score").output()?;
     ensure!(output.status.success(), "no first score: {}", String::from_utf8_lossy(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout)?;
-    let number = |name: &str| told[name].as_f64().with_context(|| format!("the first score has no {name}"));
+    let number =
+        |name: &str| told[name].as_f64().with_context(|| format!("the first score has no {name}"));
     Ok(FirstScore { load: number("load")?, first: number("first")?, second: number("second")? })
 }
 
@@ -39,15 +42,21 @@ pub(crate) fn elsewhere() -> Result<FirstScore> {
 pub(crate) fn here() -> Result<()> {
     let at = start_of_runs()?;
     let day = calibrated_at(at);
-    let points = Generated::new(1, 1).datapoints(&Generated::id(0), day - HISTORY as i64 * PERIOD, at, at);
-    let points: Vec<Datapoint> = points.into_iter().map(|(time, value)| Datapoint { time, value }).collect();
+    let points =
+        Generated::new(1, 1).datapoints(&Generated::id(0), day - HISTORY as i64 * PERIOD, at, at);
+    let points: Vec<Datapoint> =
+        points.into_iter().map(|(time, value)| Datapoint { time, value }).collect();
     let (series, _) = Series::from_datapoints(points.iter().copied())?;
     // What comes before is judged without the network, so that nothing of it has run yet.
     let before = Detector::without_network(Artifact::from_bytes(MODEL)?);
     let baseline = before.calibrate(&series, day).context("no baseline")?;
     let [.., first, second] = points[..] else { bail!("the fleet has no datapoints") };
     let mut memory = Memory::default();
-    before.score(Some(&baseline), &mut memory, &points[points.len() - 2 - BEFORE..points.len() - 2]);
+    before.score(
+        Some(&baseline),
+        &mut memory,
+        &points[points.len() - 2 - BEFORE..points.len() - 2],
+    );
 
     let began = Instant::now();
     let detector = Detector::new(Artifact::from_bytes(MODEL)?, &device());
@@ -56,7 +65,10 @@ pub(crate) fn here() -> Result<()> {
     let once = Instant::now();
     detector.score(Some(&baseline), &mut memory, &[second]);
     let twice = Instant::now();
-    ensure!(scored.iter().any(|scored| scored.reconstruction.is_some()), "the network was not asked");
+    ensure!(
+        scored.iter().any(|scored| scored.reconstruction.is_some()),
+        "the network was not asked"
+    );
     let milliseconds = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1000.0;
     println!(
         "{}",

@@ -1,7 +1,9 @@
-//! How long a new process of a function takes until it is ready, until it has answered, and where that time goes.
+//! How long a new process of a function takes until it is ready, until it has answered, and where
+//! that time goes.
 //!
-//! The real `bootstrap` is started as Lambda would, against a scripted AWS on this machine that answers at once, and beside it a
-//! function that does nothing, built in the same way. All take turns, so that what else the machine does falls on all alike.
+//! The real `bootstrap` is started as Lambda would, against a scripted AWS on this machine that
+//! answers at once, and beside it a function that does nothing, built in the same way. All take
+//! turns, so that what else the machine does falls on all alike.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -54,7 +56,8 @@ struct Args {
 }
 
 fn named(text: &str) -> Result<(String, PathBuf), String> {
-    let (name, file) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("it must be NAME=FILE")?;
+    let (name, file) =
+        text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("it must be NAME=FILE")?;
     Ok((name.into(), file.into()))
 }
 
@@ -112,12 +115,14 @@ fn work() -> Result<()> {
     Ok(())
 }
 
-/// The numbers below `count` in an order of their own for each run: nobody always comes after the same one.
+/// The numbers below `count` in an order of their own for each run: nobody always comes after the
+/// same one.
 fn shuffled(count: usize, run: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     let mut random = run as u64;
     for last in (1..count).rev() {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         order.swap(last, (random >> 33) as usize % (last + 1));
     }
     order
@@ -125,9 +130,14 @@ fn shuffled(count: usize, run: usize) -> Vec<usize> {
 
 fn contestants(args: &Args) -> Result<Vec<Contestant>> {
     let or_beside = |path: &Option<PathBuf>, name| path.clone().map_or_else(|| beside(name), Ok);
-    let (ours, empty) = (or_beside(&args.bootstrap, "bootstrap")?, or_beside(&args.empty, "empty")?);
-    let one =
-        |name: &str, file: &PathBuf, role, model| Contestant { name: name.into(), file: file.clone(), role, model };
+    let (ours, empty) =
+        (or_beside(&args.bootstrap, "bootstrap")?, or_beside(&args.empty, "empty")?);
+    let one = |name: &str, file: &PathBuf, role, model| Contestant {
+        name: name.into(),
+        file: file.clone(),
+        role,
+        model,
+    };
     let mut contestants = vec![
         one("empty function", &empty, Role::Empty, Model::CompiledIn),
         one("detector", &ours, Role::Detector, Model::CompiledIn),
@@ -135,7 +145,9 @@ fn contestants(args: &Args) -> Result<Vec<Contestant>> {
         one("calibrator", &ours, Role::Calibrator, Model::CompiledIn),
         one("calibrator, model in S3", &ours, Role::Calibrator, Model::InS3),
     ];
-    contestants.extend(args.other.iter().map(|(name, file)| one(name, file, Role::Detector, Model::CompiledIn)));
+    contestants.extend(
+        args.other.iter().map(|(name, file)| one(name, file, Role::Detector, Model::CompiledIn)),
+    );
     for Contestant { file, .. } in &contestants {
         ensure!(file.is_file(), "there is no {}: build it, or name another one", file.display());
     }

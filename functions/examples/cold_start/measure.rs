@@ -21,7 +21,8 @@ use crate::common::process::Function;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a process is looked after that has not answered yet.
 const LOOK: Duration = Duration::from_secs(1);
-/// Before the second event, so that it need not wait until CloudWatch may be asked again: real events are minutes apart.
+/// Before the second event, so that it need not wait until CloudWatch may be asked again: real
+/// events are minutes apart.
 const PAUSE: Duration = Duration::from_millis(400);
 const POINTER: &str = "models/current";
 const ARTIFACT: &str = "models/default.safetensors";
@@ -142,7 +143,9 @@ pub(crate) fn start(contestant: &Contestant, scene: &Scene) -> Result<Start> {
     let mut function = scene.function(contestant, "debug");
     let (clock, began) = (Timestamp::now(), Instant::now());
     function.start(&aws)?;
-    let Some(asked) = aws.runtime().take_asked(PATIENCE) else { bail!("it is not ready; {}", function.last_words()) };
+    let Some(asked) = aws.runtime().take_asked(PATIENCE) else {
+        bail!("it is not ready; {}", function.last_words())
+    };
     let ready = milliseconds(asked - began);
     let (cpu, peak_mb) = (on_processor(&function)?, function.peak_mb()?);
     let lines = function.logged();
@@ -159,7 +162,10 @@ fn parts(told: &Value, clock: Timestamp, ready: f64) -> Result<[f64; PARTS.len()
     let main: Timestamp = told["began"].as_str().context("the start has no time")?.parse()?;
     let to_main = main.duration_since(clock).as_secs_f64() * 1000.0;
     let part = |name: &str| -> Result<f64> {
-        Ok(told["parts_us"][name].as_f64().with_context(|| format!("the start has no part {name}"))? / 1000.0)
+        Ok(told["parts_us"][name]
+            .as_f64()
+            .with_context(|| format!("the start has no part {name}"))?
+            / 1000.0)
     };
     let inside = [part("settings")?, part("aws_config")?, part("clients")?, part("model")?];
     let [settings, config, clients, model] = inside;
@@ -167,7 +173,8 @@ fn parts(told: &Value, clock: Timestamp, ready: f64) -> Result<[f64; PARTS.len()
     Ok([to_main, settings, config, clients, model, rest])
 }
 
-/// Starts a process for which an event waits already, and sends a second one when the first is answered.
+/// Starts a process for which an event waits already, and sends a second one when the first is
+/// answered.
 pub(crate) fn answers(contestant: &Contestant, scene: &Scene) -> Result<Answers> {
     let aws = scene.aws(contestant)?;
     let mut function = scene.function(contestant, "info");
@@ -191,7 +198,8 @@ pub(crate) fn answers(contestant: &Contestant, scene: &Scene) -> Result<Answers>
 }
 
 fn answer(aws: &Aws, function: &mut Function, time: i64) -> Result<Value> {
-    let event = json!({ "shard": 0, "shards": 1, "time": Timestamp::from_second(time)?.to_string() });
+    let event =
+        json!({ "shard": 0, "shards": 1, "time": Timestamp::from_second(time)?.to_string() });
     let began = Instant::now();
     let invocation = aws.runtime().invoke_async(event, PATIENCE);
     loop {
@@ -203,7 +211,8 @@ fn answer(aws: &Aws, function: &mut Function, time: i64) -> Result<Value> {
     }
 }
 
-/// Milliseconds of processor of all threads that there are; the usual number counts hundredths of a second only.
+/// Milliseconds of processor of all threads that there are; the usual number counts hundredths of a
+/// second only.
 fn on_processor(function: &Function) -> Result<f64> {
     let id = function.id().context("the function was not started")?;
     let mut nanoseconds = 0.0;

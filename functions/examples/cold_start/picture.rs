@@ -43,7 +43,13 @@ pub(crate) fn draw(path: &Path, measured: &[Measured]) -> Result<()> {
         let bottom = dots_top + ROW * measured.len() as f64;
         canvas.axis(&starts, dots_top, bottom)?;
         canvas.line(&[(starts.place(goal), dots_top), (starts.place(goal), bottom)], 2.5, GREEN)?;
-        canvas.text("goal", (starts.place(goal) - 8.0, dots_top + LABEL * 0.7), LABEL, Align::Right, GREEN)?;
+        canvas.text(
+            "goal",
+            (starts.place(goal) - 8.0, dots_top + LABEL * 0.7),
+            LABEL,
+            Align::Right,
+            GREEN,
+        )?;
         for (row, one) in measured.iter().enumerate() {
             let middle = dots_top + ROW * (row as f64 + 0.5);
             canvas.dots(&starts, middle, one)?;
@@ -102,13 +108,18 @@ impl Canvas<'_, '_> {
         self.text(name, (MARGIN + NAMES - LABEL, middle), LABEL, Align::Right, INK)
     }
 
-    /// All starts of one, one below the other in the order in which they were made, and their median.
+    /// All starts of one, one below the other in the order in which they were made, and their
+    /// median.
     fn dots(&self, time: &Time, middle: f64, one: &Measured) -> Result<()> {
         self.name(&one.contestant.name, middle)?;
         let ready = one.ready();
         let centre = median(ready.iter().copied());
         let half = ROW * 0.36;
-        self.line(&[(time.place(centre), middle - half), (time.place(centre), middle + half)], 3.0, INK)?;
+        self.line(
+            &[(time.place(centre), middle - half), (time.place(centre), middle + half)],
+            3.0,
+            INK,
+        )?;
         let last = ready.len().saturating_sub(1).max(1) as f64;
         for (number, value) in ready.iter().enumerate() {
             let down = (number as f64 / last - 0.5) * 2.0 * (half - DOT);
@@ -129,10 +140,20 @@ impl Canvas<'_, '_> {
         let mut from = 0.0;
         for (part, colour) in parts.iter().zip(colours()) {
             let to = from + part.max(0.0);
-            self.rectangle((time.place(from), middle - BAR / 2.0), (time.place(to), middle + BAR / 2.0), colour)?;
+            self.rectangle(
+                (time.place(from), middle - BAR / 2.0),
+                (time.place(to), middle + BAR / 2.0),
+                colour,
+            )?;
             from = to;
         }
-        self.text(&format!("{from:.1}"), (time.place(from) + LABEL * 0.6, middle), LABEL, Align::Left, INK)
+        self.text(
+            &format!("{from:.1}"),
+            (time.place(from) + LABEL * 0.6, middle),
+            LABEL,
+            Align::Left,
+            INK,
+        )
     }
 
     fn legend(&self, (left, y): Spot) -> Result<()> {

@@ -25,8 +25,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(args: &Args, measured: &[Measured], first_scores: &[FirstScore]) -> Result<Self> {
-        let (processors, load) = (std::thread::available_parallelism()?.get(), fs::read_to_string("/proc/loadavg")?);
+    pub(crate) fn new(
+        args: &Args,
+        measured: &[Measured],
+        first_scores: &[FirstScore],
+    ) -> Result<Self> {
+        let (processors, load) =
+            (std::thread::available_parallelism()?.get(), fs::read_to_string("/proc/loadavg")?);
         let load: f64 = load.split(' ').next().unwrap_or_default().parse()?;
         let mut text = format!(
             "Made by `make cold-start`: {} starts of each on {processors} processors ({}), taking turns; the load of the machine \
@@ -56,23 +61,31 @@ impl Report {
     pub(crate) fn put_into(&self, path: &Path) -> Result<()> {
         let before = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => format!("# Performance\n\n{BEGIN}\n{END}\n"),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                format!("# Performance\n\n{BEGIN}\n{END}\n")
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
         };
-        let place = before.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-        let (head, tail) = place.with_context(|| format!("{} has no {BEGIN} and {END}", path.display()))?;
+        let place =
+            before.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+        let (head, tail) =
+            place.with_context(|| format!("{} has no {BEGIN} and {END}", path.display()))?;
         ensure!(!tail.contains(BEGIN), "{} has {BEGIN} twice", path.display());
         let text = format!("{head}{BEGIN}\n{}\n{END}{tail}", self.text.trim_end());
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
-/// What becomes of the goal, by the medians and, which is less disturbed by what else the machine does, by the minima.
+/// What becomes of the goal, by the medians and, which is less disturbed by what else the machine
+/// does, by the minima.
 fn verdict(measured: &[Measured]) -> String {
     let most = |part: f64| {
         let at = |one: &Measured| quantile(&one.ready(), part);
         let empty = measured.first().map_or(0.0, at);
-        let more = measured.iter().skip(1).map(|ours| (at(ours) - empty, ours.contestant.name.as_str()));
+        let more =
+            measured.iter().skip(1).map(|ours| (at(ours) - empty, ours.contestant.name.as_str()));
         more.max_by(|one, other| one.0.total_cmp(&other.0)).unwrap_or_default()
     };
     let ((median, slowest), (least, _)) = (most(0.5), most(0.0));
@@ -87,7 +100,9 @@ fn verdict(measured: &[Measured]) -> String {
 fn table(title: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let header_line = line(header.iter().map(ToString::to_string).collect());
-    let aligned = line((0..header.len()).map(|index| if index == 0 { ":--" } else { "--:" }.into()).collect());
+    let aligned = line(
+        (0..header.len()).map(|index| if index == 0 { ":--" } else { "--:" }.into()).collect(),
+    );
     let rows: String = rows.into_iter().map(line).collect();
     format!("**{title}**\n\n{header_line}{aligned}{rows}\n")
 }
@@ -104,32 +119,50 @@ fn starts(measured: &[Measured]) -> String {
         let memory = median(one.starts.iter().map(|start| start.peak_mb));
         let more = format!("{:+.1}", median(ready) - empty);
         let cpu = median(one.starts.iter().map(|start| start.cpu));
-        [vec![one.contestant.name.clone()], spread.to_vec(), vec![more, ms(cpu), ms(memory)]].concat()
+        [vec![one.contestant.name.clone()], spread.to_vec(), vec![more, ms(cpu), ms(memory)]]
+            .concat()
     });
-    let header = ["", "min", "quartile", "median", "quartile", "max", "more than empty", "processor", "memory MB"];
+    let header = [
+        "",
+        "min",
+        "quartile",
+        "median",
+        "quartile",
+        "max",
+        "more than empty",
+        "processor",
+        "memory MB",
+    ];
     table("From the start of the process until it asks for its first event, in ms", &header, rows)
 }
 
 fn parts(measured: &[Measured]) -> String {
     let rows = measured.iter().filter_map(|one| {
         let parts = typical(one)?;
-        Some([vec![one.contestant.name.clone()], parts.map(|part| format!("{part:.2}")).to_vec()].concat())
+        Some(
+            [vec![one.contestant.name.clone()], parts.map(|part| format!("{part:.2}")).to_vec()]
+                .concat(),
+        )
     });
     let header: Vec<&str> = [""].into_iter().chain(PARTS).collect();
-    let table = table("Its parts, in ms (means over the fastest quarter of the starts)", &header, rows);
+    let table =
+        table("Its parts, in ms (means over the fastest quarter of the starts)", &header, rows);
     format!(
         "{table}The function tells its parts at `LOG_LEVEL=debug`, in a line with the message `the process is ready`. The calibrator loads its model in its first run.\n\n"
     )
 }
 
-/// The parts of a start, of who tells them: means over the fastest quarter of the starts, which nothing else held up.
+/// The parts of a start, of who tells them: means over the fastest quarter of the starts, which
+/// nothing else held up.
 pub(crate) fn typical(one: &Measured) -> Option<[f64; PARTS.len()]> {
     let ready = one.ready();
     let quick = quantile(&ready, 0.25);
     let starts: Vec<_> = one.starts.iter().filter(|start| start.ready <= quick).collect();
     let told: Option<Vec<_>> = starts.iter().map(|start| start.parts).collect();
     let told = told.filter(|told| !told.is_empty())?;
-    Some(std::array::from_fn(|part| told.iter().map(|parts| parts[part]).sum::<f64>() / told.len() as f64))
+    Some(std::array::from_fn(|part| {
+        told.iter().map(|parts| parts[part]).sum::<f64>() / told.len() as f64
+    }))
 }
 
 fn answers(measured: &[Measured], args: &Args) -> String {
@@ -141,7 +174,10 @@ fn answers(measured: &[Measured], args: &Args) -> String {
         [vec![one.contestant.name.clone()], spread.to_vec(), vec![ms(cpu), ms(second)]].concat()
     });
     let header = ["", "min", "quartile", "median", "quartile", "max", "processor", "second answer"];
-    let title = format!("From the start of the process to its first answer, {} instances, in ms", args.instances);
+    let title = format!(
+        "From the start of the process to its first answer, {} instances, in ms",
+        args.instances
+    );
     let table = table(&title, &header, rows);
     format!(
         "{table}The detector finds the state and the baselines in S3, the calibrator finds nothing and makes all baselines, for its second answer none. 40 ms of \

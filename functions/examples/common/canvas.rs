@@ -35,7 +35,11 @@ pub(crate) struct Canvas<'a, 'b> {
 }
 
 /// Draws a picture of this width and height.
-pub(crate) fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Canvas<'_, '_>) -> Result<()>) -> Result<()> {
+pub(crate) fn draw(
+    path: &Path,
+    size: (u32, u32),
+    paint: impl FnOnce(&Canvas<'_, '_>) -> Result<()>,
+) -> Result<()> {
     let whole = (size.0 * FINER, size.1 * FINER);
     let mut buffer = vec![0; whole.0 as usize * whole.1 as usize * 3];
     register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
@@ -48,7 +52,8 @@ pub(crate) fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Canvas<'_,
     }
     let pixels = averaged(&buffer, size.0 as usize);
     let area = BitMapBackend::new(path, size).into_drawing_area();
-    let picture = BitMapElement::with_ref((0, 0), size, &pixels).context("a picture with too few pixels")?;
+    let picture =
+        BitMapElement::with_ref((0, 0), size, &pixels).context("a picture with too few pixels")?;
     area.draw(&picture)?;
     area.present().map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
 }
@@ -56,7 +61,10 @@ pub(crate) fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Canvas<'_,
 impl Canvas<'_, '_> {
     pub(crate) fn line(&self, points: &[Spot], width: f64, colour: RGBColor) -> Result<()> {
         let style = colour.stroke_width((width * f64::from(FINER)) as u32);
-        self.area.draw(&PathElement::new(points.iter().map(|&point| fine(point)).collect::<Vec<_>>(), style))?;
+        self.area.draw(&PathElement::new(
+            points.iter().map(|&point| fine(point)).collect::<Vec<_>>(),
+            style,
+        ))?;
         Ok(())
     }
 
@@ -83,18 +91,30 @@ impl Canvas<'_, '_> {
     }
 
     pub(crate) fn disc(&self, centre: Spot, radius: f64, colour: RGBColor) -> Result<()> {
-        self.area.draw(&Circle::new(fine(centre), (radius * f64::from(FINER)) as i32, colour.filled()))?;
+        self.area.draw(&Circle::new(
+            fine(centre),
+            (radius * f64::from(FINER)) as i32,
+            colour.filled(),
+        ))?;
         Ok(())
     }
 
     /// Text whose capitals are centred on the height of its place.
-    pub(crate) fn text(&self, text: &str, (x, y): Spot, size: f64, align: Align, colour: RGBColor) -> Result<()> {
+    pub(crate) fn text(
+        &self,
+        text: &str,
+        (x, y): Spot,
+        size: f64,
+        align: Align,
+        colour: RGBColor,
+    ) -> Result<()> {
         let left = match align {
             Align::Left => x,
             Align::Centre => x - width(text, size) / 2.0,
             Align::Right => x - width(text, size),
         };
-        // plotters puts the base line half a size below the place; capitals are 0.62 of a size high.
+        // plotters puts the base line half a size below the place; capitals are 0.62 of a size
+        // high.
         let style = ("sans-serif", size * f64::from(FINER)).into_font().color(&colour);
         self.area.draw(&Text::new(text.to_string(), fine((left, y - 0.19 * size)), style))?;
         Ok(())
@@ -120,8 +140,9 @@ fn averaged(fine: &[u8], width: usize) -> Vec<u8> {
     for rows in fine.chunks_exact(row * finer) {
         for place in 0..width * 3 {
             let (pixel, channel) = (place / 3, place % 3);
-            let square = (0..finer.pow(2))
-                .map(|part| usize::from(rows[part / finer * row + (pixel * finer + part % finer) * 3 + channel]));
+            let square = (0..finer.pow(2)).map(|part| {
+                usize::from(rows[part / finer * row + (pixel * finer + part % finer) * 3 + channel])
+            });
             coarse.push((square.sum::<usize>() / finer.pow(2)) as u8);
         }
     }

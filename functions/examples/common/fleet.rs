@@ -35,8 +35,8 @@ pub(crate) fn baselines_key(day: i64) -> String {
     format!("{PREFIX}/baselines/{}/{}", date(day), Shard::WHOLE)
 }
 
-/// The time of the run before the first one, in seconds since 1970: an hour ago or a little more, so that all runs lie on one day
-/// and the baselines of that day are made.
+/// The time of the run before the first one, in seconds since 1970: an hour ago or a little more,
+/// so that all runs lie on one day and the baselines of that day are made.
 pub(crate) fn start_of_runs() -> Result<i64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
     let at = (now - HOUR).div_euclid(PERIOD) * PERIOD;
@@ -59,7 +59,8 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Of the first `distinct` instances of `fleet`, scored up to `at` as a run does that knows nothing of them.
+    /// Of the first `distinct` instances of `fleet`, scored up to `at` as a run does that knows
+    /// nothing of them.
     pub(crate) fn new(fleet: &Generated, distinct: usize, at: i64) -> Result<Self> {
         let artifact = Artifact::from_bytes(MODEL).context("the model that is compiled in")?;
         let model = artifact.checksum().to_string();
@@ -72,9 +73,16 @@ impl Prepared {
             let datapoints = datapoints.into_iter().map(|(time, value)| Datapoint { time, value });
             let (series, _) = Series::from_datapoints(datapoints)?;
             let mut begun = detector.begin(&series, at, |_| false);
-            let baseline = begun.baselines.remove(&day).context("no baseline of the day was made")?;
+            let baseline =
+                begun.baselines.remove(&day).context("no baseline of the day was made")?;
             Ok((
-                Followed { track: begun.track, watermark: at, looked: at, tail: 0, episodes: Default::default() },
+                Followed {
+                    track: begun.track,
+                    watermark: at,
+                    looked: at,
+                    tail: 0,
+                    episodes: Default::default(),
+                },
                 baseline,
             ))
         };
@@ -87,9 +95,11 @@ impl Prepared {
         let threads = available_parallelism()?.get();
         let instances: Result<Vec<Vec<_>>> = scope(|scope| {
             let parts = all.chunks(distinct.div_ceil(threads)).map(|numbers| numbers.to_vec());
-            let threads: Vec<_> = parts.map(|numbers| scope.spawn(|| begin_some(numbers))).collect();
-            let joined =
-                threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread has panicked"))?);
+            let threads: Vec<_> =
+                parts.map(|numbers| scope.spawn(|| begin_some(numbers))).collect();
+            let joined = threads
+                .into_iter()
+                .map(|thread| thread.join().map_err(|_| anyhow!("a thread has panicked"))?);
             joined.collect()
         });
         Ok(Self { model, context, day, instances: instances?.concat() })

@@ -1,4 +1,5 @@
-//! What the measuring programs share: the function's process, the fleet that it watches, and how results are shown.
+//! What the measuring programs share: the function's process, the fleet that it watches, and how
+//! results are shown.
 
 pub(crate) mod canvas;
 pub(crate) mod fleet;

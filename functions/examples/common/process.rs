@@ -21,8 +21,13 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Not started yet. `settings` are variables of its environment, before which the usual ones stand back.
-    pub(crate) fn new(bootstrap: &Path, settings: Vec<(&'static str, String)>, log: PathBuf) -> Self {
+    /// Not started yet. `settings` are variables of its environment, before which the usual ones
+    /// stand back.
+    pub(crate) fn new(
+        bootstrap: &Path,
+        settings: Vec<(&'static str, String)>,
+        log: PathBuf,
+    ) -> Self {
         Self { bootstrap: bootstrap.into(), settings, log, child: None }
     }
 
@@ -31,7 +36,8 @@ impl Function {
         if self.child.is_some() {
             return Ok(());
         }
-        let log = File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?;
+        let log = File::create(&self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))?;
         let child = Command::new(&self.bootstrap)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", aws.runtime().endpoint())
@@ -54,7 +60,8 @@ impl Function {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn();
-        self.child = Some(child.with_context(|| format!("cannot start {}", self.bootstrap.display()))?);
+        self.child =
+            Some(child.with_context(|| format!("cannot start {}", self.bootstrap.display()))?);
         Ok(())
     }
 
@@ -72,7 +79,10 @@ impl Function {
     pub(crate) fn peak_mb(&self) -> Result<f64> {
         let id = self.id().context("the function was not started")?;
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in its status")?;
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM in its status")?;
         let kilobytes: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
         Ok(kilobytes / 1024.0)
     }
@@ -90,8 +100,12 @@ impl Function {
             _ => "the process is not there".into(),
         };
         let log = self.logged();
-        let lines: Vec<String> = log.lines().map(|line| line.chars().take(1000).collect()).collect();
-        format!("{state}; the end of its log:\n{}", lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
+        let lines: Vec<String> =
+            log.lines().map(|line| line.chars().take(1000).collect()).collect();
+        format!(
+            "{state}; the end of its log:\n{}",
+            lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+        )
     }
 }
 

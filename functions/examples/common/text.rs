@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 
 /// What was built with this program, which lies in `examples` beside it.
 pub(crate) fn beside(name: &str) -> Result<PathBuf> {
-    let own =
-        std::env::current_exe().context("where this program is, is not known: name the function with --bootstrap")?;
-    let target =
-        own.parent().and_then(|examples| examples.parent()).context("this program lies in no target folder")?;
+    let own = std::env::current_exe()
+        .context("where this program is, is not known: name the function with --bootstrap")?;
+    let target = own
+        .parent()
+        .and_then(|examples| examples.parent())
+        .context("this program lies in no target folder")?;
     Ok(target.join(name))
 }
 
@@ -30,6 +32,9 @@ pub(crate) fn grouped(number: usize) -> String {
 /// The name of the processor.
 pub(crate) fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
+    let name = info
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(':'));
     name.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().into())
 }

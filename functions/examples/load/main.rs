@@ -1,7 +1,9 @@
-//! The load test: how long a run of the detector takes, what it costs in calls, processor and memory, for fleets of any size.
+//! The load test: how long a run of the detector takes, what it costs in calls, processor and
+//! memory, for fleets of any size.
 //!
-//! The real `bootstrap` runs as a process of its own, as Lambda would start it, against a scripted AWS on this machine that
-//! answers as slowly and allows as little as the real one. Every run is checked: each instance must get its score.
+//! The real `bootstrap` runs as a process of its own, as Lambda would start it, against a scripted
+//! AWS on this machine that answers as slowly and allows as little as the real one. Every run is
+//! checked: each instance must get its score.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -109,11 +111,16 @@ fn work() -> Result<()> {
         Some(path) => path.clone(),
         None => beside("bootstrap")?,
     };
-    ensure!(bootstrap.is_file(), "there is no {}: build it, or name another one with --bootstrap", bootstrap.display());
+    ensure!(
+        bootstrap.is_file(),
+        "there is no {}: build it, or name another one with --bootstrap",
+        bootstrap.display()
+    );
     let temporary = tempfile::tempdir()?;
     let logs = args.logs.as_deref().unwrap_or(temporary.path());
     for folder in [Some(logs), args.out.as_deref()].into_iter().flatten() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
     }
 
     let at = start_of_runs()?;
@@ -192,9 +199,20 @@ impl Measuring {
             self.aws.set_now(time);
             let instances = self.load.instances;
             eprint!("{instances} instances, {}: ", kind.name());
-            let run = run::measure(&self.aws, self.since, &mut self.function, &self.load, kind, time, timeout);
+            let run = run::measure(
+                &self.aws,
+                self.since,
+                &mut self.function,
+                &self.load,
+                kind,
+                time,
+                timeout,
+            );
             let run = run.with_context(|| format!("{instances} instances, {}", kind.name()))?;
-            eprintln!("{:.2} s, {:.2} s of processor, {:.0} MB", run.wall_seconds, run.cpu_seconds, run.peak_mb);
+            eprintln!(
+                "{:.2} s, {:.2} s of processor, {:.0} MB",
+                run.wall_seconds, run.cpu_seconds, run.peak_mb
+            );
             runs.push(run);
         }
         Ok(runs)

@@ -31,8 +31,11 @@ pub(crate) fn draw(path: &Path, runs: &[Run]) -> Result<()> {
     let of = |kind: Kind, value: fn(&Run) -> f64| -> Vec<(f64, f64)> {
         let sizes = sizes(runs);
         let mean = |&size: &usize| {
-            let values: Vec<f64> =
-                runs.iter().filter(|run| run.kind == kind && run.instances == size).map(value).collect();
+            let values: Vec<f64> = runs
+                .iter()
+                .filter(|run| run.kind == kind && run.instances == size)
+                .map(value)
+                .collect();
             (size as f64, values.iter().sum::<f64>() / values.len() as f64)
         };
         sizes.iter().map(mean).filter(|(_, value)| *value > 0.0).collect()
@@ -40,7 +43,8 @@ pub(crate) fn draw(path: &Path, runs: &[Run]) -> Result<()> {
     let highest: Vec<(f64, f64)> = sizes(runs)
         .iter()
         .map(|&size| {
-            let peaks = runs.iter().filter(|run| run.kind != Kind::FromNothing && run.instances == size);
+            let peaks =
+                runs.iter().filter(|run| run.kind != Kind::FromNothing && run.instances == size);
             (size as f64, peaks.map(|run| run.peak_mb).fold(0.0, f64::max))
         })
         .collect();
@@ -50,7 +54,10 @@ pub(crate) fn draw(path: &Path, runs: &[Run]) -> Result<()> {
         ("wall time, cold", of(Kind::Cold, |run| run.wall_seconds)),
         ("processor time, warm", of(Kind::Warm, |run| run.cpu_seconds)),
     ];
-    let memory = [("after the last run", highest), ("after the cold run", of(Kind::Cold, |run| run.peak_mb))];
+    let memory = [
+        ("after the last run", highest),
+        ("after the cold run", of(Kind::Cold, |run| run.peak_mb)),
+    ];
     canvas::draw(path, (WIDTH, HEIGHT), |canvas| {
         let half = f64::from(WIDTH) / 2.0;
         canvas.panel((0.0, half), "How long a run takes", "seconds", lines(&seconds))?;
@@ -59,17 +66,25 @@ pub(crate) fn draw(path: &Path, runs: &[Run]) -> Result<()> {
 }
 
 fn sizes(runs: &[Run]) -> Vec<usize> {
-    let mut sizes: Vec<usize> = runs.iter().filter(|run| run.kind == Kind::Warm).map(|run| run.instances).collect();
+    let mut sizes: Vec<usize> =
+        runs.iter().filter(|run| run.kind == Kind::Warm).map(|run| run.instances).collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes
 }
 
-/// The lines with their colours, and one that grows like the fleet, from where the first one begins.
+/// The lines with their colours, and one that grows like the fleet, from where the first one
+/// begins.
 fn lines(named: &[(&'static str, Vec<(f64, f64)>)]) -> Vec<Line> {
     let lines = named.iter().zip(PALETTE);
-    let mut lines: Vec<Line> =
-        lines.map(|((name, points), colour)| Line { name, points: points.clone(), colour, dashed: false }).collect();
+    let mut lines: Vec<Line> = lines
+        .map(|((name, points), colour)| Line {
+            name,
+            points: points.clone(),
+            colour,
+            dashed: false,
+        })
+        .collect();
     if let Some(&(size, value)) = named.first().and_then(|(_, points)| points.first()) {
         let points = named[0].1.iter().map(|&(x, _)| (x, value * x / size)).collect();
         lines.push(Line { name: "grows like the fleet", points, colour: GREY, dashed: true });
@@ -100,13 +115,21 @@ impl Axis {
                 (tick, if tick < 1.0 { tick.to_string() } else { grouped(tick as usize) })
             })
         });
-        Self { low, high, ticks: ticks.filter(|(tick, _)| (low..=high).contains(&tick.log10())).collect() }
+        Self {
+            low,
+            high,
+            ticks: ticks.filter(|(tick, _)| (low..=high).contains(&tick.log10())).collect(),
+        }
     }
 
     /// With a tick at each value.
     fn at(values: &[f64]) -> Self {
         let (low, high) = span(values.iter().copied(), 0.06);
-        Self { low, high, ticks: values.iter().map(|&value| (value, grouped(value as usize))).collect() }
+        Self {
+            low,
+            high,
+            ticks: values.iter().map(|&value| (value, grouped(value as usize))).collect(),
+        }
     }
 }
 
@@ -126,16 +149,19 @@ impl Canvas<'_, '_> {
         let (left, right) = (left + MARGIN, right - MARGIN);
         self.text(title, (left, MARGIN + TITLE / 2.0), TITLE, Align::Left, INK)?;
         self.legend((left, MARGIN + TITLE * 2.0), right, &lines)?;
-        let (top, bottom) = (MARGIN + TITLE * 2.0 + LEGEND * 5.6, f64::from(HEIGHT) - MARGIN - LABEL * 3.4);
+        let (top, bottom) =
+            (MARGIN + TITLE * 2.0 + LEGEND * 5.6, f64::from(HEIGHT) - MARGIN - LABEL * 3.4);
         self.text(unit, (left, top - LABEL * 1.4), LABEL, Align::Left, INK)?;
         let (left, right) = (left + LABEL * 3.4, right - LABEL);
-        let mut xs: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|point| point.0).collect();
+        let mut xs: Vec<f64> =
+            lines.iter().flat_map(|line| &line.points).map(|point| point.0).collect();
         xs.sort_by(f64::total_cmp);
         xs.dedup();
         let x = Axis::at(&xs);
         let y = Axis::of(lines.iter().flat_map(|line| &line.points).map(|point| point.1));
-        let spot =
-            |(across, up): (f64, f64)| (left + x.place(across) * (right - left), bottom - y.place(up) * (bottom - top));
+        let spot = |(across, up): (f64, f64)| {
+            (left + x.place(across) * (right - left), bottom - y.place(up) * (bottom - top))
+        };
         for (tick, label) in &y.ticks {
             let (_, height) = spot((1.0, *tick));
             self.line(&[(left, height), (right, height)], 1.0, FAINT)?;
@@ -151,7 +177,13 @@ impl Canvas<'_, '_> {
                 free = across + half + LABEL * 0.5;
             }
         }
-        self.text("instances", ((left + right) / 2.0, bottom + LABEL * 2.6), LABEL, Align::Centre, INK)?;
+        self.text(
+            "instances",
+            ((left + right) / 2.0, bottom + LABEL * 2.6),
+            LABEL,
+            Align::Centre,
+            INK,
+        )?;
         // The first one wide and below all others: one that lies on it hides nothing.
         for (number, line) in lines.iter().enumerate() {
             let width = if number == 0 { 8.0 } else { 3.0 };
@@ -160,7 +192,9 @@ impl Canvas<'_, '_> {
                 true => self.dashes(&points, line.colour)?,
                 false => {
                     self.line(&points, width, line.colour)?;
-                    points.iter().try_for_each(|&point| self.disc(point, width + 2.0, line.colour))?;
+                    points
+                        .iter()
+                        .try_for_each(|&point| self.disc(point, width + 2.0, line.colour))?;
                 }
             }
         }

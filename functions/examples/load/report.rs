@@ -12,7 +12,8 @@ use crate::common::text::{grouped, processor};
 use crate::run::{Calls, Kind, Run};
 use crate::{Args, picture};
 
-/// MB of memory with which a function of Lambda has one whole processor. (Lambda developer guide, "Configure Lambda function memory")
+/// MB of memory with which a function of Lambda has one whole processor. (Lambda developer guide,
+/// "Configure Lambda function memory")
 const ONE_PROCESSOR: f64 = 1769.0;
 
 /// What a run did, for whoever reads it later.
@@ -79,7 +80,8 @@ impl Report {
         for run in &self.runs {
             let whose = format!("{} instances, {}", grouped(run.instances), run.kind.name());
             if run.peak_mb > args.memory as f64 {
-                let memory = format!("{:.0} MB of memory, more than {} MB", run.peak_mb, args.memory);
+                let memory =
+                    format!("{:.0} MB of memory, more than {} MB", run.peak_mb, args.memory);
                 remarks.push(format!("{whose}: {memory}."));
             }
             if !run.refused.is_empty() {
@@ -125,22 +127,33 @@ impl Titled {
         let mut table = Table::new();
         table.load_style(NOTHING).set_header(&self.header).add_rows(&self.rows);
         for (index, column) in table.column_iter_mut().enumerate() {
-            column.set_cell_alignment(if index == 1 { CellAlignment::Left } else { CellAlignment::Right });
+            column.set_cell_alignment(if index == 1 {
+                CellAlignment::Left
+            } else {
+                CellAlignment::Right
+            });
         }
         table
     }
 
     fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        let aligned: Vec<String> =
-            (0..self.header.len()).map(|index| if index == 1 { ":--" } else { "--:" }.into()).collect();
+        let aligned: Vec<String> = (0..self.header.len())
+            .map(|index| if index == 1 { ":--" } else { "--:" }.into())
+            .collect();
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         format!("**{}**\n\n{}{}{rows}", self.title, line(&self.header), line(&aligned))
     }
 }
 
-fn table(title: &'static str, header: &[&str], runs: &[Run], cells: impl Fn(&Run) -> Vec<String>) -> Titled {
-    let row = |run: &Run| [vec![grouped(run.instances), run.kind.name().into()], cells(run)].concat();
+fn table(
+    title: &'static str,
+    header: &[&str],
+    runs: &[Run],
+    cells: impl Fn(&Run) -> Vec<String>,
+) -> Titled {
+    let row =
+        |run: &Run| [vec![grouped(run.instances), run.kind.name().into()], cells(run)].concat();
     let header = ["instances", "run"].iter().chain(header).map(ToString::to_string).collect();
     Titled { title, header, rows: runs.iter().map(row).collect() }
 }
@@ -178,7 +191,8 @@ fn times(runs: &[Run], memory: u64) -> Titled {
 
 fn parts(runs: &[Run]) -> Titled {
     let names = runs.first().map_or(&[][..], |run| &run.parts);
-    let header: Vec<&str> = names.iter().map(|(name, _)| *name).chain(["reading is paced to take"]).collect();
+    let header: Vec<&str> =
+        names.iter().map(|(name, _)| *name).chain(["reading is paced to take"]).collect();
     let cells = |run: &Run| {
         let seconds = run.parts.iter().map(|(_, seconds)| *seconds).chain([run.paced_seconds]);
         seconds.map(|seconds| format!("{seconds:.2}")).collect()
@@ -187,8 +201,15 @@ fn parts(runs: &[Run]) -> Titled {
 }
 
 fn calls(runs: &[Run]) -> Titled {
-    let header =
-        ["ListMetrics", "GetMetricData", "PutMetricData", "S3", "datapoints read", "datums published", "calls refused"];
+    let header = [
+        "ListMetrics",
+        "GetMetricData",
+        "PutMetricData",
+        "S3",
+        "datapoints read",
+        "datums published",
+        "calls refused",
+    ];
     let title = "Calls, and in brackets the fewest with which it can be done";
     table(title, &header, runs, |run| {
         let calls = |Calls { made, least }: Calls| format!("{made} ({least})");
@@ -206,11 +227,17 @@ fn calls(runs: &[Run]) -> Titled {
 
 fn objects(runs: &[Run]) -> Titled {
     let header = ["state MB", "state bytes/instance", "baselines MB", "baselines bytes/instance"];
-    let last = |run: &&Run| runs.iter().rfind(|other| other.instances == run.instances && is_new(other) == is_new(run));
-    let runs: Vec<Run> =
-        runs.iter().filter(|run| last(run).is_some_and(|last| std::ptr::eq(last, *run))).cloned().collect();
+    let last = |run: &&Run| {
+        runs.iter().rfind(|other| other.instances == run.instances && is_new(other) == is_new(run))
+    };
+    let runs: Vec<Run> = runs
+        .iter()
+        .filter(|run| last(run).is_some_and(|last| std::ptr::eq(last, *run)))
+        .cloned()
+        .collect();
     table("Objects in S3 after the last run", &header, &runs, |run| {
-        let size = |bytes: usize| [format!("{:.1}", bytes as f64 / 1e6), grouped(bytes / run.instances)];
+        let size =
+            |bytes: usize| [format!("{:.1}", bytes as f64 / 1e6), grouped(bytes / run.instances)];
         [size(run.state_bytes), size(run.baselines_bytes)].concat()
     })
 }

@@ -81,11 +81,13 @@ impl Kind {
         }
     }
 
-    /// The fewest calls to S3: state and baselines are read, what other divisions of the fleet left is looked for by who is new,
-    /// what has changed is written, and that it was published is noted.
+    /// The fewest calls to S3: state and baselines are read, what other divisions of the fleet left
+    /// is looked for by who is new, what has changed is written, and that it was published is
+    /// noted.
     fn least_s3(self) -> usize {
         match self {
-            // Two looks and a list each for state and baselines, and the state and the baselines of two days to write.
+            // Two looks and a list each for state and baselines, and the state and the baselines of
+            // two days to write.
             Self::FromNothing => 8,
             Self::Cold => 5,
             Self::Warm | Self::AfterMissed => 3,
@@ -151,7 +153,8 @@ pub(crate) fn measure(
 ) -> Result<Run> {
     aws.take_calls();
     aws.take_published();
-    let event = json!({ "shard": 0, "shards": 1, "time": Timestamp::from_second(time)?.to_string() });
+    let event =
+        json!({ "shard": 0, "shards": 1, "time": Timestamp::from_second(time)?.to_string() });
     let cpu = of_function(function)?;
     let scripted = cpu_seconds("self")?;
     let began = since.elapsed();
@@ -166,17 +169,27 @@ pub(crate) fn measure(
     let ended = since.elapsed();
     let summary = match outcome {
         Outcome::Answer(summary) => summary,
-        Outcome::Error(error) | Outcome::InitError(error) => bail!("it failed: {error}; {}", function.last_words()),
-        Outcome::NoAnswer => bail!("no answer after {:.1} s; {}", (ended - began).as_secs_f64(), function.last_words()),
+        Outcome::Error(error) | Outcome::InitError(error) => {
+            bail!("it failed: {error}; {}", function.last_words())
+        }
+        Outcome::NoAnswer => bail!(
+            "no answer after {:.1} s; {}",
+            (ended - began).as_secs_f64(),
+            function.last_words()
+        ),
     };
     let calls = aws.take_calls();
     let published: usize = aws.take_published().values().map(Vec::len).sum();
-    check(&summary, load, kind, time, published).with_context(|| format!("its answer was {}", shortened(&summary)))?;
+    check(&summary, load, kind, time, published)
+        .with_context(|| format!("its answer was {}", shortened(&summary)))?;
     let size = |key: &str| aws.object(BUCKET, key).map_or(0, |object| object.bytes.len());
-    let milliseconds = |name: &str| summary[name].as_f64().map(|milliseconds| milliseconds / 1000.0);
+    let milliseconds =
+        |name: &str| summary[name].as_f64().map(|milliseconds| milliseconds / 1000.0);
     let of = |operation: &'static str| calls.iter().filter(move |call| call.operation == operation);
-    let longest = of(GET).filter_map(|call| call.range).map(|(start, end)| (end - start) / PERIOD).max();
-    let per_get = QUERIES_PER_READ.min(DATAPOINTS_PER_READ / longest.unwrap_or(1).max(1) as usize).max(1);
+    let longest =
+        of(GET).filter_map(|call| call.range).map(|(start, end)| (end - start) / PERIOD).max();
+    let per_get =
+        QUERIES_PER_READ.min(DATAPOINTS_PER_READ / longest.unwrap_or(1).max(1) as usize).max(1);
     let made = |operation: &'static str, least: usize| Calls { made: of(operation).count(), least };
     let mut refused = BTreeMap::new();
     for call in calls.iter().filter(|call| call.error.is_some() && !is_expected(call)) {
@@ -210,8 +223,16 @@ pub(crate) fn measure(
 /// Whether each instance got its scores, and whether all of them were published.
 fn check(summary: &Value, load: &Load, kind: Kind, time: i64, published: usize) -> Result<()> {
     let instances = &summary["instances"];
-    ensure!(instances["scored"] == load.instances, "not each of {} instances is scored", load.instances);
-    ensure!(instances["seen"] == load.instances, "it saw others than the {} instances that there are", load.instances);
+    ensure!(
+        instances["scored"] == load.instances,
+        "not each of {} instances is scored",
+        load.instances
+    );
+    ensure!(
+        instances["seen"] == load.instances,
+        "it saw others than the {} instances that there are",
+        load.instances
+    );
     ensure!(instances["skipped"] == json!({}), "some instances were skipped");
     ensure!(
         summary["newest_datapoint"] == Timestamp::from_second(time - PERIOD)?.to_string(),
@@ -224,7 +245,10 @@ fn check(summary: &Value, load: &Load, kind: Kind, time: i64, published: usize) 
     ensure!(summary["superseded"] == false, "another run is said to have decided");
     ensure!(summary["datums_failed"] == 0, "some datums were not published");
     ensure!(summary["datums_published"] == published, "{published} datums came to CloudWatch");
-    ensure!(summary["cold_start"] == kind.is_new_process(), "the process is not the one that it should be");
+    ensure!(
+        summary["cold_start"] == kind.is_new_process(),
+        "the process is not the one that it should be"
+    );
     let all = 2 * load.instances * kind.new_slots();
     ensure!(
         load.publish == Mode::Sparse || published > all,
@@ -247,13 +271,18 @@ fn is_expected(call: &Call) -> bool {
     call.operation == "GetObject" && call.status == Some(404)
 }
 
-/// Seconds from the first to the last call of GetMetricData at the rates that the function's settings are without a deployment's.
+/// Seconds from the first to the last call of GetMetricData at the rates that the function's
+/// settings are without a deployment's.
 fn paced(calls: &[Call]) -> Result<f64> {
     let setting = |name: &str| -> Result<f64> {
-        let variable = VARIABLES.iter().find(|variable| variable.name == name).context("a setting is not there")?;
+        let variable = VARIABLES
+            .iter()
+            .find(|variable| variable.name == name)
+            .context("a setting is not there")?;
         Ok(variable.default.parse()?)
     };
-    let (a_call, a_datapoint) = (1.0 / setting("READ_CALLS_PER_SECOND")?, 1.0 / setting("READ_DATAPOINTS_PER_SECOND")?);
+    let (a_call, a_datapoint) =
+        (1.0 / setting("READ_CALLS_PER_SECOND")?, 1.0 / setting("READ_DATAPOINTS_PER_SECOND")?);
     let takes = calls.iter().filter(|call| call.operation == GET).filter_map(|call| {
         let (start, end) = call.range?;
         Some(a_call.max(call.queries as f64 * ((end - start) / PERIOD) as f64 * a_datapoint))
@@ -293,10 +322,14 @@ fn of_function(function: &Function) -> Result<f64> {
 /// Seconds of processor of a process, by its number or as `self`.
 fn cpu_seconds(process: &str) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name, in brackets, may contain anything. After it the fields are counted from the third on.
-    let Some((_, fields)) = stat.rsplit_once(')') else { bail!("/proc/{process}/stat is not understood") };
+    // The name, in brackets, may contain anything. After it the fields are counted from the third
+    // on.
+    let Some((_, fields)) = stat.rsplit_once(')') else {
+        bail!("/proc/{process}/stat is not understood")
+    };
     let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks =
-        |field: usize| -> Result<f64> { Ok(fields.get(field - 3).context("/proc/<pid>/stat is too short")?.parse()?) };
+    let ticks = |field: usize| -> Result<f64> {
+        Ok(fields.get(field - 3).context("/proc/<pid>/stat is too short")?.parse()?)
+    };
     Ok((ticks(14)? + ticks(15)?) / TICKS)
 }

@@ -31,11 +31,17 @@ impl Console {
         }
     }
 
-    /// A graph of an instance's CPU and score, from a day before `since` to two hours after `until` (seconds since 1970).
+    /// A graph of an instance's CPU and score, from a day before `since` to two hours after `until`
+    /// (seconds since 1970).
     pub fn graph(&self, instance: &InstanceId, since: i64, until: i64) -> String {
         let metric = |namespace: &str, name: &str, right: bool| {
             let axis = if right { "~(yAxis~'right)" } else { "" };
-            format!("~(~{}~{}~'InstanceId~{}{axis})", text(namespace), text(name), text(instance.as_str()))
+            format!(
+                "~(~{}~{}~'InstanceId~{}{axis})",
+                text(namespace),
+                text(name),
+                text(instance.as_str())
+            )
         };
         let cpu = metric("AWS/EC2", "CPUUtilization", false);
         let score = metric(&self.namespace, "AnomalyScore", true);
@@ -50,13 +56,15 @@ impl Console {
     }
 }
 
-/// A text as the console's links write it: an apostrophe before it, and everything but letters, digits, `_`, `-` and `.` as `*` and
-/// two hexadecimal digits.
+/// A text as the console's links write it: an apostrophe before it, and everything but letters,
+/// digits, `_`, `-` and `.` as `*` and two hexadecimal digits.
 fn text(text: &str) -> String {
     let mut written = String::from("'");
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => written.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => {
+                written.push(char::from(byte))
+            }
             _ => drop(write!(written, "*{byte:02x}")),
         }
     }
@@ -82,7 +90,8 @@ mod tests {
 
     #[test]
     fn other_partitions_have_other_consoles() {
-        let host = |region: &str| Console { region: region.into(), namespace: "DeepGuard".into() }.host();
+        let host =
+            |region: &str| Console { region: region.into(), namespace: "DeepGuard".into() }.host();
         assert_eq!(host("cn-north-1"), "cn-north-1.console.amazonaws.cn");
         assert_eq!(host("us-gov-west-1"), "us-gov-west-1.console.amazonaws-us-gov.com");
     }

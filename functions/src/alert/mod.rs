@@ -39,7 +39,9 @@ impl About<'_> {
     /// The event of a change.
     pub fn alert(&self, change: &Change) -> Alert {
         let (kind, time, detail) = match change {
-            Change::Began(episode, scored) => (Kind::Began, episode.told, self.began(episode, scored.as_ref())),
+            Change::Began(episode, scored) => {
+                (Kind::Began, episode.told, self.began(episode, scored.as_ref()))
+            }
             Change::Ended(episode, end, at) => (Kind::Ended, *at, self.ended(episode, *end, *at)),
         };
         Alert { kind, time, instance: self.instance.clone(), detail: detail.to_string() }
@@ -47,7 +49,8 @@ impl About<'_> {
 
     /// The instance, as a person calls it.
     fn who(&self) -> String {
-        self.name.map_or_else(|| self.instance.to_string(), |name| format!("{name} ({})", self.instance))
+        self.name
+            .map_or_else(|| self.instance.to_string(), |name| format!("{name} ({})", self.instance))
     }
 
     fn head(&self, episode: &Episode) -> Value {
@@ -76,8 +79,12 @@ impl About<'_> {
         let mut unusual = "it reported at this hour on the days before".to_string();
         if let Some(scored) = scored {
             let score = scored.severity.value().max(scored.score.value());
-            looks = format!("{looks} Score {score:.2} (1.00 is the threshold), seen {}.", rule(scored.channel));
-            unusual = scored.finding.map_or_else(String::new, |finding| in_words(&finding, self.days()));
+            looks = format!(
+                "{looks} Score {score:.2} (1.00 is the threshold), seen {}.",
+                rule(scored.channel)
+            );
+            unusual =
+                scored.finding.map_or_else(String::new, |finding| in_words(&finding, self.days()));
             let band = [scored.low, scored.high];
             extend(
                 &mut detail,
@@ -128,7 +135,9 @@ impl About<'_> {
         let what = match end {
             End::Recovered if episode.shape == Shape::Stopped => "reports again",
             End::Recovered => "is as usual again",
-            End::BecameUsual => "has stayed as it is for a day, which is taken for its new usual from now on",
+            End::BecameUsual => {
+                "has stayed as it is for a day, which is taken for its new usual from now on"
+            }
             End::Gone => "does not report any more, so that this is over",
             End::Worsened => "has got much worse, and a new message says how",
         };
@@ -165,7 +174,9 @@ impl About<'_> {
     /// By what the instance is judged.
     fn rests_on(&self, scored: Option<&Scored>, at: i64) -> String {
         let model = match self.model_days {
-            Some(days) => format!("model {} ({} old)", self.model, count(days.round() as usize, "day")),
+            Some(days) => {
+                format!("model {} ({} old)", self.model, count(days.round() as usize, "day"))
+            }
             None => format!("model {}", self.model),
         };
         let Some(baseline) = self.baseline else {
@@ -177,7 +188,10 @@ impl About<'_> {
             _ => "a borrowed measure, because its own history is short,",
         };
         let age = duration(at - baseline.at);
-        format!("Judged by {whose} of {} (baseline {age} old) and {model}.", count(self.days(), "day"))
+        format!(
+            "Judged by {whose} of {} (baseline {age} old) and {model}.",
+            count(self.days(), "day")
+        )
     }
 }
 
@@ -217,13 +231,18 @@ fn observed(scored: &Scored, shape: Shape) -> String {
         }
         (Shape::Unrest, _) => {
             let (now, around) = (percent(observed), percent(usual));
-            format!("uses its CPU in another rhythm than usual ({now} now, {around} is usual at this hour)")
+            format!(
+                "uses its CPU in another rhythm than usual ({now} now, {around} is usual at this hour)"
+            )
         }
         _ => {
             let off = scored.finding.map_or(observed - usual, |finding| finding.deviation);
             let way = if off >= 0.0 { "more" } else { "less" };
             let (now, by) = (percent(observed), off.abs());
-            format!("uses {by:.1} points {way} CPU than is usual at this hour ({now} now, {} is usual)", percent(usual))
+            format!(
+                "uses {by:.1} points {way} CPU than is usual at this hour ({now} now, {} is usual)",
+                percent(usual)
+            )
         }
     }
 }
@@ -232,7 +251,9 @@ fn observed(scored: &Scored, shape: Shape) -> String {
 fn short(scored: Option<&Scored>) -> String {
     match scored {
         None => "no datapoints".into(),
-        Some(scored) => format!("{} CPU, {} expected", percent(scored.observed), percent(scored.expected)),
+        Some(scored) => {
+            format!("{} CPU, {} expected", percent(scored.observed), percent(scored.expected))
+        }
     }
 }
 
@@ -255,14 +276,19 @@ fn rule(channel: Option<Channel>) -> &'static str {
 pub fn in_words(finding: &Finding, days: usize) -> String {
     match (finding.shape, finding.rank) {
         (Shape::Flatline, _) => {
-            format!("{} datapoints in a row with the same value, longer than ever in the last {days} days", finding.run)
+            format!(
+                "{} datapoints in a row with the same value, longer than ever in the last {days} days",
+                finding.run
+            )
         }
         (_, Rank::HighestOfAll) => format!("higher than all of the last {days} days"),
         (_, Rank::HighestOfHour) => format!("higher than all of the last {days} days at this hour"),
         (_, Rank::LowestOfAll) => format!("lower than all of the last {days} days"),
         (_, Rank::LowestOfHour) => format!("lower than all of the last {days} days at this hour"),
         (_, Rank::Within) => {
-            format!("a value that it does have at this hour, but not in this way in the last {days} days")
+            format!(
+                "a value that it does have at this hour, but not in this way in the last {days} days"
+            )
         }
     }
 }
@@ -270,20 +296,30 @@ pub fn in_words(finding: &Finding, days: usize) -> String {
 /// What to look at next.
 pub const fn next(shape: Shape) -> &'static str {
     match shape {
-        Shape::Spike => "the busiest processes and requests at that time, and what was started or deployed just before",
-        Shape::Drop => "whether it still gets its work: load balancer health, queue consumers, a process that died",
+        Shape::Spike => {
+            "the busiest processes and requests at that time, and what was started or deployed just before"
+        }
+        Shape::Drop => {
+            "whether it still gets its work: load balancer health, queue consumers, a process that died"
+        }
         Shape::LevelShift => {
             "deployments, configuration and traffic shares at that time; if it is meant to be so, nothing more will be said"
         }
-        Shape::Drift => "what grows: memory, threads, garbage collection, a queue or a table, since that time",
+        Shape::Drift => {
+            "what grows: memory, threads, garbage collection, a queue or a table, since that time"
+        }
         Shape::Flatline => {
             "whether the instance still works: its status checks, and NetworkIn and NetworkOut beside the CPU"
         }
-        Shape::UnusualHour => "schedules that moved or ran late (cron, time zones, a backup), and traffic at that hour",
+        Shape::UnusualHour => {
+            "schedules that moved or ran late (cron, time zones, a backup), and traffic at that hour"
+        }
         Shape::Unrest => {
             "restarts, retries and autoscaling that goes back and forth, and neighbours that take CPU (steal)"
         }
-        Shape::Stopped => "its state and status checks in EC2: was it stopped or terminated, and by whom (CloudTrail)",
+        Shape::Stopped => {
+            "its state and status checks in EC2: was it stopped or terminated, and by whom (CloudTrail)"
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The functions, in one binary: which of them it is, the handler says that Lambda was told. `detector` scores the CPU of EC2
-//! instances, `calibrator` makes the baselines of a new day, and `predictor` answers who sends a sequence of CPU values.
+//! The functions, in one binary: which of them it is, the handler says that Lambda was told.
+//! `detector` scores the CPU of EC2 instances, `calibrator` makes the baselines of a new day, and
+//! `predictor` answers who sends a sequence of CPU values.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,15 +27,19 @@ const HANDLER: &str = "_HANDLER";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let mut start = Start::now();
-    let configured = std::env::var(HANDLER).unwrap_or_default().parse::<Handler>().map_err(RunError::from);
+    let configured =
+        std::env::var(HANDLER).unwrap_or_default().parse::<Handler>().map_err(RunError::from);
     let configured = configured.and_then(|handler| Ok((handler, Settings::from_env()?)));
     let (handler, settings) = match configured {
         Ok(configured) => configured,
         Err(error) => {
             log::start(Level::INFO);
             error!(%error, "the function cannot work");
-            // Answers every event with the error instead of ending: an exit would tell the caller nothing but its code.
-            let refuse = |_: LambdaEvent<Value>| std::future::ready(Err::<Value, Diagnostic>(error.clone().into()));
+            // Answers every event with the error instead of ending: an exit would tell the caller
+            // nothing but its code.
+            let refuse = |_: LambdaEvent<Value>| {
+                std::future::ready(Err::<Value, Diagnostic>(error.clone().into()))
+            };
             return lambda_runtime::run(service_fn(refuse)).await;
         }
     };
@@ -42,7 +47,11 @@ async fn main() -> Result<(), Error> {
     start.done(Part::Settings);
     let config = client::config().await;
     start.done(Part::AwsConfig);
-    let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), &settings.namespace, settings.rates);
+    let cloudwatch = CloudWatch::new(
+        aws_sdk_cloudwatch::Client::new(&config),
+        &settings.namespace,
+        settings.rates,
+    );
     let s3 = S3::new(client::s3(&config));
     start.done(Part::Clients);
     // The locks are never contended: Lambda sends a process one event at a time.
@@ -57,7 +66,8 @@ async fn main() -> Result<(), Error> {
         return lambda_runtime::run(service_fn(run)).await;
     }
     let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone());
-    let account = Account { tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)), bus };
+    let account =
+        Account { tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)), bus };
     if handler == Handler::Calibrator {
         let calibration = &Mutex::new(Calibration::of(settings, cloudwatch, s3, account));
         log::ready(&start);
@@ -87,7 +97,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(run)).await
 }
 
-/// Until when Lambda lets the run go on. A deadline that is over before it begins is not Lambda's: an emulator gives such ones.
+/// Until when Lambda lets the run go on. A deadline that is over before it begins is not Lambda's:
+/// an emulator gives such ones.
 fn time_left(context: &Context) -> Option<Duration> {
     context.deadline().duration_since(SystemTime::now()).ok()
 }

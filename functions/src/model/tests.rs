@@ -92,7 +92,11 @@ async fn what_cannot_be_loaded_is_told_where_nothing_was_loaded_before() {
         (ONE, vec![(ONE, to_one.clone().into())], "not a DeepGuard artifact"),
         (ONE, vec![(ONE, vec![0; MAX_BYTES + 1])], "more than the 67108864 allowed"),
         (CURRENT, vec![], "s3://my-models/models/current does not exist"),
-        (CURRENT, vec![(CURRENT, to_one.clone().into())], "s3://my-models/models/one.safetensors does not exist"),
+        (
+            CURRENT,
+            vec![(CURRENT, to_one.clone().into())],
+            "s3://my-models/models/one.safetensors does not exist",
+        ),
         (CURRENT, vec![(CURRENT, to_one.into()), (ONE, damaged)], "damaged"),
         (CURRENT, vec![(CURRENT, other.into()), (ONE, bytes.clone())], "has the checksum"),
         (CURRENT, vec![(CURRENT, bytes)], "bytes, more than the 4096 allowed"),
@@ -129,7 +133,10 @@ async fn what_is_loaded_stays_in_use_until_the_pointer_is_mended() {
         ("points to no model", Box::new(|bucket| bucket.store(CURRENT, "{"))),
         ("two.safetensors does not exist", Box::new(|bucket| bucket.remove(TWO))),
         ("damaged", Box::new(move |bucket| bucket.store(TWO, damaged.clone()))),
-        ("has the checksum", Box::new(|bucket| bucket.store(TWO, artifact_with_threshold(4.0).to_bytes().unwrap()))),
+        (
+            "has the checksum",
+            Box::new(|bucket| bucket.store(TWO, artifact_with_threshold(4.0).to_bytes().unwrap())),
+        ),
         ("said the script", Box::new(|bucket| bucket.down.set(true))),
     ];
     for (why, make) in cases {
@@ -143,10 +150,16 @@ async fn what_is_loaded_stays_in_use_until_the_pointer_is_mended() {
         for _ in 0..2 {
             let Current { detector, stale } = models.current().await.unwrap();
             assert!(Rc::ptr_eq(&detector, &good), "{why}");
-            assert!(stale.as_ref().is_some_and(|error| error.to_string().contains(why)), "{why}: {stale:?}");
+            assert!(
+                stale.as_ref().is_some_and(|error| error.to_string().contains(why)),
+                "{why}: {stale:?}"
+            );
         }
         let mut cold = Models::new(models.source().clone(), Rc::clone(&bucket));
-        assert!(cold.current().await.is_err(), "{why}: a process that has loaded nothing has nothing to go on with");
+        assert!(
+            cold.current().await.is_err(),
+            "{why}: a process that has loaded nothing has nothing to go on with"
+        );
     }
     bucket.down.set(false);
     bucket.store(TWO, two.to_bytes().unwrap());
@@ -173,14 +186,25 @@ async fn an_optional_model_comes_and_goes_with_its_pointer() {
     let one = artifact();
     bucket.store(CURRENT, pointer("models/one.safetensors", &one));
     let error = shadow.current().await.unwrap_err().to_string();
-    assert!(error.contains("one.safetensors does not exist"), "a pointer to nothing is not no pointer: {error}");
+    assert!(
+        error.contains("one.safetensors does not exist"),
+        "a pointer to nothing is not no pointer: {error}"
+    );
     bucket.store(ONE, one.to_bytes().unwrap());
-    let Some(Current { detector, stale: None }) = shadow.current().await.unwrap() else { panic!("no shadow") };
+    let Some(Current { detector, stale: None }) = shadow.current().await.unwrap() else {
+        panic!("no shadow")
+    };
     assert_eq!(detector.artifact(), &one);
     bucket.store(CURRENT, "{");
-    assert!(matches!(shadow.current().await.unwrap(), Some(Current { stale: Some(ModelError::Pointer { .. }), .. })));
+    assert!(matches!(
+        shadow.current().await.unwrap(),
+        Some(Current { stale: Some(ModelError::Pointer { .. }), .. })
+    ));
     bucket.remove(CURRENT);
-    assert!(shadow.current().await.unwrap().is_none(), "without a pointer there is no shadow, whatever was loaded");
+    assert!(
+        shadow.current().await.unwrap().is_none(),
+        "without a pointer there is no shadow, whatever was loaded"
+    );
     bucket.store(CURRENT, "{");
     assert!(shadow.current().await.is_err(), "nor is it remembered");
 }

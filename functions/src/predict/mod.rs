@@ -1,7 +1,7 @@
 //! The old API: whoever sends a sequence of CPU values is told whether it is an anomaly.
 //!
-//! Invoked directly with `{"sequence": [...]}`, or by a function URL (payload version 2.0): `POST /predict` with the same as its
-//! body, and `GET /health`.
+//! Invoked directly with `{"sequence": [...]}`, or by a function URL (payload version 2.0): `POST
+//! /predict` with the same as its body, and `GET /health`.
 
 use std::str::Utf8Error;
 
@@ -31,7 +31,9 @@ pub enum PredictError {
     #[error("{0}: send JSON such as {{\"sequence\": [12.5, 13.0, ...]}}")]
     Shape(String),
     /// A value is none.
-    #[error("`sequence` holds at {index} (counted from 0) {value}, which is no number: give percent of CPU, 0 to 100")]
+    #[error(
+        "`sequence` holds at {index} (counted from 0) {value}, which is no number: give percent of CPU, 0 to 100"
+    )]
     Number {
         /// Which.
         index: usize,
@@ -66,7 +68,8 @@ impl PredictError {
 
 impl From<PredictError> for Diagnostic {
     fn from(error: PredictError) -> Self {
-        let error_type = if matches!(error, PredictError::Model(_)) { "ModelError" } else { "InputError" };
+        let error_type =
+            if matches!(error, PredictError::Model(_)) { "ModelError" } else { "InputError" };
         Self { error_type: error_type.into(), error_message: error.to_string() }
     }
 }
@@ -97,12 +100,20 @@ impl<O: Objects> Prediction<O> {
     /// Answers an event.
     ///
     /// # Errors
-    /// [`PredictError`] where it was sent directly. Whoever sends it to the URL gets the error as an answer.
-    pub async fn answer(&mut self, event: &Value, now: Timestamp) -> Result<Answered, PredictError> {
+    /// [`PredictError`] where it was sent directly. Whoever sends it to the URL gets the error as
+    /// an answer.
+    pub async fn answer(
+        &mut self,
+        event: &Value,
+        now: Timestamp,
+    ) -> Result<Answered, PredictError> {
         match Request::of(event) {
             None => {
                 let judged = self.judge(event).await?;
-                Ok(Answered { metrics: Some(metrics(&self.namespace, &judged, now)), body: self.told(judged) })
+                Ok(Answered {
+                    metrics: Some(metrics(&self.namespace, &judged, now)),
+                    body: self.told(judged),
+                })
             }
             Some(request) => Ok(self.respond(&request, now).await),
         }
@@ -130,9 +141,17 @@ impl<O: Objects> Prediction<O> {
                 Ok(Current { detector, stale }) => {
                     let stale = stale.map(|error| error.to_string());
                     let model = self.model(&detector);
-                    quiet(response(200, &json!({ "status": "ok", "model": model, "stale": stale }), None))
+                    quiet(response(
+                        200,
+                        &json!({ "status": "ok", "model": model, "stale": stale }),
+                        None,
+                    ))
                 }
-                Err(error) => quiet(response(503, &json!({ "status": "no model", "error": error.to_string() }), None)),
+                Err(error) => quiet(response(
+                    503,
+                    &json!({ "status": "no model", "error": error.to_string() }),
+                    None,
+                )),
             },
             ("/predict", _) => quiet(refused(405, "send a POST to /predict", Some("POST"))),
             ("/health", _) => quiet(refused(405, "send a GET to /health", Some("GET"))),
@@ -179,16 +198,24 @@ impl<'a> Request<'a> {
         let text = |field: &str| event.get(field).and_then(Value::as_str);
         let method = event.get("requestContext")?.get("http")?.get("method")?.as_str()?;
         let is_base64 = event.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or_default();
-        Some(Self { method, path: text("rawPath").unwrap_or("/"), body: text("body").unwrap_or_default(), is_base64 })
+        Some(Self {
+            method,
+            path: text("rawPath").unwrap_or("/"),
+            body: text("body").unwrap_or_default(),
+            is_base64,
+        })
     }
 
     fn body(&self) -> Result<Value, PredictError> {
         let shape = |why: String| PredictError::Shape(format!("the body is {why}"));
         let bytes = match self.is_base64 {
-            true => base64::decode(self.body).map_err(|error| shape(format!("no Base64 ({error})")))?,
+            true => {
+                base64::decode(self.body).map_err(|error| shape(format!("no Base64 ({error})")))?
+            }
             false => self.body.as_bytes().to_vec(),
         };
-        let text = std::str::from_utf8(&bytes).map_err(|error: Utf8Error| shape(format!("no text ({error})")))?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|error: Utf8Error| shape(format!("no text ({error})")))?;
         if text.trim().is_empty() {
             return Err(shape("empty".into()));
         }
@@ -207,7 +234,8 @@ fn sequence(question: &Value) -> Result<Vec<f64>, PredictError> {
     if !question.is_object() {
         return Err(PredictError::Shape("it is no JSON object".into()));
     }
-    let question = Question::deserialize(question).map_err(|error| PredictError::Shape(error.to_string()))?;
+    let question =
+        Question::deserialize(question).map_err(|error| PredictError::Shape(error.to_string()))?;
     let number = |(index, value): (usize, &Value)| {
         let shown = || value.to_string().chars().take(40).collect();
         value.as_f64().ok_or_else(|| PredictError::Number { index, value: shown() })

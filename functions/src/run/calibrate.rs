@@ -1,4 +1,5 @@
-//! The daily run: what is usual for each instance on the day that has begun, for the detector to read.
+//! The daily run: what is usual for each instance on the day that has begun, for the detector to
+//! read.
 
 use std::time::Duration;
 
@@ -130,12 +131,19 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         if let Some(error) = stale {
             error!(%error, "the mutes that were known before stay in use");
         }
-        let selected = self.roster.selected(instances, mutes.needs_tags(), now).await.map_err(RunError::List)?;
+        let selected = self
+            .roster
+            .selected(instances, mutes.needs_tags(), now)
+            .await
+            .map_err(RunError::List)?;
         if let Some(error) = selected.stale {
             error!(%error, "the tags that were known before stay in use");
         }
         let mut instances = selected.instances;
-        let tags = instances.iter().map(|instance| (instance.clone(), self.roster.tags(instance).clone())).collect();
+        let tags = instances
+            .iter()
+            .map(|instance| (instance.clone(), self.roster.tags(instance).clone()))
+            .collect();
         let mutes = Muted::new(&mutes, tags, day);
 
         self.store.open(shard, day, detector.context()).await;

@@ -1,4 +1,5 @@
-//! From new scores to what is published of them and whom it is told: decided before anything is written down.
+//! From new scores to what is published of them and whom it is told: decided before anything is
+//! written down.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ use crate::state::store::Store;
 use crate::state::tally::Mode;
 use crate::watched::muted::Muted;
 
-/// Where another instance of the fleet has a datapoint no older than this, in seconds, CloudWatch has what there is.
+/// Where another instance of the fleet has a datapoint no older than this, in seconds, CloudWatch
+/// has what there is.
 const FRESH: i64 = 3 * PERIOD;
 
 /// What happened to the episodes of the instances in one run.
@@ -33,14 +35,21 @@ pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN) -> Changes 
         let Some(followed) = state.instances.get_mut(instance) else { continue };
         for scored in scored {
             state.tally.add(scored);
-            changes.extend(followed.episodes.take(scored, rule).into_iter().map(|change| (instance.clone(), change)));
+            changes.extend(
+                followed
+                    .episodes
+                    .take(scored, rule)
+                    .into_iter()
+                    .map(|change| (instance.clone(), change)),
+            );
         }
     }
     changes
 }
 
-/// Looks at the instances that have no datapoints lately. Only where others of the fleet have some: otherwise it is CloudWatch
-/// that has none, or nobody reports, and there is an alarm for that. `told`: whether it is an anomaly at all.
+/// Looks at the instances that have no datapoints lately. Only where others of the fleet have some:
+/// otherwise it is CloudWatch that has none, or nobody reports, and there is an alarm for that.
+/// `told`: whether it is an anomaly at all.
 pub(crate) fn silent<O: Objects>(
     state: &mut State,
     fleet: &Fleet,
@@ -76,7 +85,12 @@ pub(crate) fn silent<O: Objects>(
 }
 
 /// What is published of the new scores and of the fleet.
-pub(crate) fn datums(state: &mut State, fleet: &Fleet, mode: Mode, changes: &Changes) -> Vec<Datum> {
+pub(crate) fn datums(
+    state: &mut State,
+    fleet: &Fleet,
+    mode: Mode,
+    changes: &Changes,
+) -> Vec<Datum> {
     let mut times = fleet.times_scored();
     for (_, change) in changes {
         if let Change::Began(episode, _) = change {

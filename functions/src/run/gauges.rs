@@ -66,7 +66,10 @@ mod tests {
             stale: 1,
         };
         let datums = gauges.datums(900);
-        let named: Vec<_> = datums.iter().map(|datum| (datum.metric.name(), datum.dimension(), datum.value)).collect();
+        let named: Vec<_> = datums
+            .iter()
+            .map(|datum| (datum.metric.name(), datum.dimension(), datum.value))
+            .collect();
         let expected = [
             ("InstancesSkipped", None, 3.0),
             ("PublishFailures", None, 3.0),

@@ -16,9 +16,12 @@ use crate::watched::muted::Muted;
 /// Of skipped instances, no more are named in the log of a run; the rest is counted.
 const MOST_NAMED: usize = 50;
 
-/// Starts logging at `level`. Of the libraries only warnings are logged, and from `lambda_runtime` the span with the request id.
+/// Starts logging at `level`. Of the libraries only warnings are logged, and from `lambda_runtime`
+/// the span with the request id.
 pub fn start(level: Level) {
-    let filter = format!("warn,lambda_runtime=info,functions={level},deepguard_aws={level},bootstrap={level}");
+    let filter = format!(
+        "warn,lambda_runtime=info,functions={level},deepguard_aws={level},bootstrap={level}"
+    );
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -71,7 +74,8 @@ pub fn alerts(alerts: &[Alert]) {
     }
     for alert in alerts.iter().filter(|_| enabled!(Level::WARN)) {
         let detail = serde_json::from_str(&alert.detail).ok();
-        let line = Line { detail_type: alert.kind.detail_type(), detail, instance: &alert.instance };
+        let line =
+            Line { detail_type: alert.kind.detail_type(), detail, instance: &alert.instance };
         let (level, message) = match alert.kind {
             Kind::Began => (Level::WARN, "an anomaly begins"),
             Kind::Ended => (Level::INFO, "an anomaly is over"),
@@ -112,8 +116,8 @@ pub fn summary(summary: &impl Serialize, request_id: &str, now: Timestamp) {
 
 /// Logs a message with fields that are objects themselves.
 ///
-/// Not through `tracing`: its fields hold no nested values, so an object would be a text inside JSON,
-/// which CloudWatch Logs Insights cannot look into.
+/// Not through `tracing`: its fields hold no nested values, so an object would be a text inside
+/// JSON, which CloudWatch Logs Insights cannot look into.
 fn object(level: Level, message: &str, now: Timestamp, fields: impl Serialize) {
     #[derive(Serialize)]
     struct Line<'a, F> {

@@ -50,7 +50,8 @@ use crate::trigger::Trigger;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
 
-/// No more datums wait to be published: the oldest are given up, so that what is kept stays small enough to be kept.
+/// No more datums wait to be published: the oldest are given up, so that what is kept stays small
+/// enough to be kept.
 const MOST_WAITING: usize = 200_000;
 
 /// The detector, with what it keeps from one run to the next while the function is warm.
@@ -115,8 +116,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         }
     }
 
-    /// Loads the model before the first event. A failure is logged and no more: the run that comes will
-    /// meet it again, and has somebody to tell.
+    /// Loads the model before the first event. A failure is logged and no more: the run that comes
+    /// will meet it again, and has somebody to tell.
     pub async fn prepare(&mut self, started: std::time::Instant) {
         if let Err(error) = self.models.current().await {
             error!(%error, "the model cannot be loaded yet");
@@ -124,8 +125,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         self.init = Some(started.elapsed());
     }
 
-    /// The next run has this much time, or all it wants. What it cannot score by then is skipped, and what it knows by then is
-    /// kept: the next run goes on from there.
+    /// The next run has this much time, or all it wants. What it cannot score by then is skipped,
+    /// and what it knows by then is kept: the next run goes on from there.
     pub fn set_time_left(&mut self, left: Option<Duration>) {
         self.time = TimeLeft::new(left);
         self.store.set_end(self.time.end);
@@ -177,7 +178,10 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             _ => {
                 let sent = self.send(&run, &mut state).await;
                 let unsent = sent.failed.len();
-                (self.publish(&run, &detector, &mut state, now, unsent, inputs.stale).await, sent.sent)
+                (
+                    self.publish(&run, &detector, &mut state, now, unsent, inputs.stale).await,
+                    sent.sent,
+                )
             }
         };
         self.store.remember(state);
@@ -188,13 +192,19 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             time: run.fleet.times.end,
             dry_run: trigger.dry_run,
             shard: trigger.shard,
-            model: Model { version: detector.artifact().version(), source: self.models.source().to_string() },
+            model: Model {
+                version: detector.artifact().version(),
+                source: self.models.source().to_string(),
+            },
             newest_datapoint: run.fleet.newest_datapoint(),
             data_lag_seconds: lag,
             shadow,
             instances: Instances::of(&run.fleet, run.left_out),
             caught_up: CaughtUp { datapoints, late: run.fleet.late, oldest },
-            state: StateSummary { loaded, saved: run.saved == Some(Saved::Yes) && self.store.keeps() },
+            state: StateSummary {
+                loaded,
+                saved: run.saved == Some(Saved::Yes) && self.store.keeps(),
+            },
             superseded: run.saved == Some(Saved::Superseded),
             episodes: run.episodes,
             alerts_sent: told,
@@ -244,11 +254,15 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let alerts = decide::alerts(&changes, &self.store, detector, days, &self.console, &names);
         log::alerts(&alerts);
         state.tally.forget(times.end - TALLIED);
-        let changed = inputs.changed || fleet.late > 0 || !alerts.is_empty() || before != state.marks();
+        let changed =
+            inputs.changed || fleet.late > 0 || !alerts.is_empty() || before != state.marks();
         state.outbox.extend(datums);
         state.alerts.extend(alerts);
         if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {
-            error!(datums = given_up, "too many datums wait to be published: the oldest are given up");
+            error!(
+                datums = given_up,
+                "too many datums wait to be published: the oldest are given up"
+            );
             state.outbox.drain(..given_up);
         }
         let saved = match changed {
@@ -263,7 +277,18 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let left_out = all - listed.len();
         let answers = Vec::new();
         let saved = Some(saved);
-        Ok(Run { fleet, oldest_baseline, lag, nothing_scored, saved, answers, episodes, listed, left_out, mutes })
+        Ok(Run {
+            fleet,
+            oldest_baseline,
+            lag,
+            nothing_scored,
+            saved,
+            answers,
+            episodes,
+            listed,
+            left_out,
+            mutes,
+        })
     }
 
     /// Those of `listed` that are watched. What was watched and is no more is forgotten.
@@ -278,13 +303,18 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         match self.roster.selected(listed, inputs.mutes.needs_tags(), now).await {
             Ok(selected) => {
                 inputs.tell("the tags", selected.stale);
-                state.instances.retain(|instance, _| selected.instances.contains(instance) || !all.contains(instance));
+                state.instances.retain(|instance, _| {
+                    selected.instances.contains(instance) || !all.contains(instance)
+                });
                 Ok(selected.instances)
             }
             // Those that are remembered were watched.
             Err(error) if !state.instances.is_empty() => {
                 inputs.tell("the tags", Some(error));
-                Ok(all.into_iter().filter(|instance| state.instances.contains_key(instance)).collect())
+                Ok(all
+                    .into_iter()
+                    .filter(|instance| state.instances.contains_key(instance))
+                    .collect())
             }
             Err(error) => Err(RunError::List(error)),
         }
@@ -292,22 +322,29 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
 
     /// When which of these instances are muted, in a run up to `until` (seconds since 1970).
     fn muted(&self, instances: &BTreeSet<InstanceId>, inputs: &Inputs, until: i64) -> Muted {
-        let tags = || instances.iter().map(|instance| (instance.clone(), self.roster.tags(instance).clone())).collect();
+        let tags = || {
+            instances
+                .iter()
+                .map(|instance| (instance.clone(), self.roster.tags(instance).clone()))
+                .collect()
+        };
         let tags = if inputs.mutes.needs_tags() { tags() } else { BTreeMap::new() };
         Muted::new(&inputs.mutes, tags, until)
     }
 
-    /// What the instances are called whose episodes have changed: their tags `Name`. Nothing waits for it: who is told may have to do
-    /// without.
+    /// What the instances are called whose episodes have changed: their tags `Name`. Nothing waits
+    /// for it: who is told may have to do without.
     async fn names(&self, changes: &Changes) -> BTreeMap<InstanceId, String> {
-        let instances: BTreeSet<InstanceId> = changes.iter().map(|(instance, _)| instance.clone()).collect();
+        let instances: BTreeSet<InstanceId> =
+            changes.iter().map(|(instance, _)| instance.clone()).collect();
         if instances.is_empty() {
             return BTreeMap::new();
         }
         match self.time.tags_of(self.roster.inventory(), &instances).await {
-            Ok(tags) => {
-                tags.into_iter().filter_map(|(instance, mut tags)| Some((instance, tags.remove("Name")?))).collect()
-            }
+            Ok(tags) => tags
+                .into_iter()
+                .filter_map(|(instance, mut tags)| Some((instance, tags.remove("Name")?)))
+                .collect(),
             Err(error) => {
                 warn!(%error, "what the anomalous instances are called is not known");
                 BTreeMap::new()
@@ -316,7 +353,12 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     }
 
     /// Lets the shadow score, if there is one.
-    async fn shadow(&mut self, shard: Shard, run: &Run, detector: Option<Rc<Detector>>) -> Option<String> {
+    async fn shadow(
+        &mut self,
+        shard: Shard,
+        run: &Run,
+        detector: Option<Rc<Detector>>,
+    ) -> Option<String> {
         let (Some(shadow), Some(detector)) = (&mut self.shadow, detector) else { return None };
         let after = After {
             cloudwatch: &self.cloudwatch,
@@ -350,7 +392,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let all = instances.len();
         if trigger.instances.is_none() || inputs.mutes.needs_tags() {
             // Who asks for an instance by name gets an answer, watched or not.
-            let selected = self.roster.selected(instances.clone(), inputs.mutes.needs_tags(), now).await;
+            let selected =
+                self.roster.selected(instances.clone(), inputs.mutes.needs_tags(), now).await;
             let selected = selected.map_err(RunError::List)?;
             inputs.tell("the tags", selected.stale);
             instances = if trigger.instances.is_none() { selected.instances } else { instances };
@@ -373,11 +416,18 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 }
                 reads.go_on().await;
             }
-            let unanswered = batch.instances.into_iter().filter(|instance| !fleet.has(instance)).collect::<Vec<_>>();
-            unanswered.into_iter().for_each(|instance| fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
+            let unanswered = batch
+                .instances
+                .into_iter()
+                .filter(|instance| !fleet.has(instance))
+                .collect::<Vec<_>>();
+            unanswered
+                .into_iter()
+                .for_each(|instance| fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
         }
         nothing_read(&fleet)?;
-        let of_instance = |(instance, scored): (_, &Vec<Scored>)| Mode::Full.datums(instance, scored, &mut 0);
+        let of_instance =
+            |(instance, scored): (_, &Vec<Scored>)| Mode::Full.datums(instance, scored, &mut 0);
         let answers = fleet.scored.iter().flat_map(of_instance).collect();
         Ok(Run {
             fleet,
@@ -434,7 +484,8 @@ impl Inputs {
 }
 
 fn nothing_read(fleet: &Fleet) -> Result<(), RunError> {
-    let unread: Vec<_> = fleet.skipped.values().filter(|skipped| skipped.reason == Skip::ReadFailed).collect();
+    let unread: Vec<_> =
+        fleet.skipped.values().filter(|skipped| skipped.reason == Skip::ReadFailed).collect();
     match unread.last() {
         Some(last) if unread.len() == fleet.seen() => {
             Err(RunError::NothingRead { instances: fleet.seen(), why: last.why.clone() })

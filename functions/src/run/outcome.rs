@@ -60,7 +60,9 @@ impl Fleet {
 
     /// Whether it is known what became of an instance.
     pub fn has(&self, instance: &InstanceId) -> bool {
-        self.scored.contains_key(instance) || self.unchanged.contains(instance) || self.skipped.contains_key(instance)
+        self.scored.contains_key(instance)
+            || self.unchanged.contains(instance)
+            || self.skipped.contains_key(instance)
     }
 
     /// Whether its newest datapoints were looked for, and what there is was found.
@@ -96,26 +98,33 @@ impl Fleet {
         self.scored.values().flatten().map(|scored| scored.time).collect()
     }
 
-    /// The new scores that an earlier run would have given, had it been made and seen the datapoints: how many, and the time of
-    /// the oldest.
+    /// The new scores that an earlier run would have given, had it been made and seen the
+    /// datapoints: how many, and the time of the oldest.
     pub fn caught_up(&self) -> (usize, Option<i64>) {
         let before = self.times.end - ON_TIME * PERIOD;
-        let times = || self.scored.values().flatten().map(|scored| scored.time).filter(|time| *time < before);
+        let times = || {
+            self.scored.values().flatten().map(|scored| scored.time).filter(|time| *time < before)
+        };
         (times().count(), times().min())
     }
 
     /// Each muted instance that would have been anomalous, with its newest datapoint that is.
     pub fn suppressed(&self) -> impl Iterator<Item = (&InstanceId, &Scored)> {
         let is_one = |scored: &&Scored| scored.muted && scored.score.is_anomalous();
-        self.scored.iter().filter_map(move |(instance, scored)| Some((instance, scored.iter().rfind(is_one)?)))
+        self.scored
+            .iter()
+            .filter_map(move |(instance, scored)| Some((instance, scored.iter().rfind(is_one)?)))
     }
 
-    /// Each instance in which an anomaly begins or gets worse, with the datapoint at which it does (the last of them), highest
-    /// score first.
+    /// Each instance in which an anomaly begins or gets worse, with the datapoint at which it does
+    /// (the last of them), highest score first.
     pub fn anomalous(&self) -> Vec<(&InstanceId, &Scored)> {
         let worst = |scored: &'_ Vec<Scored>| scored.iter().rposition(Scored::is_alarm);
-        let mut anomalous: Vec<(&InstanceId, &Scored)> =
-            self.scored.iter().filter_map(|(instance, scored)| Some((instance, &scored[worst(scored)?]))).collect();
+        let mut anomalous: Vec<(&InstanceId, &Scored)> = self
+            .scored
+            .iter()
+            .filter_map(|(instance, scored)| Some((instance, &scored[worst(scored)?])))
+            .collect();
         anomalous.sort_by(|(_, a), (_, b)| b.score.value().total_cmp(&a.score.value()));
         anomalous
     }
@@ -133,15 +142,19 @@ mod tests {
         fleet.scored.insert(instance(2), vec![scored(0, 0.9)]);
         fleet.scored.insert(instance(3), vec![scored(0, 2.0), scored(300, 4.0), lasting(600, 4.0)]);
         fleet.scored.insert(instance(4), vec![lasting(0, 9.0)]);
-        let anomalous: Vec<_> =
-            fleet.anomalous().iter().map(|(instance, scored)| ((*instance).clone(), scored.time)).collect();
+        let anomalous: Vec<_> = fleet
+            .anomalous()
+            .iter()
+            .map(|(instance, scored)| ((*instance).clone(), scored.time))
+            .collect();
         assert_eq!(anomalous, [(instance(3), 300), (instance(1), 0)]);
         assert_eq!(fleet.newest_datapoint(), Some(600));
         assert_eq!(fleet.caught_up(), (6, Some(0)));
         assert_eq!(Fleet::new(0..300).newest_datapoint(), None);
         let muted = |time, score| Scored { muted: true, ..scored(time, score) };
         fleet.scored.insert(instance(5), vec![muted(0, 3.0), muted(300, 2.0), muted(600, 0.5)]);
-        let suppressed: Vec<_> = fleet.suppressed().map(|(instance, scored)| (instance.clone(), scored.time)).collect();
+        let suppressed: Vec<_> =
+            fleet.suppressed().map(|(instance, scored)| (instance.clone(), scored.time)).collect();
         assert_eq!(suppressed, [(instance(5), 300)]);
     }
 

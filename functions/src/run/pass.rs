@@ -24,13 +24,15 @@ use crate::watched::muted::Muted;
 
 /// Two weeks, in seconds: what a baseline is made of.
 const TWO_WEEKS: i64 = HISTORY as i64 * PERIOD;
-/// How long after midnight, in seconds, the baselines of the new day are left to the calibrator. After that they are made here.
+/// How long after midnight, in seconds, the baselines of the new day are left to the calibrator.
+/// After that they are made here.
 const CALIBRATOR: i64 = 30 * 60;
-/// How long, in seconds, an instance is remembered that has no datapoints any more: CloudWatch takes no scores of what is older,
-/// and most of what is remembered is of no use by then.
+/// How long, in seconds, an instance is remembered that has no datapoints any more: CloudWatch
+/// takes no scores of what is older, and most of what is remembered is of no use by then.
 const FORGET: i64 = 14 * DAY_SECONDS;
 
-/// From when on to read an instance of which nothing is known, to score what lies before `until` (seconds since 1970).
+/// From when on to read an instance of which nothing is known, to score what lies before `until`
+/// (seconds since 1970).
 pub(crate) fn history_from(until: i64) -> i64 {
     rebuild_from(until) - TWO_WEEKS
 }
@@ -71,14 +73,29 @@ impl<'a, O: Objects> Round<'a, O> {
         mutes: &'a Muted,
         times: Range<i64>,
     ) -> Self {
-        Self { detector, store, state, shard, lookback, mutes, fleet: Fleet::new(times), oldest_baseline: None }
+        Self {
+            detector,
+            store,
+            state,
+            shard,
+            lookback,
+            mutes,
+            fleet: Fleet::new(times),
+            oldest_baseline: None,
+        }
     }
 
     /// Reads and scores all instances that are `listed` or remembered, as far as the time goes.
-    pub(crate) async fn all(&mut self, cloudwatch: &impl Cpu, time: TimeLeft, listed: &BTreeSet<InstanceId>) {
+    pub(crate) async fn all(
+        &mut self,
+        cloudwatch: &impl Cpu,
+        time: TimeLeft,
+        listed: &BTreeSet<InstanceId>,
+    ) {
         let mut wanted = self.wanted(listed).await;
         while !wanted.is_empty() {
-            let mut reads = Reads::new(cloudwatch, time, plan::batches(wanted.split_off(0), self.until()));
+            let mut reads =
+                Reads::new(cloudwatch, time, plan::batches(wanted.split_off(0), self.until()));
             while let Some((batch, answers)) = reads.next().await {
                 let Some(answers) = answers else {
                     let late = batch.instances.into_iter();
@@ -90,7 +107,9 @@ impl<'a, O: Objects> Round<'a, O> {
                         self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
                         continue;
                     }
-                    if let Next::ReadFrom(start) = self.score(instance.clone(), read, &batch.times).await {
+                    if let Next::ReadFrom(start) =
+                        self.score(instance.clone(), read, &batch.times).await
+                    {
                         wanted.push((instance, start));
                     }
                     reads.go_on().await;
@@ -103,16 +122,20 @@ impl<'a, O: Objects> Round<'a, O> {
         self.fleet.times.end
     }
 
-    /// From when on each instance is to be read (seconds since 1970), those that wait longest first. An instance is read that is
-    /// among those `listed`, or that may have had a datapoint since it was last looked at.
+    /// From when on each instance is to be read (seconds since 1970), those that wait longest
+    /// first. An instance is read that is among those `listed`, or that may have had a datapoint
+    /// since it was last looked at.
     pub(crate) async fn wanted(&mut self, listed: &BTreeSet<InstanceId>) -> Vec<(InstanceId, i64)> {
         let until = self.until();
         self.state.instances.retain(|_, followed| followed.watermark > until - FORGET);
         let stopped = |followed: &Followed| followed.looked >= followed.watermark + LATE;
         let remembered = self.state.instances.iter().filter(|(_, followed)| !stopped(followed));
-        let instances: BTreeSet<&InstanceId> = remembered.map(|(instance, _)| instance).chain(listed).collect();
+        let instances: BTreeSet<&InstanceId> =
+            remembered.map(|(instance, _)| instance).chain(listed).collect();
         let mut wanted: Vec<InstanceId> = instances.into_iter().cloned().collect();
-        wanted.sort_by_key(|instance| self.state.instances.get(instance).map_or(i64::MAX, |known| known.watermark));
+        wanted.sort_by_key(|instance| {
+            self.state.instances.get(instance).map_or(i64::MAX, |known| known.watermark)
+        });
         self.open_days(&wanted).await;
         let read_from = |instance: InstanceId| {
             let from = self.read_from(&instance);
@@ -124,11 +147,15 @@ impl<'a, O: Objects> Round<'a, O> {
     /// Makes the baselines known that the instances need, as far as they are kept.
     async fn open_days(&mut self, wanted: &[InstanceId]) {
         let until = self.until();
-        let end = |instance| self.state.instances.get(instance).and_then(|followed: &Followed| followed.track.end());
+        let end = |instance| {
+            self.state.instances.get(instance).and_then(|followed: &Followed| followed.track.end())
+        };
         let mut missing = BTreeSet::new();
         for instance in wanted {
             match end(instance) {
-                Some(end) => missing.extend(days(end..until).filter(|&day| self.is_unknown(instance, day))),
+                Some(end) => {
+                    missing.extend(days(end..until).filter(|&day| self.is_unknown(instance, day)))
+                }
                 None => missing.extend([calibrated_at(until - 1)]),
             }
         }
@@ -144,13 +171,15 @@ impl<'a, O: Objects> Round<'a, O> {
         self.store.baseline(instance, day) == Known::NotYet
     }
 
-    /// Whether a baseline of this day that is not known is still to be expected from the calibrator.
+    /// Whether a baseline of this day that is not known is still to be expected from the
+    /// calibrator.
     fn is_awaited(&self, day: i64) -> bool {
         self.until() < day + CALIBRATOR
     }
 
-    /// From when on to read an instance to score what was not scored: with the context of it where all else is known, else from
-    /// two weeks before the first day whose baseline is missing, or as far as it takes to begin.
+    /// From when on to read an instance to score what was not scored: with the context of it where
+    /// all else is known, else from two weeks before the first day whose baseline is missing, or as
+    /// far as it takes to begin.
     fn read_from(&self, instance: &InstanceId) -> i64 {
         let track = self.state.instances.get(instance).map(|followed| &followed.track);
         let Some((track, end)) = track.and_then(|track| Some((track, track.end()?))) else {
@@ -182,8 +211,13 @@ impl<'a, O: Objects> Round<'a, O> {
         let followed = self.state.instances.get(&instance);
         let behind = followed.is_some_and(|followed| followed.track.end() < Some(until - LATE));
         if !read.whole && !behind {
-            // What is missing now may be there the next time. Only where that lasts, what there is has to do.
-            self.fleet.skip(instance, Skip::ReadFailed, "CloudWatch gave a part of its datapoints only");
+            // What is missing now may be there the next time. Only where that lasts, what there is
+            // has to do.
+            self.fleet.skip(
+                instance,
+                Skip::ReadFailed,
+                "CloudWatch gave a part of its datapoints only",
+            );
             return Next::Done;
         }
         let series = match Series::from_datapoints(read.datapoints) {
@@ -210,10 +244,13 @@ impl<'a, O: Objects> Round<'a, O> {
     fn begin(&mut self, instance: InstanceId, series: &Series) {
         let until = self.until();
         let began = Instant::now();
-        let Begun { track, baselines, mut scored } = self.detector.begin(series, until, self.mutes.of(&instance));
+        let Begun { track, baselines, mut scored } =
+            self.detector.begin(series, until, self.mutes.of(&instance));
         self.fleet.scoring += began.elapsed();
         let known = self.state.instances.remove(&instance);
-        let (since, tail) = known.as_ref().map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
+        let (since, tail) = known
+            .as_ref()
+            .map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
         let episodes = known.map(|known| known.episodes).unwrap_or_default();
         for (day, baseline) in baselines {
             // The last two days are the ones that the next runs may need.
@@ -223,7 +260,9 @@ impl<'a, O: Objects> Round<'a, O> {
         }
         scored.retain(|scored| scored.time >= since);
         let watermark = track.end().unwrap_or(since).max(since);
-        self.state.instances.insert(instance.clone(), Followed { track, watermark, looked: until, tail, episodes });
+        self.state
+            .instances
+            .insert(instance.clone(), Followed { track, watermark, looked: until, tail, episodes });
         self.found(instance, scored, 0);
     }
 
@@ -241,8 +280,8 @@ impl<'a, O: Objects> Round<'a, O> {
         taken
     }
 
-    /// Goes on with an instance that was scored up to `end`, by what was read of it from `times.start` on: the `whole` of it, or
-    /// not.
+    /// Goes on with an instance that was scored up to `end`, by what was read of it from
+    /// `times.start` on: the `whole` of it, or not.
     async fn go_on(
         &mut self,
         instance: InstanceId,
@@ -254,8 +293,8 @@ impl<'a, O: Objects> Round<'a, O> {
         let until = self.until();
         let covered = |day: i64| times.start <= day - TWO_WEEKS;
         // Not of history with holes in it: a baseline that was made stays for its day.
-        let missing =
-            days(end - 2 * LATE..until).filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
+        let missing = days(end - 2 * LATE..until)
+            .filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
         for day in missing.collect::<Vec<_>>() {
             let began = Instant::now();
             let learnt = series.without(self.mutes.of(&instance));
@@ -286,7 +325,11 @@ impl<'a, O: Objects> Round<'a, O> {
                 Next::ReadFrom(day - TWO_WEEKS)
             }
             Some(_) if taken.scored.is_empty() => {
-                self.fleet.skip(instance, Skip::AwaitsBaseline, "the baseline of the new day is still to be made");
+                self.fleet.skip(
+                    instance,
+                    Skip::AwaitsBaseline,
+                    "the baseline of the new day is still to be made",
+                );
                 Next::Done
             }
             _ => {
@@ -335,7 +378,11 @@ impl<'a, O: Objects> Round<'a, O> {
         if end.is_some_and(|end| end > until - lookback) {
             self.fleet.unchanged.insert(instance);
         } else {
-            self.fleet.skip(instance, Skip::NoDatapoints, "no datapoint lately: it has just started, or stopped");
+            self.fleet.skip(
+                instance,
+                Skip::NoDatapoints,
+                "no datapoint lately: it has just started, or stopped",
+            );
         }
     }
 }

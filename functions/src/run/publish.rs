@@ -18,7 +18,8 @@ use crate::state::store::Saved;
 const FORGOTTEN: i64 = 86_400;
 
 impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
-    /// Sends what people are to be told, what is left of earlier runs included. What is not taken waits for the next run.
+    /// Sends what people are to be told, what is left of earlier runs included. What is not taken
+    /// waits for the next run.
     pub(super) async fn send(&mut self, run: &Run, state: &mut State) -> Sent {
         if run.saved.is_none() || state.alerts.is_empty() {
             return Sent::default();
@@ -33,7 +34,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         sent
     }
 
-    /// Publishes what was decided, what is left of earlier runs included, and what is true of this run.
+    /// Publishes what was decided, what is left of earlier runs included, and what is true of this
+    /// run.
     pub(super) async fn publish(
         &mut self,
         run: &Run,
@@ -54,7 +56,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 lag: run.lag,
                 failures: published.failed.len() + published.refused + unsent,
                 model_days: model_days(detector, now),
-                baseline_hours: run.oldest_baseline.map(|day| (run.fleet.times.end - day) as f64 / 3600.0),
+                baseline_hours: run
+                    .oldest_baseline
+                    .map(|day| (run.fleet.times.end - day) as f64 / 3600.0),
                 nothing_scored: run.nothing_scored,
                 open_episodes: run.episodes.open,
                 stale,

@@ -1,4 +1,5 @@
-//! A question: what the scores of some instances are, with all that is known now. Answering it changes nothing.
+//! A question: what the scores of some instances are, with all that is known now. Answering it
+//! changes nothing.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -34,13 +35,22 @@ pub(crate) fn days_needed(times: &Range<i64>) -> impl Iterator<Item = i64> {
 }
 
 impl<O: Objects> Question<'_, O> {
-    /// What has to be read: a little where the instance is followed and the stretch is not long ago, else all its history.
+    /// What has to be read: a little where the instance is followed and the stretch is not long
+    /// ago, else all its history.
     pub(crate) fn reads(&self, instances: BTreeSet<InstanceId>) -> Vec<Batch> {
         let wanted = instances.into_iter().map(|instance| {
-            let followed = self.state.instances.get(&instance).and_then(|followed| followed.track.needs_from());
-            let recent = followed.filter(|&needed| needed <= self.times.start && self.times.end >= needed + LATE);
-            let mut known = days_needed(&self.times).map(|day| self.store.baseline(&instance, day) != Known::NotYet);
-            let from = recent.filter(|_| known.all(|known| known)).unwrap_or_else(|| history_from(self.times.end));
+            let followed = self
+                .state
+                .instances
+                .get(&instance)
+                .and_then(|followed| followed.track.needs_from());
+            let recent = followed
+                .filter(|&needed| needed <= self.times.start && self.times.end >= needed + LATE);
+            let mut known = days_needed(&self.times)
+                .map(|day| self.store.baseline(&instance, day) != Known::NotYet);
+            let from = recent
+                .filter(|_| known.all(|known| known))
+                .unwrap_or_else(|| history_from(self.times.end));
             (instance, from)
         });
         plan::batches(wanted.collect::<Vec<_>>(), self.times.end)
@@ -54,18 +64,22 @@ impl<O: Objects> Question<'_, O> {
     ) -> Result<Vec<Scored>, (Skip, String)> {
         let datapoints = read.map_err(|error| (Skip::ReadFailed, error.to_string()))?.datapoints;
         let (series, _) = Series::from_datapoints(datapoints).map_err(|error| match error {
-            SeriesError::Empty { given: 0 } => (Skip::NoDatapoints, "no datapoint lately".to_string()),
+            SeriesError::Empty { given: 0 } => {
+                (Skip::NoDatapoints, "no datapoint lately".to_string())
+            }
             error => (Skip::Unusable, error.to_string()),
         })?;
         let times = &self.times;
         let known = |day| self.store.baseline(instance, day);
         let track = self.state.instances.get(instance).map(|followed| &followed.track);
-        let review =
-            track.and_then(|track| self.detector.review(track, &series, times.clone(), known, self.mutes.of(instance)));
+        let review = track.and_then(|track| {
+            self.detector.review(track, &series, times.clone(), known, self.mutes.of(instance))
+        });
         let scored = match review.filter(|review| review.waits_for.is_none()) {
             Some(review) => review.scored,
             None => {
-                let mut begun = self.detector.begin(&series, times.end, self.mutes.of(instance)).scored;
+                let mut begun =
+                    self.detector.begin(&series, times.end, self.mutes.of(instance)).scored;
                 begun.retain(|scored| times.contains(&scored.time));
                 begun
             }
@@ -75,7 +89,9 @@ impl<O: Objects> Question<'_, O> {
         }
         let (reason, why) = match series.between(times.start, times.end).next() {
             None => (Skip::NoDatapoints, "no datapoint in the stretch that was asked for"),
-            Some(_) => (Skip::NoBaseline, "less than half a day of datapoints before midnight or noon UTC"),
+            Some(_) => {
+                (Skip::NoBaseline, "less than half a day of datapoints before midnight or noon UTC")
+            }
         };
         Err((reason, why.to_string()))
     }

@@ -47,8 +47,9 @@ impl<'a, C: Cpu> Reads<'a, C> {
         }
     }
 
-    /// Lets what is under way go on, between two instances that are scored. Scoring leaves the thread to nobody else, and a call
-    /// that nobody looks after for long would be taken for one that hangs.
+    /// Lets what is under way go on, between two instances that are scored. Scoring leaves the
+    /// thread to nobody else, and a call that nobody looks after for long would be taken for one
+    /// that hangs.
     pub(crate) async fn go_on(&mut self) {
         tokio::task::yield_now().await;
         while let Some(Some(done)) = self.under_way.next().now_or_never() {

@@ -1,7 +1,9 @@
-//! The shadow: a second model that scores the same instances, to be compared with the one in use before it takes its place.
+//! The shadow: a second model that scores the same instances, to be compared with the one in use
+//! before it takes its place.
 //!
-//! It goes its own way after the run is through: it reads again what it needs, has states of its own, publishes under names of its
-//! own, and whatever goes wrong with it changes nothing about the run. Nobody is told of what it finds.
+//! It goes its own way after the run is through: it reads again what it needs, has states of its
+//! own, publishes under names of its own, and whatever goes wrong with it changes nothing about the
+//! run. Nobody is told of what it finds.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -45,7 +47,8 @@ pub(crate) struct After<'a, C> {
 }
 
 impl<O: Objects> Shadow<O> {
-    /// The model that is the shadow now, if there is one, and whether it is another than the pointer names, which could not be had.
+    /// The model that is the shadow now, if there is one, and whether it is another than the
+    /// pointer names, which could not be had.
     pub(crate) async fn current(&mut self) -> Option<(Option<Rc<Detector>>, bool)> {
         match self.models.current().await {
             Ok(None) => None,
@@ -58,13 +61,25 @@ impl<O: Objects> Shadow<O> {
     }
 
     /// Scores what the shadow has not seen, and publishes it. The version that did.
-    pub(crate) async fn run<C: Cpu + Scores>(&mut self, detector: &Detector, after: After<'_, C>) -> String {
+    pub(crate) async fn run<C: Cpu + Scores>(
+        &mut self,
+        detector: &Detector,
+        after: After<'_, C>,
+    ) -> String {
         let After { cloudwatch, time, shard, times, listed, mutes, lookback, mode, m_of_n } = after;
         let version = detector.artifact().version();
         self.store.set_end(time.end);
         let (mut state, _) = self.store.state(shard).await;
         state.seen_by(detector.artifact().checksum());
-        let mut round = Round::new(detector, &mut self.store, &mut state, shard, lookback, mutes, times.clone());
+        let mut round = Round::new(
+            detector,
+            &mut self.store,
+            &mut state,
+            shard,
+            lookback,
+            mutes,
+            times.clone(),
+        );
         round.all(cloudwatch, time, listed).await;
         let Round { fleet, .. } = round;
         let changes = decide::episodes(&mut state, &fleet, m_of_n);
@@ -83,8 +98,15 @@ impl<O: Objects> Shadow<O> {
                 self.store.published().await;
             }
         }
-        let began = changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
-        info!(version, scored = fleet.scored.len(), skipped = fleet.skipped.len(), began, "the shadow has scored");
+        let began =
+            changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
+        info!(
+            version,
+            scored = fleet.scored.len(),
+            skipped = fleet.skipped.len(),
+            began,
+            "the shadow has scored"
+        );
         self.store.remember(state);
         version
     }

@@ -53,11 +53,13 @@ pub struct Summary {
     pub datums_failed: usize,
     /// Milliseconds from the event to this answer.
     pub duration_ms: u64,
-    /// Milliseconds of it that went into scores and baselines; the rest is AWS's answers, and what is kept.
+    /// Milliseconds of it that went into scores and baselines; the rest is AWS's answers, and what
+    /// is kept.
     pub scoring_ms: u64,
     /// Whether this was the first run of this process.
     pub cold_start: bool,
-    /// In a cold start, the milliseconds from the start of the process until it was ready for an event.
+    /// In a cold start, the milliseconds from the start of the process until it was ready for an
+    /// event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_ms: Option<u64>,
 }
@@ -83,7 +85,8 @@ pub struct CaughtUp {
     pub oldest: Option<i64>,
 }
 
-/// What became of the anomalies: from the datapoint at which one begins to the one at which it is over.
+/// What became of the anomalies: from the datapoint at which one begins to the one at which it is
+/// over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Episodes {
     /// How many have begun.
@@ -97,8 +100,10 @@ pub struct Episodes {
 impl Episodes {
     /// Of these changes, and what is remembered after them.
     pub(crate) fn of(changes: &Changes, state: &State) -> Self {
-        let began = changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
-        let open = state.instances.values().filter(|followed| followed.episodes.open().is_some()).count();
+        let began =
+            changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
+        let open =
+            state.instances.values().filter(|followed| followed.episodes.open().is_some()).count();
         Self { began, ended: changes.len() - began, open }
     }
 }
@@ -147,7 +152,8 @@ pub struct Anomaly {
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// What is unusual: the [channel](deepguard::channel::Channel) with the highest score, or that the value is `frozen`.
+    /// What is unusual: the [channel](deepguard::channel::Channel) with the highest score, or that
+    /// the value is `frozen`.
     pub channel: &'static str,
     /// Whether the instance was judged by its own history alone.
     pub phase: Phase,
@@ -156,7 +162,11 @@ pub struct Anomaly {
 impl Instances {
     /// Of a fleet.
     pub fn of(fleet: &Fleet, left_out: usize) -> Self {
-        let skipped = fleet.reasons().into_iter().map(|(reason, instances)| (reason.name(), instances)).collect();
+        let skipped = fleet
+            .reasons()
+            .into_iter()
+            .map(|(reason, instances)| (reason.name(), instances))
+            .collect();
         let anomaly = |(instance, scored): (&InstanceId, &deepguard::detector::Scored)| Anomaly {
             instance: instance.clone(),
             time: scored.time,

@@ -37,7 +37,10 @@ fn unset_and_empty_are_the_defaults() {
     };
     assert_eq!(from(&[]).unwrap(), defaults);
     assert_eq!(from(&VARIABLES.map(|variable| (variable.name, ""))).unwrap(), defaults);
-    assert_eq!(from(&VARIABLES.map(|variable| (variable.name, variable.default))).unwrap(), defaults);
+    assert_eq!(
+        from(&VARIABLES.map(|variable| (variable.name, variable.default))).unwrap(),
+        defaults
+    );
 }
 
 #[test]
@@ -70,7 +73,8 @@ fn values_that_are_right() {
         ("EVENT_BUS", "arn:aws:events:us-east-1:123456789012:event-bus/ops"),
         ("LOG_LEVEL", "error"),
     ] {
-        let settings = from(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
+        let settings =
+            from(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
         assert_ne!(settings, from(&[]).unwrap(), "{name}={value} changed nothing");
     }
 }
@@ -122,7 +126,11 @@ fn values_that_are_wrong_name_their_variable() {
         ("LOG_LEVEL", "functions=debug"),
     ] {
         let error = from(&[(name, value)]).expect_err(value);
-        assert_eq!(error.wrong().iter().map(|wrong| wrong.variable.name).collect::<Vec<_>>(), [name], "{value}");
+        assert_eq!(
+            error.wrong().iter().map(|wrong| wrong.variable.name).collect::<Vec<_>>(),
+            [name],
+            "{value}"
+        );
         assert!(error.to_string().contains(name), "{error}");
     }
 }

@@ -1,4 +1,5 @@
-//! The baselines of a part of the fleet, by day: made by the calibrator, used by the detector, which makes what is missing.
+//! The baselines of a part of the fleet, by day: made by the calibrator, used by the detector,
+//! which makes what is missing.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +23,14 @@ pub struct Baselines {
 struct Head {
     /// Midnight UTC, in seconds since 1970.
     day: i64,
-    /// Slots of a window that the weekly profiles reach back from it: with a longer window they are of no use.
+    /// Slots of a window that the weekly profiles reach back from it: with a longer window they are
+    /// of no use.
     context: u64,
 }
 
 impl Baselines {
-    /// What is kept of them, as those of `day` for windows that span `context` slots: see [`crate::state::format`].
+    /// What is kept of them, as those of `day` for windows that span `context` slots: see
+    /// [`crate::state::format`].
     ///
     /// # Errors
     /// Where they have no binary form.
@@ -57,8 +60,10 @@ impl Baselines {
         self.instances.get(instance).map_or(Known::NotYet, |baseline| baseline.as_ref().into())
     }
 
-    /// Takes over what others are known of instances that belong to `shard`. What others have used already is right.
+    /// Takes over what others are known of instances that belong to `shard`. What others have used
+    /// already is right.
     pub fn take_over(&mut self, others: Self, shard: Shard) {
-        self.instances.extend(others.instances.into_iter().filter(|(instance, _)| shard.holds(instance)));
+        self.instances
+            .extend(others.instances.into_iter().filter(|(instance, _)| shard.holds(instance)));
     }
 }

@@ -1,4 +1,5 @@
-//! The form of what is kept in S3 from run to run: a head and records, compressed, checked, and read one record at a time.
+//! The form of what is kept in S3 from run to run: a head and records, compressed, checked, and
+//! read one record at a time.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -15,7 +16,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-/// What every object begins with. The last byte is the version: another one is another form of the records.
+/// What every object begins with. The last byte is the version: another one is another form of the
+/// records.
 const MAGIC: [u8; 8] = *b"DEEPGRD\x04";
 const DIGEST: usize = 32;
 /// Bytes before the compressed records: no two different objects have the same ones.
@@ -53,7 +55,8 @@ impl Writer {
     pub fn new(head: &impl Serialize) -> Result<Self, Damaged> {
         let mut begun = MAGIC.to_vec();
         begun.resize(BEGINNING, 0);
-        // The fastest: what is long are measurements, which hardly get shorter, and repeats, which any level finds.
+        // The fastest: what is long are measurements, which hardly get shorter, and repeats, which
+        // any level finds.
         let mut writer = Self { stream: ZlibEncoder::new(begun, Compression::fast()) };
         writer.record(head)?;
         Ok(writer)
@@ -66,8 +69,12 @@ impl Writer {
     pub fn record(&mut self, record: &impl Serialize) -> Result<(), Damaged> {
         let bytes = postcard::to_allocvec(record).map_err(unreadable)?;
         let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= LONGEST);
-        let length = length.ok_or_else(|| Damaged::Record(format!("a record has {} bytes", bytes.len())))?;
-        self.stream.write_all(&length.to_le_bytes()).and_then(|()| self.stream.write_all(&bytes)).map_err(unreadable)
+        let length =
+            length.ok_or_else(|| Damaged::Record(format!("a record has {} bytes", bytes.len())))?;
+        self.stream
+            .write_all(&length.to_le_bytes())
+            .and_then(|()| self.stream.write_all(&bytes))
+            .map_err(unreadable)
     }
 
     /// The object.

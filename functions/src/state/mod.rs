@@ -1,8 +1,9 @@
 //! What is remembered of a part of the fleet from run to run.
 //!
-//! A run decides first and tells then: new scores and what is to be published of them are written down before anything is
-//! published. So a datapoint that was published once can never get another score, whatever ends a run; what was decided
-//! and perhaps not published is published again, with the same values at the same times.
+//! A run decides first and tells then: new scores and what is to be published of them are written
+//! down before anything is published. So a datapoint that was published once can never get another
+//! score, whatever ends a run; what was decided and perhaps not published is published again, with
+//! the same values at the same times.
 
 pub mod baselines;
 pub mod format;
@@ -26,7 +27,8 @@ use crate::state::tally::Tally;
 /// What is remembered.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct State {
-    /// Checksum of the artifact that scored: what is remembered of the instances is as that one sees them.
+    /// Checksum of the artifact that scored: what is remembered of the instances is as that one
+    /// sees them.
     pub model: String,
     /// The instances.
     pub instances: BTreeMap<InstanceId, Followed>,
@@ -85,14 +87,17 @@ impl State {
     /// # Errors
     /// [`Damaged`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (Head { model, instances: count, outbox, alerts, tally }, mut reader) = Reader::open(bytes)?;
+        let (Head { model, instances: count, outbox, alerts, tally }, mut reader) =
+            Reader::open(bytes)?;
         let mut instances = BTreeMap::new();
         while let Some((instance, followed)) = reader.record()? {
             instances.insert(instance, followed);
         }
         match instances.len() as u64 == count {
             true => Ok(Self { model, instances, outbox, alerts, tally }),
-            false => Err(Damaged::Record(format!("it has {} of {count} instances", instances.len()))),
+            false => {
+                Err(Damaged::Record(format!("it has {} of {count} instances", instances.len())))
+            }
         }
     }
 
@@ -101,8 +106,8 @@ impl State {
         self.instances.values().map(|followed| (followed.watermark, followed.looked)).collect()
     }
 
-    /// Takes over what another state, kept by another division of the fleet, knows of instances that belong to `shard`: the
-    /// one that knows more of an instance is right.
+    /// Takes over what another state, kept by another division of the fleet, knows of instances
+    /// that belong to `shard`: the one that knows more of an instance is right.
     pub fn take_over(&mut self, other: Self, shard: Shard) {
         if self.instances.is_empty() {
             self.model.clone_from(&other.model);
@@ -111,17 +116,23 @@ impl State {
             return;
         }
         for (instance, followed) in other.instances {
-            let newer = |known: &Followed| (known.watermark, known.looked) < (followed.watermark, followed.looked);
+            let newer = |known: &Followed| {
+                (known.watermark, known.looked) < (followed.watermark, followed.looked)
+            };
             if shard.holds(&instance) && self.instances.get(&instance).is_none_or(newer) {
                 self.instances.insert(instance, followed);
             }
         }
-        let is_ours = |datum: &Datum| matches!(&datum.of, Of::Instance(instance) if shard.holds(instance));
-        let outbox = other.outbox.into_iter().filter(|datum| is_ours(datum) && !self.outbox.contains(datum));
+        let is_ours =
+            |datum: &Datum| matches!(&datum.of, Of::Instance(instance) if shard.holds(instance));
+        let outbox =
+            other.outbox.into_iter().filter(|datum| is_ours(datum) && !self.outbox.contains(datum));
         let outbox: Vec<Datum> = outbox.collect();
         self.outbox.extend(outbox);
-        let alerts =
-            other.alerts.into_iter().filter(|alert| shard.holds(&alert.instance) && !self.alerts.contains(alert));
+        let alerts = other
+            .alerts
+            .into_iter()
+            .filter(|alert| shard.holds(&alert.instance) && !self.alerts.contains(alert));
         let alerts: Vec<Alert> = alerts.collect();
         self.alerts.extend(alerts);
     }
@@ -143,15 +154,31 @@ mod tests {
     use crate::testing::{instance, scored};
 
     fn followed(watermark: i64) -> Followed {
-        Followed { track: Track::default(), watermark, looked: watermark, tail: 0, episodes: Episodes::default() }
+        Followed {
+            track: Track::default(),
+            watermark,
+            looked: watermark,
+            tail: 0,
+            episodes: Episodes::default(),
+        }
     }
 
     fn datum(number: usize) -> Datum {
-        Datum { metric: Metric::AnomalyScore, of: Of::Instance(instance(number)), time: 300, value: 1.5 }
+        Datum {
+            metric: Metric::AnomalyScore,
+            of: Of::Instance(instance(number)),
+            time: 300,
+            value: 1.5,
+        }
     }
 
     fn alert(number: usize) -> Alert {
-        Alert { kind: deepguard_aws::alert::Kind::Began, time: 300, instance: instance(number), detail: "{}".into() }
+        Alert {
+            kind: deepguard_aws::alert::Kind::Began,
+            time: 300,
+            instance: instance(number),
+            detail: "{}".into(),
+        }
     }
 
     fn state(numbers: &[usize], watermark: i64) -> State {
@@ -159,7 +186,10 @@ mod tests {
         tally.add(&scored(300, 1.5));
         State {
             model: "one".into(),
-            instances: numbers.iter().map(|&number| (instance(number), followed(watermark))).collect(),
+            instances: numbers
+                .iter()
+                .map(|&number| (instance(number), followed(watermark)))
+                .collect(),
             outbox: numbers.iter().map(|&number| datum(number)).collect(),
             alerts: numbers.iter().map(|&number| alert(number)).collect(),
             tally,
@@ -194,7 +224,11 @@ mod tests {
             part.instances.values_mut().for_each(|followed| followed.watermark = 900);
             back.take_over(part, Shard::WHOLE);
         }
-        assert_eq!((outbox, alerts), (whole.outbox.len(), whole.alerts.len()), "each is in one of the parts");
+        assert_eq!(
+            (outbox, alerts),
+            (whole.outbox.len(), whole.alerts.len()),
+            "each is in one of the parts"
+        );
         // What the parts know is newer than what the whole knew.
         back.take_over(whole, Shard::WHOLE);
         assert_eq!(

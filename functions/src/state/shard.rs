@@ -44,12 +44,12 @@ impl fmt::Display for Shard {
     }
 }
 
-/// FNV-1a, 64 bits, with the last mixing step of splitmix64: the same on every machine and in every version of Rust, which the
-/// standard library's hash is not.
+/// FNV-1a, 64 bits, with the last mixing step of splitmix64: the same on every machine and in every
+/// version of Rust, which the standard library's hash is not.
 fn hash(text: &str) -> u64 {
-    let fnv = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     mixed ^ (mixed >> 31)
@@ -63,7 +63,8 @@ mod tests {
     #[test]
     fn every_instance_belongs_to_one_part_and_they_are_alike_in_size() {
         for shards in [1, 2, 3, 4, 16] {
-            let parts: Vec<Shard> = (0..shards).map(|shard| Shard::new(shard, shards).unwrap()).collect();
+            let parts: Vec<Shard> =
+                (0..shards).map(|shard| Shard::new(shard, shards).unwrap()).collect();
             let mut sizes = vec![0; parts.len()];
             for number in 0..8000 {
                 let holders: Vec<usize> =
@@ -72,15 +73,21 @@ mod tests {
                 sizes[holders[0]] += 1;
             }
             let fair = 8000 / shards;
-            assert!(sizes.iter().all(|size| (fair - fair / 4..=fair + fair / 4).contains(size)), "{sizes:?}");
+            assert!(
+                sizes.iter().all(|size| (fair - fair / 4..=fair + fair / 4).contains(size)),
+                "{sizes:?}"
+            );
         }
     }
 
     #[test]
     fn the_part_of_an_instance_never_changes() {
-        let part = |name: &str| (0..16).find(|&shard| Shard::new(shard, 16).unwrap().holds(&name.parse().unwrap()));
+        let part = |name: &str| {
+            (0..16).find(|&shard| Shard::new(shard, 16).unwrap().holds(&name.parse().unwrap()))
+        };
         // With other numbers here, every fleet would be shuffled.
-        let names = ["i-0123456789abcdef0", "i-1a2b3c4d", "i-00000000000000000", "i-0fedcba9876543210"];
+        let names =
+            ["i-0123456789abcdef0", "i-1a2b3c4d", "i-00000000000000000", "i-0fedcba9876543210"];
         assert_eq!(names.map(part), [Some(6), Some(6), Some(1), Some(15)]);
     }
 

@@ -1,9 +1,10 @@
 //! Where all that is kept from run to run is: below one address in S3, or nowhere.
 //!
-//! `shards/<shards>/<shard>` is the [`State`] of a part of the fleet, `baselines/<day>/<shards>/<shard>` its [`Baselines`]. Both
-//! are written on condition that they still are the version that was read, so that of two runs at once one decides.
-//! `shards/<shards>/<shard>.published` is the beginning of the state whose outbox was published, checksum included: another
-//! process need not publish that again.
+//! `shards/<shards>/<shard>` is the [`State`] of a part of the fleet,
+//! `baselines/<day>/<shards>/<shard>` its [`Baselines`]. Both are written on condition that they
+//! still are the version that was read, so that of two runs at once one decides.
+//! `shards/<shards>/<shard>.published` is the beginning of the state whose outbox was published,
+//! checksum included: another process need not publish that again.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +75,8 @@ struct Kept {
     etag: Option<String>,
     /// The beginning of the object that was written last.
     beginning: Vec<u8>,
-    /// `None` while a run has it: where that ends without giving it back, what is kept is read again.
+    /// `None` while a run has it: where that ends without giving it back, what is kept is read
+    /// again.
     state: Option<State>,
 }
 
@@ -106,7 +108,8 @@ impl<O: Objects> Store<O> {
         Self { objects, root, states: "shards", state: None, baselines: BTreeMap::new() }
     }
 
-    /// The same place, with states of the shadow's own. Baselines are made of CPU alone: they are the same.
+    /// The same place, with states of the shadow's own. Baselines are made of CPU alone: they are
+    /// the same.
     #[must_use]
     pub fn of_shadow(self) -> Self {
         Self { states: "shadow/shards", ..self }
@@ -123,7 +126,10 @@ impl<O: Objects> Store<O> {
     }
 
     fn uri(&self, key: &str) -> Result<Option<ObjectUri>, NotAnObject> {
-        self.root.as_ref().map(|root| root.beside(&format!("{}/{key}", root.key.trim_end_matches('/')))).transpose()
+        self.root
+            .as_ref()
+            .map(|root| root.beside(&format!("{}/{key}", root.key.trim_end_matches('/'))))
+            .transpose()
     }
 
     /// The state of `shard`, to be [saved](Self::save) again, and how it was come by.
@@ -140,7 +146,8 @@ impl<O: Objects> Store<O> {
             (Ok(Fetched::Unchanged), Some((etag, state))) => (etag, state, Loaded::Known),
             (Ok(Fetched::Object { bytes, etag }), known) => {
                 // First met by this process: another division of the fleet may have gone on since.
-                let others = if known.is_none() { self.other_states(&uri, shard).await } else { None };
+                let others =
+                    if known.is_none() { self.other_states(&uri, shard).await } else { None };
                 match State::from_bytes(&bytes) {
                     Ok(mut state) => {
                         self.forget_published(&uri, &bytes, &mut state).await;
@@ -151,7 +158,11 @@ impl<O: Objects> Store<O> {
                     Err(error) => {
                         warn!(%uri, %error, "the state is made anew");
                         // What the process knows is older than what was damaged, and right.
-                        (etag, known.map(|(_, state)| state).or(others).unwrap_or_default(), Loaded::Damaged)
+                        (
+                            etag,
+                            known.map(|(_, state)| state).or(others).unwrap_or_default(),
+                            Loaded::Damaged,
+                        )
                     }
                 }
             }
@@ -173,18 +184,31 @@ impl<O: Objects> Store<O> {
         (state, loaded)
     }
 
-    /// What other divisions of the fleet know of the instances of `shard`, where they were written after the object at `own`.
+    /// What other divisions of the fleet know of the instances of `shard`, where they were written
+    /// after the object at `own`.
     async fn other_states(&self, own: &ObjectUri, shard: Shard) -> Option<State> {
         let folder = self.uri(self.states).ok()??;
-        let listed = self.objects.list(&folder).await.inspect_err(|error| warn!(%error, "no other states")).ok()?;
-        let since = listed.iter().find(|object| object.uri == *own).map_or(i64::MIN, |object| object.written);
+        let listed = self
+            .objects
+            .list(&folder)
+            .await
+            .inspect_err(|error| warn!(%error, "no other states"))
+            .ok()?;
+        let since = listed
+            .iter()
+            .find(|object| object.uri == *own)
+            .map_or(i64::MIN, |object| object.written);
         let division = format!("{}/{}/", folder.key, shard.of());
         let is_state = |key: &str| !key.starts_with(&division) && !key.ends_with(PUBLISHED);
-        let others = listed.iter().filter(|object| is_state(&object.uri.key) && object.written >= since);
+        let others =
+            listed.iter().filter(|object| is_state(&object.uri.key) && object.written >= since);
         let mut taken: Option<State> = None;
         for other in others {
-            let read =
-                self.read(&other.uri, |bytes| Ok((State::from_bytes(bytes)?, bytes[..BEGINNING].to_vec()))).await;
+            let read = self
+                .read(&other.uri, |bytes| {
+                    Ok((State::from_bytes(bytes)?, bytes[..BEGINNING].to_vec()))
+                })
+                .await;
             match read {
                 Ok(((mut state, beginning), _)) => {
                     self.forget_published(&other.uri, &beginning, &mut state).await;
@@ -196,13 +220,15 @@ impl<O: Objects> Store<O> {
         taken
     }
 
-    /// Empties the outbox of the state that was read from `uri` where it was published. Where nobody knows, it is published again.
+    /// Empties the outbox of the state that was read from `uri` where it was published. Where
+    /// nobody knows, it is published again.
     async fn forget_published(&self, uri: &ObjectUri, bytes: &[u8], state: &mut State) {
         if state.outbox.is_empty() && state.alerts.is_empty() {
             return;
         }
         let Ok(marker) = uri.beside(&format!("{}{PUBLISHED}", uri.key)) else { return };
-        if let Ok(Fetched::Object { bytes: published, .. }) = self.objects.get(&marker, None, BEGINNING).await
+        if let Ok(Fetched::Object { bytes: published, .. }) =
+            self.objects.get(&marker, None, BEGINNING).await
             && published.len() == BEGINNING
             && bytes.starts_with(&published)
         {
@@ -240,7 +266,9 @@ impl<O: Objects> Store<O> {
     /// Writes the state down, unless another run has written one since it was read.
     pub async fn save(&mut self, state: &State) -> Saved {
         let Some(Kept { shard, etag, .. }) = &self.state else { return Saved::No };
-        let Ok(Some(uri)) = self.uri(&format!("{}/{shard}", self.states)) else { return Saved::Yes };
+        let Ok(Some(uri)) = self.uri(&format!("{}/{shard}", self.states)) else {
+            return Saved::Yes;
+        };
         let bytes = match state.to_bytes() {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -292,12 +320,16 @@ impl<O: Objects> Store<O> {
         }
     }
 
-    /// Makes sure that what is kept of the baselines of `day` is known, as far as it can be read. `context` is the slots that a
-    /// window spans.
+    /// Makes sure that what is kept of the baselines of `day` is known, as far as it can be read.
+    /// `context` is the slots that a window spans.
     pub async fn open(&mut self, shard: Shard, day: i64, context: usize) {
         let known = self.baselines.remove(&day).filter(|known| known.shard == shard);
-        let mut known =
-            known.unwrap_or_else(|| Day { shard, etag: None, baselines: Baselines::default(), changed: false });
+        let mut known = known.unwrap_or_else(|| Day {
+            shard,
+            etag: None,
+            baselines: Baselines::default(),
+            changed: false,
+        });
         if let Ok(Some(uri)) = self.uri(&key(shard, day)) {
             match self.objects.get(&uri, known.etag.as_deref(), MAX_BYTES).await {
                 Ok(Fetched::Unchanged) => {}
@@ -321,7 +353,13 @@ impl<O: Objects> Store<O> {
     }
 
     /// Takes over what other divisions of the fleet know.
-    async fn other_baselines(&self, baselines: &mut Baselines, shard: Shard, day: i64, context: usize) {
+    async fn other_baselines(
+        &self,
+        baselines: &mut Baselines,
+        shard: Shard,
+        day: i64,
+        context: usize,
+    ) {
         let Ok(Some(folder)) = self.uri(&format!("baselines/{}", date(day))) else { return };
         let listed = match self.objects.list(&folder).await {
             Ok(listed) => listed,
@@ -346,7 +384,13 @@ impl<O: Objects> Store<O> {
     }
 
     /// Adds what was learnt of an instance. What is known already stays.
-    pub fn learn(&mut self, shard: Shard, instance: &InstanceId, day: i64, baseline: Option<deepguard::Baseline>) {
+    pub fn learn(
+        &mut self,
+        shard: Shard,
+        instance: &InstanceId,
+        day: i64,
+        baseline: Option<deepguard::Baseline>,
+    ) {
         let day = self.baselines.entry(day).or_insert_with(|| Day {
             shard,
             etag: None,
@@ -359,7 +403,8 @@ impl<O: Objects> Store<O> {
         });
     }
 
-    /// Writes down the baselines that were made here, beside what others wrote meanwhile. How many days could not be written.
+    /// Writes down the baselines that were made here, beside what others wrote meanwhile. How many
+    /// days could not be written.
     pub async fn save_baselines(&mut self, context: usize) -> usize {
         let mut failed = 0;
         let days: Vec<i64> = self.baselines.keys().copied().collect();
@@ -381,10 +426,18 @@ impl<O: Objects> Store<O> {
         failed
     }
 
-    async fn save_day(&self, uri: &ObjectUri, day: i64, known: &mut Day, context: usize) -> Result<(), Unusable> {
+    async fn save_day(
+        &self,
+        uri: &ObjectUri,
+        day: i64,
+        known: &mut Day,
+        context: usize,
+    ) -> Result<(), Unusable> {
         for _ in 0..TRIES {
-            let bytes =
-                known.baselines.to_bytes(day, context).map_err(|error| Unusable::Damaged(uri.clone(), error))?;
+            let bytes = known
+                .baselines
+                .to_bytes(day, context)
+                .map_err(|error| Unusable::Damaged(uri.clone(), error))?;
             if let Some(etag) = self.objects.put(uri, known.etag.as_deref().into(), bytes).await? {
                 known.etag = Some(etag);
                 return Ok(());
@@ -397,7 +450,9 @@ impl<O: Objects> Store<O> {
                 Err(Unusable::Object(ObjectError::Missing { .. })) => known.etag = None,
                 Err(Unusable::Damaged(_, error)) => {
                     warn!(%uri, %error, "damaged baselines are replaced");
-                    if let Fetched::Object { etag, .. } = self.objects.get(uri, None, MAX_BYTES).await? {
+                    if let Fetched::Object { etag, .. } =
+                        self.objects.get(uri, None, MAX_BYTES).await?
+                    {
                         known.etag = etag;
                     }
                 }

@@ -13,19 +13,21 @@ use serde::{Deserialize, Serialize};
 pub enum Mode {
     /// All of them.
     Full,
-    /// Those from this one on, and the [`TAIL`] after each: a metric costs by the hour in which it is sent.
+    /// Those from this one on, and the [`TAIL`] after each: a metric costs by the hour in which it
+    /// is sent.
     Sparse {
         /// A score; 1.0 is the threshold.
         from: f64,
     },
 }
 
-/// How many scores are published after the last one that was worth it, so that an alarm sees the recovery: half an hour.
+/// How many scores are published after the last one that was worth it, so that an alarm sees the
+/// recovery: half an hour.
 pub const TAIL: u8 = 6;
 
 impl Mode {
-    /// What is published of an instance's new scores, oldest first. `tail` is how many are still to be sent, whatever they are.
-    /// Of muted ones nothing is: alarms stand on these metrics.
+    /// What is published of an instance's new scores, oldest first. `tail` is how many are still to
+    /// be sent, whatever they are. Of muted ones nothing is: alarms stand on these metrics.
     pub fn datums(self, instance: &InstanceId, scored: &[Scored], tail: &mut u8) -> Vec<Datum> {
         let mut datums = Vec::new();
         for scored in scored.iter().filter(|scored| !scored.muted) {
@@ -40,7 +42,12 @@ impl Mode {
             } else {
                 continue;
             }
-            let datum = |metric, value| Datum { metric, of: Of::Instance(instance.clone()), time: scored.time, value };
+            let datum = |metric, value| Datum {
+                metric,
+                of: Of::Instance(instance.clone()),
+                time: scored.time,
+                value,
+            };
             datums.push(datum(Metric::AnomalyScore, scored.score.value()));
             datums.push(datum(Metric::ReconstructionError, scored.reconstruction_error()));
         }
@@ -51,7 +58,8 @@ impl Mode {
 /// How long, in seconds, the fleet's numbers at a time are remembered.
 pub const TALLIED: i64 = 2 * LATE;
 
-/// What is known of the fleet at each time: it grows as scores come, so that what is published of a time again is never less.
+/// What is known of the fleet at each time: it grows as scores come, so that what is published of a
+/// time again is never less.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally(BTreeMap<i64, Counted>);
 
@@ -69,7 +77,8 @@ impl Tally {
         let slot = self.0.entry(scored.time).or_default();
         slot.scored = slot.scored.saturating_add(1);
         if scored.muted {
-            slot.suppressed = slot.suppressed.saturating_add(u32::from(scored.score.is_anomalous()));
+            slot.suppressed =
+                slot.suppressed.saturating_add(u32::from(scored.score.is_anomalous()));
         } else {
             slot.highest = slot.highest.max(scored.score.value());
         }
@@ -94,7 +103,8 @@ impl Tally {
     /// What is published of the fleet at `times` (seconds since 1970).
     pub fn datums(&self, times: &BTreeSet<i64>) -> Vec<Datum> {
         let at = |&time: &i64| {
-            let Counted { scored, anomalous, suppressed, highest } = self.0.get(&time).copied().unwrap_or_default();
+            let Counted { scored, anomalous, suppressed, highest } =
+                self.0.get(&time).copied().unwrap_or_default();
             [
                 Datum::of_fleet(Metric::AnomalousInstances, time, anomalous.into()),
                 Datum::of_fleet(Metric::InstancesScored, time, scored.into()),
@@ -119,7 +129,9 @@ mod tests {
     fn the_fleet_is_counted_at_each_time_and_never_less() {
         let mut tally = Tally::default();
         let muted = Scored { muted: true, ..scored(1200, 9.0) };
-        [scored(600, 0.5), scored(900, 1.0), lasting(1200, 2.0), muted].iter().for_each(|scored| tally.add(scored));
+        [scored(600, 0.5), scored(900, 1.0), lasting(1200, 2.0), muted]
+            .iter()
+            .for_each(|scored| tally.add(scored));
         tally.begins(900);
         let all = |tally: &Tally| values(&tally.datums(&[600, 900, 1200].into()));
         let at = |time, anomalous, scored, highest| {
@@ -131,7 +143,10 @@ mod tests {
                 ("SuppressedAnomalies", time, suppressed),
             ]
         };
-        assert_eq!(all(&tally), [at(600, 0.0, 1.0, 0.5), at(900, 1.0, 1.0, 1.0), at(1200, 0.0, 2.0, 2.0)].concat());
+        assert_eq!(
+            all(&tally),
+            [at(600, 0.0, 1.0, 0.5), at(900, 1.0, 1.0, 1.0), at(1200, 0.0, 2.0, 2.0)].concat()
+        );
         tally.add(&scored(900, 0.2));
         assert_eq!(values(&tally.datums(&[900].into())), at(900, 1.0, 2.0, 1.0));
         assert!(tally.has_since(1200) && !tally.has_since(1201));
@@ -142,12 +157,17 @@ mod tests {
     #[test]
     fn in_sparse_mode_what_is_worth_it_is_sent_and_half_an_hour_after_it() {
         let scores = [0.1, 0.79, 0.8, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 1.5, 0.2];
-        let all: Vec<Scored> =
-            scores.iter().enumerate().map(|(slot, &score)| scored(slot as i64 * 300, score)).collect();
+        let all: Vec<Scored> = scores
+            .iter()
+            .enumerate()
+            .map(|(slot, &score)| scored(slot as i64 * 300, score))
+            .collect();
         let sent = |mode: Mode, portion: usize| {
             let mut tail = 0;
-            let datums: Vec<Datum> =
-                all.chunks(portion).flat_map(|scored| mode.datums(&instance(1), scored, &mut tail)).collect();
+            let datums: Vec<Datum> = all
+                .chunks(portion)
+                .flat_map(|scored| mode.datums(&instance(1), scored, &mut tail))
+                .collect();
             assert!(datums.iter().all(|datum| datum.metric.is_per_instance()));
             datums.iter().step_by(2).map(|datum| datum.time / 300).collect::<Vec<_>>()
         };

@@ -15,12 +15,14 @@ pub(crate) fn artifact_with_threshold(threshold: f64) -> Artifact {
     let artifact = artifact();
     let card = artifact.card().clone();
     let weights = artifact.network(&device()).weights();
-    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.growth, card.training).unwrap()
+    Artifact::new(card.shape, weights, threshold, card.borrowed_usual, card.growth, card.training)
+        .unwrap()
 }
 
 /// A pointer to `artifact` at `key`.
 pub(crate) fn pointer(key: &str, artifact: &Artifact) -> String {
-    serde_json::json!({ "key": key, "sha256": artifact.checksum(), "published": "2026-01-15" }).to_string()
+    serde_json::json!({ "key": key, "sha256": artifact.checksum(), "published": "2026-01-15" })
+        .to_string()
 }
 
 /// A datapoint at `time` with this score, higher than any before it.

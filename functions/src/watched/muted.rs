@@ -8,7 +8,8 @@ use deepguard_aws::ids::InstanceId;
 use deepguard_aws::mute::{During, MutedRanges, Mutes};
 use deepguard_aws::tags::Tags;
 
-/// How far back, in seconds, a run looks at most: at the history of an instance of which nothing is known.
+/// How far back, in seconds, a run looks at most: at the history of an instance of which nothing is
+/// known.
 const HISTORY: i64 = 32 * DAY_SECONDS;
 /// The tags of an instance that has none.
 static UNTAGGED: LazyLock<Tags> = LazyLock::new(Tags::new);

@@ -1,7 +1,7 @@
 //! Which instances are watched, by their tags, and the tags that are known of them.
 //!
-//! Tags change seldom, so they are asked for every quarter of an hour; of instances that are new, at once. Where they cannot be
-//! had, what was known stays in use, and whoever asks is told.
+//! Tags change seldom, so they are asked for every quarter of an hour; of instances that are new,
+//! at once. Where they cannot be had, what was known stays in use, and whoever asks is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,13 +75,15 @@ impl<I: Inventory> Roster<I> {
         &self.inventory
     }
 
-    /// Those of `listed` that are watched. `needs_tags` is whether somebody asks for [`Self::tags`] afterwards: where not, and
-    /// all are watched, nothing is asked for.
+    /// Those of `listed` that are watched. `needs_tags` is whether somebody asks for [`Self::tags`]
+    /// afterwards: where not, and all are watched, nothing is asked for.
     ///
-    /// An instance that is new while its tags cannot be had is left out; the run that knows them makes up for it.
+    /// An instance that is new while its tags cannot be had is left out; the run that knows them
+    /// makes up for it.
     ///
     /// # Errors
-    /// [`CallError`] where tags decide, and none were ever had. It is no time to guess: the next run makes up for this one.
+    /// [`CallError`] where tags decide, and none were ever had. It is no time to guess: the next
+    /// run makes up for this one.
     pub async fn selected(
         &mut self,
         listed: BTreeSet<InstanceId>,
@@ -91,11 +93,16 @@ impl<I: Inventory> Roster<I> {
         if self.selection.is_everything() && !needs_tags {
             return Ok(Selected { instances: listed, left_out: 0, stale: None });
         }
-        let is_fresh = |known: &Known| (SignedDuration::ZERO..FRESH).contains(&now.duration_since(known.at));
+        let is_fresh =
+            |known: &Known| (SignedDuration::ZERO..FRESH).contains(&now.duration_since(known.at));
         let stale = match self.known.as_mut().filter(|known| is_fresh(known)) {
             Some(known) => {
                 let new: BTreeSet<InstanceId> = listed.difference(&known.asked).cloned().collect();
-                let answer = if new.is_empty() { Ok(BTreeMap::new()) } else { self.inventory.tags_of(&new).await };
+                let answer = if new.is_empty() {
+                    Ok(BTreeMap::new())
+                } else {
+                    self.inventory.tags_of(&new).await
+                };
                 answer.map(|tags| {
                     known.tags.extend(tags);
                     known.asked.extend(new);
@@ -112,7 +119,8 @@ impl<I: Inventory> Roster<I> {
         };
         let count = listed.len();
         let watched = |instance: &InstanceId| {
-            known.asked.contains(instance) && self.selection.watches(known.tags.get(instance).unwrap_or(&NONE))
+            known.asked.contains(instance)
+                && self.selection.watches(known.tags.get(instance).unwrap_or(&NONE))
         };
         let instances: BTreeSet<InstanceId> = listed.into_iter().filter(watched).collect();
         Ok(Selected { left_out: count - instances.len(), instances, stale: stale.err() })
@@ -142,9 +150,10 @@ mod tests {
     impl Account {
         fn tag(&self, number: usize, rule: &str) {
             let tags = rule.split(',').filter_map(|tag| tag.split_once('='));
-            self.tags
-                .borrow_mut()
-                .insert(instance(number), tags.map(|(key, value)| (key.into(), value.into())).collect());
+            self.tags.borrow_mut().insert(
+                instance(number),
+                tags.map(|(key, value)| (key.into(), value.into())).collect(),
+            );
         }
 
         fn answer(
@@ -172,13 +181,21 @@ mod tests {
             self.answer(format!("tagged {rule}"), |_, tags| rule.holds_for(tags))
         }
 
-        async fn tags_of(&self, instances: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
-            self.answer(format!("tags of {}", instances.len()), |instance, _| instances.contains(instance))
+        async fn tags_of(
+            &self,
+            instances: &BTreeSet<InstanceId>,
+        ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+            self.answer(format!("tags of {}", instances.len()), |instance, _| {
+                instances.contains(instance)
+            })
         }
     }
 
     fn roster<'a>(account: &'a Account, include: &str, exclude: &str) -> Roster<&'a Account> {
-        Roster::new(Selection { include: include.parse().unwrap(), exclude: exclude.parse().unwrap() }, account)
+        Roster::new(
+            Selection { include: include.parse().unwrap(), exclude: exclude.parse().unwrap() },
+            account,
+        )
     }
 
     fn fleet(numbers: &[usize]) -> BTreeSet<InstanceId> {
@@ -232,7 +249,11 @@ mod tests {
         let mut roster = roster(&account, "env=prod", "");
         roster.selected(fleet(&[1, 3]), false, at(0)).await.unwrap();
         roster.selected(fleet(&[1, 3]), false, at(5)).await.unwrap();
-        assert_eq!(account.calls.take(), ["tagged env=prod"], "an instance that has no answer is not asked for again");
+        assert_eq!(
+            account.calls.take(),
+            ["tagged env=prod"],
+            "an instance that has no answer is not asked for again"
+        );
         account.tag(1, "env=test");
         let selected = roster.selected(fleet(&[1, 2, 3]), false, at(10)).await.unwrap();
         assert_eq!(selected.instances, fleet(&[1, 2]), "what is known of 1 is not old enough yet");
@@ -241,7 +262,11 @@ mod tests {
         assert_eq!(selected.instances, fleet(&[2]));
         assert_eq!(account.calls.take(), ["tagged env=prod"]);
         roster.selected(fleet(&[1]), false, at(14)).await.unwrap();
-        assert_eq!(account.calls.take().len(), 1, "a clock that goes backwards makes nothing fresh");
+        assert_eq!(
+            account.calls.take().len(),
+            1,
+            "a clock that goes backwards makes nothing fresh"
+        );
     }
 
     #[tokio::test]
@@ -249,14 +274,21 @@ mod tests {
         let account = account();
         account.down.set(true);
         let mut roster = roster(&account, "", "env=test");
-        assert!(roster.selected(fleet(&[1, 3]), false, at(0)).await.is_err(), "nobody knows who is to be watched");
+        assert!(
+            roster.selected(fleet(&[1, 3]), false, at(0)).await.is_err(),
+            "nobody knows who is to be watched"
+        );
         account.down.set(false);
         roster.selected(fleet(&[1, 3]), false, at(5)).await.unwrap();
         account.down.set(true);
         account.calls.take();
         for minutes in [10, 20, 25] {
             let selected = roster.selected(fleet(&[1, 2, 3]), false, at(minutes)).await.unwrap();
-            assert_eq!(selected.instances, fleet(&[1]), "2 is new and might be one of those to leave out");
+            assert_eq!(
+                selected.instances,
+                fleet(&[1]),
+                "2 is new and might be one of those to leave out"
+            );
             assert_eq!((selected.left_out, selected.stale.is_some()), (2, true));
         }
         assert_eq!(account.calls.take(), ["tags of 1", "tagged ", "tagged "]);

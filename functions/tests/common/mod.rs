@@ -1,4 +1,5 @@
-//! Replays: a fleet, a scripted AWS that knows its CPU, and functions that are run at the times of a virtual clock.
+//! Replays: a fleet, a scripted AWS that knows its CPU, and functions that are run at the times of
+//! a virtual clock.
 #![allow(dead_code, unreachable_pub)] // Not every test needs all of it.
 #![allow(missing_docs, missing_debug_implementations)] // The names say it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets what it did not expect should stop there.
@@ -62,8 +63,8 @@ impl Dice {
 /// How many instances [`fleet`] has.
 pub const INSTANCES: usize = 6;
 
-/// Six instances with weeks of history, of which around `time` one has a gap, one an anomaly, one is 26 hours old, one ten,
-/// and one stops.
+/// Six instances with weeks of history, of which around `time` one has a gap, one an anomaly, one
+/// is 26 hours old, one ten, and one stops.
 pub fn fleet(time: i64) -> Generated {
     Generated::new(INSTANCES, 11)
         .gap(1, time + 300, time + 1200)
@@ -80,7 +81,10 @@ pub fn start_aws(fleet: impl Fleet + 'static, now: i64) -> Aws {
 /// The settings that these variables make, and no waiting for CloudWatch's sake.
 pub fn settings(variables: &[(&str, &str)]) -> Settings {
     let settings = Settings::from_variables(|name| {
-        let given = variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.to_string());
+        let given = variables
+            .iter()
+            .find(|(variable, _)| *variable == name)
+            .map(|(_, value)| value.to_string());
         given.or_else(|| match name {
             "STATE_URI" => Some(format!("s3://{BUCKET}/state")),
             "PUBLISH_MODE" => Some("full".into()),
@@ -93,7 +97,8 @@ pub fn settings(variables: &[(&str, &str)]) -> Settings {
 /// How long one try of a call may take.
 pub const PATIENT: Duration = Duration::from_secs(20);
 
-/// Clients with a shorter wait between tries. Each has tries of its own, so that one test does not use up those of another.
+/// Clients with a shorter wait between tries. Each has tries of its own, so that one test does not
+/// use up those of another.
 fn clients(aws: &Aws, attempt: Duration) -> (aws_sdk_cloudwatch::Client, aws_sdk_s3::Client) {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let retries = RetryConfig::standard()
@@ -201,11 +206,15 @@ impl World {
     /// Everything in the bucket.
     pub fn bucket(&self) -> Vec<(String, Vec<u8>)> {
         let objects = self.aws.objects().into_iter();
-        objects.map(|(bucket, key)| (key.clone(), self.aws.object(&bucket, &key).unwrap().bytes)).collect()
+        objects
+            .map(|(bucket, key)| (key.clone(), self.aws.object(&bucket, &key).unwrap().bytes))
+            .collect()
     }
 
     pub fn fill_bucket(&self, objects: &[(String, Vec<u8>)]) {
-        objects.iter().for_each(|(key, bytes)| drop(self.aws.put_object(BUCKET, key, bytes.clone())));
+        objects
+            .iter()
+            .for_each(|(key, bytes)| drop(self.aws.put_object(BUCKET, key, bytes.clone())));
     }
 }
 
@@ -281,8 +290,9 @@ pub fn of_instances(published: &Published) -> BTreeMap<Mark, Vec<f64>> {
 /// The highest value of each metric that counts the fleet.
 pub fn of_fleet(published: &Published) -> BTreeMap<(String, i64), f64> {
     let metrics = ["AnomalousInstances", "InstancesScored", "MaxAnomalyScore"];
-    let ours =
-        published.iter().filter(|(stamp, _)| stamp.dimensions.is_empty() && metrics.contains(&stamp.metric.as_str()));
+    let ours = published.iter().filter(|(stamp, _)| {
+        stamp.dimensions.is_empty() && metrics.contains(&stamp.metric.as_str())
+    });
     let highest = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     ours.map(|(stamp, values)| ((stamp.metric.clone(), stamp.time), highest(values))).collect()
 }
@@ -301,14 +311,19 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Everything in which `published` is something else than the truth: values that are missing, that should not be there, that are
-    /// others, or that changed.
+    /// Everything in which `published` is something else than the truth: values that are missing,
+    /// that should not be there, that are others, or that changed.
     pub fn differences(&self, published: &Published) -> Vec<String> {
         self.differences_but(published, |_| false)
     }
 
-    /// The same, where those instances' values that `may_differ` only have to be there and to be one.
-    pub fn differences_but(&self, published: &Published, may_differ: impl Fn(&Mark) -> bool) -> Vec<String> {
+    /// The same, where those instances' values that `may_differ` only have to be there and to be
+    /// one.
+    pub fn differences_but(
+        &self,
+        published: &Published,
+        may_differ: impl Fn(&Mark) -> bool,
+    ) -> Vec<String> {
         let (truth, found) = (of_instances(&self.published), of_instances(published));
         let mut wrong = Vec::new();
         for (mark, values) in &found {
@@ -318,7 +333,11 @@ impl Truth {
                 (None, _) => wrong.push(format!("{here} has more than one value: {values:?}")),
                 (Some(_), None) => wrong.push(format!("{here} should not be there: {values:?}")),
                 (Some(found), Some(truth)) if found != truth && !may_differ(mark) => {
-                    wrong.push(format!("{here} is {} and not {}", f64::from_bits(found), f64::from_bits(truth)));
+                    wrong.push(format!(
+                        "{here} is {} and not {}",
+                        f64::from_bits(found),
+                        f64::from_bits(truth)
+                    ));
                 }
                 _ => {}
             }
@@ -327,35 +346,50 @@ impl Truth {
             wrong.push(format!("{} of {} at {} is missing", mark.1, mark.0, text(mark.2)));
         }
         if wrong.is_empty() {
-            wrong.extend(
-                self.differences_of_fleet(published, |time| {
-                    truth.keys().any(|mark| mark.2 == time && may_differ(mark))
-                }),
-            );
+            wrong.extend(self.differences_of_fleet(published, |time| {
+                truth.keys().any(|mark| mark.2 == time && may_differ(mark))
+            }));
         }
         wrong
     }
 
-    fn differences_of_fleet(&self, published: &Published, may_differ: impl Fn(i64) -> bool) -> Vec<String> {
+    fn differences_of_fleet(
+        &self,
+        published: &Published,
+        may_differ: impl Fn(i64) -> bool,
+    ) -> Vec<String> {
         let (truth, found) = (of_fleet(&self.published), of_fleet(published));
         let mut wrong = Vec::new();
-        for (mark, &highest) in truth.iter().filter(|(mark, _)| mark.1 >= self.since && !may_differ(mark.1)) {
+        for (mark, &highest) in
+            truth.iter().filter(|(mark, _)| mark.1 >= self.since && !may_differ(mark.1))
+        {
             if found.get(mark).is_none_or(|found| found.to_bits() != highest.to_bits()) {
-                wrong.push(format!("{} at {} is {:?} and not {highest}", mark.0, text(mark.1), found.get(mark)));
+                wrong.push(format!(
+                    "{} at {} is {:?} and not {highest}",
+                    mark.0,
+                    text(mark.1),
+                    found.get(mark)
+                ));
             }
         }
         // A time at which nobody has a score: all that can be said of it is that there is none.
-        let more = found.iter().filter(|(mark, highest)| !truth.contains_key(*mark) && **highest > 0.0);
-        wrong.extend(
-            more.map(|(mark, highest)| format!("{} at {} should not be there: {highest}", mark.0, text(mark.1))),
-        );
+        let more =
+            found.iter().filter(|(mark, highest)| !truth.contains_key(*mark) && **highest > 0.0);
+        wrong.extend(more.map(|(mark, highest)| {
+            format!("{} at {} should not be there: {highest}", mark.0, text(mark.1))
+        }));
         wrong
     }
 
     /// Fails where there are differences, with what led to them.
     pub fn assert(&self, published: &Published, story: &dyn std::fmt::Display) {
         let wrong = self.differences(published);
-        assert!(wrong.is_empty(), "{story}\n{} differences: {:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
+        assert!(
+            wrong.is_empty(),
+            "{story}\n{} differences: {:#?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(12)]
+        );
     }
 }
 

@@ -5,7 +5,9 @@ use super::*;
 /// Plays with datapoints that come late, against the truth of the same datapoints on time.
 async fn play_late(start: &Start, end: i64, late: &[(usize, i64, i64)], cold: bool) -> Vec<String> {
     let on_time = start.undisturbed(end).await;
-    let fleet = late.iter().fold(start.fleet.clone(), |fleet, &(n, time, delay)| fleet.late(n, time, delay));
+    let fleet = late
+        .iter()
+        .fold(start.fleet.clone(), |fleet, &(n, time, delay)| fleet.late(n, time, delay));
     let mut world = start.world_with(fleet, settings(&[]));
     let (mut came_late, mut runs) = (0, 0);
     for time in slots(start.time + SLOT, end + 1) {
@@ -18,8 +20,8 @@ async fn play_late(start: &Start, end: i64, late: &[(usize, i64, i64)], cold: bo
         came_late += world.run(time).await.unwrap().caught_up.late;
         runs += 1;
     }
-    // The run that finds a late datapoint is the first one at or after its arrival; what others before it have scored since the
-    // datapoint's time, they have scored without it.
+    // The run that finds a late datapoint is the first one at or after its arrival; what others
+    // before it have scored since the datapoint's time, they have scored without it.
     let may_differ = |mark: &Mark| {
         late.iter().any(|&(n, time, delay)| {
             let found = time + SLOT + delay + (-delay).rem_euclid(SLOT);
@@ -27,9 +29,11 @@ async fn play_late(start: &Start, end: i64, late: &[(usize, i64, i64)], cold: bo
         })
     };
     let mut wrong = on_time.differences_but(&world.aws.published(), may_differ);
-    // An alarm that comes late may begin an episode, where on time it would have been in one already.
+    // An alarm that comes late may begin an episode, where on time it would have been in one
+    // already.
     let began_late = |line: &String| {
-        late.iter().any(|&(_, time, _)| line.starts_with(&format!("AnomalousInstances at {}", text(time))))
+        late.iter()
+            .any(|&(_, time, _)| line.starts_with(&format!("AnomalousInstances at {}", text(time))))
     };
     wrong.retain(|line| !began_late(line));
     if came_late != late.len() {
@@ -44,7 +48,8 @@ async fn what_comes_late_gets_the_score_that_it_would_have_had_and_changes_no_ot
     let (start, _) = begun_at_noon();
     let two_hours = [(0, noon - 600, 7200), (2, noon - 900, 6000), (2, noon - 600, 6300)];
     let three_hours = [(0, noon - 300, 3 * 3600 - 600)];
-    let two_at_different_times = [(0, noon - 600, 3600), (0, noon + 600, 600), (1, noon + 1500, 1700)];
+    let two_at_different_times =
+        [(0, noon - 600, 3600), (0, noon + 600, 600), (1, noon + 1500, 1700)];
     let before_midnight = [(0, MIDNIGHT - 1200, 600), (2, MIDNIGHT - 900, 600)];
     let after_midnight = [(0, MIDNIGHT + 600, 4000), (3, MIDNIGHT + 300, 900), (2, MIDNIGHT, 3600)];
     for cold in [false, true] {
@@ -101,7 +106,9 @@ async fn what_a_run_has_no_time_for_the_next_one_scores() {
             world.detection().set_time_left(short.then(|| Duration::from_millis(left)));
             let run = world.run(time).await;
             world.aws.clear_faults();
-            let skipped = |summary: &Summary| summary.instances.skipped.get("out_of_time").copied().unwrap_or_default();
+            let skipped = |summary: &Summary| {
+                summary.instances.skipped.get("out_of_time").copied().unwrap_or_default()
+            };
             match (short, left, &run) {
                 (false, _, Ok(summary)) => assert_eq!(skipped(summary), 0, "{summary:?}"),
                 // Time enough to read and to say so, and none to score.
@@ -111,7 +118,11 @@ async fn what_a_run_has_no_time_for_the_next_one_scores() {
                         (summary.instances.seen, 0),
                         "{summary:?}"
                     );
-                    assert_eq!((summary.state.saved, summary.datums_failed), (true, 0), "{summary:?}");
+                    assert_eq!(
+                        (summary.state.saved, summary.datums_failed),
+                        (true, 0),
+                        "{summary:?}"
+                    );
                 }
                 // Whether some milliseconds are enough for anything nobody knows.
                 (true, 0 | 5, Ok(_) | Err(RunError::NothingPublished { .. })) => {}

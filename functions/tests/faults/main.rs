@@ -1,6 +1,8 @@
-//! Whatever goes wrong, and wherever: every datapoint gets its one score, the one that it would have had.
+//! Whatever goes wrong, and wherever: every datapoint gets its one score, the one that it would
+//! have had.
 //!
-//! `cargo test -p functions --test faults -- --nocapture` prints what each fault does at each stage of a run.
+//! `cargo test -p functions --test faults -- --nocapture` prints what each fault does at each stage
+//! of a run.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -125,7 +127,8 @@ fn begun_at(cell: &'static OnceLock<(Start, Truth)>, time: i64) -> &'static (Sta
         block_on(async {
             let start = Start::new(fleet(time), time + BEGIN - MIDNIGHT).await;
             let truth = start.undisturbed(time + END - MIDNIGHT).await;
-            let scored = of_instances(&truth.published).keys().filter(|mark| mark.2 >= truth.since).count();
+            let scored =
+                of_instances(&truth.published).keys().filter(|mark| mark.2 >= truth.since).count();
             assert!(scored >= 2 * 15 * 3, "{scored} scores are no test");
             (start, truth)
         })
@@ -138,12 +141,28 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Plays with a fault of a stage, and tells what the runs that it hit came to: each kind of outcome once.
-async fn play(start: &Start, truth: &Truth, stage: Stage, fault: &Fault, cold: bool, attempt: Duration) -> String {
-    let variables: &[_] =
-        if stage == Stage::Model { &[("MODEL_URI", "s3://bucket/models/default.safetensors")] } else { &[] };
-    let mut world = start.world_with(start.fleet.clone(), settings(variables)).with_attempts(attempt);
-    world.aws.put_object(BUCKET, MODEL, include_bytes!("../../../models/default.safetensors").as_slice());
+/// Plays with a fault of a stage, and tells what the runs that it hit came to: each kind of outcome
+/// once.
+async fn play(
+    start: &Start,
+    truth: &Truth,
+    stage: Stage,
+    fault: &Fault,
+    cold: bool,
+    attempt: Duration,
+) -> String {
+    let variables: &[_] = if stage == Stage::Model {
+        &[("MODEL_URI", "s3://bucket/models/default.safetensors")]
+    } else {
+        &[]
+    };
+    let mut world =
+        start.world_with(start.fleet.clone(), settings(variables)).with_attempts(attempt);
+    world.aws.put_object(
+        BUCKET,
+        MODEL,
+        include_bytes!("../../../models/default.safetensors").as_slice(),
+    );
     let mut came_to: Vec<String> = Vec::new();
     let mut note = |told: String| {
         if !came_to.contains(&told) {
@@ -162,7 +181,9 @@ async fn play(start: &Start, truth: &Truth, stage: Stage, fault: &Fault, cold: b
         if let Some(time) = calibrator_before(time) {
             match world.calibrate(time).await {
                 Ok(calibrated) if calibrated.instances.skipped == 0 => {}
-                Ok(calibrated) => note(format!("calibrator: {} skipped", calibrated.instances.skipped)),
+                Ok(calibrated) => {
+                    note(format!("calibrator: {} skipped", calibrated.instances.skipped))
+                }
                 Err(error) => note(format!("calibrator: {}", kind(&error))),
             }
         }

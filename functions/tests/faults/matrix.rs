@@ -54,7 +54,11 @@ pub(super) fn rows() -> Vec<Row> {
 async fn every_fault_at_every_stage_costs_no_score() {
     let (start, truth) = begun();
     let mut wrong = Vec::new();
-    println!("{:20} {}", "for three runs", Stage::ALL.map(|stage| format!("{:>44}", format!("{stage:?}"))).concat());
+    println!(
+        "{:20} {}",
+        "for three runs",
+        Stage::ALL.map(|stage| format!("{:>44}", format!("{stage:?}"))).concat()
+    );
     for Row { name, kind, at } in rows() {
         let mut cells = Vec::new();
         for stage in Stage::ALL {
@@ -65,7 +69,8 @@ async fn every_fault_at_every_stage_costs_no_score() {
             }
             let fault = stage.fault(When::Always, kind.clone());
             let warm = play(start, truth, stage, &fault, false, PATIENT).await;
-            // A new process that cannot read its state is a test of its own, below: it reads all of history in every run.
+            // A new process that cannot read its state is a test of its own, below: it reads all of
+            // history in every run.
             let cold = match (stage, name) {
                 (Stage::LoadState, "slow" | "slow answer" | "slow body") => None,
                 (Stage::LoadState, name) if name != "200, HTML" => None,
@@ -76,16 +81,23 @@ async fn every_fault_at_every_stage_costs_no_score() {
                 _ => warm,
             };
             if told != expected(stage, name) {
-                wrong.push(format!("{name} at {stage:?}: {told:?} and not {:?}", expected(stage, name)));
+                wrong.push(format!(
+                    "{name} at {stage:?}: {told:?} and not {:?}",
+                    expected(stage, name)
+                ));
             }
             cells.push(told);
         }
-        println!("{name:20} {}", cells.iter().map(|cell| format!("{cell:>44}")).collect::<String>());
+        println!(
+            "{name:20} {}",
+            cells.iter().map(|cell| format!("{cell:>44}")).collect::<String>()
+        );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What the three runs that a fault hits come to, and the calibrator's: with a process that lives on / with a new process each.
+/// What the three runs that a fault hits come to, and the calibrator's: with a process that lives
+/// on / with a new process each.
 fn expected(stage: Stage, fault: &str) -> &'static str {
     let harmless = [
         "slow",
@@ -111,7 +123,8 @@ fn expected(stage: Stage, fault: &str) -> &'static str {
         (Stage::LoadState, _) => "state unreachable",
         (Stage::SaveState, "conflict") => "superseded",
         (Stage::SaveState, _) => "unsaved",
-        // A new process makes the baselines that it cannot read; then the calibrator cannot add to them.
+        // A new process makes the baselines that it cannot read; then the calibrator cannot add to
+        // them.
         (Stage::LoadBaselines, _) => "ok / calibrator: NotWritten, ok",
         (Stage::SaveBaselines, _) => "calibrator: NotWritten, ok",
         (Stage::Publish, _) => "NothingPublished",
@@ -134,7 +147,15 @@ async fn what_is_over_at_the_third_try_nobody_notices() {
     for stage in Stage::ALL {
         for kind in &short {
             for cold in [false, true] {
-                let told = play(start, truth, stage, &stage.fault(When::First(2), kind.clone()), cold, PATIENT).await;
+                let told = play(
+                    start,
+                    truth,
+                    stage,
+                    &stage.fault(When::First(2), kind.clone()),
+                    cold,
+                    PATIENT,
+                )
+                .await;
                 assert_eq!(told, "ok", "{stage:?} {kind:?} cold {cold}");
             }
         }
@@ -148,8 +169,15 @@ async fn a_call_that_hangs_is_given_up() {
     let plays = Stage::ALL.into_iter().flat_map(|stage| hangs.clone().map(|kind| (stage, kind)));
     // All at once: what they do is wait.
     let plays = plays.map(|(stage, kind)| async move {
-        let told =
-            play(start, truth, stage, &stage.fault(When::Always, kind.clone()), false, Duration::from_secs(1)).await;
+        let told = play(
+            start,
+            truth,
+            stage,
+            &stage.fault(When::Always, kind.clone()),
+            false,
+            Duration::from_secs(1),
+        )
+        .await;
         (stage, kind, told)
     });
     for (stage, kind, told) in futures_util::future::join_all(plays).await {

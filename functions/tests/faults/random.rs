@@ -43,7 +43,11 @@ struct Schedule {
 
 impl std::fmt::Display for Schedule {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(formatter, "FAULT_SEED={} (noon: {}, calibrator: {:?})", self.seed, self.at_noon, self.calibrator)?;
+        writeln!(
+            formatter,
+            "FAULT_SEED={} (noon: {}, calibrator: {:?})",
+            self.seed, self.at_noon, self.calibrator
+        )?;
         self.steps.iter().try_for_each(|step| writeln!(formatter, "  {step:?}"))
     }
 }
@@ -60,8 +64,14 @@ impl Schedule {
         let restless = dice.pick(&[0.1, 0.3, 0.6]);
         let mut steps = Vec::new();
         for after in slots(SLOT, END - BEGIN + 1) {
-            let mut step =
-                Step { after, cold: false, act: Act::Run, harm: None, faults: Vec::new(), milliseconds: None };
+            let mut step = Step {
+                after,
+                cold: false,
+                act: Act::Run,
+                harm: None,
+                faults: Vec::new(),
+                milliseconds: None,
+            };
             if after <= END - BEGIN - QUIET * SLOT && dice.chance(restless) {
                 step.cold = dice.chance(0.4);
                 step.act = match dice.below(12) {
@@ -98,10 +108,18 @@ impl Schedule {
                 world.restart();
             }
             if let Some((harm, below)) = step.harm {
-                let keys = world.bucket().into_iter().map(|(key, _)| key).filter(|key| key.starts_with(below));
+                let keys = world
+                    .bucket()
+                    .into_iter()
+                    .map(|(key, _)| key)
+                    .filter(|key| key.starts_with(below));
                 keys.for_each(|key| harm.to(&world, &key));
             }
-            world.aws.script(step.faults.iter().map(|(stage, when, kind)| stage.fault(when.clone(), kind.clone())));
+            world.aws.script(
+                step.faults
+                    .iter()
+                    .map(|(stage, when, kind)| stage.fault(when.clone(), kind.clone())),
+            );
             for minutes in &self.calibrator {
                 let at = midnight + 60 * minutes;
                 if (time - SLOT..time).contains(&at) {
@@ -118,12 +136,15 @@ impl Schedule {
                 Act::Run => vec![world.run(time).await],
                 Act::Twice => vec![world.run(time).await, world.run(time).await],
                 Act::Late(seconds) => vec![world.run_late(time, time + seconds).await],
-                Act::Again(ago) => vec![world.run(time).await, world.run_late(time - ago, time).await],
+                Act::Again(ago) => {
+                    vec![world.run(time).await, world.run_late(time - ago, time).await]
+                }
                 Act::AtOnce => {
                     world.aws.set_now(time);
                     let (event, now) = (event(time), Timestamp::from_second(time).unwrap());
                     let mut other = world.process();
-                    let (one, other) = tokio::join!(world.detection().run(&event, now), other.run(&event, now));
+                    let (one, other) =
+                        tokio::join!(world.detection().run(&event, now), other.run(&event, now));
                     vec![one, other]
                 }
             };
@@ -149,7 +170,8 @@ impl Schedule {
 fn random_fault(dice: &mut Dice) -> (Stage, When, Kind) {
     // Without a model there is nothing to see.
     let stage = dice.pick(&Stage::ALL[..7]);
-    let kinds: Vec<Kind> = rows().into_iter().filter(|row| (row.at)(stage)).map(|row| row.kind).collect();
+    let kinds: Vec<Kind> =
+        rows().into_iter().filter(|row| (row.at)(stage)).map(|row| row.kind).collect();
     let kind = match dice.pick(&kinds) {
         // Taken for success by the SDK: a test of its own.
         Kind::Html(200) if stage == Stage::Publish => Kind::Html(502),
@@ -174,7 +196,8 @@ fn whatever_happens_in_whatever_order_every_datapoint_gets_its_one_score() {
     // One of them again, or others: `FAULT_SEED=7`, `FAULT_SEED=301..400`.
     let given = std::env::var("FAULT_SEED").unwrap_or_else(|_| "1..240".into());
     let (first, last) = given.split_once("..").unwrap_or((&given, &given));
-    let seeds: Vec<u64> = (first.parse().expect("a seed")..=last.parse().expect("a seed")).collect();
+    let seeds: Vec<u64> =
+        (first.parse().expect("a seed")..=last.parse().expect("a seed")).collect();
     let threads = 2;
     let play = |part: usize| {
         let seeds = &seeds;
@@ -183,7 +206,8 @@ fn whatever_happens_in_whatever_order_every_datapoint_gets_its_one_score() {
             let play = |seed: &u64| {
                 let schedule = Schedule::of(*seed);
                 let wrong = block_on(schedule.play());
-                (!wrong.is_empty()).then(|| format!("{schedule}{:#?}", &wrong[..wrong.len().min(8)]))
+                (!wrong.is_empty())
+                    .then(|| format!("{schedule}{:#?}", &wrong[..wrong.len().min(8)]))
             };
             mine.filter_map(play).collect::<Vec<String>>()
         }

@@ -98,7 +98,11 @@ async fn baselines_that_are_lost_or_damaged_are_made_again() {
                 world.calibrate(time).await.unwrap();
             }
             if time == harmed {
-                let keys = world.bucket().into_iter().map(|(key, _)| key).filter(|key| key.contains("baselines"));
+                let keys = world
+                    .bucket()
+                    .into_iter()
+                    .map(|(key, _)| key)
+                    .filter(|key| key.contains("baselines"));
                 keys.for_each(|key| harm.to(&world, &key));
                 world.restart();
             }
@@ -121,7 +125,9 @@ async fn of_two_runs_at_once_one_decides_and_the_other_publishes_nothing() {
         world.aws.set_now(time);
         // One of them does not see one of the instances: what they would decide is not the same.
         world.aws.script(
-            [Fault::new("GetMetricData", When::Nth(1), Kind::LeaveOut)].into_iter().filter(|_| time < END - 600),
+            [Fault::new("GetMetricData", When::Nth(1), Kind::LeaveOut)]
+                .into_iter()
+                .filter(|_| time < END - 600),
         );
         let now = Timestamp::from_second(time).unwrap();
         let event = event(time);
@@ -130,7 +136,11 @@ async fn of_two_runs_at_once_one_decides_and_the_other_publishes_nothing() {
         let runs = [one.unwrap(), other.unwrap()];
         assert!(runs.iter().any(|run| !run.superseded), "somebody has to decide");
         for run in runs.iter().filter(|run| run.superseded) {
-            assert_eq!((run.datums_published, run.datums_failed, run.state.saved), (0, 0, false), "{run:?}");
+            assert_eq!(
+                (run.datums_published, run.datums_failed, run.state.saved),
+                (0, 0, false),
+                "{run:?}"
+            );
             superseded += 1;
         }
     }

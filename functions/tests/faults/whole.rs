@@ -8,7 +8,8 @@ async fn when_a_run_fails_as_a_whole() {
     let time = BEGIN + SLOT;
     let always = |stage: Stage, kind| stage.fault(When::Always, kind);
     let from_s3: &[_] = &[("MODEL_URI", "s3://bucket/models/default.safetensors")];
-    // The fault, the settings, whether there is a state, what the detector says, and what the calibrator does.
+    // The fault, the settings, whether there is a state, what the detector says, and what the
+    // calibrator does.
     let cases = [
         (None, &[][..], true, "ok", "ok"),
         (None, &[][..], false, "no state", "ok"),
@@ -16,12 +17,36 @@ async fn when_a_run_fails_as_a_whole() {
         (Some(always(Stage::List, Kind::Forbidden)), &[][..], false, "List", "List"),
         (Some(always(Stage::Read, Kind::Forbidden)), &[][..], true, "NothingRead", "NothingRead"),
         (Some(always(Stage::Read, Kind::Forbidden)), &[][..], false, "NothingRead", "NothingRead"),
-        (Some(always(Stage::Read, Kind::InternalResult).only(&Generated::id(0))), &[][..], true, "unread", "ok"),
+        (
+            Some(always(Stage::Read, Kind::InternalResult).only(&Generated::id(0))),
+            &[][..],
+            true,
+            "unread",
+            "ok",
+        ),
         (Some(always(Stage::Publish, Kind::Forbidden)), &[][..], true, "NothingPublished", "ok"),
-        (Some(Stage::Publish.fault(When::Nth(1), Kind::Forbidden)), &[][..], true, "unpublished", "ok"),
-        (Some(Stage::Publish.fault(When::Nth(2), Kind::Forbidden)), &[][..], true, "unpublished", "ok"),
+        (
+            Some(Stage::Publish.fault(When::Nth(1), Kind::Forbidden)),
+            &[][..],
+            true,
+            "unpublished",
+            "ok",
+        ),
+        (
+            Some(Stage::Publish.fault(When::Nth(2), Kind::Forbidden)),
+            &[][..],
+            true,
+            "unpublished",
+            "ok",
+        ),
         (Some(always(Stage::SaveState, Kind::Forbidden)), &[][..], true, "unsaved", "ok"),
-        (Some(always(Stage::SaveBaselines, Kind::Forbidden)), &[][..], false, "no state", "NotWritten"),
+        (
+            Some(always(Stage::SaveBaselines, Kind::Forbidden)),
+            &[][..],
+            false,
+            "no state",
+            "NotWritten",
+        ),
         // There is no such object yet.
         (None, from_s3, true, "Model", "Model"),
         (None, &[("STATE_URI", "")][..], false, "unsaved", "NothingKept"),
@@ -39,12 +64,20 @@ async fn when_a_run_fails_as_a_whole() {
         assert_eq!(told(&world.run(time).await), detector, "{fault:?} {variables:?}");
         world.aws.script(fault.clone());
         let calibrated = world.calibrate(MIDNIGHT + 420).await;
-        assert_eq!(calibrated.as_ref().map_or_else(kind, |_| "ok"), calibrator, "{fault:?} {variables:?}");
+        assert_eq!(
+            calibrated.as_ref().map_or_else(kind, |_| "ok"),
+            calibrator,
+            "{fault:?} {variables:?}"
+        );
     }
     let mut world = start.world();
     let now = Timestamp::from_second(time).unwrap();
     for event in [serde_json::json!({ "sharp": 1 }), event(time + 3600), event(time - 15 * DAY)] {
-        assert_eq!(world.detection().run(&event, now).await.map_err(|error| kind(&error)), Err("Event"), "{event}");
+        assert_eq!(
+            world.detection().run(&event, now).await.map_err(|error| kind(&error)),
+            Err("Event"),
+            "{event}"
+        );
     }
 }
 
@@ -67,8 +100,10 @@ async fn a_new_process_that_cannot_read_the_state_says_nothing_else_than_was_sai
     let (start, _) = begun_at_noon();
     let mut wrong = Vec::new();
     for kind in [Kind::Status(503), Kind::Truncate, Kind::Html(200)] {
-        // What was scored while this datapoint was missing was scored without it, and has been published.
-        let mut world = start.world_with(start.fleet.clone().late(2, noon - 900, 1200), settings(&[]));
+        // What was scored while this datapoint was missing was scored without it, and has been
+        // published.
+        let mut world =
+            start.world_with(start.fleet.clone().late(2, noon - 900, 1200), settings(&[]));
         let mut hit = String::new();
         for time in slots(start.time + SLOT, noon + 1801) {
             let unreadable = time == noon + 900;
@@ -83,10 +118,14 @@ async fn a_new_process_that_cannot_read_the_state_says_nothing_else_than_was_sai
             }
         }
         let published = of_instances(&world.aws.published());
-        let several: Vec<_> = published.into_iter().filter(|(_, values)| only(values).is_none()).collect();
+        let several: Vec<_> =
+            published.into_iter().filter(|(_, values)| only(values).is_none()).collect();
         if let Some((mark, values)) = several.first() {
             let here = format!("{} of {} at {}", mark.1, mark.0, text(mark.2));
-            wrong.push(format!("{kind:?}: {hit}: {} marks with two values, such as {here}: {values:?}", several.len()));
+            wrong.push(format!(
+                "{kind:?}: {hit}: {} marks with two values, such as {here}: {values:?}",
+                several.len()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

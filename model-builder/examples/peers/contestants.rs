@@ -20,8 +20,9 @@ use crate::{Args, BATCHES, THREADS, exchange};
 pub(crate) const NAMES: [&str; 4] = ["DeepGuard", "Burn", "PyTorch", "ONNX Runtime"];
 const TORCH: &str = "torch";
 const ENGINES: [&str; 2] = [TORCH, "onnxruntime"];
-/// PyTorch's threads may wait for each other in two ways. The usual one, to look again and again, is the quicker where all
-/// processors are free, and thousands of times slower where they are not. With this one they sleep.
+/// PyTorch's threads may wait for each other in two ways. The usual one, to look again and again,
+/// is the quicker where all processors are free, and thousands of times slower where they are not.
+/// With this one they sleep.
 const PASSIVE: (&str, &str) = ("OMP_WAIT_POLICY", "passive");
 /// At most so many calls in a turn.
 const CALLS: usize = 1000;
@@ -36,7 +37,8 @@ impl Ours {
     }
 
     fn ours(&self, windows: &Windows, threads: usize) -> Vec<f32> {
-        let kernel = THREADS.iter().position(|&there| there == threads).and_then(|index| self.0.get(index));
+        let kernel =
+            THREADS.iter().position(|&there| there == threads).and_then(|index| self.0.get(index));
         kernel.map(|kernel| kernel.reconstruct(windows, windows.time())).unwrap_or_default()
     }
 }
@@ -57,9 +59,13 @@ impl Burn {
         scope(|scope| {
             let networks = self.networks.iter_mut().zip(parts);
             let threads: Vec<_> = networks
-                .map(|(network, windows)| scope.spawn(move || network.reconstruct(windows, windows.time(), device)))
+                .map(|(network, windows)| {
+                    scope.spawn(move || network.reconstruct(windows, windows.time(), device))
+                })
                 .collect();
-            let joined = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread has panicked")));
+            let joined = threads
+                .into_iter()
+                .map(|thread| thread.join().map_err(|_| anyhow!("a thread has panicked")));
             Ok(joined.collect::<Result<Vec<_>>>()?.concat())
         })
     }
@@ -77,7 +83,12 @@ pub(crate) struct Contestants {
 
 impl Contestants {
     /// Writes the windows into `folder` and starts the engines.
-    pub(crate) fn start(args: &Args, artifact: &Artifact, windows: Windows, folder: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        args: &Args,
+        artifact: &Artifact,
+        windows: Windows,
+        folder: &Path,
+    ) -> Result<Self> {
         let device = device();
         let network = artifact.network(&device);
         let expected = network.reconstruct(&windows, windows.time(), &device);
@@ -90,7 +101,14 @@ impl Contestants {
                 let both = engine == TORCH && threads > 1;
                 for environment in [None].into_iter().chain(both.then_some(Some(PASSIVE))) {
                     let files = [args.artifact.as_path(), &file];
-                    peers.push(Peer::start(&args.python, &args.script, engine, threads, files, environment)?);
+                    peers.push(Peer::start(
+                        &args.python,
+                        &args.script,
+                        engine,
+                        threads,
+                        files,
+                        environment,
+                    )?);
                 }
             }
         }
@@ -110,20 +128,29 @@ impl Contestants {
         let all = self.batches.last().context("no windows")?;
         for threads in THREADS {
             let own = self.ours.ours(all, threads);
-            let far = own.iter().zip(&self.expected).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
-            let far =
-                if own.len() == self.expected.len() && own.iter().all(|own| own.is_finite()) { far } else { 1e30 };
+            let far = own
+                .iter()
+                .zip(&self.expected)
+                .map(|(a, b)| f64::from((a - b).abs()))
+                .fold(0.0, f64::max);
+            let far = if own.len() == self.expected.len() && own.iter().all(|own| own.is_finite()) {
+                far
+            } else {
+                1e30
+            };
             differences.push((format!("{}, {}", NAMES[0], crate::threads(threads)), far));
         }
         for peer in &mut self.peers {
             let answer = peer.ask(&json!({ "do": "check" }))?;
             let difference = answer["difference"].as_f64().context("no difference")?;
-            differences.push((format!("{}, {}", name(peer), crate::threads(peer.threads)), difference));
+            differences
+                .push((format!("{}, {}", name(peer), crate::threads(peer.threads)), difference));
         }
         Ok(differences)
     }
 
-    /// Seconds of each call that `contestant` makes in its turn, one turn for each way in which it may be done.
+    /// Seconds of each call that `contestant` makes in its turn, one turn for each way in which it
+    /// may be done.
     pub(crate) fn turns(
         &mut self,
         contestant: usize,
@@ -141,14 +168,18 @@ impl Contestants {
                     true => vec![windows.clone()],
                     false => {
                         let all: Vec<usize> = (0..windows.len()).collect();
-                        all.chunks(windows.len().div_ceil(threads)).map(|part| windows.select(part)).collect()
+                        all.chunks(windows.len().div_ceil(threads))
+                            .map(|part| windows.select(part))
+                            .collect()
                     }
                 };
                 Ok(vec![timed(turn, || self.burn.score(&parts))?])
             }
             _ => {
                 let count = windows.len();
-                self.peers(ENGINES[contestant - 2], threads).map(|peer| peer.score(count, turn)).collect()
+                self.peers(ENGINES[contestant - 2], threads)
+                    .map(|peer| peer.score(count, turn))
+                    .collect()
             }
         }
     }

@@ -12,7 +12,11 @@ use serde_json::json;
 type Tensor<'a> = (String, Vec<usize>, &'a [f32]);
 
 /// Writes windows, and what the network makes of them if it is known.
-pub(crate) fn write_windows(path: &Path, windows: &Windows, expected: Option<&[f32]>) -> Result<()> {
+pub(crate) fn write_windows(
+    path: &Path,
+    windows: &Windows,
+    expected: Option<&[f32]>,
+) -> Result<()> {
     let shape = vec![windows.len(), windows.time()];
     let mut tensors: Vec<Tensor<'_>> = vec![
         ("values".into(), shape.clone(), windows.values()),
@@ -27,9 +31,15 @@ pub(crate) fn write_windows(path: &Path, windows: &Windows, expected: Option<&[f
 pub(crate) fn write_weights(path: &Path, shape: &Shape, weights: &[Weights; LAYERS]) -> Result<()> {
     let mut tensors: Vec<Tensor<'_>> = Vec::new();
     for (layer, weights) in shape.layers().iter().zip(weights) {
-        tensors.push((format!("{}.weight", layer.name), vec![layer.inputs, layer.outputs], &weights.weight));
+        tensors.push((
+            format!("{}.weight", layer.name),
+            vec![layer.inputs, layer.outputs],
+            &weights.weight,
+        ));
         let bias = weights.bias.as_ref();
-        tensors.extend(bias.map(|bias| (format!("{}.bias", layer.name), vec![layer.outputs], &bias[..])));
+        tensors.extend(
+            bias.map(|bias| (format!("{}.bias", layer.name), vec![layer.outputs], &bias[..])),
+        );
     }
     write(path, &tensors)
 }
@@ -40,7 +50,10 @@ fn write(path: &Path, tensors: &[Tensor<'_>]) -> Result<()> {
     for (name, shape, values) in tensors {
         let begin = numbers.len();
         numbers.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        header.insert(name.clone(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, numbers.len()] }));
+        header.insert(
+            name.clone(),
+            json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, numbers.len()] }),
+        );
     }
     let header = serde_json::to_vec(&header)?;
     let bytes = [&(header.len() as u64).to_le_bytes()[..], &header, &numbers].concat();

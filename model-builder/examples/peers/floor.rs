@@ -15,7 +15,8 @@ const SUMS: usize = 16;
 /// Additions to each of them in one go.
 const ADDITIONS: usize = 1_000_000;
 
-/// Floating-point operations that one window needs: two for each multiply-add of the matrix products. Activations are not counted.
+/// Floating-point operations that one window needs: two for each multiply-add of the matrix
+/// products. Activations are not counted.
 pub(crate) fn operations(shape: &Shape) -> usize {
     let Shape { window, hidden, bottleneck } = *shape;
     let gates = 4 * hidden;

@@ -1,7 +1,9 @@
-//! How fast DeepGuard scores and trains beside plain Burn, PyTorch and ONNX Runtime, on the same windows with the same weights.
+//! How fast DeepGuard scores and trains beside plain Burn, PyTorch and ONNX Runtime, on the same
+//! windows with the same weights.
 //!
-//! All take their turns in one run, so that a machine that slows down slows all of them. Before any time is taken, each engine
-//! has to reproduce the answers of the Burn network. The floor is what the multiplications cost at the machine's own rate.
+//! All take their turns in one run, so that a machine that slows down slows all of them. Before any
+//! time is taken, each engine has to reproduce the answers of the Burn network. The floor is what
+//! the multiplications cost at the machine's own rate.
 
 // The examples of two crates draw with it.
 #[path = "../../../functions/examples/common/canvas.rs"]
@@ -82,8 +84,10 @@ fn work() -> Result<()> {
     if args.quick {
         (args.rounds, args.machines, args.epochs) = (5, 10, 5);
     }
-    let bytes = std::fs::read(&args.artifact).with_context(|| format!("cannot read {}", args.artifact.display()))?;
-    let artifact = Artifact::from_bytes(&bytes).with_context(|| format!("in {}", args.artifact.display()))?;
+    let bytes = std::fs::read(&args.artifact)
+        .with_context(|| format!("cannot read {}", args.artifact.display()))?;
+    let artifact =
+        Artifact::from_bytes(&bytes).with_context(|| format!("in {}", args.artifact.display()))?;
     let shape = artifact.card().shape;
 
     let folder = tempfile::tempdir()?;
@@ -92,7 +96,10 @@ fn work() -> Result<()> {
     let differences = contestants.differences()?;
     for (name, difference) in &differences {
         eprintln!("{name}: at most {difference:.1e} from the network");
-        ensure!(*difference <= TOLERANCE, "{name} computes something else: {difference:e} from the network");
+        ensure!(
+            *difference <= TOLERANCE,
+            "{name} computes something else: {difference:e} from the network"
+        );
     }
 
     let scored = scoring::measure(&args, &mut contestants, &shape)?;
@@ -111,6 +118,8 @@ fn threads(count: usize) -> String {
 
 /// A bar of so many steps.
 fn bar(what: &str, steps: usize) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {prefix} {pos}/{len}, {msg}, {eta} left")?;
+    let style = ProgressStyle::with_template(
+        "{elapsed_precise} {wide_bar} {prefix} {pos}/{len}, {msg}, {eta} left",
+    )?;
     Ok(ProgressBar::new(steps as u64).with_style(style).with_prefix(what.to_string()))
 }

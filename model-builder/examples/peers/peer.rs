@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-/// How often it is looked whether an engine has come to rest, and how many times at most. The times that the kernel tells of a thread
-/// that runs on and on are renewed at its ticks only, of which there are at least a hundred a second.
+/// How often it is looked whether an engine has come to rest, and how many times at most. The times
+/// that the kernel tells of a thread that runs on and on are renewed at its ticks only, of which
+/// there are at least a hundred a second.
 const LOOK: Duration = Duration::from_millis(25);
 const LOOKS: usize = 400;
 
@@ -53,19 +54,21 @@ impl Peer {
 
     /// What it answers.
     pub(crate) fn ask(&mut self, request: &Value) -> Result<Value> {
-        writeln!(self.requests, "{request}").with_context(|| format!("{} has ended", self.engine))?;
+        writeln!(self.requests, "{request}")
+            .with_context(|| format!("{} has ended", self.engine))?;
         self.answer()
     }
 
     /// Seconds of each call that it makes in its turn.
     pub(crate) fn score(&mut self, windows: usize, turn: Duration) -> Result<Vec<f64>> {
-        let answer = self.ask(&json!({ "do": "score", "batch": windows, "seconds": turn.as_secs_f64() }))?;
+        let answer =
+            self.ask(&json!({ "do": "score", "batch": windows, "seconds": turn.as_secs_f64() }))?;
         let seconds = answer["seconds_per_call"].as_array().context("no times")?;
         seconds.iter().map(|seconds| seconds.as_f64().context("no time")).collect()
     }
 
-    /// Waits until none of its threads runs any more. Some engines' threads go on looking for work long after the last of it, and
-    /// would take a processor from whoever has the next turn.
+    /// Waits until none of its threads runs any more. Some engines' threads go on looking for work
+    /// long after the last of it, and would take a processor from whoever has the next turn.
     pub(crate) fn rest(&self) -> Result<()> {
         let mut before = self.ran()?;
         for _ in 0..LOOKS {
@@ -93,7 +96,12 @@ impl Peer {
     fn answer(&mut self) -> Result<Value> {
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
-        ensure!(!line.is_empty(), "{} with {} has failed, see above", self.engine, crate::threads(self.threads));
+        ensure!(
+            !line.is_empty(),
+            "{} with {} has failed, see above",
+            self.engine,
+            crate::threads(self.threads)
+        );
         serde_json::from_str(&line).with_context(|| format!("{} says {line:?}", self.engine))
     }
 }

@@ -47,7 +47,9 @@ pub(crate) fn speed(path: &Path, scored: &Scored) -> Result<()> {
                 let cells = scored.cells.iter().filter(|cell| cell.threads == threads);
                 lines.push(Line {
                     name: Some(name),
-                    points: cells.map(|cell| (cell.batch as f64, cell.times[which].median)).collect(),
+                    points: cells
+                        .map(|cell| (cell.batch as f64, cell.times[which].median))
+                        .collect(),
                     colour: PALETTE[which],
                     wide: if which == 0 { 5.0 } else { 3.0 },
                     dashed: false,
@@ -63,15 +65,26 @@ pub(crate) fn speed(path: &Path, scored: &Scored) -> Result<()> {
                 });
             }
             let title = format!("Scoring with {}", crate::threads(threads));
-            let panel =
-                Panel { title: &title, unit: "microseconds per window", below: "windows at once", x: &x, y: &y };
-            canvas.panel((wide * place as f64, wide * (place + 1) as f64), f64::from(SPEED.1), &panel, &lines)?;
+            let panel = Panel {
+                title: &title,
+                unit: "microseconds per window",
+                below: "windows at once",
+                x: &x,
+                y: &y,
+            };
+            canvas.panel(
+                (wide * place as f64, wide * (place + 1) as f64),
+                f64::from(SPEED.1),
+                &panel,
+                &lines,
+            )?;
         }
         Ok(())
     })
 }
 
-/// The mean loss of each epoch, and on the right how far it is from PyTorch's mean from the same beginning.
+/// The mean loss of each epoch, and on the right how far it is from PyTorch's mean from the same
+/// beginning.
 pub(crate) fn training(path: &Path, courses: &[Course]) -> Result<()> {
     let wide = f64::from(TRAINING.0) / 2.0;
     let losses = courses_as_lines(courses, |_, _| 0.0);
@@ -79,7 +92,10 @@ pub(crate) fn training(path: &Path, courses: &[Course]) -> Result<()> {
         course.theirs.iter().map(|losses| losses[epoch]).sum::<f64>() / course.theirs.len() as f64
     });
     canvas::draw(path, TRAINING, |canvas| {
-        let panels = [("Mean loss of each epoch", losses), ("The same, from PyTorch's mean of each beginning", apart)];
+        let panels = [
+            ("Mean loss of each epoch", losses),
+            ("The same, from PyTorch's mean of each beginning", apart),
+        ];
         for (place, (title, lines)) in panels.into_iter().enumerate() {
             let points = || lines.iter().flat_map(|line| &line.points);
             let x = Axis::counted(&points().map(|point| point.0).collect::<Vec<_>>());
@@ -95,19 +111,27 @@ pub(crate) fn training(path: &Path, courses: &[Course]) -> Result<()> {
 /// The losses of each epoch, less what `from` gives for it.
 fn courses_as_lines(courses: &[Course], from: impl Fn(&Course, usize) -> f64) -> Vec<Line> {
     let line = |name, course: &Course, losses: &[f64], which: usize, wide| {
-        let point = |(epoch, &loss): (usize, &f64)| (epoch as f64 + 1.0, loss - from(course, epoch));
+        let point =
+            |(epoch, &loss): (usize, &f64)| (epoch as f64 + 1.0, loss - from(course, epoch));
         let points = losses.iter().enumerate().map(point).collect();
         Line { name, points, colour: PALETTE[which], wide, dashed: false }
     };
     let mut lines = Vec::new();
     for (seed, course) in courses.iter().enumerate() {
         for (draw, losses) in course.theirs.iter().enumerate() {
-            let name = (seed == 0 && draw == 0).then_some("PyTorch, five times from each of three beginnings");
+            let name = (seed == 0 && draw == 0)
+                .then_some("PyTorch, five times from each of three beginnings");
             lines.push(line(name, course, losses, 2, 2.0));
         }
     }
     for (seed, course) in courses.iter().enumerate() {
-        lines.push(line((seed == 0).then_some("DeepGuard, once from each"), course, &course.ours, 0, 3.0));
+        lines.push(line(
+            (seed == 0).then_some("DeepGuard, once from each"),
+            course,
+            &course.ours,
+            0,
+            3.0,
+        ));
     }
     lines
 }
@@ -135,24 +159,43 @@ impl Axis {
             <[f64]>::to_vec,
         );
         let ticks = ticks.into_iter().filter(|tick| (low..=high).contains(&tick.log10()));
-        Self { logarithmic: true, low, high, ticks: ticks.map(|tick| (tick, tick.to_string())).collect() }
+        Self {
+            logarithmic: true,
+            low,
+            high,
+            ticks: ticks.map(|tick| (tick, tick.to_string())).collect(),
+        }
     }
 
     /// With a tick at each whole number.
     fn counted(values: &[f64]) -> Self {
         let (low, high) = ends(values.iter().copied(), 0.03);
         let ticks = low.ceil() as i64..=high.floor() as i64;
-        Self { logarithmic: false, low, high, ticks: ticks.map(|tick| (tick as f64, tick.to_string())).collect() }
+        Self {
+            logarithmic: false,
+            low,
+            high,
+            ticks: ticks.map(|tick| (tick as f64, tick.to_string())).collect(),
+        }
     }
 
     /// With four to nine ticks.
     fn linear(values: &[f64]) -> Self {
         let (low, high) = ends(values.iter().copied(), 0.06);
         let power = ((high - low) / 4.0).log10().floor() as i32;
-        let step = [5.0, 2.0, 1.0].map(|digit| digit * 10f64.powi(power)).into_iter().find(|s| (high - low) / s >= 4.0);
+        let step = [5.0, 2.0, 1.0]
+            .map(|digit| digit * 10f64.powi(power))
+            .into_iter()
+            .find(|s| (high - low) / s >= 4.0);
         let (step, digits) = (step.unwrap_or(high - low), (-power).max(0) as usize);
-        let ticks = ((low / step).ceil() as i64..=(high / step).floor() as i64).map(|tick| tick as f64 * step);
-        Self { logarithmic: false, low, high, ticks: ticks.map(|tick| (tick, format!("{tick:.digits$}"))).collect() }
+        let ticks = ((low / step).ceil() as i64..=(high / step).floor() as i64)
+            .map(|tick| tick as f64 * step);
+        Self {
+            logarithmic: false,
+            low,
+            high,
+            ticks: ticks.map(|tick| (tick, format!("{tick:.digits$}"))).collect(),
+        }
     }
 
     /// 0 at the low end, 1 at the high one.
@@ -164,7 +207,8 @@ impl Axis {
 
 /// The smallest and the largest value, with room around them.
 fn ends(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
-    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) =
+        values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
     let room = ((high - low) * room).max(0.01);
     (low - room, high + room)
 }
@@ -180,7 +224,13 @@ struct Panel<'a> {
 
 impl Canvas<'_, '_> {
     /// One panel between two places from left to right.
-    fn panel(&self, (left, right): Spot, height: f64, about: &Panel<'_>, lines: &[Line]) -> Result<()> {
+    fn panel(
+        &self,
+        (left, right): Spot,
+        height: f64,
+        about: &Panel<'_>,
+        lines: &[Line],
+    ) -> Result<()> {
         let Panel { title, unit, below, x, y } = about;
         let (left, right) = (left + MARGIN, right - MARGIN);
         self.text(title, (left, MARGIN + TITLE / 2.0), TITLE, Align::Left, INK)?;
@@ -189,8 +239,9 @@ impl Canvas<'_, '_> {
         self.text(unit, (left, top - LABEL * 1.2), LABEL, Align::Left, INK)?;
         let labels = y.ticks.iter().map(|(_, label)| width(label, LABEL)).fold(0.0, f64::max);
         let (left, right) = (left + labels + LABEL, right - LABEL);
-        let spot =
-            |(across, up): (f64, f64)| (left + x.place(across) * (right - left), bottom - y.place(up) * (bottom - top));
+        let spot = |(across, up): (f64, f64)| {
+            (left + x.place(across) * (right - left), bottom - y.place(up) * (bottom - top))
+        };
         for (tick, label) in &y.ticks {
             let height = bottom - y.place(*tick) * (bottom - top);
             self.line(&[(left, height), (right, height)], 1.0, FAINT)?;
@@ -208,14 +259,17 @@ impl Canvas<'_, '_> {
                 true => self.dashes(&points, line.colour)?,
                 false => {
                     self.line(&points, line.wide, line.colour)?;
-                    points.iter().try_for_each(|&point| self.disc(point, line.wide + 1.0, line.colour))?;
+                    points
+                        .iter()
+                        .try_for_each(|&point| self.disc(point, line.wide + 1.0, line.colour))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// The names of the lines with their colours, as many in a row as there is room for. Where the last row is.
+    /// The names of the lines with their colours, as many in a row as there is room for. Where the
+    /// last row is.
     fn legend(&self, (left, top): Spot, right: f64, lines: &[Line]) -> Result<f64> {
         let (mut x, mut y) = (left, top);
         for (line, name) in lines.iter().filter_map(|line| Some((line, line.name?))) {

@@ -50,19 +50,25 @@ impl Report {
         picture::speed(&images.join("speed.png"), &self.scored)?;
         picture::training(&images.join("training.png"), &self.trained.courses)?;
         let [times, ratios, floors, training, losses] = tables.each_ref().map(Titled::markdown);
-        let speed = "![Microseconds per window over the number of windows at once](images/speed.png)";
+        let speed =
+            "![Microseconds per window over the number of windows at once](images/speed.png)";
         let course = "![Mean loss of each epoch, and how far it is from PyTorch's mean](images/training.png)";
         let about = about.join("\n\n");
-        let text = [&about, speed, &times, &ratios, &floors, course, &training, &losses].map(|part| part.trim_end());
+        let text = [&about, speed, &times, &ratios, &floors, course, &training, &losses]
+            .map(|part| part.trim_end());
         replace(&out.join("performance.md"), &text.join("\n\n"))?;
-        eprintln!("performance.md, images/speed.png and images/training.png are in {}", out.display());
+        eprintln!(
+            "performance.md, images/speed.png and images/training.png are in {}",
+            out.display()
+        );
         Ok(())
     }
 
     /// What was measured on and with.
     fn about(&self) -> Result<Vec<String>> {
         let versions = self.versions.iter().map(|(name, version)| format!("{name} {version}"));
-        let versions: Vec<String> = [format!("Burn {}", locked("burn"))].into_iter().chain(versions).collect();
+        let versions: Vec<String> =
+            [format!("Burn {}", locked("burn"))].into_iter().chain(versions).collect();
         let Shape { window, hidden, bottleneck } = self.shape;
         let worst = self.differences.iter().map(|(_, difference)| *difference).fold(0.0, f64::max);
         Ok(vec![
@@ -110,29 +116,49 @@ impl Report {
     }
 
     fn ratios(&self) -> Titled {
-        let header: Vec<String> = NAMES[1..].iter().map(|name| format!("{name} / {}", NAMES[0])).collect();
-        let header: Vec<&str> = header.iter().map(String::as_str).chain(["DeepGuard / floor"]).collect();
+        let header: Vec<String> =
+            NAMES[1..].iter().map(|name| format!("{name} / {}", NAMES[0])).collect();
+        let header: Vec<&str> =
+            header.iter().map(String::as_str).chain(["DeepGuard / floor"]).collect();
         self.by_cell("How many times as long", &header, |cell| {
             cell.ratios[1..].iter().chain([&cell.over_floor]).map(Spread::text).collect()
         })
     }
 
-    fn by_cell(&self, title: &str, header: &[&str], cells: impl Fn(&Cell) -> Vec<String>) -> Titled {
-        let row = |cell: &Cell| [vec![cell.threads.to_string(), cell.batch.to_string()], cells(cell)].concat();
-        Titled::new(title, &[&["threads", "batch"], header].concat(), self.scored.cells.iter().map(row).collect())
+    fn by_cell(
+        &self,
+        title: &str,
+        header: &[&str],
+        cells: impl Fn(&Cell) -> Vec<String>,
+    ) -> Titled {
+        let row = |cell: &Cell| {
+            [vec![cell.threads.to_string(), cell.batch.to_string()], cells(cell)].concat()
+        };
+        Titled::new(
+            title,
+            &[&["threads", "batch"], header].concat(),
+            self.scored.cells.iter().map(row).collect(),
+        )
     }
 
     fn floors(&self) -> Titled {
         let row = |floor: &Floor| {
-            vec![floor.threads.to_string(), floor.rate.text(), digits(floor.highest), digits(floor.time)]
+            vec![
+                floor.threads.to_string(),
+                floor.rate.text(),
+                digits(floor.highest),
+                digits(floor.time),
+            ]
         };
         let header = ["threads", "GFLOP/s", "highest GFLOP/s", "µs per window at the highest"];
         Titled::new("The floor", &header, self.scored.floors.iter().map(row).collect())
     }
 
     fn training(&self) -> Titled {
-        let title = format!("Seconds that an epoch of {} windows takes in training", self.trained.windows);
-        let header = ["threads", "batch", "DeepGuard", "PyTorch", "PyTorch / DeepGuard", "epochs measured"];
+        let title =
+            format!("Seconds that an epoch of {} windows takes in training", self.trained.windows);
+        let header =
+            ["threads", "batch", "DeepGuard", "PyTorch", "PyTorch / DeepGuard", "epochs measured"];
         let row = |time: &Time| {
             let [ours, theirs] = time.seconds.each_ref().map(Spread::text);
             vec![
@@ -154,13 +180,15 @@ impl Report {
             WHOLE.0
         );
         let of = |seed: u64| [NAMES[0], NAMES[2]].map(|name| format!("{name} {seed}"));
-        let header: Vec<String> = ["epoch".into()].into_iter().chain(SEEDS.into_iter().flat_map(of)).collect();
+        let header: Vec<String> =
+            ["epoch".into()].into_iter().chain(SEEDS.into_iter().flat_map(of)).collect();
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         let epochs = courses.iter().map(|course| course.ours.len()).min().unwrap_or(0);
         let row = |epoch: usize| {
             let cells = courses.iter().flat_map(|course| {
                 let theirs = || course.theirs.iter().map(|losses| losses[epoch]);
-                let (low, high) = (theirs().fold(f64::MAX, f64::min), theirs().fold(f64::MIN, f64::max));
+                let (low, high) =
+                    (theirs().fold(f64::MAX, f64::min), theirs().fold(f64::MIN, f64::max));
                 let mean = theirs().sum::<f64>() / course.theirs.len() as f64;
                 [format!("{:.4}", course.ours[epoch]), format!("{mean:.4} ({low:.4}–{high:.4})")]
             });
@@ -198,22 +226,26 @@ fn replace(path: &Path, text: &str) -> Result<()> {
     let old = fs::read_to_string(path).with_context(|| {
         format!("cannot read {}: the tables belong between {begin} and {end} in it", path.display())
     })?;
-    let places = old.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
-    let (before, after) = places.with_context(|| format!("{} has no {begin} followed by {end}", path.display()))?;
+    let places =
+        old.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    let (before, after) =
+        places.with_context(|| format!("{} has no {begin} followed by {end}", path.display()))?;
     fs::write(path, format!("{before}{begin}\n\n{text}\n\n{end}{after}"))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The version of a crate that was compiled.
 fn locked(name: &str) -> &'static str {
-    let entry = LOCKED.split_once(&format!("name = \"{name}\"\nversion = \"")).map(|(_, rest)| rest);
+    let entry =
+        LOCKED.split_once(&format!("name = \"{name}\"\nversion = \"")).map(|(_, rest)| rest);
     entry.and_then(|rest| rest.split('"').next()).unwrap_or("?")
 }
 
 /// What the kernel says of the processor.
 fn processor(what: &str) -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find(|line| line.starts_with(what)).and_then(|line| line.split_once(':'));
+    let line =
+        info.lines().find(|line| line.starts_with(what)).and_then(|line| line.split_once(':'));
     line.map_or_else(|| std::env::consts::ARCH.into(), |(_, value)| value.trim().into())
 }
 
@@ -221,5 +253,9 @@ fn processor(what: &str) -> String {
 fn instruction_sets() -> String {
     let flags = processor("flags");
     let has = |flag: &&str| flags.split(' ').any(|other| other == *flag);
-    ["sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16"].into_iter().filter(has).collect::<Vec<_>>().join(" ")
+    ["sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16"]
+        .into_iter()
+        .filter(has)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -54,13 +54,20 @@ pub(crate) fn measure(args: &Args, contestants: &mut Contestants, shape: &Shape)
         for (which, threads) in THREADS.into_iter().enumerate() {
             for batch in 0..BATCHES.len() {
                 rates[which].push(floor::rate(threads) / 1e9);
-                // Another one begins in each round: what one leaves behind meets a different next one.
+                // Another one begins in each round: what one leaves behind meets a different next
+                // one.
                 for turn in 0..NAMES.len() {
                     let contestant = (round + turn) % NAMES.len();
-                    bar.set_message(format!("{} with {}", NAMES[contestant], crate::threads(threads)));
+                    bar.set_message(format!(
+                        "{} with {}",
+                        NAMES[contestant],
+                        crate::threads(threads)
+                    ));
                     let turn = Duration::from_millis(args.turn);
                     let ways: &mut Vec<Vec<f64>> = &mut measured[which][batch][contestant];
-                    for (way, seconds) in contestants.turns(contestant, batch, threads, turn)?.iter().enumerate() {
+                    for (way, seconds) in
+                        contestants.turns(contestant, batch, threads, turn)?.iter().enumerate()
+                    {
                         ways.resize(ways.len().max(way + 1), Vec::new());
                         ways[way].push(Spread::of(seconds).median * 1e6 / BATCHES[batch] as f64);
                     }
@@ -80,7 +87,9 @@ pub(crate) fn measure(args: &Args, contestants: &mut Contestants, shape: &Shape)
             let times: Vec<&Vec<f64>> = contestants.iter().filter_map(|ways| best(ways)).collect();
             let ours = times[0];
             let ratio = |times: &&Vec<f64>| {
-                Spread::of(&times.iter().zip(ours).map(|(time, ours)| time / ours).collect::<Vec<_>>())
+                Spread::of(
+                    &times.iter().zip(ours).map(|(time, ours)| time / ours).collect::<Vec<_>>(),
+                )
             };
             cells.push(Cell {
                 batch,

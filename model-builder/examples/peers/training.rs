@@ -69,7 +69,12 @@ pub(crate) struct Course {
 }
 
 /// Trains with both in each setting.
-pub(crate) fn measure(args: &Args, contestants: &mut Contestants, shape: &Shape, folder: &Path) -> Result<Trained> {
+pub(crate) fn measure(
+    args: &Args,
+    contestants: &mut Contestants,
+    shape: &Shape,
+    folder: &Path,
+) -> Result<Trained> {
     let sources = Source::generated(args.machines)?;
     let whole = args.epochs as usize;
     let settings = THREADS.into_iter().flat_map(|threads| BATCHES.map(|batch| (batch, threads)));
@@ -107,14 +112,21 @@ pub(crate) fn measure(args: &Args, contestants: &mut Contestants, shape: &Shape,
             for peer in &mut torch {
                 begin(peer, seed)?;
             }
-            let run = by_turns(&sources, &options, &mut torch, if is_whole { whole } else { timed }, &bar)?;
+            let run = by_turns(
+                &sources,
+                &options,
+                &mut torch,
+                if is_whole { whole } else { timed },
+                &bar,
+            )?;
             if is_whole {
                 let mut theirs = vec![run.iter().map(|epoch| epoch.loss[1]).collect()];
                 for draw in 1..DRAWS {
                     begin(torch[0], seed + 1000 * draw as u64)?;
                     theirs.push((0..whole).map(|_| loss(torch[0])).collect::<Result<Vec<f64>>>()?);
                 }
-                courses.push(Course { ours: run.iter().map(|epoch| epoch.loss[0]).collect(), theirs });
+                courses
+                    .push(Course { ours: run.iter().map(|epoch| epoch.loss[0]).collect(), theirs });
             }
             epochs.extend(run);
         }
@@ -124,7 +136,8 @@ pub(crate) fn measure(args: &Args, contestants: &mut Contestants, shape: &Shape,
     Ok(Trained { windows, times, courses })
 }
 
-/// Trains with both, `epochs` of the epochs that the options name: after each of DeepGuard's comes PyTorch's.
+/// Trains with both, `epochs` of the epochs that the options name: after each of DeepGuard's comes
+/// PyTorch's.
 fn by_turns(
     sources: &[Source],
     options: &Options,
@@ -177,10 +190,12 @@ fn loss(torch: &mut Peer) -> Result<f64> {
 }
 
 fn time(batch: usize, threads: usize, epochs: &[Epoch]) -> Time {
-    let measured: Vec<&(f64, Vec<f64>)> = epochs.iter().filter_map(|epoch| epoch.seconds.as_ref()).collect();
+    let measured: Vec<&(f64, Vec<f64>)> =
+        epochs.iter().filter_map(|epoch| epoch.seconds.as_ref()).collect();
     let ours: Vec<f64> = measured.iter().map(|(ours, _)| *ours).collect();
     let count = measured.first().map_or(0, |(_, theirs)| theirs.len());
-    let ways: Vec<Vec<f64>> = (0..count).map(|way| measured.iter().map(|(_, theirs)| theirs[way]).collect()).collect();
+    let ways: Vec<Vec<f64>> =
+        (0..count).map(|way| measured.iter().map(|(_, theirs)| theirs[way]).collect()).collect();
     let theirs = best(&ways).cloned().unwrap_or_default();
     let ratios: Vec<f64> = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
     Time {

@@ -9,7 +9,8 @@ use model_builder::build::train::Source;
 /// Different machines among them.
 const MACHINES: u64 = 16;
 
-/// So many windows of the last datapoints of each machine, of both resolutions, the newest datapoint hidden.
+/// So many windows of the last datapoints of each machine, of both resolutions, the newest
+/// datapoint hidden.
 pub(crate) fn scored(time: usize, count: usize) -> Result<Windows> {
     let mut windows = Windows::new(time, count);
     let per_machine = count.div_ceil(MACHINES as usize * RESOLUTIONS.len());

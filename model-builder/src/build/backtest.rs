@@ -20,8 +20,8 @@ use crate::build::workload::machine::{Kind, machine};
 use crate::build::workload::series;
 use crate::common::parallel::parallel;
 
-/// Generated machines of each kind whose false alarms are counted, and the seeds from which on they are: neither trained on nor
-/// those that detectors are compared on.
+/// Generated machines of each kind whose false alarms are counted, and the seeds from which on they
+/// are: neither trained on nor those that detectors are compared on.
 const EACH: u64 = 6;
 const SEEDS: u64 = 1000;
 /// Weeks of each of them in which alarms count, and before them the history that is needed for it.
@@ -83,7 +83,9 @@ impl Followed {
         let mut scores = vec![f64::NAN; series.len()];
         let mut fresh = Vec::new();
         let settled = (*from).clamp(series.start(), series.end());
-        for scored in scored.iter().filter(|scored| !but.iter().any(|but| but.contains(&scored.time))) {
+        for scored in
+            scored.iter().filter(|scored| !but.iter().any(|but| but.contains(&scored.time)))
+        {
             let slot = series.index_at(scored.time);
             scores[slot] = scored.score.value();
             if scored.surpasses {
@@ -91,7 +93,8 @@ impl Followed {
             }
         }
         let settled = ((settled - series.start()) / PERIOD) as usize;
-        let weeks = scores[settled..].iter().filter(|score| !score.is_nan()).count() as f64 / WEEK as f64;
+        let weeks =
+            scores[settled..].iter().filter(|score| !score.is_nan()).count() as f64 / WEEK as f64;
         Self { scores, fresh, from: *from, settled, weeks }
     }
 
@@ -103,7 +106,8 @@ impl Followed {
     /// The highest score of each settled day, of days that have any.
     fn day_maxima(&self) -> impl Iterator<Item = f64> + '_ {
         let days = self.scores[self.settled..].chunks(DAY);
-        days.map(|day| day.iter().copied().fold(f64::NAN, f64::max)).filter(|highest| !highest.is_nan())
+        days.map(|day| day.iter().copied().fold(f64::NAN, f64::max))
+            .filter(|highest| !highest.is_nan())
     }
 }
 
@@ -120,11 +124,17 @@ impl Backtest {
         Ok(Self { threshold: detector.threshold(), machines })
     }
 
-    /// Follows generated machines that nobody has seen, over so many days; alarms count after the first `settling` of them.
+    /// Follows generated machines that nobody has seen, over so many days; alarms count after the
+    /// first `settling` of them.
     ///
     /// # Errors
     /// Where `stop` is set.
-    pub(crate) fn of_generated(detector: &Detector, days: usize, settling: usize, stop: &AtomicBool) -> Result<Self> {
+    pub(crate) fn of_generated(
+        detector: &Detector,
+        days: usize,
+        settling: usize,
+        stop: &AtomicBool,
+    ) -> Result<Self> {
         let machines = (SEEDS..SEEDS + EACH).flat_map(|seed| Kind::ALL.map(|kind| (kind, seed)));
         let machines = machines.map(|(kind, seed)| series(&machine(kind, seed, days)));
         let machines = machines.collect::<Result<Vec<Series>, _>>()?;
@@ -168,7 +178,9 @@ impl Backtest {
 /// machine with all its series. The intervals are those of other machines of the same sorts.
 pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
     let round = |number: f64| (number * 1e4).round() / 1e4;
-    let Some(own) = sorts.iter().flatten().map(|machine| machine.threshold).next() else { return Vec::new() };
+    let Some(own) = sorts.iter().flatten().map(|machine| machine.threshold).next() else {
+        return Vec::new();
+    };
     let machines: Vec<(usize, &Backtest)> = sorts
         .iter()
         .enumerate()
@@ -177,7 +189,8 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
     let weeks: Vec<f64> = machines.iter().map(|(_, machine)| machine.weeks()).collect();
     let row = |step: i32| {
         let threshold = if step == 0 { own } else { round(own * STEP.powi(step)) };
-        let alarms: Vec<usize> = machines.iter().map(|(_, machine)| machine.alarms(threshold)).collect();
+        let alarms: Vec<usize> =
+            machines.iter().map(|(_, machine)| machine.alarms(threshold)).collect();
         let rate = |chosen: &[usize]| {
             let mut of_sort = vec![(0.0, 0.0); sorts.len()];
             for &machine in chosen {
@@ -185,8 +198,11 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
                 *counted += alarms[machine] as f64;
                 *lasted += weeks[machine];
             }
-            let rates: Vec<f64> =
-                of_sort.iter().filter(|(_, weeks)| *weeks > 0.0).map(|(alarms, weeks)| alarms / weeks).collect();
+            let rates: Vec<f64> = of_sort
+                .iter()
+                .filter(|(_, weeks)| *weeks > 0.0)
+                .map(|(alarms, weeks)| alarms / weeks)
+                .collect();
             rates.iter().sum::<f64>() / rates.len() as f64
         };
         let all: Vec<usize> = (0..machines.len()).collect();
@@ -194,7 +210,9 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
         Pages {
             threshold,
             per_instance_week: round(rate(&all)),
-            interval: interval.filter(|_| machines.len() > 1).map(|of| [of.low, of.high].map(round)),
+            interval: interval
+                .filter(|_| machines.len() > 1)
+                .map(|of| [of.low, of.high].map(round)),
         }
     };
     let mut pages: Vec<Pages> = (-BELOW..=ABOVE).map(row).collect();
@@ -213,7 +231,11 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
 ///
 /// # Errors
 /// Where `stop` is set.
-pub(crate) fn with_pages(artifact: Artifact, real: Option<&Real>, stop: &AtomicBool) -> Result<Artifact> {
+pub(crate) fn with_pages(
+    artifact: Artifact,
+    real: Option<&Real>,
+    stop: &AtomicBool,
+) -> Result<Artifact> {
     let detector = Detector::new(artifact.clone(), &deepguard::model::device());
     let of = |machine: &Machine| {
         let pasts: Vec<Past<'_>> = machine
@@ -248,7 +270,8 @@ mod tests {
     use super::*;
 
     fn detector() -> Detector {
-        let artifact = Artifact::from_bytes(include_bytes!("../../../models/default.safetensors")).unwrap();
+        let artifact =
+            Artifact::from_bytes(include_bytes!("../../../models/default.safetensors")).unwrap();
         Detector::new(artifact, &deepguard::model::device())
     }
 
@@ -284,23 +307,29 @@ mod tests {
         let at_own = pages.iter().find(|row| row.threshold == 1.3).unwrap();
         assert_eq!(at_own.per_instance_week, 0.5);
         assert_eq!(pages.last().unwrap().per_instance_week, 0.0);
-        let [low, high] = pages_of(&[vec![noisy(), calm(), calm(), calm()]])[BELOW as usize].interval.unwrap();
+        let [low, high] =
+            pages_of(&[vec![noisy(), calm(), calm(), calm()]])[BELOW as usize].interval.unwrap();
         assert!(low == 0.0 && high >= 0.5, "{low} to {high}");
         assert_eq!(pages_of(&[]), []);
     }
 
     #[test]
     fn what_is_read_off_is_what_another_threshold_really_gives() {
-        let machines: Vec<Series> = Kind::ALL.map(|kind| series(&machine(kind, SEEDS, 35)).unwrap()).to_vec();
+        let machines: Vec<Series> =
+            Kind::ALL.map(|kind| series(&machine(kind, SEEDS, 35)).unwrap()).to_vec();
         let pasts: Vec<Past<'_>> = machines.iter().map(|series| Past::whole(series, 14)).collect();
         let stop = AtomicBool::new(false);
         let run = |detector: &Detector| Backtest::run(detector, &pasts, &stop).unwrap();
         let base = run(&detector());
         for factor in [0.8, 1.0, 1.3] {
             let threshold = factor * base.threshold;
-            let really = run(&detector().with_threshold(threshold.try_into().unwrap())).per_instance_week(threshold);
+            let really = run(&detector().with_threshold(threshold.try_into().unwrap()))
+                .per_instance_week(threshold);
             let said = base.per_instance_week(threshold);
-            assert!((said - really).abs() <= 0.1 * really + 0.1, "{said} instead of {really} at {threshold}");
+            assert!(
+                (said - really).abs() <= 0.1 * really + 0.1,
+                "{said} instead of {really} at {threshold}"
+            );
         }
     }
 
@@ -311,9 +340,8 @@ mod tests {
         let base = Backtest::run(&detector(), &[Past::whole(&machine, 14)], &stop).unwrap();
         let threshold = base.threshold;
         let pages = pages_of(&[vec![base]]);
-        assert!(pages.windows(2).all(
-            |pair| pair[0].threshold < pair[1].threshold && pair[0].per_instance_week >= pair[1].per_instance_week
-        ));
+        assert!(pages.windows(2).all(|pair| pair[0].threshold < pair[1].threshold
+            && pair[0].per_instance_week >= pair[1].per_instance_week));
         assert!(pages.iter().any(|row| row.threshold == threshold));
         assert!(detector().artifact().clone().calibrated(threshold, pages).is_ok());
     }

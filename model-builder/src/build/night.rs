@@ -1,5 +1,5 @@
-//! A bad night: twelve machines, what happens to them between eight in the evening and six in the morning, and who should be
-//! told of it.
+//! A bad night: twelve machines, what happens to them between eight in the evening and six in the
+//! morning, and who should be told of it.
 
 use deepguard::Datapoint;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
@@ -74,22 +74,65 @@ const fn at(hours: usize, minutes: usize) -> usize {
 pub(crate) fn night(seed: u64, morning: i64) -> Vec<Machine> {
     use Plot::{Freeze, Leak, Load, Nothing, Office, Shift, Stop};
     let plots: [(&str, Kind, Plot, &str, bool); 12] = [
-        ("web-1", Kind::Web, Shift(at(2, 10), 14.0), "a deployment at 22:10 that costs more CPU", true),
-        ("api-1", Kind::Web, Leak(at(3, 0), at(7, 30), 25.0), "a leak from 23:00 on, and a restart at 03:30", true),
-        ("db-1", Kind::Busy, Freeze(at(4, 30), at(8, 30)), "a process that hangs from 00:30 to 04:30", true),
+        (
+            "web-1",
+            Kind::Web,
+            Shift(at(2, 10), 14.0),
+            "a deployment at 22:10 that costs more CPU",
+            true,
+        ),
+        (
+            "api-1",
+            Kind::Web,
+            Leak(at(3, 0), at(7, 30), 25.0),
+            "a leak from 23:00 on, and a restart at 03:30",
+            true,
+        ),
+        (
+            "db-1",
+            Kind::Busy,
+            Freeze(at(4, 30), at(8, 30)),
+            "a process that hangs from 00:30 to 04:30",
+            true,
+        ),
         ("worker-1", Kind::Autoscaled, Stop(at(6, 30)), "stops at 02:30, when it never does", true),
-        ("web-2", Kind::Web, Load(at(7, 10), at(7, 25), 60.0), "a runaway request from 03:10 to 03:25", true),
-        ("load-1", Kind::Web, Load(at(3, 30), at(4, 30), 95.0), "a load test from 23:30 to 00:30, muted", false),
-        ("office-1", Kind::Web, Office(20, 6), "switched off from 20:00 to 06:00, as every night", false),
+        (
+            "web-2",
+            Kind::Web,
+            Load(at(7, 10), at(7, 25), 60.0),
+            "a runaway request from 03:10 to 03:25",
+            true,
+        ),
+        (
+            "load-1",
+            Kind::Web,
+            Load(at(3, 30), at(4, 30), 95.0),
+            "a load test from 23:30 to 00:30, muted",
+            false,
+        ),
+        (
+            "office-1",
+            Kind::Web,
+            Office(20, 6),
+            "switched off from 20:00 to 06:00, as every night",
+            false,
+        ),
         ("batch-1", Kind::NightlyCron, Nothing, "its nightly job", false),
         ("busy-1", Kind::Busy, Nothing, "busy, as always", false),
         ("cron-1", Kind::Batch, Nothing, "a job every few hours, as always", false),
         ("idle-1", Kind::Idle, Nothing, "idle, as always", false),
-        ("auto-1", Kind::Autoscaled, Nothing, "one of a group that comes and goes, as always", false),
+        (
+            "auto-1",
+            Kind::Autoscaled,
+            Nothing,
+            "one of a group that comes and goes, as always",
+            false,
+        ),
     ];
     let start = morning - (HOURS * HOUR) as i64 * PERIOD;
     let first = morning - DAYS as i64 * DAY_SECONDS;
-    let time = |slot: usize| Timestamp::from_second(start + slot as i64 * PERIOD).unwrap_or_default();
+    let time =
+        |slot: usize| Timestamp::from_second(start + slot as i64 * PERIOD).unwrap_or_default();
     plots
         .into_iter()
         .enumerate()
@@ -100,7 +143,9 @@ pub(crate) fn night(seed: u64, morning: i64) -> Vec<Machine> {
             let (from, until) = match plot {
                 Nothing => (None, None),
                 Shift(from, points) => {
-                    values[evening + from..].iter_mut().for_each(|value| *value = (*value + points).min(FULL));
+                    values[evening + from..]
+                        .iter_mut()
+                        .for_each(|value| *value = (*value + points).min(FULL));
                     (Some(from), None)
                 }
                 Leak(from, until, points) => {
@@ -128,14 +173,23 @@ pub(crate) fn night(seed: u64, morning: i64) -> Vec<Machine> {
                     (Some(from), None)
                 }
                 Office(off, on_again) => {
-                    let hour = |slot: usize| ((first + slot as i64 * PERIOD).rem_euclid(DAY_SECONDS) / 3600) as usize;
-                    (0..values.len()).for_each(|slot| on[slot] = (on_again..off).contains(&hour(slot)));
+                    let hour = |slot: usize| {
+                        ((first + slot as i64 * PERIOD).rem_euclid(DAY_SECONDS) / 3600) as usize
+                    };
+                    (0..values.len())
+                        .for_each(|slot| on[slot] = (on_again..off).contains(&hour(slot)));
                     (Some(0), Some(HOURS * HOUR))
                 }
             };
-            let event =
-                Event { what, from: time(from.unwrap_or(0)), until: until.map(time), told, muted: name == "load-1" };
-            let point = |slot: usize| Datapoint { time: first + slot as i64 * PERIOD, value: values[slot] };
+            let event = Event {
+                what,
+                from: time(from.unwrap_or(0)),
+                until: until.map(time),
+                told,
+                muted: name == "load-1",
+            };
+            let point =
+                |slot: usize| Datapoint { time: first + slot as i64 * PERIOD, value: values[slot] };
             let datapoints = (0..values.len()).filter(|&slot| on[slot]).map(point).collect();
             Machine { name, datapoints, event: Some(event) }
         })
@@ -156,7 +210,8 @@ mod tests {
     /// Six in the morning of a Thursday.
     const MORNING: i64 = 1_768_456_800 + 7 * DAY_SECONDS;
 
-    /// What is told of a machine in the night: the shapes of what begins, when it does (minutes into the night), and how many are over.
+    /// What is told of a machine in the night: the shapes of what begins, when it does (minutes
+    /// into the night), and how many are over.
     fn told(detector: &Detector, machine: &Machine) -> (Vec<(Shape, i64)>, usize) {
         let start = MORNING - (HOURS * HOUR) as i64 * PERIOD;
         let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();
@@ -168,7 +223,8 @@ mod tests {
         };
         let begun = detector.begin(&series, MORNING, muted);
         let mut episodes = Episodes::default();
-        let scored: BTreeMap<i64, _> = begun.scored.iter().map(|scored| (scored.time, scored)).collect();
+        let scored: BTreeMap<i64, _> =
+            begun.scored.iter().map(|scored| (scored.time, scored)).collect();
         let mut changes = Vec::new();
         let mut end = series.start();
         for time in (begun.scored[0].time..MORNING).step_by(PERIOD as usize) {
@@ -188,24 +244,32 @@ mod tests {
             changes.extend(new);
         }
         let began = changes.iter().filter_map(|change| match change {
-            Change::Began(episode, _) if episode.told >= start => Some((episode.shape, (episode.told - start) / 60)),
+            Change::Began(episode, _) if episode.told >= start => {
+                Some((episode.shape, (episode.told - start) / 60))
+            }
             _ => None,
         });
-        let ended = changes.iter().filter(|change| matches!(change, Change::Ended(_, _, at) if *at >= start));
+        let ended = changes
+            .iter()
+            .filter(|change| matches!(change, Change::Ended(_, _, at) if *at >= start));
         (began.collect(), ended.count())
     }
 
     const TOLD: [&str; 5] = ["web-1", "api-1", "db-1", "worker-1", "web-2"];
 
     fn detector() -> Detector {
-        let artifact = Artifact::from_bytes(include_bytes!("../../../models/default.safetensors")).unwrap();
+        let artifact =
+            Artifact::from_bytes(include_bytes!("../../../models/default.safetensors")).unwrap();
         Detector::new(artifact, &deepguard::model::device())
     }
 
     #[test]
     fn each_episode_of_the_night_is_told_once_and_nothing_else() {
         let detector = detector();
-        let all: Vec<_> = night(SEED, MORNING).iter().map(|machine| (machine.name, told(&detector, machine))).collect();
+        let all: Vec<_> = night(SEED, MORNING)
+            .iter()
+            .map(|machine| (machine.name, told(&detector, machine)))
+            .collect();
         for (name, (began, ended)) in &all {
             println!("{name}: {began:?}, {ended} over");
             assert_eq!(began.len(), usize::from(TOLD.contains(name)), "{name}");
@@ -216,15 +280,18 @@ mod tests {
         assert_eq!(["api-1", "db-1", "web-2"].map(|name| of(name).1), [1; 3], "they are over");
     }
 
-    /// What [`SEED`] is one of: other nights have a false alarm in them, or a leak that is too small for its machine.
+    /// What [`SEED`] is one of: other nights have a false alarm in them, or a leak that is too
+    /// small for its machine.
     #[test]
     fn most_nights_are_told_as_they_are() {
         let detector = detector();
         let (mut missed, mut more) = (0, 0);
         for seed in 1..=20 {
             let nights = night(seed, MORNING);
-            let told: Vec<(&str, usize)> =
-                nights.iter().map(|machine| (machine.name, told(&detector, machine).0.len())).collect();
+            let told: Vec<(&str, usize)> = nights
+                .iter()
+                .map(|machine| (machine.name, told(&detector, machine).0.len()))
+                .collect();
             let of_night = |count: fn(usize, bool) -> usize| {
                 told.iter().map(|(name, began)| count(*began, TOLD.contains(name))).sum::<usize>()
             };

@@ -1,4 +1,5 @@
-//! A fleet's history that ends now, as files: NAB's EC2 machines cut at chosen moments, or a generated fleet.
+//! A fleet's history that ends now, as files: NAB's EC2 machines cut at chosen moments, or a
+//! generated fleet.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -90,7 +91,9 @@ pub(crate) fn replay(of: &Of<'_>, now: Timestamp, out: &Path) -> Result<()> {
         Of::Nab(nab) => ("nab", from_nab(nab, now)?),
         Of::Generated(seed) => ("generated", generated(seed, now)?),
         Of::Night(seed) => ("night", a_night(seed, now)),
-        Of::Worn { seed, count, days, faulty } => ("generated", a_worn_fleet(seed, count, days, faulty, now)?),
+        Of::Worn { seed, count, days, faulty } => {
+            ("generated", a_worn_fleet(seed, count, days, faulty, now)?)
+        }
     };
     for Instance { instance, datapoints, .. } in &instances {
         let mut csv = String::from("time,value\n");
@@ -112,9 +115,19 @@ pub(crate) fn replay(of: &Of<'_>, now: Timestamp, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn a_worn_fleet(seed: u64, count: usize, days: usize, faulty: f64, now: Timestamp) -> Result<Vec<Instance>> {
+fn a_worn_fleet(
+    seed: u64,
+    count: usize,
+    days: usize,
+    faulty: f64,
+    now: Timestamp,
+) -> Result<Vec<Instance>> {
     let instance = |machine: simulate::Worn| {
-        let first = machine.faults.first().map(|(times, _)| Timestamp::from_second(times.start)).transpose()?;
+        let first = machine
+            .faults
+            .first()
+            .map(|(times, _)| Timestamp::from_second(times.start))
+            .transpose()?;
         let fault = |(times, name): &(std::ops::Range<i64>, &str)| {
             format!("{name} at {}", crate::common::picture::clock(times.start))
         };
@@ -137,7 +150,8 @@ fn instance_id(name: &str) -> String {
     format!("i-{}", &hex_sha256(name.as_bytes())[..17])
 }
 
-/// The newest time at or before `now` (seconds since 1970) that is six o'clock UTC: the same hours make the same night.
+/// The newest time at or before `now` (seconds since 1970) that is six o'clock UTC: the same hours
+/// make the same night.
 fn morning(now: i64) -> i64 {
     (now - 6 * 3600).div_euclid(DAY_SECONDS) * DAY_SECONDS + 6 * 3600
 }
@@ -183,32 +197,50 @@ fn from_nab(nab: &Nab, now: Timestamp) -> Result<Vec<Instance>> {
     let mut labels = nab.labels()?;
     let mut instances = Vec::new();
     for file in nab.ec2_cpu()? {
-        let labels = labels.remove(&file.name).with_context(|| format!("no labels for {}", file.name))?;
-        let label = ANOMALOUS.iter().find(|(stem, _)| *stem == file.stem()).map(|&(_, label)| labels.starts[label]);
+        let labels =
+            labels.remove(&file.name).with_context(|| format!("no labels for {}", file.name))?;
+        let label = ANOMALOUS
+            .iter()
+            .find(|(stem, _)| *stem == file.stem())
+            .map(|&(_, label)| labels.starts[label]);
         let (cut, note) = match label {
-            Some(start) => (slot_start(start) + ANOMALY_SLOTS * PERIOD, "labelled anomaly".to_string()),
+            Some(start) => {
+                (slot_start(start) + ANOMALY_SLOTS * PERIOD, "labelled anomaly".to_string())
+            }
             None => (quiet(&file, &labels)?, "quiet stretch".to_string()),
         };
         let shift = slot_start(now.as_second()) - cut;
         let note = format!("{note}, cut at {}", Timestamp::from_second(cut)?);
-        let shifted = |&Datapoint { time, value }: &Datapoint| Datapoint { time: slot_start(time) + shift, value };
+        let shifted = |&Datapoint { time, value }: &Datapoint| Datapoint {
+            time: slot_start(time) + shift,
+            value,
+        };
         instances.push(Instance {
             instance: instance_id(file.stem()),
             source: file.stem().into(),
             expected: if label.is_some() { Expected::Anomaly } else { Expected::Quiet },
-            anomaly_start: label.map(|start| Timestamp::from_second(slot_start(start) + shift)).transpose()?,
+            anomaly_start: label
+                .map(|start| Timestamp::from_second(slot_start(start) + shift))
+                .transpose()?,
             note,
             event: None,
-            datapoints: file.datapoints.iter().filter(|point| slot_start(point.time) < cut).map(shifted).collect(),
+            datapoints: file
+                .datapoints
+                .iter()
+                .filter(|point| slot_start(point.time) < cut)
+                .map(shifted)
+                .collect(),
         });
     }
     Ok(instances)
 }
 
-/// The middle of the longest stretch without a labelled window that leaves enough history before it.
+/// The middle of the longest stretch without a labelled window that leaves enough history before
+/// it.
 fn quiet(file: &NabFile, labels: &Labels) -> Result<i64> {
     let times = || file.datapoints.iter().map(|point| point.time);
-    let (first, last) = (times().min().context("no datapoints")?, times().max().context("no datapoints")?);
+    let (first, last) =
+        (times().min().context("no datapoints")?, times().max().context("no datapoints")?);
     let mut starts = vec![first + MIN_HISTORY];
     starts.extend(labels.windows.iter().map(|window| window.end.max(first + MIN_HISTORY)));
     let ends = labels.windows.iter().map(|window| window.start).chain([last]);
@@ -222,8 +254,9 @@ mod tests {
     use super::*;
 
     fn file(days: i64) -> NabFile {
-        let datapoints =
-            (0..days * DAY_SECONDS / PERIOD).map(|slot| Datapoint { time: slot * PERIOD, value: 1.0 }).collect();
+        let datapoints = (0..days * DAY_SECONDS / PERIOD)
+            .map(|slot| Datapoint { time: slot * PERIOD, value: 1.0 })
+            .collect();
         NabFile { name: "a/b.csv".into(), sha256: String::new(), datapoints, rows: 0 }
     }
 
@@ -258,16 +291,19 @@ mod tests {
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         replay(&Of::Generated(7), now, out.path()).unwrap();
         let manifest: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(out.path().join("replay.json")).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(out.path().join("replay.json")).unwrap())
+                .unwrap();
         let instances = manifest["instances"].as_array().unwrap();
         assert_eq!(instances.len(), 14);
         assert_eq!(instances[0]["expected"], "anomaly");
         for instance in instances {
-            let csv =
-                std::fs::read_to_string(out.path().join(format!("{}.csv", instance["instance"].as_str().unwrap())))
-                    .unwrap();
+            let csv = std::fs::read_to_string(
+                out.path().join(format!("{}.csv", instance["instance"].as_str().unwrap())),
+            )
+            .unwrap();
             assert!(
-                csv.starts_with("time,value\n") && csv.lines().last().unwrap().starts_with("2026-01-02T02:55:00Z,")
+                csv.starts_with("time,value\n")
+                    && csv.lines().last().unwrap().starts_with("2026-01-02T02:55:00Z,")
             );
         }
     }

@@ -29,20 +29,24 @@ pub(crate) struct Machine {
     pub(crate) fault: Option<i64>,
 }
 
-/// A fleet whose history ends with the last complete slot before `now` (seconds since 1970). Its first machine, a web server,
-/// has begun to work as hard as it does at noon, at an hour at which it never does.
+/// A fleet whose history ends with the last complete slot before `now` (seconds since 1970). Its
+/// first machine, a web server, has begun to work as hard as it does at noon, at an hour at which
+/// it never does.
 pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
     let web = machine(Kind::Web, 2 * seed, DAYS);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let days = HISTORY / DAY + 1..DAYS;
-    let onset = Fault::OddSpike.onset(&web, days, Some(FULL), &mut random).unwrap_or((DAYS - 1) * DAY);
-    let broken = [&web[..onset], &Fault::OddSpike.inject(&web, onset, Some(FULL), &mut random)].concat();
+    let onset =
+        Fault::OddSpike.onset(&web, days, Some(FULL), &mut random).unwrap_or((DAYS - 1) * DAY);
+    let broken =
+        [&web[..onset], &Fault::OddSpike.inject(&web, onset, Some(FULL), &mut random)].concat();
     let (cut, end) = (onset + FAULT_SLOTS, slot_start(now));
     let kinds = (0..2).flat_map(|number| Kind::ALL.map(|kind| (number, kind)));
     kinds
         .enumerate()
         .map(|(index, (number, kind))| {
-            let values = if index == 0 { broken.clone() } else { machine(kind, 2 * seed + number, DAYS) };
+            let values =
+                if index == 0 { broken.clone() } else { machine(kind, 2 * seed + number, DAYS) };
             let time = |slot: usize| end - (cut - slot) as i64 * PERIOD;
             let point = |slot: usize| Datapoint { time: time(slot), value: values[slot] };
             Machine {
@@ -68,8 +72,9 @@ pub(crate) struct Worn {
 /// Days that are generated before those that are given out: what is normal, faults follow from.
 const BEFORE: usize = 14;
 
-/// A fleet of `count` machines over `days` days, whose history ends with the last complete slot before `now` (seconds since 1970).
-/// During `faulty` (0 to 1) of all that time something is wrong; the rest is the same whatever `faulty` is.
+/// A fleet of `count` machines over `days` days, whose history ends with the last complete slot
+/// before `now` (seconds since 1970). During `faulty` (0 to 1) of all that time something is wrong;
+/// the rest is the same whatever `faulty` is.
 pub(crate) fn worn(seed: u64, count: usize, days: usize, faulty: f64, now: i64) -> Vec<Worn> {
     let (first, end) = (BEFORE * DAY, slot_start(now));
     let clean: Vec<Vec<f64>> = (0..count)
@@ -83,16 +88,23 @@ pub(crate) fn worn(seed: u64, count: usize, days: usize, faulty: f64, now: i64) 
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut left = (faulty * (count * days * DAY) as f64) as usize;
     let kinds = &Fault::ALL[..Fault::ALL.len() - 1];
-    // Not every fault is possible on every machine: so many tries are enough for any share that leaves machines usable.
+    // Not every fault is possible on every machine: so many tries are enough for any share that
+    // leaves machines usable.
     for _ in 0..1000 * count {
         if left == 0 {
             break;
         }
-        let (index, fault) = (random.random_range(0..count), kinds[random.random_range(0..kinds.len())]);
-        let Some(onset) = fault.onset(&clean[index], BEFORE..BEFORE + days, Some(FULL), &mut random) else { continue };
+        let (index, fault) =
+            (random.random_range(0..count), kinds[random.random_range(0..kinds.len())]);
+        let Some(onset) =
+            fault.onset(&clean[index], BEFORE..BEFORE + days, Some(FULL), &mut random)
+        else {
+            continue;
+        };
         let altered = fault.inject(&clean[index], onset, Some(FULL), &mut random);
         let slots = onset..onset + altered.len().min(left);
-        let overlaps = |(other, _): &(Range<usize>, Fault)| other.start < slots.end && slots.start < other.end;
+        let overlaps =
+            |(other, _): &(Range<usize>, Fault)| other.start < slots.end && slots.start < other.end;
         if onset < first || broken[index].iter().any(overlaps) {
             continue;
         }
@@ -128,8 +140,12 @@ mod tests {
 
     #[test]
     fn the_same_seed_is_the_same_fleet() {
-        let values =
-            |seed| fleet(seed, 1_700_000_123).into_iter().map(|machine| machine.datapoints).collect::<Vec<_>>();
+        let values = |seed| {
+            fleet(seed, 1_700_000_123)
+                .into_iter()
+                .map(|machine| machine.datapoints)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(values(7), values(7));
         assert_ne!(values(7), values(8));
     }
@@ -149,9 +165,14 @@ mod tests {
     #[test]
     fn the_fault_is_low_for_that_machine() {
         let broken = &fleet(7, 1_700_000_123)[0];
-        let highest_before =
-            broken.datapoints[..HISTORY - FAULT_SLOTS].iter().map(|point| point.value).fold(0.0, f64::max);
-        assert!(broken.datapoints[HISTORY - 1].value < highest_before, "a static threshold must not see it");
+        let highest_before = broken.datapoints[..HISTORY - FAULT_SLOTS]
+            .iter()
+            .map(|point| point.value)
+            .fold(0.0, f64::max);
+        assert!(
+            broken.datapoints[HISTORY - 1].value < highest_before,
+            "a static threshold must not see it"
+        );
     }
 
     #[test]
@@ -161,16 +182,21 @@ mod tests {
         let detector = deepguard::Detector::new(artifact, &deepguard::model::device());
         let now = 1_700_006_400;
         for machine in fleet(7, now) {
-            let (series, _) = deepguard::Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();
+            let (series, _) =
+                deepguard::Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();
             let scored = detector.follow(&series, &mut Default::default(), now);
-            let alarm = scored[scored.len() - 6..].iter().find(|scored| scored.is_alarm()).map(|scored| scored.time);
+            let alarm = scored[scored.len() - 6..]
+                .iter()
+                .find(|scored| scored.is_alarm())
+                .map(|scored| scored.time);
             assert_eq!(alarm, machine.fault, "{}", machine.name);
         }
     }
 
     #[test]
     fn so_much_of_a_worn_fleet_is_faulty_and_the_rest_is_as_it_would_be() {
-        let (clean, faulty) = (worn(1, 9, 10, 0.0, 1_700_006_400), worn(1, 9, 10, 0.05, 1_700_006_400));
+        let (clean, faulty) =
+            (worn(1, 9, 10, 0.0, 1_700_006_400), worn(1, 9, 10, 0.05, 1_700_006_400));
         let mut slots = 0;
         for (clean, faulty) in clean.iter().zip(&faulty) {
             assert!(clean.faults.is_empty() && clean.datapoints.len() == 10 * DAY);

@@ -37,7 +37,8 @@ const NOISE: f32 = 0.05;
 const HIDDEN: f64 = 0.05;
 /// A slot that is forecast weighs so many times as much as one that is seen.
 const FORECAST: f32 = 8.0;
-/// Fraction of each batch, the worst reconstructed, that is left out: training data is never all normal.
+/// Fraction of each batch, the worst reconstructed, that is left out: training data is never all
+/// normal.
 const CONTAMINATED: f64 = 0.02;
 /// Part of the training in which the learning rate rises.
 const WARM_UP: f32 = 0.3;
@@ -207,7 +208,10 @@ pub fn train_from(
         options.shape
     );
     let threshold = options.threshold;
-    ensure!(threshold.is_finite() && threshold > 0.0, "the threshold is {threshold}, it must be greater than 0");
+    ensure!(
+        threshold.is_finite() && threshold > 0.0,
+        "the threshold is {threshold}, it must be greater than 0"
+    );
     let Beginning { windows, weights, mut random } = begin(sources, options);
     ensure!(!windows.is_empty(), "no windows to train on: give more or longer files");
     let device = deepguard::model::device().autodiff();
@@ -227,14 +231,23 @@ pub fn train_from(
         let mut seen = 0;
         for indices in order.chunks(options.batch) {
             if stop.load(Ordering::Relaxed) {
-                bail!("interrupted after {done} of {total} batches: the artifact that was there is unchanged");
+                bail!(
+                    "interrupted after {done} of {total} batches: the artifact that was there is unchanged"
+                );
             }
             let batch = windows.select(indices);
             let loss = loss(&network, &batch, &mut random, options.threads, &device)?;
             let value = f64::from(loss.clone().inner().try_into_scalar::<f32>()?);
-            ensure!(value.is_finite(), "the loss is {value} after {done} batches: lower the learning rate");
+            ensure!(
+                value.is_finite(),
+                "the loss is {value} after {done} batches: lower the learning rate"
+            );
             let gradients = GradientsParams::from_grads(loss.backward(), &network);
-            network = optimizer.step(f64::from(one_cycle(done, total, options.learning_rate)), network, gradients);
+            network = optimizer.step(
+                f64::from(one_cycle(done, total, options.learning_rate)),
+                network,
+                gradients,
+            );
             done += 1;
             epoch_loss += value * indices.len() as f64;
             seen += indices.len();
@@ -267,7 +280,8 @@ pub fn train_from(
 
 /// Days of each source that are scored to measure errors.
 const MEASURED_DAYS: i64 = 6;
-/// The artifact, with the errors and the usual residuals that the trained network has on its own training data.
+/// The artifact, with the errors and the usual residuals that the trained network has on its own
+/// training data.
 fn measured(
     sources: &[Source],
     weights: [Weights; LAYERS],
@@ -277,14 +291,22 @@ fn measured(
     // Anything borrowed does for this first look: it is what the look is for.
     let nothing = [f64::MIN_POSITIVE; CHANNELS];
     let artifact = |borrowed, growth, training| {
-        Ok(Artifact::new(options.shape, weights.clone(), options.threshold, borrowed, growth, training)?)
+        Ok(Artifact::new(
+            options.shape,
+            weights.clone(),
+            options.threshold,
+            borrowed,
+            growth,
+            training,
+        )?)
     };
     let first: Result<Artifact> = artifact(nothing, Growth::default(), training.clone());
     let detector = Detector::new(first?, &deepguard::model::device());
     let (mut errors, mut usual) = (Vec::new(), [const { Vec::new() }; CHANNELS]);
     for Source { series, .. } in sources {
         let mut watch = Watch::default();
-        let scored = detector.follow(series, &mut watch, series.start() + MEASURED_DAYS * DAY_SECONDS);
+        let scored =
+            detector.follow(series, &mut watch, series.start() + MEASURED_DAYS * DAY_SECONDS);
         errors.extend(scored.iter().map(deepguard::Scored::reconstruction_error));
         if let Some(baseline) = &watch.baseline {
             for (index, usual) in usual.iter_mut().enumerate() {
@@ -309,19 +331,20 @@ fn measured(
     artifact(borrowed, growth::growth(sources, &detector), training)
 }
 
-/// The largest error of a day, in units of scale, that this fraction of the training days stays under is usual for a sequence without
-/// a past.
+/// The largest error of a day, in units of scale, that this fraction of the training days stays
+/// under is usual for a sequence without a past.
 const BORROWED_QUANTILE: f64 = 0.85;
 
-/// Adds `count` random windows for each horizon of `series`, each seen with the baseline of its own day, and with what is to be
-/// forecast hidden.
+/// Adds `count` random windows for each horizon of `series`, each seen with the baseline of its own
+/// day, and with what is to be forecast hidden.
 fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut Windows) {
     let baselines: BTreeMap<i64, Baseline> = (calibrated_at(series.start())..series.end())
         .step_by(DAY_SECONDS as usize)
         .filter_map(|day| Some((day, Baseline::learn(series, day).ok()?)))
         .collect();
-    let known: Vec<usize> =
-        (0..series.len()).filter(|&slot| baselines.contains_key(&calibrated_at(series.time_of(slot)))).collect();
+    let known: Vec<usize> = (0..series.len())
+        .filter(|&slot| baselines.contains_key(&calibrated_at(series.time_of(slot))))
+        .collect();
     if known.is_empty() {
         return;
     }
@@ -331,7 +354,12 @@ fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut 
         for _ in 0..count {
             let slot = known[random.random_range(0..known.len())];
             let baseline = &baselines[&calibrated_at(series.time_of(slot))];
-            windows.push(&averaged[resolution], &baseline.expectations[resolution], slot, RESOLUTIONS[resolution]);
+            windows.push(
+                &averaged[resolution],
+                &baseline.expectations[resolution],
+                slot,
+                RESOLUTIONS[resolution],
+            );
             let own = baseline.forecast(&values, series.start(), slot, horizon);
             windows.hide(baseline, windows.len() - 1, horizon, own);
         }
@@ -340,8 +368,9 @@ fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut 
 
 /// Random weights, uniform in `±1/sqrt(width)` as is usual for an LSTM.
 fn initial(shape: Shape, random: &mut ChaCha8Rng) -> [Weights; LAYERS] {
-    let mut draw =
-        |count: usize, bound: f32| (0..count).map(|_| random.random_range(-bound..bound)).collect::<Vec<f32>>();
+    let mut draw = |count: usize, bound: f32| {
+        (0..count).map(|_| random.random_range(-bound..bound)).collect::<Vec<f32>>()
+    };
     let bound = 1.0 / (shape.hidden as f32).sqrt();
     shape.layers().map(|layer| Weights {
         weight: draw(layer.inputs * layer.outputs, bound),
@@ -349,7 +378,8 @@ fn initial(shape: Shape, random: &mut ChaCha8Rng) -> [Weights; LAYERS] {
     })
 }
 
-/// `|u - mu| / scale + ln scale`, weighted mean over the window; the worst windows of the batch are left out.
+/// `|u - mu| / scale + ln scale`, weighted mean over the window; the worst windows of the batch are
+/// left out.
 fn loss(
     network: &Autoencoder,
     clean: &Windows,
@@ -361,7 +391,8 @@ fn loss(
     let seen = disguised(clean, random);
     // The decoder gives the newest first.
     let reversed = |numbers: &[f32]| {
-        let numbers: Vec<f32> = numbers.chunks_exact(time).flat_map(|window| window.iter().rev().copied()).collect();
+        let numbers: Vec<f32> =
+            numbers.chunks_exact(time).flat_map(|window| window.iter().rev().copied()).collect();
         Tensor::<2>::from_data(TensorData::new(numbers, [clean.len(), time]), device)
     };
     // A value that is missing is 0 exactly.
@@ -371,9 +402,12 @@ fn loss(
         _ => FORECAST,
     });
     let (target, weight) = (reversed(clean.values()), reversed(&weights.collect::<Vec<_>>()));
-    let states = |input, weight, bias, recurrent| recurrence::states(input, weight, bias, recurrent, threads);
+    let states = |input, weight, bias, recurrent| {
+        recurrence::states(input, weight, bias, recurrent, threads)
+    };
     let said = network.forward_by(&Batch::new(&seen, device), time, states);
-    let each = ((target - said.value).abs() * said.log_scale.clone().neg().exp() + said.log_scale) * weight.clone();
+    let each = ((target - said.value).abs() * said.log_scale.clone().neg().exp() + said.log_scale)
+        * weight.clone();
     let of_window = (each.sum_dim(1) / weight.sum_dim(1).clamp_min(1.0)).squeeze_dim::<1>(1);
     let kept = Tensor::<1>::from_data(TensorData::new(kept(&of_window)?, [clean.len()]), device);
     Ok((of_window * kept.clone()).sum() / kept.sum())
@@ -397,7 +431,10 @@ fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
         for value in values.iter_mut() {
             *value += NOISE * random.sample::<f32, _>(StandardNormal);
         }
-        visible.iter_mut().filter(|_| random.random_bool(HIDDEN)).for_each(|visible| *visible = 0.0);
+        visible
+            .iter_mut()
+            .filter(|_| random.random_bool(HIDDEN))
+            .for_each(|visible| *visible = 0.0);
     }
     seen
 }

@@ -19,12 +19,14 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// Its bytes.
     pub(crate) fn read(&self) -> Result<Vec<u8>> {
-        std::fs::read(&self.artifact).with_context(|| format!("cannot read {}", self.artifact.display()))
+        std::fs::read(&self.artifact)
+            .with_context(|| format!("cannot read {}", self.artifact.display()))
     }
 
     /// The artifact, checked.
     pub(crate) fn load(&self) -> Result<Artifact> {
-        Artifact::from_bytes(&self.read()?).with_context(|| format!("in {}", self.artifact.display()))
+        Artifact::from_bytes(&self.read()?)
+            .with_context(|| format!("in {}", self.artifact.display()))
     }
 
     /// Ready to score.
@@ -37,6 +39,7 @@ impl ModelArgs {
 pub(crate) fn stopped() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
+        .context("cannot listen for Ctrl-C")?;
     Ok(stop)
 }

@@ -22,7 +22,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::common::history::Cache;
 
-/// How fast CloudWatch is asked: a fifth of what an account may, so that the function and others keep theirs.
+/// How fast CloudWatch is asked: a fifth of what an account may, so that the function and others
+/// keep theirs.
 pub(crate) const RATES: Rates = Rates { calls: 10.0, datapoints: 80_000.0 };
 /// Calls that are under way at once.
 const AT_ONCE: usize = 4;
@@ -35,7 +36,8 @@ pub(crate) struct FleetArgs {
     /// Whole days of history before today. CloudWatch keeps five-minute datapoints for 63 days.
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(5..=60))]
     pub(crate) days: u32,
-    /// Only instances with this tag: `key=value`, `key=a|b`, or `key` for any value; given several times, all must match.
+    /// Only instances with this tag: `key=value`, `key=a|b`, or `key` for any value; given several
+    /// times, all must match.
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     pub(crate) tags: Vec<String>,
     /// Only this instance; may be given several times.
@@ -60,7 +62,11 @@ impl FleetArgs {
     ///
     /// # Errors
     /// Where a tag is none, the account does not answer, or there is no such instance.
-    pub(crate) async fn select<C: Cpu, I: Inventory>(&self, cpu: &C, tags: &I) -> Result<BTreeSet<InstanceId>> {
+    pub(crate) async fn select<C: Cpu, I: Inventory>(
+        &self,
+        cpu: &C,
+        tags: &I,
+    ) -> Result<BTreeSet<InstanceId>> {
         let rule: TagRule = self.tags.join(",").parse()?;
         let mut instances: BTreeSet<InstanceId> = match self.instances.is_empty() {
             true => cpu.instances().await?,
@@ -93,10 +99,12 @@ pub(crate) struct Pulled {
     pub(crate) read: usize,
 }
 
-/// Reads the CPU of `instances` over `times` (seconds since 1970), of what is not in `cache`. Days that are over are kept there.
+/// Reads the CPU of `instances` over `times` (seconds since 1970), of what is not in `cache`. Days
+/// that are over are kept there.
 ///
 /// # Errors
-/// Where none can be read, the cache cannot be written, or `stop` is set. What was read until then is kept.
+/// Where none can be read, the cache cannot be written, or `stop` is set. What was read until then
+/// is kept.
 pub(crate) async fn pull<C: Cpu>(
     cpu: &C,
     instances: &BTreeSet<InstanceId>,
@@ -128,9 +136,12 @@ pub(crate) async fn pull<C: Cpu>(
             missing.entry(end).or_default().push((instance.clone(), begin));
         }
     }
-    let batches: Vec<Batch> = missing.into_iter().flat_map(|(end, wanted)| plan::batches(wanted, end)).collect();
+    let batches: Vec<Batch> =
+        missing.into_iter().flat_map(|(end, wanted)| plan::batches(wanted, end)).collect();
     let bar = ProgressBar::new(batches.iter().map(|batch| batch.instances.len() as u64).sum());
-    bar.set_style(ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} histories read, {eta} left")?);
+    bar.set_style(ProgressStyle::with_template(
+        "{elapsed_precise} {wide_bar} {pos}/{len} histories read, {eta} left",
+    )?);
     let mut answers = futures_util::stream::iter(batches)
         .map(|batch| async move { (cpu.read(&batch).await, batch.times) })
         .buffer_unordered(AT_ONCE);
@@ -153,8 +164,12 @@ pub(crate) async fn pull<C: Cpu>(
                 Ok(answer) => {
                     pulled.read += days(stretch.clone()).count();
                     keep(cache, &instance, &answer, stretch.clone(), times.end)?;
-                    if let Some(known) = instances.get(&instance).and_then(|instance| points.get_mut(instance)) {
-                        known.extend(answer.datapoints.iter().map(|point| (point.time, point.value)));
+                    if let Some(known) =
+                        instances.get(&instance).and_then(|instance| points.get_mut(instance))
+                    {
+                        known.extend(
+                            answer.datapoints.iter().map(|point| (point.time, point.value)),
+                        );
                     }
                 }
                 Err(error) => drop(pulled.unread.insert(instance, error)),
@@ -162,12 +177,16 @@ pub(crate) async fn pull<C: Cpu>(
         }
     }
     bar.finish_and_clear();
-    if let Some(error) = pulled.unread.values().next().filter(|_| pulled.unread.len() == instances.len()) {
+    if let Some(error) =
+        pulled.unread.values().next().filter(|_| pulled.unread.len() == instances.len())
+    {
         bail!("none of {} instances could be read; of the first: {error}", instances.len());
     }
     for (instance, points) in points {
         let within = points.into_iter().filter(|(time, _)| times.contains(time));
-        if let Ok((series, _)) = Series::from_datapoints(within.map(|(time, value)| Datapoint { time, value })) {
+        if let Ok((series, _)) =
+            Series::from_datapoints(within.map(|(time, value)| Datapoint { time, value }))
+        {
             pulled.history.insert(instance.clone(), series);
         }
     }
@@ -181,17 +200,27 @@ async fn asked_to(stop: &AtomicBool) {
     }
 }
 
-/// Keeps the whole days of `stretch` in which nothing can come any more, if the answer has all there is.
-fn keep(cache: Option<&Cache>, instance: &InstanceId, answer: &Read, stretch: Range<i64>, now: i64) -> Result<()> {
+/// Keeps the whole days of `stretch` in which nothing can come any more, if the answer has all
+/// there is.
+fn keep(
+    cache: Option<&Cache>,
+    instance: &InstanceId,
+    answer: &Read,
+    stretch: Range<i64>,
+    now: i64,
+) -> Result<()> {
     let Some(cache) = cache.filter(|_| answer.whole) else { return Ok(()) };
     for day in days(stretch.clone()) {
-        if day < stretch.start || day + DAY_SECONDS > stretch.end || day + DAY_SECONDS + LATE > now {
+        if day < stretch.start || day + DAY_SECONDS > stretch.end || day + DAY_SECONDS + LATE > now
+        {
             continue;
         }
         let of_day = |point: &&Datapoint| (day..day + DAY_SECONDS).contains(&point.time);
         let mut points: Vec<Datapoint> = answer.datapoints.iter().filter(of_day).copied().collect();
         points.sort_by_key(|point| point.time);
-        cache.put(instance, day, &points).with_context(|| format!("cannot keep a day of {instance}"))?;
+        cache
+            .put(instance, day, &points)
+            .with_context(|| format!("cannot keep a day of {instance}"))?;
     }
     Ok(())
 }
@@ -222,7 +251,8 @@ mod tests {
         async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
             self.calls.borrow_mut().push(batch.clone());
             let slots = (batch.times.start..batch.times.end).step_by(300);
-            let datapoints: Vec<_> = slots.map(|time| Datapoint { time, value: (time / 300 % 7) as f64 }).collect();
+            let datapoints: Vec<_> =
+                slots.map(|time| Datapoint { time, value: (time / 300 % 7) as f64 }).collect();
             let answer = |instance: &InstanceId| match self.fails.contains(instance) {
                 true => Err(CallError { operation: "GetMetricData", why: "no".into() }),
                 false => Ok(Read { datapoints: datapoints.clone(), whole: !self.partial }),
@@ -235,12 +265,17 @@ mod tests {
 
     impl Inventory for Tagged {
         async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
-            let tags = |number| Tags::from([("team".into(), if number < 2 { "web" } else { "db" }.into())]);
+            let tags = |number| {
+                Tags::from([("team".into(), if number < 2 { "web" } else { "db" }.into())])
+            };
             let all = (0..9).map(|number| (instance(number), tags(number)));
             Ok(all.filter(|(_, tags)| rule.holds_for(tags)).collect())
         }
 
-        async fn tags_of(&self, _: &BTreeSet<InstanceId>) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        async fn tags_of(
+            &self,
+            _: &BTreeSet<InstanceId>,
+        ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
             Ok(BTreeMap::new())
         }
     }
@@ -255,7 +290,12 @@ mod tests {
         }
     }
 
-    async fn run(account: &Account, cache: Option<&Cache>, days: i64, stop: bool) -> Result<Pulled> {
+    async fn run(
+        account: &Account,
+        cache: Option<&Cache>,
+        days: i64,
+        stop: bool,
+    ) -> Result<Pulled> {
         let instances = (0..3).map(instance).collect();
         let times = calibrated_at(NOW) - days * DAY_SECONDS..NOW;
         pull(account, &instances, times, cache, &AtomicBool::new(stop)).await
@@ -267,7 +307,8 @@ mod tests {
             let chosen = args.select(&Account::default(), &Tagged).await;
             chosen.map(|chosen| chosen.into_iter().collect::<Vec<_>>())
         };
-        let are = |numbers: &[usize]| numbers.iter().map(|&number| instance(number)).collect::<Vec<_>>();
+        let are =
+            |numbers: &[usize]| numbers.iter().map(|&number| instance(number)).collect::<Vec<_>>();
         assert_eq!(chosen(args(&[], &[], 9)).await.unwrap(), are(&[0, 1, 2, 3, 4]));
         assert_eq!(chosen(args(&["team=web"], &[], 9)).await.unwrap(), are(&[0, 1]));
         assert_eq!(chosen(args(&["team=web|db"], &[3, 8], 9)).await.unwrap(), are(&[3, 8]));
@@ -287,7 +328,8 @@ mod tests {
         let second = run(&account, Some(&cache), 7, false).await.unwrap();
         assert_eq!((second.kept, second.read), (3 * 5, 3 * 3));
         let today = calibrated_at(NOW);
-        let asked: Vec<_> = account.calls.borrow().iter().map(|batch| batch.times.clone()).collect();
+        let asked: Vec<_> =
+            account.calls.borrow().iter().map(|batch| batch.times.clone()).collect();
         let before = today - 7 * DAY_SECONDS..today - 5 * DAY_SECONDS;
         assert_eq!(asked, [today - 5 * DAY_SECONDS..NOW, before, today..NOW]);
         assert_eq!(cache.get(&instance(1), today), None);
@@ -318,7 +360,14 @@ mod tests {
     #[tokio::test]
     async fn it_stops_when_asked_to_and_says_where_it_goes_on() {
         let folder = tempfile::tempdir().unwrap();
-        let error = run(&Account::default(), Some(&Cache::new(folder.path())), 5, true).await.unwrap_err().to_string();
-        assert!(error.contains("interrupted after 0 of 3") && error.contains("the next run goes on there"), "{error}");
+        let error = run(&Account::default(), Some(&Cache::new(folder.path())), 5, true)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("interrupted after 0 of 3")
+                && error.contains("the next run goes on there"),
+            "{error}"
+        );
     }
 }

@@ -28,18 +28,23 @@ impl Csv {
     /// # Errors
     /// Where it cannot be read or is no text. Names the file, and the line where there is one.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Self::parse(&bytes).with_context(|| format!("in {}", path.display()))
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
-        let text = std::str::from_utf8(bytes).context("not a text file: save it as CSV in UTF-8")?;
+        let text =
+            std::str::from_utf8(bytes).context("not a text file: save it as CSV in UTF-8")?;
         let lines = text.trim_start_matches('\u{feff}').lines().zip(1..);
         let mut rows = Vec::new();
         for (line, number) in lines.filter(|(line, _)| !line.trim().is_empty()) {
             rows.push((number, cells(line).with_context(|| format!("line {number}"))?));
         }
-        ensure!(!rows.is_empty(), "the file is empty: its first line names the columns, such as `time,value`");
+        ensure!(
+            !rows.is_empty(),
+            "the file is empty: its first line names the columns, such as `time,value`"
+        );
         let (_, header) = rows.remove(0);
         Ok(Self { header, rows })
     }
@@ -54,7 +59,8 @@ impl Csv {
     /// # Errors
     /// Where there is none; it tells what the header is.
     pub(crate) fn column(&self, names: &[&str]) -> Result<usize> {
-        let found = names.iter().find_map(|name| self.header.iter().position(|column| column == name));
+        let found =
+            names.iter().find_map(|name| self.header.iter().position(|column| column == name));
         found.with_context(|| {
             let header: String = self.header.join(",").chars().take(SHOWN).collect();
             format!("line 1 is `{header}`: it has to name a column `{}`", names.join("` or `"))
@@ -83,7 +89,10 @@ impl Csv {
             for (cell, column) in wanted.iter_mut().zip(columns) {
                 let count = cells.len();
                 *cell = cells.get(column).with_context(|| {
-                    format!("line {line} has {count} columns, the header {}: complete the row", self.header.len())
+                    format!(
+                        "line {line} has {count} columns, the header {}: complete the row",
+                        self.header.len()
+                    )
                 })?;
             }
             read(wanted).with_context(|| format!("line {line}"))
@@ -113,7 +122,9 @@ impl Csv {
 /// is one.
 pub(crate) fn read_series(path: &Path) -> Result<Series> {
     let csv = Csv::read(path)?;
-    let read = || Ok::<_, anyhow::Error>(Series::from_datapoints(csv.datapoints(csv.column(&[VALUE])?)?)?.0);
+    let read = || {
+        Ok::<_, anyhow::Error>(Series::from_datapoints(csv.datapoints(csv.column(&[VALUE])?)?)?.0)
+    };
     read().with_context(|| format!("in {}", path.display()))
 }
 
@@ -134,7 +145,9 @@ pub(crate) fn seconds(text: &str) -> Result<i64> {
 
 fn number(text: &str) -> Result<f64> {
     let value = text.parse::<f64>().ok().filter(|value| !value.is_infinite());
-    value.with_context(|| format!("`{}` is no number: write digits with a decimal point, or nothing", shown(text)))
+    value.with_context(|| {
+        format!("`{}` is no number: write digits with a decimal point, or nothing", shown(text))
+    })
 }
 
 fn shown(text: &str) -> String {
@@ -177,10 +190,19 @@ mod tests {
     fn files_of_every_habit_are_read() {
         let cases = [
             ("plain", "time,value\n1970-01-01T00:05:00Z,1.5\n"),
-            ("byte order mark, carriage returns, blank lines", "\u{feff}time,value\r\n300,1.5\r\n\r\n \r\n"),
-            ("other order, other columns", "host,value,note,timestamp\na,1.5,,1970-01-01 00:05:00\n"),
+            (
+                "byte order mark, carriage returns, blank lines",
+                "\u{feff}time,value\r\n300,1.5\r\n\r\n \r\n",
+            ),
+            (
+                "other order, other columns",
+                "host,value,note,timestamp\na,1.5,,1970-01-01 00:05:00\n",
+            ),
             ("quotes", "\"time\",\"value\",\"note\"\n\"300\",\"1.5\",\"a \"\"b\"\", c\"\n"),
-            ("a zone, an empty value, NaN", "time,value\n1970-01-01T02:05:00+02:00,1.5\n600,\n900,NaN\n"),
+            (
+                "a zone, an empty value, NaN",
+                "time,value\n1970-01-01T02:05:00+02:00,1.5\n600,\n900,NaN\n",
+            ),
             ("fractions of a second, no line end", "time , value\n300.9, 1.5"),
         ];
         for (what, text) in cases {
@@ -193,10 +215,19 @@ mod tests {
     fn what_is_wrong_is_told_with_its_line_and_a_way_out() {
         let cases = [
             ("", "the file is empty: its first line names the columns"),
-            ("when,value\n1,1\n", "line 1 is `when,value`: it has to name a column `time` or `timestamp`"),
+            (
+                "when,value\n1,1\n",
+                "line 1 is `when,value`: it has to name a column `time` or `timestamp`",
+            ),
             ("time,cpu\n1,1\n", "it has to name a column `value`"),
-            ("time,value\n300,1\n\nnoon,1\n", "line 4: `noon` is no time: write 2026-01-31T12:00:00Z"),
-            ("time,value\n300,1\n600,\"1,5\"\n", "line 3: `1,5` is no number: write digits with a decimal point"),
+            (
+                "time,value\n300,1\n\nnoon,1\n",
+                "line 4: `noon` is no time: write 2026-01-31T12:00:00Z",
+            ),
+            (
+                "time,value\n300,1\n600,\"1,5\"\n",
+                "line 3: `1,5` is no number: write digits with a decimal point",
+            ),
             ("time,value\n300,inf\n", "line 2: `inf` is no number"),
             ("time,value\n300\n", "line 2 has 1 columns, the header 2: complete the row"),
             ("time,value\n300,\"1\n", "line 2: a quote is not closed"),
@@ -205,7 +236,10 @@ mod tests {
             let error = format!("{:#}", points(text).unwrap_err());
             assert!(error.contains(told), "{error:?} does not say {told:?}");
         }
-        assert!(format!("{:#}", Csv::parse(b"\xff\xfe").unwrap_err()).contains("save it as CSV in UTF-8"));
+        assert!(
+            format!("{:#}", Csv::parse(b"\xff\xfe").unwrap_err())
+                .contains("save it as CSV in UTF-8")
+        );
     }
 
     #[test]
@@ -221,6 +255,9 @@ mod tests {
             let error = format!("{:#}", read_series(&path).unwrap_err());
             assert!(error.contains("i-1.csv") && error.contains(told), "{error}");
         }
-        assert!(format!("{:#}", read_series(&folder.path().join("i-2.csv")).unwrap_err()).contains("i-2.csv"));
+        assert!(
+            format!("{:#}", read_series(&folder.path().join("i-2.csv")).unwrap_err())
+                .contains("i-2.csv")
+        );
     }
 }

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Writes beside the place and renames: whoever reads `path` sees the old file or the new one, whole.
+/// Writes beside the place and renames: whoever reads `path` sees the old file or the new one,
+/// whole.
 ///
 /// # Errors
 /// Where the folder or the file cannot be written; what stood there before still stands.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
         std::fs::create_dir_all(folder)?;
         let mut file = beside(folder)?;
@@ -23,7 +25,8 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A new file in `folder` that others may read as the user's umask allows, unlike a temporary file's usual 0600.
+/// A new file in `folder` that others may read as the user's umask allows, unlike a temporary
+/// file's usual 0600.
 fn beside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]

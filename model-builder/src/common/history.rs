@@ -31,12 +31,13 @@ impl Cache {
     }
 
     fn path(&self, instance: &InstanceId, day: i64) -> Result<PathBuf> {
-        let date = Timestamp::from_second(day).context("a day that is none")?.strftime("%Y-%m-%d.csv");
+        let date =
+            Timestamp::from_second(day).context("a day that is none")?.strftime("%Y-%m-%d.csv");
         Ok(self.folder.join(instance.as_str()).join(date.to_string()))
     }
 
-    /// The datapoints of the day that begins at `day` (midnight UTC); `None` where it is not kept, or the file is not one of ours:
-    /// then the day is read again and the file is replaced.
+    /// The datapoints of the day that begins at `day` (midnight UTC); `None` where it is not kept,
+    /// or the file is not one of ours: then the day is read again and the file is replaced.
     pub(crate) fn get(&self, instance: &InstanceId, day: i64) -> Option<Vec<Datapoint>> {
         let text = std::fs::read_to_string(self.path(instance, day).ok()?).ok()?;
         parse(&text, day).ok()
@@ -46,7 +47,12 @@ impl Cache {
     ///
     /// # Errors
     /// Where the file cannot be written.
-    pub(crate) fn put(&self, instance: &InstanceId, day: i64, datapoints: &[Datapoint]) -> Result<()> {
+    pub(crate) fn put(
+        &self,
+        instance: &InstanceId,
+        day: i64,
+        datapoints: &[Datapoint],
+    ) -> Result<()> {
         let mut text = format!("{HEADER}\n");
         for Datapoint { time, value } in datapoints {
             writeln!(text, "{},{value}", Timestamp::from_second(*time)?)?;
@@ -65,7 +71,8 @@ fn parse(text: &str, day: i64) -> Result<Vec<Datapoint>> {
     ensure!(lines.next() == Some(HEADER) && text.ends_with('\n'), "not one of ours");
     let datapoint = |line: &str| {
         let (time, value) = line.split_once(',').context("not two columns")?;
-        let datapoint = Datapoint { time: time.parse::<Timestamp>()?.as_second(), value: value.parse()? };
+        let datapoint =
+            Datapoint { time: time.parse::<Timestamp>()?.as_second(), value: value.parse()? };
         ensure!((day..day + DAY_SECONDS).contains(&datapoint.time), "of another day");
         Ok(datapoint)
     };
@@ -99,8 +106,12 @@ mod tests {
         let cache = Cache::new(folder.path());
         cache.put(&instance(1), DAY, &[]).unwrap();
         let path = cache.path(&instance(1), DAY).unwrap();
-        for damaged in ["", "time,value", "time,value\n2026-01-15T00:00:00Z\n", "time,value\n2026-01-16T00:00:00Z,1\n"]
-        {
+        for damaged in [
+            "",
+            "time,value",
+            "time,value\n2026-01-15T00:00:00Z\n",
+            "time,value\n2026-01-16T00:00:00Z,1\n",
+        ] {
             std::fs::write(&path, damaged).unwrap();
             assert_eq!(cache.get(&instance(1), DAY), None, "{damaged:?}");
         }

@@ -1,4 +1,5 @@
-//! What people say about alerts: confirmed, there was something; rejected, there was not. One JSON file, in S3 or on disk.
+//! What people say about alerts: confirmed, there was something; rejected, there was not. One JSON
+//! file, in S3 or on disk.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -126,22 +127,30 @@ impl Labels {
             return models::with_aws(async |_, s3| Ok(Self::load(&s3, &uri).await?.0));
         }
         let path = PathBuf::from(place);
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&bytes).with_context(|| format!("{} holds no labels", path.display()))
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} holds no labels", path.display()))
     }
 
     /// From S3, with the version that it is; none where there is no object.
     ///
     /// # Errors
     /// Where it cannot be read or holds something else.
-    pub(crate) async fn load<O: Objects>(objects: &O, uri: &ObjectUri) -> Result<(Self, Option<String>)> {
+    pub(crate) async fn load<O: Objects>(
+        objects: &O,
+        uri: &ObjectUri,
+    ) -> Result<(Self, Option<String>)> {
         match objects.get(uri, None, MAX_BYTES).await {
             Ok(Fetched::Object { bytes, etag }) => {
-                let labels = serde_json::from_slice(&bytes).with_context(|| format!("{uri} holds no labels"))?;
+                let labels = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{uri} holds no labels"))?;
                 ensure!(etag.is_some(), "{uri} came without an ETag: what answers there is no S3");
                 Ok((labels, etag))
             }
-            Ok(Fetched::Unchanged) => bail!("{uri}: \"not modified\", although no version is known"),
+            Ok(Fetched::Unchanged) => {
+                bail!("{uri}: \"not modified\", although no version is known")
+            }
             Err(ObjectError::Missing { .. }) => Ok((Self::default(), None)),
             Err(error) => Err(error.into()),
         }
@@ -169,7 +178,9 @@ impl Labels {
 
     fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_style(NOTHING).set_header(["instance", "from", "until", "verdict", "by", "note"]);
+        table
+            .load_style(NOTHING)
+            .set_header(["instance", "from", "until", "verdict", "by", "note"]);
         for label in self.iter() {
             let note = label.note.as_ref().map(ToString::to_string).unwrap_or_default();
             let (from, until) = (label.from.to_string(), label.until.to_string());
@@ -240,12 +251,20 @@ async fn run<O: Objects>(objects: &O, args: LabelArgs, now: Timestamp) -> Result
                 Ok(())
             })
             .await?;
-            println!("{} of {} from {} until {until}: in {to}", label.verdict.name(), label.instance, label.from);
+            println!(
+                "{} of {} from {} until {until}: in {to}",
+                label.verdict.name(),
+                label.instance,
+                label.from
+            );
         }
         _ => {
             let removed = |labels: &mut Labels| {
                 let found = labels.remove(&instance, from);
-                ensure!(found, "{to} has no label of {instance} that begins at {from}: look at them with --list");
+                ensure!(
+                    found,
+                    "{to} has no label of {instance} that begins at {from}: look at them with --list"
+                );
                 Ok(())
             };
             Labels::change(objects, &to, removed).await?;
@@ -290,8 +309,11 @@ mod tests {
         labelled(&bucket, "--list").await.unwrap();
         let at = |rest: &str| format!("--instance {id} --from 2026-01-14T10:00:00Z {rest}");
         labelled(&bucket, &at("--verdict rejected")).await.unwrap();
-        labelled(&bucket, &at("--until 2026-01-14T11:00:00Z --verdict confirmed --note deploy")).await.unwrap();
-        let other = format!("--instance {} --from 2026-01-13T00:00:00Z --verdict rejected", instance(0));
+        labelled(&bucket, &at("--until 2026-01-14T11:00:00Z --verdict confirmed --note deploy"))
+            .await
+            .unwrap();
+        let other =
+            format!("--instance {} --from 2026-01-13T00:00:00Z --verdict rejected", instance(0));
         labelled(&bucket, &other).await.unwrap();
         let labels = all(&bucket).await;
         assert_eq!(labels.iter().count(), 2);
@@ -299,7 +321,10 @@ mod tests {
         assert_eq!(labels.confirmed(&id).as_slice(), std::slice::from_ref(&(start..start + 3601)));
         assert_eq!(labels.rejected(&id), []);
         assert_eq!(labels.rejected(&instance(0)).len(), 1);
-        assert_eq!(labels.iter().last().map(Label::reach), Some(start - SLACK..start + 3601 + SLACK));
+        assert_eq!(
+            labels.iter().last().map(Label::reach),
+            Some(start - SLACK..start + 3601 + SLACK)
+        );
         assert!(labels.table().to_string().contains("deploy"));
         assert_eq!(bucket.json(PLACE)["labels"][1]["by"], "me");
 
@@ -312,15 +337,22 @@ mod tests {
     #[tokio::test]
     async fn of_two_at_once_both_are_kept() {
         let bucket = Bucket::default();
-        let line =
-            |number: usize| format!("--instance {} --from 2026-01-14T10:00:00Z --verdict confirmed", instance(number));
+        let line = |number: usize| {
+            format!(
+                "--instance {} --from 2026-01-14T10:00:00Z --verdict confirmed",
+                instance(number)
+            )
+        };
         labelled(&bucket, &line(1)).await.unwrap();
         let theirs = bucket.text(PLACE).unwrap();
         let bucket = Bucket::default();
         bucket.meanwhile.borrow_mut().push((PLACE.into(), theirs.into()));
         labelled(&bucket, &line(2)).await.unwrap();
         let labels = all(&bucket).await;
-        assert!([1, 2].iter().all(|&number| labels.confirmed(&instance(number)).len() == 1), "{labels:?}");
+        assert!(
+            [1, 2].iter().all(|&number| labels.confirmed(&instance(number)).len() == 1),
+            "{labels:?}"
+        );
     }
 
     #[tokio::test]
@@ -339,9 +371,14 @@ mod tests {
         }
         let bucket = Bucket::default();
         let backwards = format!("{from} --until 2026-01-14T09:00:00Z --verdict confirmed");
-        assert!(labelled(&bucket, &backwards).await.unwrap_err().to_string().contains("before --from"));
+        assert!(
+            labelled(&bucket, &backwards).await.unwrap_err().to_string().contains("before --from")
+        );
         bucket.store(PLACE, "[]");
-        let error = labelled(&bucket, &format!("{from} --verdict confirmed")).await.unwrap_err().to_string();
+        let error = labelled(&bucket, &format!("{from} --verdict confirmed"))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("holds no labels"), "{error}");
         assert_eq!(bucket.text(PLACE).as_deref(), Some("[]"));
     }

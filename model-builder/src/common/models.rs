@@ -1,7 +1,8 @@
-//! Models in S3: artifacts and their cards under their versions, written once, and the pointers that name one of them.
+//! Models in S3: artifacts and their cards under their versions, written once, and the pointers
+//! that name one of them.
 //!
-//! Below the prefix of a [`Destination`]: `<version>.safetensors`, `<version>.json`, `current` and `shadow`, and
-//! `promotions/<time>-<version>.json`, what was decided when `current` moved.
+//! Below the prefix of a [`Destination`]: `<version>.safetensors`, `<version>.json`, `current` and
+//! `shadow`, and `promotions/<time>-<version>.json`, what was decided when `current` moved.
 
 use std::str::FromStr;
 
@@ -25,7 +26,9 @@ impl FromStr for Destination {
 
     fn from_str(uri: &str) -> Result<Self> {
         let trimmed = uri.trim_end_matches('/');
-        let uri = trimmed.parse().map_err(|_| anyhow!("`{uri}` is no place for models: give s3://bucket/prefix"))?;
+        let uri = trimmed
+            .parse()
+            .map_err(|_| anyhow!("`{uri}` is no place for models: give s3://bucket/prefix"))?;
         Ok(Self(uri))
     }
 }
@@ -119,11 +122,18 @@ impl std::fmt::Display for Words {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Who {
     /// Who does this, for the record.
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "unknown")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        hide_env_values = true,
+        default_value = "unknown"
+    )]
     pub(crate) by: Words,
 }
 
-/// The content of a pointer. The function reads key and checksum; the rest is for people, and for going back.
+/// The content of a pointer. The function reads key and checksum; the rest is for people, and for
+/// going back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pointer {
     #[serde(flatten)]
@@ -202,36 +212,59 @@ async fn artifact<O: Objects>(objects: &O, uri: &ObjectUri) -> Result<Artifact> 
             Artifact::from_bytes(&bytes).with_context(|| format!("{uri} cannot be used"))
         }
         Ok(Fetched::Unchanged) => bail!("{uri}: \"not modified\", although no version is known"),
-        Err(ObjectError::Missing { .. }) => bail!("{uri} does not exist: publish it with `model-builder publish`"),
+        Err(ObjectError::Missing { .. }) => {
+            bail!("{uri} does not exist: publish it with `model-builder publish`")
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 /// The artifact of this version.
-pub(crate) async fn stored<O: Objects>(objects: &O, to: &Destination, version: &Version) -> Result<(Target, Artifact)> {
+pub(crate) async fn stored<O: Objects>(
+    objects: &O,
+    to: &Destination,
+    version: &Version,
+) -> Result<(Target, Artifact)> {
     let uri = to.artifact(version.as_str())?;
     let artifact = artifact(objects, &uri).await?;
     let found = artifact.version();
-    ensure!(found == version.as_str(), "{uri} is version {found}: it was not put there by `model-builder publish`");
+    ensure!(
+        found == version.as_str(),
+        "{uri} is version {found}: it was not put there by `model-builder publish`"
+    );
     Ok((Target { key: uri.key, sha256: artifact.checksum().into() }, artifact))
 }
 
 /// The artifact that a pointer at `uri` names as `target`.
-pub(crate) async fn named<O: Objects>(objects: &O, uri: &ObjectUri, target: &Target) -> Result<Artifact> {
+pub(crate) async fn named<O: Objects>(
+    objects: &O,
+    uri: &ObjectUri,
+    target: &Target,
+) -> Result<Artifact> {
     let at = uri.beside(&target.key)?;
     let artifact = artifact(objects, &at).await?;
-    ensure!(artifact.checksum() == target.sha256, "{at} has another checksum than the pointer {uri} says");
+    ensure!(
+        artifact.checksum() == target.sha256,
+        "{at} has another checksum than the pointer {uri} says"
+    );
     Ok(artifact)
 }
 
 /// Writes a pointer where nobody else has since `found`.
-pub(crate) async fn point<O: Objects>(objects: &O, uri: &ObjectUri, found: &Found, pointer: &Pointer) -> Result<()> {
+pub(crate) async fn point<O: Objects>(
+    objects: &O,
+    uri: &ObjectUri,
+    found: &Found,
+    pointer: &Pointer,
+) -> Result<()> {
     let bytes = serde_json::to_vec(pointer)?;
     ensure!(bytes.len() <= POINTER_BYTES, "the pointer would have {} bytes: say less", bytes.len());
     match objects.put(uri, found.unchanged(), bytes).await? {
         Some(_) => Ok(()),
         None => {
-            bail!("somebody else has moved {uri} meanwhile, and it stays as they left it: look at it, and try again")
+            bail!(
+                "somebody else has moved {uri} meanwhile, and it stays as they left it: look at it, and try again"
+            )
         }
     }
 }
@@ -257,10 +290,15 @@ pub(crate) struct Record<'a, C: Serialize> {
 
 impl<C: Serialize> Record<'_, C> {
     /// Writes it. The pointer has moved by then, and stays there.
-    pub(crate) async fn write<O: Objects>(&self, objects: &O, to: &Destination) -> Result<ObjectUri> {
+    pub(crate) async fn write<O: Objects>(
+        &self,
+        objects: &O,
+        to: &Destination,
+    ) -> Result<ObjectUri> {
         let uri = to.promotion(self.time, self.version)?;
         let written = objects.put(&uri, Only::New, serde_json::to_vec_pretty(self)?).await;
-        let written = written.with_context(|| format!("the pointer has moved, but {uri} could not be written"))?;
+        let written = written
+            .with_context(|| format!("the pointer has moved, but {uri} could not be written"))?;
         ensure!(written.is_some(), "the pointer has moved, but {uri} was there already");
         Ok(uri)
     }
@@ -268,7 +306,9 @@ impl<C: Serialize> Record<'_, C> {
 
 /// What a pointer named before it moved, as a part of a sentence.
 pub(crate) fn before(previous: Option<&Target>) -> String {
-    previous.map(|previous| format!(" and pointed to {} before", previous.version())).unwrap_or_default()
+    previous
+        .map(|previous| format!(" and pointed to {} before", previous.version()))
+        .unwrap_or_default()
 }
 
 /// Now, in whole seconds.
@@ -278,7 +318,9 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// Lets `work` have the S3 of the account whose credentials are here.
-pub(crate) fn with_aws<T>(work: impl AsyncFnOnce(aws_config::SdkConfig, S3) -> Result<T>) -> Result<T> {
+pub(crate) fn with_aws<T>(
+    work: impl AsyncFnOnce(aws_config::SdkConfig, S3) -> Result<T>,
+) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let config = deepguard_aws::client::config().await;
         let s3 = S3::new(deepguard_aws::client::s3(&config));
@@ -296,12 +338,22 @@ mod tests {
         let parsed = |uri: &str| uri.parse::<Destination>();
         for right in ["s3://my-models/models", "s3://my-models/models/"] {
             let to = parsed(right).unwrap();
-            assert_eq!(to.artifact("v1").unwrap().to_string(), "s3://my-models/models/v1.safetensors");
+            assert_eq!(
+                to.artifact("v1").unwrap().to_string(),
+                "s3://my-models/models/v1.safetensors"
+            );
             assert_eq!(to.labels().unwrap().to_string(), "s3://my-models/settings/labels.json");
             let at = to.promotion("2026-01-15T12:00:00Z".parse().unwrap(), "v1").unwrap();
             assert_eq!(at.key, "models/promotions/20260115T120000Z-v1.json");
         }
-        for wrong in ["", "my-models/models", "s3://", "s3://my-models", "s3:///models", "https://my-models/models"] {
+        for wrong in [
+            "",
+            "my-models/models",
+            "s3://",
+            "s3://my-models",
+            "s3:///models",
+            "https://my-models/models",
+        ] {
             assert!(parsed(wrong).is_err(), "{wrong}");
         }
     }
@@ -324,7 +376,11 @@ mod tests {
             previous: Some(Target { key: "k".repeat(1024), sha256: "0".repeat(64) }),
         };
         let bytes = serde_json::to_vec(&longest).unwrap();
-        assert!(bytes.len() <= POINTER_BYTES, "the function reads no longer pointer than {}", bytes.len());
+        assert!(
+            bytes.len() <= POINTER_BYTES,
+            "the function reads no longer pointer than {}",
+            bytes.len()
+        );
     }
 
     #[tokio::test]
@@ -332,16 +388,23 @@ mod tests {
         let bucket = Bucket::default();
         let uri: ObjectUri = "s3://my-models/models/current".parse().unwrap();
         assert_eq!(Found::at(&bucket, &uri).await.unwrap(), Found::Nothing);
-        bucket.store("s3://my-models/models/current", r#"{"key":"models/v1.safetensors","sha256":"c0ffee"}"#);
+        bucket.store(
+            "s3://my-models/models/current",
+            r#"{"key":"models/v1.safetensors","sha256":"c0ffee"}"#,
+        );
         let found = Found::at(&bucket, &uri).await.unwrap();
         let target = found.target().unwrap().clone();
         assert_eq!((target.version(), target.sha256.as_str()), ("v1", "c0ffee"));
-        let pointer = Pointer { target, promoted: Some(now()), by: None, because: None, previous: None };
+        let pointer =
+            Pointer { target, promoted: Some(now()), by: None, because: None, previous: None };
         point(&bucket, &uri, &found, &pointer).await.unwrap();
         assert_eq!(Found::at(&bucket, &uri).await.unwrap().target(), Some(&pointer.target));
         for stale in [found, Found::Nothing] {
             let error = point(&bucket, &uri, &stale, &pointer).await.unwrap_err().to_string();
-            assert!(error.contains("somebody else has moved s3://my-models/models/current"), "{error}");
+            assert!(
+                error.contains("somebody else has moved s3://my-models/models/current"),
+                "{error}"
+            );
         }
         bucket.store("s3://my-models/models/current", "{");
         assert!(matches!(Found::at(&bucket, &uri).await.unwrap(), Found::Unreadable { .. }));

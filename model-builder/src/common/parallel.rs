@@ -12,7 +12,8 @@ pub(crate) fn bar(unit: &str, length: usize) -> Result<ProgressBar> {
     Ok(ProgressBar::new(length as u64).with_style(ProgressStyle::with_template(&style)?))
 }
 
-/// Does `work` for each of `items`, as many at once as there are processors, and gives the results in their order.
+/// Does `work` for each of `items`, as many at once as there are processors, and gives the results
+/// in their order.
 pub(crate) fn parallel<T: Sync, R: Send>(
     items: &[T],
     stop: &AtomicBool,
@@ -26,7 +27,10 @@ pub(crate) fn parallel<T: Sync, R: Send>(
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index).filter(|_| !stop.load(Ordering::Relaxed)) else { break };
+                    let Some(item) = items.get(index).filter(|_| !stop.load(Ordering::Relaxed))
+                    else {
+                        break;
+                    };
                     let result = work(item);
                     if let Ok(mut done) = done.lock() {
                         done.push((index, result));

@@ -44,7 +44,11 @@ pub(crate) struct Panel<'a> {
 }
 
 /// A PNG of the given height, white, to draw on; `draw` must not fail silently.
-pub(crate) fn png(path: &Path, height: u32, draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+pub(crate) fn png(
+    path: &Path,
+    height: u32,
+    draw: impl FnOnce(&Area<'_>) -> Result<()>,
+) -> Result<()> {
     font()?;
     let area = BitMapBackend::new(path, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
@@ -118,27 +122,38 @@ impl Panel<'_> {
             .axis_style(FAINT)
             .label_style(("sans-serif", 15).into_font().color(&INK))
             .draw()?;
-        let windows =
-            self.windows.iter().map(|window| Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled()));
+        let windows = self.windows.iter().map(|window| {
+            Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled())
+        });
         chart.draw_series(windows)?;
-        chart.draw_series(self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))))?;
+        chart.draw_series(
+            self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))),
+        )?;
         for run in self.runs() {
             let edge = |scored: &Scored, end: f64| (scored.time, end.clamp(0.0, top));
             let above = run.iter().map(|scored| edge(scored, scored.high));
             let outline = above.chain(run.iter().rev().map(|scored| edge(scored, scored.low)));
             chart.draw_series([Polygon::new(outline.collect::<Vec<_>>(), BAND.filled())])?;
-            chart.draw_series(LineSeries::new(run.iter().map(|scored| (scored.time, scored.expected)), EXPECTED))?;
+            chart.draw_series(LineSeries::new(
+                run.iter().map(|scored| (scored.time, scored.expected)),
+                EXPECTED,
+            ))?;
             let observed = run.iter().map(|scored| (scored.time, scored.observed));
             chart.draw_series(LineSeries::new(observed, INK))?;
         }
         let anomalous = self.scored.iter().filter(|scored| scored.score.is_anomalous());
-        chart.draw_series(anomalous.map(|scored| Circle::new((scored.time, scored.observed), 5, ALARM.filled())))?;
+        chart.draw_series(
+            anomalous.map(|scored| Circle::new((scored.time, scored.observed), 5, ALARM.filled())),
+        )?;
         Ok(())
     }
 
     fn draw_score(&self, area: &Area<'_>, times: Range<i64>) -> Result<()> {
-        let scores =
-            self.scored.iter().map(|scored| scored.score.value()).chain(self.published.iter().map(|&(_, score)| score));
+        let scores = self
+            .scored
+            .iter()
+            .map(|scored| scored.score.value())
+            .chain(self.published.iter().map(|&(_, score)| score));
         let top = scores.fold(1.3, f64::max).min(MAX_SCORE) * 1.06;
         let mut chart = ChartBuilder::on(area)
             .margin_left(10)
@@ -156,21 +171,29 @@ impl Panel<'_> {
             .axis_style(FAINT)
             .label_style(("sans-serif", 15).into_font().color(&INK))
             .draw()?;
-        let windows =
-            self.windows.iter().map(|window| Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled()));
+        let windows = self.windows.iter().map(|window| {
+            Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled())
+        });
         chart.draw_series(windows)?;
-        chart.draw_series(self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))))?;
-        chart.draw_series([PathElement::new([(times.start, 1.0), (times.end, 1.0)], ALARM.mix(0.6))])?;
+        chart.draw_series(
+            self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))),
+        )?;
+        chart.draw_series([PathElement::new(
+            [(times.start, 1.0), (times.end, 1.0)],
+            ALARM.mix(0.6),
+        )])?;
         for run in self.runs() {
             let score = run.iter().map(|scored| (scored.time, scored.score.value().min(top)));
             chart.draw_series(LineSeries::new(score, SCORE))?;
         }
         let inside = self.published.iter().filter(|(time, _)| times.contains(time));
-        chart.draw_series(inside.map(|&(time, score)| Circle::new((time, score.min(top)), 4, PUBLISHED.filled())))?;
-        let anomalous = self.scored.iter().filter(|scored| scored.score.is_anomalous());
         chart.draw_series(
-            anomalous.map(|scored| Circle::new((scored.time, scored.score.value().min(top)), 4, ALARM.filled())),
+            inside.map(|&(time, score)| Circle::new((time, score.min(top)), 4, PUBLISHED.filled())),
         )?;
+        let anomalous = self.scored.iter().filter(|scored| scored.score.is_anomalous());
+        chart.draw_series(anomalous.map(|scored| {
+            Circle::new((scored.time, scored.score.value().min(top)), 4, ALARM.filled())
+        }))?;
         Ok(())
     }
 
@@ -183,7 +206,10 @@ impl Panel<'_> {
 /// Round times, at most [`MAX_TICKS`] of them.
 fn ticks(times: &Range<i64>) -> Vec<i64> {
     let wanted = (times.end - times.start) / MAX_TICKS as i64;
-    let step = [1, 2, 3, 6, 12, 24, 48, 96].map(|hours| hours * 3600).into_iter().find(|&step| step >= wanted);
+    let step = [1, 2, 3, 6, 12, 24, 48, 96]
+        .map(|hours| hours * 3600)
+        .into_iter()
+        .find(|&step| step >= wanted);
     let step = step.unwrap_or(wanted);
     let first = times.start.div_euclid(step) * step + step;
     // A label at the very end would be cut off.

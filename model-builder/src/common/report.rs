@@ -1,4 +1,5 @@
-//! The report of an evaluation: text, tables and pictures, as one page that needs nothing else, or as Markdown.
+//! The report of an evaluation: text, tables and pictures, as one page that needs nothing else, or
+//! as Markdown.
 
 use std::path::Path;
 
@@ -66,8 +67,8 @@ impl Section {
 }
 
 impl Report {
-    /// Writes `report.html` into the folder, where its pictures already are. They are in the page as well; the files
-    /// are only what a click opens.
+    /// Writes `report.html` into the folder, where its pictures already are. They are in the page
+    /// as well; the files are only what a click opens.
     ///
     /// # Errors
     /// Where a picture is missing or no PNG, or the page cannot be written.
@@ -106,10 +107,11 @@ impl Report {
         ))
     }
 
-    /// The report as Markdown. `pictures` is the way from the document to their folder, such as `images/`; without it
-    /// they are left out.
+    /// The report as Markdown. `pictures` is the way from the document to their folder, such as
+    /// `images/`; without it they are left out.
     pub(crate) fn markdown(&self, pictures: Option<&str>) -> String {
-        let mut blocks = vec![format!("# {}", markdown_text(&self.title)), markdown_text(&self.subtitle)];
+        let mut blocks =
+            vec![format!("# {}", markdown_text(&self.title)), markdown_text(&self.subtitle)];
         for section in &self.sections {
             blocks.push(format!("## {}", markdown_text(&section.heading)));
             for part in &section.parts {
@@ -117,9 +119,14 @@ impl Report {
                     (Part::Paragraph(text), _) => blocks.push(markdown_text(text)),
                     (Part::Table(table), _) => blocks.push(table.markdown().trim_end().to_string()),
                     (Part::Picture(picture), Some(folder)) => {
-                        let [alt, caption] = [&picture.alt, &picture.caption].map(|text| markdown_text(text));
+                        let [alt, caption] =
+                            [&picture.alt, &picture.caption].map(|text| markdown_text(text));
                         blocks.push(format!("![{alt}]({folder}{})", picture.file));
-                        blocks.push(if caption.is_empty() { caption } else { format!("*{caption}*") });
+                        blocks.push(if caption.is_empty() {
+                            caption
+                        } else {
+                            format!("*{caption}*")
+                        });
                     }
                     (Part::Picture(_), None) => {}
                 }
@@ -139,7 +146,8 @@ impl Picture {
             self.file
         );
         let path = folder.join(&self.file);
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         ensure!(bytes.starts_with(PNG), "{} is no PNG", path.display());
         Ok(format!(
             "<figure>\n<a href=\"{}\"><img alt=\"{}\" src=\"data:image/png;base64,{}\"/></a>\n\
@@ -162,7 +170,11 @@ fn base64(bytes: &[u8]) -> String {
         for letter in 0..4 {
             // So many bytes make one letter more.
             let known = letter <= chunk.len();
-            text.push(if known { char::from(LETTERS[(bits >> (18 - 6 * letter) & 63) as usize]) } else { '=' });
+            text.push(if known {
+                char::from(LETTERS[(bits >> (18 - 6 * letter) & 63) as usize])
+            } else {
+                '='
+            });
         }
     }
     text
@@ -177,7 +189,11 @@ mod tests {
     }
 
     fn report() -> Report {
-        let table = Table { title: "Numbers".into(), rows: vec![vec!["a".into(), "1".into()]], ..Table::default() };
+        let table = Table {
+            title: "Numbers".into(),
+            rows: vec![vec!["a".into(), "1".into()]],
+            ..Table::default()
+        };
         Report {
             title: "What <it> is worth".into(),
             subtitle: "model 1 & 2".into(),
@@ -198,11 +214,13 @@ mod tests {
             let text = page.replace("data:image/png;base64,", "");
             assert!(!text.contains(outside), "{outside} in {text}");
         }
-        let linked: Vec<&str> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let linked: Vec<&str> =
+            page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert_eq!(linked, ["#part-0", "#part-1", "curve.png"]);
         assert_eq!(page.matches(" src=\"data:image/png;base64,iVBORw0KGgo=\"").count(), 1);
         assert!(
-            page.contains("<h1>What &lt;it&gt; is worth</h1>") && page.contains("<p>5 &lt; 6, see example.org</p>")
+            page.contains("<h1>What &lt;it&gt; is worth</h1>")
+                && page.contains("<p>5 &lt; 6, see example.org</p>")
         );
         assert!(page.contains("alt=\"a &quot;curve&quot;\"") && page.contains("Up &amp; down"));
     }
@@ -211,8 +229,13 @@ mod tests {
     fn a_picture_that_cannot_be_shown_is_named() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("text.png"), "text").unwrap();
-        for file in ["missing.png", "text.png", "../curve.png", "a\" onclick=\".png", "", "/etc/passwd"] {
-            let report = Report { sections: vec![Section::new("One").picture(picture(file))], ..Report::default() };
+        for file in
+            ["missing.png", "text.png", "../curve.png", "a\" onclick=\".png", "", "/etc/passwd"]
+        {
+            let report = Report {
+                sections: vec![Section::new("One").picture(picture(file))],
+                ..Report::default()
+            };
             let error = format!("{:#}", report.write(folder.path()).unwrap_err());
             assert!(error.contains(file), "{file}: {error}");
         }
@@ -222,7 +245,15 @@ mod tests {
     #[test]
     fn markdown_has_the_same_parts() {
         let text = report().markdown(Some("images/"));
-        let order = ["# What \\<it>", "model 1", "## First", "5 \\< 6", "**Numbers**", "| a | 1 |", "## Second"];
+        let order = [
+            "# What \\<it>",
+            "model 1",
+            "## First",
+            "5 \\< 6",
+            "**Numbers**",
+            "| a | 1 |",
+            "## Second",
+        ];
         let places: Vec<_> = order.map(|part| text.find(part)).to_vec();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
         assert!(text.ends_with("![a \"curve\"](images/curve.png)\n\n*Up & down*\n"), "{text}");
@@ -231,7 +262,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        let cases =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (bytes, text) in cases {
             assert_eq!(base64(bytes.as_bytes()), text);
         }

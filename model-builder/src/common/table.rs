@@ -4,7 +4,8 @@ use std::fmt;
 
 use comfy_table::CellAlignment;
 
-/// Cells are text, numbers already rounded as they are to be read. A short row is filled up with empty cells.
+/// Cells are text, numbers already rounded as they are to be read. A short row is filled up with
+/// empty cells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(crate) title: String,
@@ -23,7 +24,9 @@ impl Table {
         let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
         lines.push(line(self.cells(&self.header).map(markdown_text).collect()));
         lines.push(line(
-            self.columns().map(|column| if self.is_numeric(column) { "--:" } else { ":--" }.into()).collect(),
+            self.columns()
+                .map(|column| if self.is_numeric(column) { "--:" } else { ":--" }.into())
+                .collect(),
         ));
         for (number, row) in self.rows.iter().enumerate() {
             let cell = |cell: &str| match (markdown_text(cell), self.strong.contains(&number)) {
@@ -49,7 +52,8 @@ impl Table {
             format!("<tr{class}>{}</tr>\n", cells.collect::<String>())
         };
         let rows = self.rows.iter().enumerate();
-        let rows: String = rows.map(|(number, cells)| row("td", self.strong.contains(&number), cells)).collect();
+        let rows: String =
+            rows.map(|(number, cells)| row("td", self.strong.contains(&number), cells)).collect();
         let note = match self.note.as_str() {
             "" => String::new(),
             note => format!("<p class=\"note\">{}</p>\n", html_text(note)),
@@ -71,11 +75,13 @@ impl Table {
         self.columns().map(|column| row.get(column).map_or("", String::as_str))
     }
 
-    /// Whether a column is of numbers, as in `12`, `-0.3 (-0.5 to 0.1)`, `7 of 9`. The first one names the rows.
+    /// Whether a column is of numbers, as in `12`, `-0.3 (-0.5 to 0.1)`, `7 of 9`. The first one
+    /// names the rows.
     fn is_numeric(&self, column: usize) -> bool {
         let mut cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.trim());
         let number = |cell: &str| {
-            let unsigned = cell.trim_start_matches(['+', '-', '−', '±', '<', '>', '≤', '≥', '~', ' ']);
+            let unsigned =
+                cell.trim_start_matches(['+', '-', '−', '±', '<', '>', '≤', '≥', '~', ' ']);
             unsigned.is_empty() || unsigned.starts_with(|first: char| first.is_ascii_digit())
         };
         column > 0 && cells.all(number)
@@ -141,7 +147,11 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let rows = [vec!["a|b <i>&\"", "1.5", "7 of 9", "seldom"], vec!["ours", "-0.25", "", "2 times"], vec!["short"]];
+        let rows = [
+            vec!["a|b <i>&\"", "1.5", "7 of 9", "seldom"],
+            vec!["ours", "-0.25", "", "2 times"],
+            vec!["short"],
+        ];
         Table {
             title: "Found | <missed>".into(),
             note: "Not *all*.".into(),
@@ -166,7 +176,10 @@ mod tests {
     fn html_is_escaped_and_stresses_rows() {
         let html = table().html();
         assert!(html.contains("<figcaption>Found | &lt;missed&gt;</figcaption>"), "{html}");
-        assert!(html.contains("<td>a|b &lt;i&gt;&amp;&quot;</td><td class=\"number\">1.5</td>"), "{html}");
+        assert!(
+            html.contains("<td>a|b &lt;i&gt;&amp;&quot;</td><td class=\"number\">1.5</td>"),
+            "{html}"
+        );
         assert!(html.contains("<tr class=\"strong\"><td>ours</td>"), "{html}");
         assert_eq!(html.matches("<td").count(), 12);
     }
@@ -174,14 +187,23 @@ mod tests {
     #[test]
     fn on_the_terminal_numbers_end_in_one_column() {
         let text = table().to_string();
-        let end = |number: &str| text.lines().find_map(|line| Some(line.find(number)? + number.len()));
+        let end =
+            |number: &str| text.lines().find_map(|line| Some(line.find(number)? + number.len()));
         assert_eq!(end("1.5 "), end("-0.25 "), "{text}");
-        assert!(text.contains("> ours") && text.starts_with("Found | <missed>\n") && text.ends_with("Not *all*.\n"));
+        assert!(
+            text.contains("> ours")
+                && text.starts_with("Found | <missed>\n")
+                && text.ends_with("Not *all*.\n")
+        );
     }
 
     #[test]
     fn a_table_of_nothing_is_a_table() {
         let empty = Table::default();
-        assert!(empty.html().contains("<table>") && !empty.markdown().is_empty() && !empty.to_string().is_empty());
+        assert!(
+            empty.html().contains("<table>")
+                && !empty.markdown().is_empty()
+                && !empty.to_string().is_empty()
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The monthly AWS bill of a deployment, item by item, before it is deployed.
 //!
-//! Everything is dollars a month of 30 days at the list prices below, without the free tier. It is arithmetic on how often
-//! what is called, not a bill: retries, other CloudWatch metrics of the account (they share the price tiers), e-mails and
-//! taxes are not in it.
+//! Everything is dollars a month of 30 days at the list prices below, without the free tier. It is
+//! arithmetic on how often what is called, not a bill: retries, other CloudWatch metrics of the
+//! account (they share the price tiers), e-mails and taxes are not in it.
 
 mod model;
 mod numbers;
@@ -14,9 +14,10 @@ use anyhow::{Result, ensure};
 use model::{Architecture, Deployment, Mode, Period};
 use table::comparison_table;
 
-/// Part of the instances that is published in sparse mode in any given hour, unless said otherwise: about what the default
-/// model publishes of the generated machines of the evaluation, from 0.8 on. An instance near its threshold for a quarter of
-/// an hour costs that whole hour, and the next one, too, if the half hour that is published afterwards reaches into it.
+/// Part of the instances that is published in sparse mode in any given hour, unless said otherwise:
+/// about what the default model publishes of the generated machines of the evaluation, from 0.8 on.
+/// An instance near its threshold for a quarter of an hour costs that whole hour, and the next one,
+/// too, if the half hour that is published afterwards reaches into it.
 const DEFAULT_ACTIVE: &str = "0.05";
 /// Fleets of the table of comparison in docs/cost.md.
 const TABLE_FLEETS: [u32; 5] = [10, 100, 500, 1_000, 10_000];
@@ -35,14 +36,15 @@ pub(crate) struct Args {
     /// How often the schedule runs: minutes or hours in steps of 5 minutes, up to 3h.
     #[arg(long, default_value = "5m")]
     period: Period,
-    /// Whether the metrics of each instance are published only near or above the threshold, or always.
+    /// Whether the metrics of each instance are published only near or above the threshold, or
+    /// always.
     #[arg(long, value_enum, default_value_t = Mode::Sparse)]
     mode: Mode,
     /// Parts that a run is split into; more than one is run by Step Functions.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     shards: u32,
-    /// Part of the instances, 0 to 1, whose score is 0.8 or more in any given hour or the half hour before it: what sparse mode
-    /// publishes.
+    /// Part of the instances, 0 to 1, whose score is 0.8 or more in any given hour or the half hour
+    /// before it: what sparse mode publishes.
     #[arg(long, value_name = "FRACTION", default_value = DEFAULT_ACTIVE, value_parser = fraction)]
     active: f64,
     /// Memory of the detector function, in MB.
@@ -54,7 +56,8 @@ pub(crate) struct Args {
     /// Print the bill as JSON.
     #[arg(long)]
     json: bool,
-    /// Print the table of docs/cost.md instead: both modes and the native detection for several sizes of fleet, in Markdown.
+    /// Print the table of docs/cost.md instead: both modes and the native detection for several
+    /// sizes of fleet, in Markdown.
     #[arg(long, conflicts_with_all = ["instances", "mode", "json"])]
     table: bool,
 }

@@ -1,4 +1,5 @@
-//! Instances drawn from their history, scored by the same code as everywhere, and one moment of them told in words.
+//! Instances drawn from their history, scored by the same code as everywhere, and one moment of
+//! them told in words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -39,14 +40,16 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// The stretch that is drawn of a history that ends at `end` (seconds since 1970): a quarter of it is after the moment.
+    /// The stretch that is drawn of a history that ends at `end` (seconds since 1970): a quarter of
+    /// it is after the moment.
     fn times(self, end: i64) -> Range<i64> {
         let seconds = i64::from(self.hours) * 3600;
         let end = self.at.map_or(end, |at| end.min(at + seconds / 4));
         end - seconds..end
     }
 
-    /// The history that is needed to score what is drawn as the function would have scored it, up to `now` (seconds since 1970).
+    /// The history that is needed to score what is drawn as the function would have scored it, up
+    /// to `now` (seconds since 1970).
     fn needs(self, now: i64) -> Range<i64> {
         let Range { start, end } = self.times(slot_start(now));
         rebuild_from(start) - HISTORY as i64 * PERIOD..slot_start(end + PERIOD - 1)
@@ -102,14 +105,18 @@ pub(crate) fn explain(
     println!("{}", table(&scored));
     if view.at.is_some() {
         for (instance, scored) in &scored {
-            println!("{instance}: {}", moment(scored, view.at).map_or("nothing was scored there".into(), in_words));
+            println!(
+                "{instance}: {}",
+                moment(scored, view.at).map_or("nothing was scored there".into(), in_words)
+            );
         }
     }
     println!("picture: {}", out.display());
     Ok(())
 }
 
-/// The datapoint at `at` (seconds since 1970), or the newest before it; the newest of all where no moment is given.
+/// The datapoint at `at` (seconds since 1970), or the newest before it; the newest of all where no
+/// moment is given.
 fn moment(scored: &[Scored], at: Option<i64>) -> Option<&Scored> {
     scored.iter().rfind(|scored| at.is_none_or(|at| scored.time <= at))
 }
@@ -142,7 +149,8 @@ fn in_words(scored: &Scored) -> String {
     };
     format!(
         "at {} CPU was {:.2} %, expected {}; score {:.2} ({verdict}), most unusual is {of}; judged by {phase}",
-        Timestamp::from_second(scored.time).map_or_else(|_| scored.time.to_string(), |time| time.to_string()),
+        Timestamp::from_second(scored.time)
+            .map_or_else(|_| scored.time.to_string(), |time| time.to_string()),
         scored.observed,
         expected(scored),
         scored.score.value()
@@ -154,21 +162,36 @@ fn in_words(scored: &Scored) -> String {
 /// # Errors
 /// Where none is named, one has no datapoints there, or `stop` is set.
 pub(crate) fn pull_history(instances: &[String], view: View, stop: &AtomicBool) -> Result<History> {
-    ensure!(!instances.is_empty(), "name an --instance to read from CloudWatch, or a folder with --history");
-    ensure!(instances.len() <= MAX_INSTANCES, "a picture holds {MAX_INSTANCES} instances: name fewer");
-    let named = instances.iter().map(|name| name.parse()).collect::<Result<BTreeSet<InstanceId>, _>>()?;
+    ensure!(
+        !instances.is_empty(),
+        "name an --instance to read from CloudWatch, or a folder with --history"
+    );
+    ensure!(
+        instances.len() <= MAX_INSTANCES,
+        "a picture holds {MAX_INSTANCES} instances: name fewer"
+    );
+    let named =
+        instances.iter().map(|name| name.parse()).collect::<Result<BTreeSet<InstanceId>, _>>()?;
     let times = view.needs(models::now().as_second());
     let pulled = models::with_aws(async |config, _| {
-        let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), "DeepGuard", RATES);
+        let cloudwatch =
+            CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), "DeepGuard", RATES);
         pull(&cloudwatch, &named, times.clone(), None, stop).await
     })?;
     for instance in &named {
         if let Some(error) = pulled.unread.get(instance) {
             bail!("{instance}: {error}");
         }
-        ensure!(pulled.history.contains_key(instance), "CloudWatch has no CPU of {instance} in that time");
+        ensure!(
+            pulled.history.contains_key(instance),
+            "CloudWatch has no CPU of {instance} in that time"
+        );
     }
-    Ok(pulled.history.into_iter().map(|(instance, series)| (instance.to_string(), series)).collect())
+    Ok(pulled
+        .history
+        .into_iter()
+        .map(|(instance, series)| (instance.to_string(), series))
+        .collect())
 }
 
 /// The newest datapoint of each instance, and the highest score of those that were drawn.
@@ -200,7 +223,9 @@ fn table(scored: &[(&String, Vec<Scored>)]) -> Table {
 pub(crate) fn read_history(folder: &Path, wanted: &[String]) -> Result<History> {
     let mut names = wanted.to_vec();
     if names.is_empty() {
-        for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        for entry in std::fs::read_dir(folder)
+            .with_context(|| format!("cannot read {}", folder.display()))?
+        {
             let name = entry?.file_name().to_string_lossy().into_owned();
             names.extend(name.strip_suffix(".csv").map(str::to_string));
         }
@@ -208,9 +233,15 @@ pub(crate) fn read_history(folder: &Path, wanted: &[String]) -> Result<History> 
     match names.len() {
         0 => bail!("no .csv file in {}", folder.display()),
         count if count > MAX_INSTANCES => {
-            bail!("{count} instances in {}, a picture holds {MAX_INSTANCES}: name some", folder.display())
+            bail!(
+                "{count} instances in {}, a picture holds {MAX_INSTANCES}: name some",
+                folder.display()
+            )
         }
-        _ => names.into_iter().map(|name| Ok((name.clone(), read_series(&folder.join(name + ".csv"))?))).collect(),
+        _ => names
+            .into_iter()
+            .map(|name| Ok((name.clone(), read_series(&folder.join(name + ".csv"))?)))
+            .collect(),
     }
 }
 
@@ -218,12 +249,15 @@ fn read_published(path: &Path) -> Result<Published> {
     let csv = Csv::read(path)?;
     let read = || {
         let mut published = Published::new();
-        let [instance, time, metric, value] = ["instance", "time", "metric", "value"].map(|name| csv.column(&[name]));
+        let [instance, time, metric, value] =
+            ["instance", "time", "metric", "value"].map(|name| csv.column(&[name]));
         let row = |[instance, time, metric, value]: [&str; 4]| {
             let value = value.parse().with_context(|| format!("`{value}` is no number"))?;
             Ok((metric == "AnomalyScore").then_some((instance.to_string(), seconds(time)?, value)))
         };
-        for (instance, time, value) in csv.map([instance?, time?, metric?, value?], row)?.into_iter().flatten() {
+        for (instance, time, value) in
+            csv.map([instance?, time?, metric?, value?], row)?.into_iter().flatten()
+        {
             published.entry(instance).or_default().push((time, value));
         }
         Ok::<_, anyhow::Error>(published)
@@ -264,9 +298,12 @@ mod tests {
     fn the_instances_asked_for_are_read() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["i-1.csv", "i-2.csv", "replay.json"] {
-            std::fs::write(folder.path().join(name), "time,value\n2026-01-01T00:00:00Z,1\n").unwrap();
+            std::fs::write(folder.path().join(name), "time,value\n2026-01-01T00:00:00Z,1\n")
+                .unwrap();
         }
-        let names = |wanted: &[String]| read_history(folder.path(), wanted).unwrap().into_keys().collect::<Vec<_>>();
+        let names = |wanted: &[String]| {
+            read_history(folder.path(), wanted).unwrap().into_keys().collect::<Vec<_>>()
+        };
         assert_eq!(names(&[]), ["i-1", "i-2"]);
         assert_eq!(names(&["i-2".into()]), ["i-2"]);
     }
@@ -277,7 +314,11 @@ mod tests {
         let view = |at| View { hours: 24, at };
         assert_eq!(view(None).times(end), end - 24 * 3600..end);
         assert_eq!(view(Some(end - 86_400)).times(end), end - 42 * 3600..end - 18 * 3600);
-        assert_eq!(view(Some(end - 60)).times(end), end - 24 * 3600..end, "the future cannot be drawn");
+        assert_eq!(
+            view(Some(end - 60)).times(end),
+            end - 24 * 3600..end,
+            "the future cannot be drawn"
+        );
         let needed = view(None).needs(end + 7);
         assert_eq!(needed, rebuild_from(end - 24 * 3600) - 14 * 86_400..end);
     }
@@ -295,9 +336,15 @@ mod tests {
         assert!(out.exists());
         let scored = detector.follow(&series, &mut Watch::default(), series.end());
         let told = in_words(moment(&scored, Some(fault + 100)).unwrap());
-        assert!(told.contains("(an alarm begins here), most unusual is the datapoint itself"), "{told}");
+        assert!(
+            told.contains("(an alarm begins here), most unusual is the datapoint itself"),
+            "{told}"
+        );
         let told = in_words(moment(&scored, Some(fault - 86_400)).unwrap());
-        assert!(told.contains("(no anomaly)") && told.contains("judged by its own baseline"), "{told}");
+        assert!(
+            told.contains("(no anomaly)") && told.contains("judged by its own baseline"),
+            "{told}"
+        );
         assert!(moment(&scored, Some(0)).is_none());
     }
 }

@@ -35,9 +35,18 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
         ("threshold", format!("{} times the usual error is a score of 1.0", card.threshold)),
         (
             "borrowed usual",
-            format!("{:.2?} times the scale, by channel, for sequences without a past", card.borrowed_usual),
+            format!(
+                "{:.2?} times the scale, by channel, for sequences without a past",
+                card.borrowed_usual
+            ),
         ),
-        ("growth", format!("{:.2?} times the usual error of an instance with 0, 1, 2 ... days", card.growth.forecasts)),
+        (
+            "growth",
+            format!(
+                "{:.2?} times the usual error of an instance with 0, 1, 2 ... days",
+                card.growth.forecasts
+            ),
+        ),
         ("... of records", format!("{:.2?} times", card.growth.records)),
         ("... of runs", format!("{:.2?} times", card.growth.runs)),
         (
@@ -67,7 +76,10 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
         table.add_row([name, &value]);
     }
     if let Some(fleet) = &training.fleet {
-        let from = fleet.tuned_from.as_ref().map_or("afresh".into(), |from| format!("going on from {from}"));
+        let from = fleet
+            .tuned_from
+            .as_ref()
+            .map_or("afresh".into(), |from| format!("going on from {from}"));
         table.add_row([
             "own fleet",
             &format!(
@@ -79,9 +91,17 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
     for (index, budget) in BUDGETS.into_iter().enumerate() {
         if let Some(threshold) = card.threshold_for(budget) {
             let name = if index == 0 { "false alarms" } else { "" };
-            let sure = card.pages.iter().find(|row| row.threshold >= threshold).and_then(|row| row.interval);
-            let sure = sure.map_or_else(String::new, |[low, high]| format!(" (95 %: {low} to {high})"));
-            table.add_row([name, &format!("{budget} per instance and week: threshold {threshold:.3}{sure}")]);
+            let sure = card
+                .pages
+                .iter()
+                .find(|row| row.threshold >= threshold)
+                .and_then(|row| row.interval);
+            let sure =
+                sure.map_or_else(String::new, |[low, high]| format!(" (95 %: {low} to {high})"));
+            table.add_row([
+                name,
+                &format!("{budget} per instance and week: threshold {threshold:.3}{sure}"),
+            ]);
         }
     }
     for (index, file) in training.files.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Putting an artifact into S3 under its version, for ever, with its model card beside it. Nothing scores with it yet.
+//! Putting an artifact into S3 under its version, for ever, with its model card beside it. Nothing
+//! scores with it yet.
 
 use anyhow::{Result, bail, ensure};
 use deepguard::model::artifact::MAX_BYTES;
@@ -13,7 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::common::models::{self, Destination, Words};
 
-/// What stands beside a stored artifact, for people: what it was made of, what it says of itself, and who put it there when.
+/// What stands beside a stored artifact, for people: what it was made of, what it says of itself,
+/// and who put it there when.
 #[derive(Debug, Serialize)]
 struct ModelCard<'a> {
     version: &'a str,
@@ -24,7 +26,8 @@ struct ModelCard<'a> {
     by: &'a Words,
     data: Data,
     threshold: f64,
-    /// All that the artifact itself says: shape, scaling, training with its metrics and the hashes of what it saw.
+    /// All that the artifact itself says: shape, scaling, training with its metrics and the hashes
+    /// of what it saw.
     card: &'a deepguard::model::card::Card,
 }
 
@@ -32,7 +35,8 @@ struct ModelCard<'a> {
 #[derive(Debug, Serialize)]
 struct File {
     bytes: usize,
-    /// Of the whole file, as `sha256sum` gives it. (The artifact's own is taken with its place empty.)
+    /// Of the whole file, as `sha256sum` gives it. (The artifact's own is taken with its place
+    /// empty.)
     sha256: String,
 }
 
@@ -95,7 +99,9 @@ async fn store<O: Objects>(
         card: artifact.card(),
     };
     // Published again, it stays the card of the first time.
-    let same = |there: &[u8]| serde_json::from_slice(there).is_ok_and(|card: Stored| card.sha256 == target.sha256);
+    let same = |there: &[u8]| {
+        serde_json::from_slice(there).is_ok_and(|card: Stored| card.sha256 == target.sha256)
+    };
     once(objects, &to.card(&version)?, serde_json::to_vec_pretty(&card)?, same).await?;
     println!(
         "Nothing scores with it yet. To compare it with the current model on your own CPU and move the pointer:\n  \
@@ -107,14 +113,22 @@ async fn store<O: Objects>(
 }
 
 /// Writes an object that must not change afterwards; where there is one, it must be the `same`.
-async fn once<O: Objects>(objects: &O, uri: &ObjectUri, bytes: Vec<u8>, same: impl Fn(&[u8]) -> bool) -> Result<()> {
+async fn once<O: Objects>(
+    objects: &O,
+    uri: &ObjectUri,
+    bytes: Vec<u8>,
+    same: impl Fn(&[u8]) -> bool,
+) -> Result<()> {
     if objects.put(uri, Only::New, bytes).await?.is_some() {
         println!("stored {uri}");
         return Ok(());
     }
     match objects.get(uri, None, MAX_BYTES).await? {
         Fetched::Object { bytes, .. } => {
-            ensure!(same(&bytes), "{uri} exists and is another file: what is published is never overwritten");
+            ensure!(
+                same(&bytes),
+                "{uri} exists and is another file: what is published is never overwritten"
+            );
         }
         Fetched::Unchanged => bail!("{uri}: \"not modified\", although no version is known"),
     }
@@ -126,7 +140,8 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Lets the artifact score a made-up day: what cannot do that must not be published, nor pointed to.
+/// Lets the artifact score a made-up day: what cannot do that must not be published, nor pointed
+/// to.
 pub(crate) fn check_scores(artifact: Artifact) -> Result<()> {
     let machine = &crate::build::simulate::fleet(0, 0)[0];
     let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied())?;
@@ -136,7 +151,10 @@ pub(crate) fn check_scores(artifact: Artifact) -> Result<()> {
     let usable = |scored: &deepguard::Scored| {
         scored.score.value().is_finite() && scored.reconstruction.is_some_and(f64::is_finite)
     };
-    ensure!(scored.iter().all(usable), "the artifact gives scores that are not finite: train it again");
+    ensure!(
+        scored.iter().all(usable),
+        "the artifact gives scores that are not finite: train it again"
+    );
     Ok(())
 }
 
@@ -152,7 +170,15 @@ mod tests {
     async fn publish_at(bucket: &Bucket, time: &str) -> Result<()> {
         let artifact = testing::artifact();
         let by = "somebody".parse().unwrap();
-        store(bucket, deepguard::model::artifact::BUILTIN, &artifact, &to(), &by, time.parse().unwrap()).await
+        store(
+            bucket,
+            deepguard::model::artifact::BUILTIN,
+            &artifact,
+            &to(),
+            &by,
+            time.parse().unwrap(),
+        )
+        .await
     }
 
     #[tokio::test]
@@ -165,7 +191,10 @@ mod tests {
         assert_eq!(card["sha256"], artifact.checksum());
         assert_eq!(card["key"], format!("models/{}.safetensors", artifact.version()));
         assert_eq!(card["file"]["bytes"], deepguard::model::artifact::BUILTIN.len());
-        assert_eq!((&card["published"], &card["by"]), (&"2026-01-15T12:00:00Z".into(), &"somebody".into()));
+        assert_eq!(
+            (&card["published"], &card["by"]),
+            (&"2026-01-15T12:00:00Z".into(), &"somebody".into())
+        );
         assert_eq!(card["data"]["files"], artifact.card().training.files.len());
         assert_eq!(card["card"], serde_json::to_value(artifact.card()).unwrap());
 
@@ -177,11 +206,14 @@ mod tests {
     async fn what_is_stored_is_never_overwritten_and_what_cannot_be_stored_is_told() {
         let version = testing::artifact().version();
         let (file, card) = (format!("{version}.safetensors"), format!("{version}.json"));
-        for (name, content) in [(&file, "another"), (&card, r#"{"sha256":"another"}"#), (&card, "no card")] {
+        for (name, content) in
+            [(&file, "another"), (&card, r#"{"sha256":"another"}"#), (&card, "no card")]
+        {
             let bucket = Bucket::default();
             let uri = format!("s3://my-models/models/{name}");
             bucket.store(&uri, content);
-            let error = format!("{:#}", publish_at(&bucket, "2026-01-15T12:00:00Z").await.unwrap_err());
+            let error =
+                format!("{:#}", publish_at(&bucket, "2026-01-15T12:00:00Z").await.unwrap_err());
             assert!(error.contains(&format!("{uri} exists and is another file")), "{error}");
             assert_eq!(bucket.text(&uri).as_deref(), Some(content));
         }

@@ -55,12 +55,18 @@ async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp)
         (Some(version), _) => models::stored(objects, &args.to, version).await?,
         (None, Found::Pointer { pointer, .. }) => {
             let target = pointer.previous.clone();
-            let target = target.with_context(|| format!("{uri} has named no other model before: give --version"))?;
+            let target = target.with_context(|| {
+                format!("{uri} has named no other model before: give --version")
+            })?;
             let artifact = models::named(objects, &uri, &target).await?;
             (target, artifact)
         }
-        (None, Found::Nothing) => bail!("{uri} does not exist, so there is nothing to go back from: give --version"),
-        (None, Found::Unreadable { why, .. }) => bail!("{why}. What it named before is lost with it: give --version"),
+        (None, Found::Nothing) => {
+            bail!("{uri} does not exist, so there is nothing to go back from: give --version")
+        }
+        (None, Found::Unreadable { why, .. }) => {
+            bail!("{why}. What it named before is lost with it: give --version")
+        }
     };
     let version = artifact.version();
     check_scores(artifact)?;
@@ -73,7 +79,10 @@ async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp)
         previous: previous.cloned(),
     };
     models::point(objects, &uri, &found, &pointer).await?;
-    println!("{uri} points to {version} now{}; the next run scores with it", models::before(previous));
+    println!(
+        "{uri} points to {version} now{}; the next run scores with it",
+        models::before(previous)
+    );
     let notes = match &found {
         Found::Unreadable { why, .. } => vec![why.clone()],
         _ => Vec::new(),
@@ -113,9 +122,18 @@ async fn set_shadow<O: Removable>(objects: &O, args: &ShadowArgs, now: Timestamp
     let (target, artifact) = models::stored(objects, &args.to, version).await?;
     check_scores(artifact)?;
     let previous = found.target().filter(|previous| **previous != target).cloned();
-    let pointer = Pointer { target, promoted: Some(now), by: Some(args.who.by.clone()), because: None, previous };
+    let pointer = Pointer {
+        target,
+        promoted: Some(now),
+        by: Some(args.who.by.clone()),
+        because: None,
+        previous,
+    };
     models::point(objects, &uri, &found, &pointer).await?;
-    println!("{uri} points to {}; the next run scores with it beside the current model", version.as_str());
+    println!(
+        "{uri} points to {}; the next run scores with it beside the current model",
+        version.as_str()
+    );
     Ok(())
 }
 
@@ -148,7 +166,10 @@ mod tests {
 
     fn put(bucket: &Bucket, artifact: &Artifact) -> String {
         let version = artifact.version();
-        bucket.store(&format!("s3://my-models/models/{version}.safetensors"), artifact.to_bytes().unwrap());
+        bucket.store(
+            &format!("s3://my-models/models/{version}.safetensors"),
+            artifact.to_bytes().unwrap(),
+        );
         version
     }
 
@@ -157,7 +178,10 @@ mod tests {
         let bucket = Bucket::default();
         let (old, new) = (put(&bucket, &artifact()), put(&bucket, &artifact_with_threshold(3.0)));
         let error = roll_back(&bucket, &back_to(None), time(0)).await.unwrap_err().to_string();
-        assert!(error.contains("does not exist, so there is nothing to go back from: give --version"), "{error}");
+        assert!(
+            error.contains("does not exist, so there is nothing to go back from: give --version"),
+            "{error}"
+        );
         roll_back(&bucket, &back_to(Some(&old)), time(1)).await.unwrap();
         let error = roll_back(&bucket, &back_to(None), time(2)).await.unwrap_err().to_string();
         assert!(error.contains("has named no other model before: give --version"), "{error}");
@@ -167,10 +191,15 @@ mod tests {
             let pointer = bucket.json(CURRENT);
             assert_eq!(pointer["key"], format!("models/{expected}.safetensors"));
             assert_eq!(pointer["promoted"], time(second).to_string());
-            let record =
-                format!("s3://my-models/models/promotions/{}-{expected}.json", time(second).strftime("%Y%m%dT%H%M%SZ"));
+            let record = format!(
+                "s3://my-models/models/promotions/{}-{expected}.json",
+                time(second).strftime("%Y%m%dT%H%M%SZ")
+            );
             let record = bucket.json(&record);
-            assert_eq!((&record["action"], &record["because"]), (&"rollback".into(), &"it pages too much".into()));
+            assert_eq!(
+                (&record["action"], &record["because"]),
+                (&"rollback".into(), &"it pages too much".into())
+            );
             assert_eq!(record["previous"], pointer["previous"]);
         }
     }
@@ -180,14 +209,19 @@ mod tests {
         let bucket = Bucket::default();
         let (old, new) = (put(&bucket, &artifact()), put(&bucket, &artifact_with_threshold(3.0)));
         for version in [&old, &new] {
-            roll_back(&bucket, &back_to(Some(version)), time(i64::from(*version == new))).await.unwrap();
+            roll_back(&bucket, &back_to(Some(version)), time(i64::from(*version == new)))
+                .await
+                .unwrap();
         }
         let before = bucket.text(CURRENT);
         bucket.store(&format!("s3://my-models/models/{old}.safetensors"), "damaged");
-        for (version, why) in
-            [(None, "cannot be used"), (Some(old.as_str()), "cannot be used"), (Some("v1"), "does not exist")]
-        {
-            let error = format!("{:#}", roll_back(&bucket, &back_to(version), time(9)).await.unwrap_err());
+        for (version, why) in [
+            (None, "cannot be used"),
+            (Some(old.as_str()), "cannot be used"),
+            (Some("v1"), "does not exist"),
+        ] {
+            let error =
+                format!("{:#}", roll_back(&bucket, &back_to(version), time(9)).await.unwrap_err());
             assert!(error.contains(why), "{error}");
         }
         assert_eq!(bucket.text(CURRENT), before);

@@ -20,7 +20,8 @@ use crate::common::parallel::{bar, parallel};
 use crate::common::table::Table;
 
 /// The columns that are written.
-const HEADER: &str = "time,value,expected,low,high,score,severity,fresh,began,ended,channel,phase,shape";
+const HEADER: &str =
+    "time,value,expected,low,high,score,severity,fresh,began,ended,channel,phase,shape";
 /// The table shows this many files, those with the highest scores.
 const SHOWN: usize = 20;
 
@@ -72,7 +73,12 @@ pub(crate) fn score(args: &ScoreArgs) -> Result<()> {
     Ok(())
 }
 
-fn score_folder(detector: &Detector, history: &Path, out: &Path, stop: &AtomicBool) -> Result<Vec<Summary>> {
+fn score_folder(
+    detector: &Detector,
+    history: &Path,
+    out: &Path,
+    stop: &AtomicBool,
+) -> Result<Vec<Summary>> {
     let files = csv_files(history)?;
     std::fs::create_dir_all(out).with_context(|| format!("cannot write to {}", out.display()))?;
     ensure!(
@@ -98,14 +104,20 @@ fn score_folder(detector: &Detector, history: &Path, out: &Path, stop: &AtomicBo
 /// The names of the CSV files in a folder, sorted.
 fn csv_files(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))? {
+    for entry in std::fs::read_dir(folder)
+        .with_context(|| format!("cannot read the folder {}", folder.display()))?
+    {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".csv") && entry.path().is_file() {
             names.push(name);
         }
     }
-    ensure!(!names.is_empty(), "no file in {} ends with .csv: name a folder of histories", folder.display());
+    ensure!(
+        !names.is_empty(),
+        "no file in {} ends with .csv: name a folder of histories",
+        folder.display()
+    );
     names.sort_unstable();
     Ok(names)
 }
@@ -113,7 +125,8 @@ fn csv_files(folder: &Path) -> Result<Vec<String>> {
 /// The rows of one file, header included, and what came of it.
 fn rows(file: &str, all: &[Scored]) -> Result<(String, Summary)> {
     let mut text = format!("{HEADER}\n");
-    let mut summary = Summary { file: file.into(), scored: all.len(), pages: 0, ended: 0, highest: None };
+    let mut summary =
+        Summary { file: file.into(), scored: all.len(), pages: 0, ended: 0, highest: None };
     let mut episodes = Episodes::default();
     for scored in all {
         let changes = episodes.take(scored, MOfN::default());
@@ -167,7 +180,8 @@ fn table(summaries: &[Summary]) -> Table {
     let row = |summary: &&Summary| {
         let (score, time) = match summary.highest {
             Some((score, time)) => {
-                let time = Timestamp::from_second(time).map_or_else(|_| time.to_string(), |time| time.to_string());
+                let time = Timestamp::from_second(time)
+                    .map_or_else(|_| time.to_string(), |time| time.to_string());
                 (format!("{score:.2}"), time)
             }
             None => ("-".into(), "under half a day of history".into()),
@@ -186,9 +200,15 @@ fn table(summaries: &[Summary]) -> Table {
         String::new(),
     ]);
     Table {
-        title: if few { "Scored".into() } else { format!("Scored: the {SHOWN} files with the highest scores") },
+        title: if few {
+            "Scored".into()
+        } else {
+            format!("Scored: the {SHOWN} files with the highest scores")
+        },
         note: "Pages: episodes that begin at the threshold, a score of 1.0.".into(),
-        header: ["file", "datapoints", "pages", "ended", "highest score", "at"].map(String::from).to_vec(),
+        header: ["file", "datapoints", "pages", "ended", "highest score", "at"]
+            .map(String::from)
+            .to_vec(),
         strong: vec![rows.len() - 1],
         rows,
     }
@@ -228,7 +248,10 @@ mod tests {
         let (folder, fault) = folder();
         let out = folder.path().join("scored");
         let summaries = scored(folder.path(), &out).unwrap();
-        assert_eq!(summaries.iter().map(|summary| summary.file.as_str()).collect::<Vec<_>>(), ["a.csv", "b.csv"]);
+        assert_eq!(
+            summaries.iter().map(|summary| summary.file.as_str()).collect::<Vec<_>>(),
+            ["a.csv", "b.csv"]
+        );
         assert_eq!((summaries[0].scored, summaries[0].highest), (0, None));
         assert_eq!(std::fs::read_to_string(out.join("a.csv")).unwrap(), format!("{HEADER}\n"));
         assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
@@ -236,17 +259,25 @@ mod tests {
         let csv = Csv::read(&out.join("b.csv")).unwrap();
         assert_eq!(csv.header().join(","), HEADER);
         let of = |name: &str| csv.column(&[name]).unwrap();
-        let columns =
-            ["time", "value", "expected", "low", "high", "score", "fresh", "began", "ended", "channel"].map(of);
+        let columns = [
+            "time", "value", "expected", "low", "high", "score", "fresh", "began", "ended",
+            "channel",
+        ]
+        .map(of);
         let rows = csv.map(columns, |cells| Ok(cells.map(String::from))).unwrap();
         assert_eq!(rows.len(), summaries[1].scored);
         let number = |text: &str| text.parse::<f64>().unwrap();
         for [time, _, expected, low, high, score, fresh, began, ended, channel] in &rows {
             assert!(
-                time.ends_with('Z') && number(low) <= number(expected) && number(expected) <= number(high),
+                time.ends_with('Z')
+                    && number(low) <= number(expected)
+                    && number(expected) <= number(high),
                 "{time}"
             );
-            assert!([fresh, began, ended].iter().all(|flag| ["0", "1"].contains(&flag.as_str())), "{time}");
+            assert!(
+                [fresh, began, ended].iter().all(|flag| ["0", "1"].contains(&flag.as_str())),
+                "{time}"
+            );
             assert!(began == "0" || (fresh == "1" && number(score) >= 1.0), "{time}");
             assert!(!channel.is_empty() || number(score) == 0.0, "{time}");
         }
@@ -292,7 +323,10 @@ mod tests {
             highest: (number > 0).then_some((number as f64, END)),
         };
         let many = table(&(0..25).map(summary).collect::<Vec<_>>());
-        assert_eq!((many.rows.len(), many.rows[0][0].as_str(), many.rows[19][0].as_str()), (21, "24.csv", "05.csv"));
+        assert_eq!(
+            (many.rows.len(), many.rows[0][0].as_str(), many.rows[19][0].as_str()),
+            (21, "24.csv", "05.csv")
+        );
         assert_eq!(many.rows[20][..4], ["all 25", "250", "12", "0"]);
         let few = table(&(0..2).map(summary).collect::<Vec<_>>());
         assert_eq!((few.rows[0][0].as_str(), few.rows[0][4].as_str()), ("00.csv", "-"));

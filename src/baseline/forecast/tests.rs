@@ -2,7 +2,8 @@ use super::*;
 use crate::series::{DAY_SECONDS, Datapoint};
 
 fn series(slots: usize, value: impl Fn(usize) -> f64) -> Series {
-    let points = (0..slots).map(|slot| Datapoint { time: slot as i64 * PERIOD, value: value(slot) });
+    let points =
+        (0..slots).map(|slot| Datapoint { time: slot as i64 * PERIOD, value: value(slot) });
     Series::from_datapoints(points).expect("usable").0
 }
 
@@ -25,10 +26,12 @@ fn of_next_day(history: &Series, next: impl Fn(usize) -> f64, horizon: usize) ->
     let days = history.len();
     let value = |slot: usize| history.get(slot).unwrap_or_else(|| next(slot));
     let whole = series(days + DAY, value);
-    let (values, hours) = (Compressed::of(&whole), Hours { level: &level, daily: &daily, start: 0 });
+    let (values, hours) =
+        (Compressed::of(&whole), Hours { level: &level, daily: &daily, start: 0 });
     let slots = days..days + DAY - HORIZONS[horizon];
     let pairs = slots.map(|first| {
-        let seen = values.mean(first as isize, (first + HORIZONS[horizon]) as isize).expect("whole");
+        let seen =
+            values.mean(first as isize, (first + HORIZONS[horizon]) as isize).expect("whole");
         (forecasts.of(&values, &hours, first, horizon).expect("whole"), seen)
     });
     pairs.collect()
@@ -62,8 +65,11 @@ fn a_daily_rhythm_is_learnt() {
     for (horizon, slots) in HORIZONS.into_iter().enumerate() {
         let pairs = of_next_day(&history, rhythm, horizon);
         // What persistence is off by: it knows the value before the first slot only.
-        let persistence: Vec<(f64, f64)> =
-            pairs.iter().enumerate().map(|(slot, (_, seen))| (compress(rhythm(slot + 7 * DAY - 1)), *seen)).collect();
+        let persistence: Vec<(f64, f64)> = pairs
+            .iter()
+            .enumerate()
+            .map(|(slot, (_, seen))| (compress(rhythm(slot + 7 * DAY - 1)), *seen))
+            .collect();
         assert!(worst(&pairs) < 0.1, "{slots} slots ahead: {}", worst(&pairs));
         assert!(slots == 1 || worst(&pairs) < worst(&persistence) / 3.0, "{slots} slots ahead");
     }
@@ -71,10 +77,12 @@ fn a_daily_rhythm_is_learnt() {
 
 #[test]
 fn an_outage_in_the_history_hardly_moves_the_forecast() {
-    let outage = |slot: usize| if (3 * DAY + 100..3 * DAY + 112).contains(&slot) { 0.1 } else { rhythm(slot) };
+    let outage = |slot: usize| {
+        if (3 * DAY + 100..3 * DAY + 112).contains(&slot) { 0.1 } else { rhythm(slot) }
+    };
     for horizon in 0..HORIZONS.len() {
-        let [clean, broken] =
-            [series(7 * DAY, rhythm), series(7 * DAY, outage)].map(|history| of_next_day(&history, rhythm, horizon));
+        let [clean, broken] = [series(7 * DAY, rhythm), series(7 * DAY, outage)]
+            .map(|history| of_next_day(&history, rhythm, horizon));
         let moved = clean.iter().zip(&broken).map(|(a, b)| (a.0 - b.0).abs()).fold(0.0, f64::max);
         // The outage itself is 5 of this unit deep.
         assert!(moved < 0.05, "horizon {horizon}: moved by {moved}");
@@ -106,7 +114,9 @@ fn a_mean_has_the_same_bits_whatever_the_slice() {
     for horizon in 0..HORIZONS.len() {
         assert_eq!(
             forecasts.of(&values, &hours(0), end, horizon).map(f64::to_bits),
-            forecasts.of(&Compressed::of(&seen), &hours(seen.start()), end - start, horizon).map(f64::to_bits),
+            forecasts
+                .of(&Compressed::of(&seen), &hours(seen.start()), end - start, horizon)
+                .map(f64::to_bits),
             "horizon {horizon}"
         );
     }
@@ -114,7 +124,8 @@ fn a_mean_has_the_same_bits_whatever_the_slice() {
 
 #[test]
 fn a_mean_is_of_at_least_half() {
-    let points = [(0, 1.0), (1, 3.0), (4, 5.0)].map(|(slot, value)| Datapoint { time: slot * PERIOD, value });
+    let points = [(0, 1.0), (1, 3.0), (4, 5.0)]
+        .map(|(slot, value)| Datapoint { time: slot * PERIOD, value });
     let values = Compressed::of(&Series::from_datapoints(points).expect("usable").0);
     let summed = Summed::of(values.clone());
     let (one, three) = (compress(1.0), compress(3.0));
@@ -122,7 +133,11 @@ fn a_mean_is_of_at_least_half() {
     assert_eq!(both(0, 2), [Some((one + three) / 2.0); 2]);
     assert_eq!(both(0, 4), [Some((one + three) / 2.0); 2], "two of four");
     assert_eq!(both(1, 4), [None; 2], "one of three");
-    assert_eq!(both(-2, 2), [Some((one + three) / 2.0); 2], "what lies before the series is missing");
+    assert_eq!(
+        both(-2, 2),
+        [Some((one + three) / 2.0); 2],
+        "what lies before the series is missing"
+    );
     assert_eq!(both(-3, 2), [None; 2]);
     assert_eq!(both(5, 9), [None; 2]);
 }
@@ -135,7 +150,8 @@ fn it_needs_one_of_the_newest_three_slots() {
     let end = 3 * DAY - 30;
     let with_gap = |missing: usize| {
         let gap = end - missing..end;
-        let kept = history.datapoints().filter(|point| !gap.contains(&((point.time / PERIOD) as usize)));
+        let kept =
+            history.datapoints().filter(|point| !gap.contains(&((point.time / PERIOD) as usize)));
         let values = Compressed::of(&Series::from_datapoints(kept).expect("usable").0);
         forecasts.of(&values, &hours, end, 0).is_some()
     };
@@ -144,7 +160,8 @@ fn it_needs_one_of_the_newest_three_slots() {
 
 #[test]
 fn a_system_is_solved_as_by_hand() {
-    // 4 x + 2 y = 10 and 2 x + 3 y = 9 have x = 1.5 and y = 2; the others are alone, 2 z = 2 (n + 1).
+    // 4 x + 2 y = 10 and 2 x + 3 y = 9 have x = 1.5 and y = 2; the others are alone, 2 z = 2 (n +
+    // 1).
     let mut matrix = [[0.0; FEATURES]; FEATURES];
     let mut right = [0.0; FEATURES];
     for (row, line) in matrix.iter_mut().enumerate() {
@@ -159,14 +176,20 @@ fn a_system_is_solved_as_by_hand() {
         assert!((found - expected).abs() < 1e-12, "{found} instead of {expected}");
     }
     // Of what is no system at all, something finite.
-    assert!(solve([[0.0; FEATURES]; FEATURES], [1.0; FEATURES]).iter().all(|found| found.is_finite()));
+    assert!(
+        solve([[0.0; FEATURES]; FEATURES], [1.0; FEATURES]).iter().all(|found| found.is_finite())
+    );
 }
 
 #[test]
 fn what_is_older_than_its_days_is_not_learnt() {
     let days = 15;
     let learn = |first: f64| {
-        let history = series(days * DAY, |slot| if slot < (days - DAYS) * DAY { first } else { rhythm(slot) });
+        let history =
+            series(
+                days * DAY,
+                |slot| if slot < (days - DAYS) * DAY { first } else { rhythm(slot) },
+            );
         let recent = history.slice((days - DAYS) * DAY..days * DAY);
         let level = Level::of(recent.present(0..recent.len()).collect()).expect("values");
         let daily = Profile::daily(&recent, recent.len(), &level);

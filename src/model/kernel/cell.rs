@@ -1,7 +1,9 @@
-//! The activations of an LSTM's cell, in a form that is only additions, multiplications, and two divisions.
+//! The activations of an LSTM's cell, in a form that is only additions, multiplications, and two
+//! divisions.
 //!
-//! `sigmoid(x) = 1 / (1 + 2^(-x log2 e))` and `tanh(x) = (2^(2 x log2 e) - 1) / (2^(2 x log2 e) + 1)`. The factor of
-//! the exponent is part of the packed weights, so that what arrives here are exponents of two.
+//! `sigmoid(x) = 1 / (1 + 2^(-x log2 e))` and `tanh(x) = (2^(2 x log2 e) - 1) / (2^(2 x log2 e) +
+//! 1)`. The factor of the exponent is part of the packed weights, so that what arrives here are
+//! exponents of two.
 
 use std::f32::consts::{LN_2, LOG2_E};
 
@@ -16,15 +18,16 @@ pub(super) const TANH: f32 = 2.0 * LOG2_E;
 /// The same for each gate of a cell: input, forget, output, candidate.
 pub(super) const EXPONENTS: [f32; GATES] = [SIGMOID, SIGMOID, SIGMOID, TANH];
 
-/// Beyond `2^±30` nothing changes any more: both activations are at their ends to the last bit but a few. And the
-/// product of three such numbers is still a number.
+/// Beyond `2^±30` nothing changes any more: both activations are at their ends to the last bit but
+/// a few. And the product of three such numbers is still a number.
 const MOST: f32 = 30.0;
 /// Added to a small number, it leaves the nearest integer, plus 127, in the lowest bits.
 const TO_INTEGER: f32 = 12_582_912.0 + 127.0;
 /// Bits of the fraction of an f32.
 const FRACTION: u32 = 23;
-/// `2^f` for f from -1/2 to 1/2, to 2e-7: 1, and the polynomial through the Chebyshev nodes of `(2^f - 1) / f`, whose first coefficient is
-/// that of the Taylor series in all bits that there are.
+/// `2^f` for f from -1/2 to 1/2, to 2e-7: 1, and the polynomial through the Chebyshev nodes of
+/// `(2^f - 1) / f`, whose first coefficient is that of the Taylor series in all bits that there
+/// are.
 const POWERS: [f32; 6] = [1.0, LN_2, 0.240_223_5, 0.055_503_81, 0.009_666_368, 0.001_338_130_2];
 
 /// `2^x`, where x is cut off at `±MOST`.
@@ -38,7 +41,8 @@ fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         power = simd.mul_add_f32s(power, fraction, simd.splat_f32s(POWERS[index]));
     }
     // The integer is biased as an exponent is: shifted to its place, it is the power of two itself.
-    let whole = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(biased), simd.splat_u32s(FRACTION));
+    let whole =
+        simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(biased), simd.splat_u32s(FRACTION));
     simd.mul_f32s(power, simd.transmute_f32s_u32s(whole))
 }
 
@@ -57,10 +61,11 @@ pub(super) fn tanh<S: Simd>(simd: S, exponent: S::f32s) -> S::f32s {
     simd.div_f32s(simd.sub_f32s(power, one), simd.add_f32s(power, one))
 }
 
-/// The next cell state and output of a unit, from the exponents of its gates and its cell state: `c' = f c + i g`,
-/// `h = o tanh(c')`.
+/// The next cell state and output of a unit, from the exponents of its gates and its cell state:
+/// `c' = f c + i g`, `h = o tanh(c')`.
 ///
-/// Each of them is one fraction: with `I = 2^-i` and so on, `c' = (c (1 + I)(G + 1) + (G - 1)(1 + F)) / ((1 + F)(1 + I)(G + 1))`.
+/// Each of them is one fraction: with `I = 2^-i` and so on, `c' = (c (1 + I)(G + 1) + (G - 1)(1 +
+/// F)) / ((1 + F)(1 + I)(G + 1))`.
 #[inline(always)]
 pub(super) fn cell<S: Simd>(simd: S, gates: [S::f32s; GATES], c: S::f32s) -> (S::f32s, S::f32s) {
     let [input, forget, output, candidate] = gates;
@@ -107,12 +112,17 @@ mod tests {
 
     #[test]
     fn activations_are_those_of_the_definition() {
-        let numbers: Vec<f32> =
-            (-40_000..=40_000).map(|x| x as f32 / 1000.0).chain([1e10, -1e10, 1e38, -1e38]).collect();
+        let numbers: Vec<f32> = (-40_000..=40_000)
+            .map(|x| x as f32 / 1000.0)
+            .chain([1e10, -1e10, 1e38, -1e38])
+            .collect();
         let all: Vec<Vec<[f32; 2]>> = Path::here().map(|path| path.run(Both(&numbers))).collect();
         for (x, [sigmoid, tanh]) in numbers.iter().zip(&all[0]) {
             let exact = f64::from(*x);
-            assert!((f64::from(*sigmoid) - 1.0 / (1.0 + (-exact).exp())).abs() < 2.5e-7, "sigmoid({x}) = {sigmoid}");
+            assert!(
+                (f64::from(*sigmoid) - 1.0 / (1.0 + (-exact).exp())).abs() < 2.5e-7,
+                "sigmoid({x}) = {sigmoid}"
+            );
             assert!((f64::from(*tanh) - exact.tanh()).abs() < 4e-7, "tanh({x}) = {tanh}");
         }
         assert!(all.iter().all(|path| *path == all[0]), "the same bits on every path");

@@ -1,11 +1,12 @@
 //! An LSTM for training: all its states, and the gradients of what it was given.
 //!
-//! The same tiles as for scoring, a lane for each sequence. What the way back needs is kept on the way forth, and
-//! the gradient of a weight is summed lane by lane, over all steps of a tile at once. The way back is the chain rule of
-//! `c' = f c + i g`, `h = o tanh(c')`, through time (Werbos 1990).
+//! The same tiles as for scoring, a lane for each sequence. What the way back needs is kept on the
+//! way forth, and the gradient of a weight is summed lane by lane, over all steps of a tile at
+//! once. The way back is the chain rule of `c' = f c + i g`, `h = o tanh(c')`, through time (Werbos
+//! 1990).
 //!
-//! A batch is cut into shares that depend on its size alone, and their gradients are added in their order. So the
-//! number of threads changes nothing.
+//! A batch is cut into shares that depend on its size alone, and their gradients are added in their
+//! order. So the number of threads changes nothing.
 
 mod tile;
 
@@ -38,7 +39,9 @@ pub struct Sizes {
 impl Sizes {
     /// Vectors that are kept of a tile: see `tile`.
     fn kept(&self) -> usize {
-        self.time * self.inputs + self.time * GATES * self.hidden + (3 * self.time + 2) * self.hidden
+        self.time * self.inputs
+            + self.time * GATES * self.hidden
+            + (3 * self.time + 2) * self.hidden
     }
 
     /// The sequences of each share.
@@ -74,10 +77,11 @@ pub struct Recurrence {
 }
 
 impl Recurrence {
-    /// Runs an LSTM over `input` `[batch, time, inputs]`. Gives its states after each step, `[batch, time, hidden]`, too.
+    /// Runs an LSTM over `input` `[batch, time, inputs]`. Gives its states after each step,
+    /// `[batch, time, hidden]`, too.
     ///
-    /// `weight` `[inputs, 4 hidden]`, `bias` `[4 hidden]` and `recurrent` `[hidden, 4 hidden]` have the gates in the order input,
-    /// forget, output, candidate.
+    /// `weight` `[inputs, 4 hidden]`, `bias` `[4 hidden]` and `recurrent` `[hidden, 4 hidden]` have
+    /// the gates in the order input, forget, output, candidate.
     ///
     /// # Panics
     /// Where there are fewer numbers than the sizes say.
@@ -112,7 +116,8 @@ impl Recurrence {
         self.sizes
     }
 
-    /// The gradients, given those of all states, `[batch, time, hidden]`; that of the input where it is `wanted`.
+    /// The gradients, given those of all states, `[batch, time, hidden]`; that of the input where
+    /// it is `wanted`.
     ///
     /// # Panics
     /// Where there are fewer numbers than the sizes say.

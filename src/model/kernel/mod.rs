@@ -1,27 +1,29 @@
 //! The same network, made for the processor: what scoring runs.
 //!
-//! [`Autoencoder`] stays the one definition of the model. Its parameters are packed here once, and the reconstruction
-//! is computed without a tensor: two LSTMs whose gates stay in registers until they are a new state.
+//! [`Autoencoder`] stays the one definition of the model. Its parameters are packed here once, and
+//! the reconstruction is computed without a tensor: two LSTMs whose gates stay in registers until
+//! they are a new state.
 //!
 //! # How
 //!
 //! There are two forms, and a window has the same bits in both:
 //!
-//! - `wide`: as many windows at once as a vector has lanes, one lane each. A weight is read once and used for all of
-//!   them. This is for many windows.
-//! - `narrow`: one window, two or three, a lane for each unit. It is for the three windows of one new datapoint, which
-//!   cost less than half as much as a tile of sixteen.
+//! - `wide`: as many windows at once as a vector has lanes, one lane each. A weight is read once
+//!   and used for all of them. This is for many windows.
+//! - `narrow`: one window, two or three, a lane for each unit. It is for the three windows of one
+//!   new datapoint, which cost less than half as much as a tile of sixteen.
 //!
-//! Every sum is taken in the order bias, inputs, state, each addition fused with its multiplication, and activations
-//! are the same few operations everywhere. So neither the batch, nor the number of threads, nor the processor changes a
-//! bit of the result. What the sum of a gate is multiplied with before it becomes an exponent of two stands in the
-//! packed weights already: see `cell`.
+//! Every sum is taken in the order bias, inputs, state, each addition fused with its
+//! multiplication, and activations are the same few operations everywhere. So neither the batch,
+//! nor the number of threads, nor the processor changes a bit of the result. What the sum of a gate
+//! is multiplied with before it becomes an exponent of two stands in the packed weights already:
+//! see `cell`.
 //!
-//! What cannot change the result is left out: the part of the decoder's input that is the same at every step is
-//! multiplied once, and the scale, which only training looks at, is not computed.
+//! What cannot change the result is left out: the part of the decoder's input that is the same at
+//! every step is multiplied once, and the scale, which only training looks at, is not computed.
 //!
-//! Which instructions there are is asked when the kernel is made ([`Path::best`]). All unsafe code that this takes is
-//! in `pulp`.
+//! Which instructions there are is asked when the kernel is made ([`Path::best`]). All unsafe code
+//! that this takes is in `pulp`.
 
 mod cell;
 pub mod gradient;
@@ -40,7 +42,8 @@ use crate::window::{CONTEXT, Windows};
 const INPUTS: usize = 2 + CONTEXT;
 /// Units of `narrow` are padded to a multiple of this: the lanes of the widest vector.
 const MOST_LANES: usize = 16;
-/// A tile of windows that is not full costs as much as a full one; up to this many are cheaper three at a time.
+/// A tile of windows that is not full costs as much as a full one; up to this many are cheaper
+/// three at a time.
 const NARROW: usize = 6;
 /// With fewer windows for each of them, threads take longer to start than to work.
 const MIN_WINDOWS: usize = 64;
@@ -86,7 +89,8 @@ impl Path {
         }
     }
 
-    /// Runs what is compiled for each of them. On a processor that cannot go this one, the portable one is taken.
+    /// Runs what is compiled for each of them. On a processor that cannot go this one, the portable
+    /// one is taken.
     fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
         #[cfg(target_arch = "x86_64")]
         if let Some(simd) = pulp::x86::V4::try_new().filter(|_| self == Self::Avx512) {
@@ -118,7 +122,8 @@ pub struct Kernel {
     threads: NonZeroUsize,
 }
 
-/// Bias, input weights and recurrent weights of one LSTM: rows `[1 + inputs + hidden]`, once for each form.
+/// Bias, input weights and recurrent weights of one LSTM: rows `[1 + inputs + hidden]`, once for
+/// each form.
 #[derive(Debug, Clone)]
 struct Layer {
     hidden: usize,
@@ -132,14 +137,18 @@ struct Layer {
 
 impl Layer {
     fn new(input: &Weights, recurrent: &Weights, hidden: usize) -> Self {
-        let rows = [input.bias.as_deref().unwrap_or_default(), &input.weight, &recurrent.weight].concat();
+        let rows =
+            [input.bias.as_deref().unwrap_or_default(), &input.weight, &recurrent.weight].concat();
         let padded = hidden.next_multiple_of(MOST_LANES);
         let (mut units, mut gates) = (Vec::new(), Vec::new());
         for row in rows.chunks_exact(GATES * hidden) {
-            let weight = |gate: usize, unit: usize| row[gate * hidden + unit] * cell::EXPONENTS[gate];
+            let weight =
+                |gate: usize, unit: usize| row[gate * hidden + unit] * cell::EXPONENTS[gate];
             units.extend((0..hidden).map(|unit| std::array::from_fn(|gate| weight(gate, unit))));
             for gate in 0..GATES {
-                gates.extend((0..padded).map(|unit| if unit < hidden { weight(gate, unit) } else { 0.0 }));
+                gates.extend(
+                    (0..padded).map(|unit| if unit < hidden { weight(gate, unit) } else { 0.0 }),
+                );
             }
         }
         Self { hidden, units, gates, padded }
@@ -155,16 +164,22 @@ impl Layer {
 impl Kernel {
     /// Packs the parameters of `network`, for the fastest path of this processor and one thread.
     pub fn new(network: &Autoencoder) -> Self {
-        let [encoder, encoder_recurrent, bottleneck, decoder, decoder_recurrent, output] = network.weights();
+        let [encoder, encoder_recurrent, bottleneck, decoder, decoder_recurrent, output] =
+            network.weights();
         let [hidden, width] = network.widths();
-        let rows = |weights: &Weights| [weights.bias.as_deref().unwrap_or_default(), &weights.weight].concat();
+        let rows = |weights: &Weights| {
+            [weights.bias.as_deref().unwrap_or_default(), &weights.weight].concat()
+        };
         let output = rows(&output);
         Self {
             encoder: Layer::new(&encoder, &encoder_recurrent, hidden),
             code: rows(&bottleneck).iter().map(|weight| weight * cell::TANH).collect(),
             decoder: Layer::new(&decoder, &decoder_recurrent, hidden),
             // Between the two stands the scale.
-            output: output.chunks_exact(super::OUTPUTS).map(|row| [row[0], row[2] * cell::SIGMOID]).collect(),
+            output: output
+                .chunks_exact(super::OUTPUTS)
+                .map(|row| [row[0], row[2] * cell::SIGMOID])
+                .collect(),
             bottleneck: width,
             path: Path::best(),
             threads: NonZeroUsize::MIN,
@@ -183,11 +198,11 @@ impl Kernel {
         Self { threads, ..self }
     }
 
-    /// The scaled reconstruction of the newest `datapoints` of each window, newest first: `[batch, datapoints]`,
-    /// row-major.
+    /// The scaled reconstruction of the newest `datapoints` of each window, newest first: `[batch,
+    /// datapoints]`, row-major.
     ///
-    /// As [`Autoencoder::reconstruct`], to about a millionth. The decoder goes backwards from the newest, so fewer
-    /// datapoints are fewer steps, and the same bits.
+    /// As [`Autoencoder::reconstruct`], to about a millionth. The decoder goes backwards from the
+    /// newest, so fewer datapoints are fewer steps, and the same bits.
     pub fn reconstruct(&self, windows: &Windows, datapoints: usize) -> Vec<f32> {
         let datapoints = datapoints.clamp(1, windows.time());
         let mut said = vec![0.0; windows.len() * datapoints];
@@ -195,7 +210,9 @@ impl Kernel {
         // Whole tiles for all but the last.
         let share = windows.len().div_ceil(threads).next_multiple_of(MOST_LANES).max(MOST_LANES);
         std::thread::scope(|scope| {
-            let part = |first: usize, said| self.path.run(Part { kernel: self, windows, first, datapoints, said });
+            let part = |first: usize, said| {
+                self.path.run(Part { kernel: self, windows, first, datapoints, said })
+            };
             let mut parts = said.chunks_mut(share * datapoints).enumerate();
             let own = parts.next();
             for (index, said) in parts {
@@ -240,8 +257,12 @@ impl WithSimd for Part<'_> {
         }
         match fewer.len() / datapoints {
             0 => {}
-            1 => narrow::reconstruct::<S, 1>(simd, kernel, windows, first + done, datapoints, fewer),
-            _ => narrow::reconstruct::<S, 2>(simd, kernel, windows, first + done, datapoints, fewer),
+            1 => {
+                narrow::reconstruct::<S, 1>(simd, kernel, windows, first + done, datapoints, fewer)
+            }
+            _ => {
+                narrow::reconstruct::<S, 2>(simd, kernel, windows, first + done, datapoints, fewer)
+            }
         }
     }
 }

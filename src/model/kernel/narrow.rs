@@ -7,8 +7,8 @@ use super::{Kernel, Layer};
 use crate::model::lstm::GATES;
 use crate::window::{CONTEXT, Windows};
 
-/// Reconstructs the newest `datapoints` of the windows from `first` on into `said`, as many windows at once as `WINDOWS` says. Their
-/// number is a multiple of it.
+/// Reconstructs the newest `datapoints` of the windows from `first` on into `said`, as many windows
+/// at once as `WINDOWS` says. Their number is a multiple of it.
 #[inline(always)]
 pub(super) fn reconstruct<S: Simd, const WINDOWS: usize>(
     simd: S,
@@ -51,7 +51,8 @@ pub(super) fn reconstruct<S: Simd, const WINDOWS: usize>(
                 }
             }
         }
-        let start: [&[f32]; WINDOWS] = std::array::from_fn(|window| &start[window * row..(window + 1) * row]);
+        let start: [&[f32]; WINDOWS] =
+            std::array::from_fn(|window| &start[window * row..(window + 1) * row]);
         state.c.fill([simd.splat_f32s(0.0); WINDOWS]);
         for back in 0..datapoints {
             let context: [[f32; CONTEXT]; WINDOWS] =
@@ -90,8 +91,8 @@ impl<S: Simd, const WINDOWS: usize> State<S, WINDOWS> {
         Self { next: h.clone(), h, c }
     }
 
-    /// One step. The sums of each window begin with its `start`; the weights of `inputs` begin at row `row`. Before the `first`
-    /// step the state is zero.
+    /// One step. The sums of each window begin with its `start`; the weights of `inputs` begin at
+    /// row `row`. Before the `first` step the state is zero.
     #[inline(always)]
     fn step<const INPUTS: usize>(
         &mut self,
@@ -106,7 +107,9 @@ impl<S: Simd, const WINDOWS: usize> State<S, WINDOWS> {
         let vectors = layer.padded / S::F32_LANES;
         let rows = &weights[row * GATES * vectors..];
         let (of_inputs, of_state) = rows.split_at(INPUTS * GATES * vectors);
-        for (vector, (c, next)) in self.c.iter_mut().zip(self.next.chunks_mut(S::F32_LANES)).enumerate() {
+        for (vector, (c, next)) in
+            self.c.iter_mut().zip(self.next.chunks_mut(S::F32_LANES)).enumerate()
+        {
             let mut sums = [[simd.splat_f32s(0.0); WINDOWS]; GATES];
             for window in 0..WINDOWS {
                 let start = S::as_simd_f32s(start[window]).0;

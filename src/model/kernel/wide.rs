@@ -7,13 +7,15 @@ use super::{INPUTS, Kernel, Layer};
 use crate::model::lstm::GATES;
 use crate::window::{CONTEXT, Windows};
 
-/// Units whose gates are summed at once: four sums each, as many as there are registers for with AVX2.
+/// Units whose gates are summed at once: four sums each, as many as there are registers for with
+/// AVX2.
 pub(super) const UNITS: usize = 3;
 
 /// Four gates of as many windows as there are lanes.
 pub(super) type Gates<S> = [<S as Simd>::f32s; GATES];
 
-/// Reconstructs the newest `datapoints` of the windows from `first` on into `said`, a tile of windows at a time.
+/// Reconstructs the newest `datapoints` of the windows from `first` on into `said`, a tile of
+/// windows at a time.
 #[inline(always)]
 pub(super) fn reconstruct<S: Simd>(
     simd: S,
@@ -26,7 +28,8 @@ pub(super) fn reconstruct<S: Simd>(
     let (time, hidden) = (windows.time(), kernel.encoder.hidden);
     let zero = simd.splat_f32s(0.0);
     let mut input = vec![zero; time * INPUTS];
-    let mut state = State::<S> { h: vec![zero; hidden], next: vec![zero; hidden], c: vec![zero; hidden] };
+    let mut state =
+        State::<S> { h: vec![zero; hidden], next: vec![zero; hidden], c: vec![zero; hidden] };
     let mut code = vec![zero; kernel.bottleneck];
     let mut bias = vec![[zero; GATES]; hidden];
     let mut start = bias.clone();
@@ -56,22 +59,25 @@ pub(super) fn reconstruct<S: Simd>(
         for (back, input) in input.chunks_exact(INPUTS).rev().take(datapoints).enumerate() {
             let context = &input[INPUTS - CONTEXT..];
             state.step(simd, &kernel.decoder, &start, 1 + kernel.bottleneck, context, back == 0);
-            let (mut value, mut gate) = (simd.splat_f32s(kernel.output[0][0]), simd.splat_f32s(kernel.output[0][1]));
+            let (mut value, mut gate) =
+                (simd.splat_f32s(kernel.output[0][0]), simd.splat_f32s(kernel.output[0][1]));
             for ([to_value, to_gate], &h) in kernel.output[1..].iter().zip(&state.h) {
                 value = simd.mul_add_f32s(simd.splat_f32s(*to_value), h, value);
                 gate = simd.mul_add_f32s(simd.splat_f32s(*to_gate), h, gate);
             }
             // The first of the context is the daily profile.
             let value = [simd.mul_add_f32s(sigmoid(simd, gate), context[0], value)];
-            for (window, &value) in said.chunks_exact_mut(datapoints).zip(bytemuck::cast_slice::<_, f32>(&value)) {
+            for (window, &value) in
+                said.chunks_exact_mut(datapoints).zip(bytemuck::cast_slice::<_, f32>(&value))
+            {
                 window[back] = value;
             }
         }
     }
 }
 
-/// Turns `count` windows from `first` on so that a vector holds one feature of one slot of all of them. What is in the other lanes
-/// is of no account.
+/// Turns `count` windows from `first` on so that a vector holds one feature of one slot of all of
+/// them. What is in the other lanes is of no account.
 #[inline(always)]
 fn load<S: Simd>(windows: &Windows, first: usize, count: usize, input: &mut [S::f32s]) {
     let time = windows.time();
@@ -96,7 +102,8 @@ fn begin<S: Simd>(simd: S, layer: &Layer, sums: &mut [Gates<S>]) {
     }
 }
 
-/// Adds to the sums of the units from `unit` on what the inputs `x` contribute, given their rows of weights, `hidden` units long.
+/// Adds to the sums of the units from `unit` on what the inputs `x` contribute, given their rows of
+/// weights, `hidden` units long.
 #[inline(always)]
 pub(super) fn sums<S: Simd, const UNITS: usize>(
     simd: S,
@@ -109,7 +116,8 @@ pub(super) fn sums<S: Simd, const UNITS: usize>(
         let weights = &weights[unit..unit + UNITS];
         for unit in 0..UNITS {
             for gate in 0..GATES {
-                sums[unit][gate] = simd.mul_add_f32s(simd.splat_f32s(weights[unit][gate]), x, sums[unit][gate]);
+                sums[unit][gate] =
+                    simd.mul_add_f32s(simd.splat_f32s(weights[unit][gate]), x, sums[unit][gate]);
             }
         }
     }
@@ -125,9 +133,18 @@ struct State<S: Simd> {
 }
 
 impl<S: Simd> State<S> {
-    /// One step. Its sums begin with `start`; the weights of `input` begin at row `row`. Before the `first` step the state is zero.
+    /// One step. Its sums begin with `start`; the weights of `input` begin at row `row`. Before the
+    /// `first` step the state is zero.
     #[inline(always)]
-    fn step(&mut self, simd: S, layer: &Layer, start: &[Gates<S>], row: usize, input: &[S::f32s], first: bool) {
+    fn step(
+        &mut self,
+        simd: S,
+        layer: &Layer,
+        start: &[Gates<S>],
+        row: usize,
+        input: &[S::f32s],
+        first: bool,
+    ) {
         let blocks = layer.hidden - layer.hidden % UNITS;
         for unit in (0..blocks).step_by(UNITS) {
             self.units::<UNITS>(simd, layer, start, unit, row, input, first);
@@ -140,7 +157,10 @@ impl<S: Simd> State<S> {
 
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "both arrays are walked, in registers")]
-    #[expect(clippy::too_many_arguments, reason = "it is the inner part of `step`, split off for its number of units")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "it is the inner part of `step`, split off for its number of units"
+    )]
     fn units<const UNITS: usize>(
         &mut self,
         simd: S,

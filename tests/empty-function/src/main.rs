@@ -1,9 +1,11 @@
-//! A function that answers with its event: the least that a Lambda function in Rust can be, built like ours.
+//! A function that answers with its event: the least that a Lambda function in Rust can be, built
+//! like ours.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| Ok::<_, Error>(event.payload))).await
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| Ok::<_, Error>(event.payload)))
+        .await
 }

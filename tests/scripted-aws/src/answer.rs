@@ -1,4 +1,5 @@
-//! From a request to its answer: the faults, the wait and the log, which CloudWatch and S3 have in common.
+//! From a request to its answer: the faults, the wait and the log, which CloudWatch and S3 have in
+//! common.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,7 +33,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
-        let headers = if content_type.is_empty() { vec![] } else { vec![("content-type", content_type.into())] };
+        let headers = if content_type.is_empty() {
+            vec![]
+        } else {
+            vec![("content-type", content_type.into())]
+        };
         Self { status, headers, body: body.into(), error: None, datapoints: 0 }
     }
 
@@ -61,7 +66,10 @@ impl Work {
     fn of(parts: &Parts, body: Bytes) -> Self {
         match parts.uri.path().strip_prefix(cloudwatch::PATH) {
             Some(operation) => {
-                let gzip = parts.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip");
+                let gzip = parts
+                    .headers
+                    .get("content-encoding")
+                    .is_some_and(|encoding| encoding == "gzip");
                 let request = cloudwatch::Request::of(operation, &body, gzip);
                 Self::CloudWatch { operation: operation.into(), request, bytes: body.len() }
             }
@@ -112,16 +120,24 @@ impl Work {
     fn refusal(&self, kind: &Kind) -> Option<Answer> {
         let s3 = matches!(self, Self::S3(_));
         Some(match kind {
-            Kind::Throttle(_) if s3 => self.error(503, "SlowDown", "Please reduce your request rate."),
+            Kind::Throttle(_) if s3 => {
+                self.error(503, "SlowDown", "Please reduce your request rate.")
+            }
             Kind::Throttle(code) => self.error(400, code, "Rate exceeded"),
             Kind::Status(status) => Answer::new(*status, "", ""),
             Kind::Html(status) => Answer::new(*status, "text/html; charset=utf-8", PAGE),
             Kind::Forbidden => self.error(403, "AccessDenied", "Access Denied"),
-            Kind::Expired => self.error(if s3 { 400 } else { 403 }, "ExpiredToken", "The provided token has expired."),
+            Kind::Expired => self.error(
+                if s3 { 400 } else { 403 },
+                "ExpiredToken",
+                "The provided token has expired.",
+            ),
             Kind::ClockSkew => {
                 let now = SystemTime::now() + Duration::from_secs(3600);
-                let date = DateTime::from(now).fmt(Format::HttpDate).expect("a time of this century");
-                let message = "The difference between the request time and the current time is too large.";
+                let date =
+                    DateTime::from(now).fmt(Format::HttpDate).expect("a time of this century");
+                let message =
+                    "The difference between the request time and the current time is too large.";
                 self.error(403, "RequestTimeTooSkewed", message).with("date", date)
             }
             Kind::Conflict => {
@@ -134,7 +150,9 @@ impl Work {
 
     fn run(self, shared: &Shared, now: i64, hits: &[Hit]) -> Answer {
         match self {
-            Self::CloudWatch { operation, request, bytes } => request.run(shared, &operation, bytes, now, hits),
+            Self::CloudWatch { operation, request, bytes } => {
+                request.run(shared, &operation, bytes, now, hits)
+            }
             Self::S3(request) => request.run(&mut shared.objects.lock().unwrap(), now),
         }
     }
@@ -147,7 +165,11 @@ impl Handler for Shared {
         let bytes = body.len();
         let work = Work::of(&parts, body);
         let now = self.now();
-        let hits = self.faults.lock().unwrap().hits(work.service(), work.operation(), now, |only| work.concerns(only));
+        let hits =
+            self.faults
+                .lock()
+                .unwrap()
+                .hits(work.service(), work.operation(), now, |only| work.concerns(only));
         let mut entry = self.log.entry(work.operation(), now);
         work.describe(&mut entry.call);
         entry.call.bytes_in = bytes;

@@ -101,7 +101,8 @@ impl Log {
     }
 }
 
-/// A call under way. It is logged when it is dropped, so that one whose caller went away is logged as well.
+/// A call under way. It is logged when it is dropped, so that one whose caller went away is logged
+/// as well.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) call: Call,

@@ -184,7 +184,10 @@ fn number(decoder: &mut Decoder<'_>) -> Decoded<f64> {
 }
 
 /// Goes through a map; what is null counts as left out.
-fn fields<'b>(decoder: &mut Decoder<'b>, mut each: impl FnMut(&str, &mut Decoder<'b>) -> Decoded<()>) -> Decoded<()> {
+fn fields<'b>(
+    decoder: &mut Decoder<'b>,
+    mut each: impl FnMut(&str, &mut Decoder<'b>) -> Decoded<()>,
+) -> Decoded<()> {
     let length = decoder.map()?;
     let mut read = 0;
     while more(decoder, length, &mut read)? {
@@ -197,7 +200,10 @@ fn fields<'b>(decoder: &mut Decoder<'b>, mut each: impl FnMut(&str, &mut Decoder
     Ok(())
 }
 
-fn items<'b, T>(decoder: &mut Decoder<'b>, each: impl Fn(&mut Decoder<'b>) -> Decoded<T>) -> Decoded<Vec<T>> {
+fn items<'b, T>(
+    decoder: &mut Decoder<'b>,
+    each: impl Fn(&mut Decoder<'b>) -> Decoded<T>,
+) -> Decoded<Vec<T>> {
     let length = decoder.list()?;
     let mut items = Vec::new();
     let mut read = 0;

@@ -43,19 +43,28 @@ impl Request {
             "ListMetrics" => cbor::list(body).map(Self::List),
             "GetMetricData" => cbor::get(body).map(Self::Get),
             "PutMetricData" => cbor::put(body).map(Self::Put),
-            _ => Ok(Self::Broken(error(400, "InvalidAction", &format!("{operation} is not played here")))),
+            _ => Ok(Self::Broken(error(
+                400,
+                "InvalidAction",
+                &format!("{operation} is not played here"),
+            ))),
         };
         request.unwrap_or_else(|error: DeserializeError| Self::Broken(broken(&error)))
     }
 
     /// Whether it is about this namespace or this value of a dimension.
     pub(crate) fn concerns(&self, only: &str) -> bool {
-        let any = |dimensions: &[cbor::Dimension]| dimensions.iter().any(|dimension| dimension.1 == only);
+        let any =
+            |dimensions: &[cbor::Dimension]| dimensions.iter().any(|dimension| dimension.1 == only);
         match self {
             Self::List(request) => request.namespace.as_deref() == Some(only),
-            Self::Get(request) => request.queries.iter().any(|query| query.namespace == only || any(&query.dimensions)),
+            Self::Get(request) => request
+                .queries
+                .iter()
+                .any(|query| query.namespace == only || any(&query.dimensions)),
             Self::Put(request) => {
-                request.namespace == only || request.datums.iter().any(|datum| any(&datum.dimensions))
+                request.namespace == only
+                    || request.datums.iter().any(|datum| any(&datum.dimensions))
             }
             Self::Broken(_) => false,
         }
@@ -68,9 +77,14 @@ impl Request {
                 call.next_page = request.token.is_some();
             }
             Self::Get(request) => {
-                call.resource = request.queries.first().map(|query| query.namespace.clone()).unwrap_or_default();
+                call.resource = request
+                    .queries
+                    .first()
+                    .map(|query| query.namespace.clone())
+                    .unwrap_or_default();
                 call.queries = request.queries.len();
-                call.range = request.start.zip(request.end).map(|(start, end)| (start as i64, end as i64));
+                call.range =
+                    request.start.zip(request.end).map(|(start, end)| (start as i64, end as i64));
                 call.next_page = request.token.is_some();
             }
             Self::Put(request) => {
@@ -82,7 +96,14 @@ impl Request {
     }
 
     /// Carries it out. `bytes` is the size of the body as it came.
-    pub(crate) fn run(self, shared: &Shared, operation: &str, bytes: usize, now: i64, hits: &[Hit]) -> Answer {
+    pub(crate) fn run(
+        self,
+        shared: &Shared,
+        operation: &str,
+        bytes: usize,
+        now: i64,
+        hits: &[Hit],
+    ) -> Answer {
         if !shared.rates.lock().unwrap().call(operation) {
             return throttled();
         }
@@ -128,16 +149,21 @@ fn list(shared: &Shared, request: &ListRequest, now: i64, hits: &[Hit]) -> Resul
     if request.recently_active.as_deref().is_some_and(|active| active != "PT3H") {
         return Err(refused("InvalidParameterValue", "RecentlyActive must be PT3H"));
     }
-    let fingerprint = hash::bytes(format!("{:?}", (shared.seed, &request.namespace, &request.metric)).as_bytes());
+    let fingerprint =
+        hash::bytes(format!("{:?}", (shared.seed, &request.namespace, &request.metric)).as_bytes());
     let place = match &request.token {
         None => Place::first(now),
         Some(token) => {
-            let unknown = || refused("InvalidParameterValue", "The value for parameter NextToken is invalid.");
+            let unknown = || {
+                refused("InvalidParameterValue", "The value for parameter NextToken is invalid.")
+            };
             Place::of(token, fingerprint).ok_or_else(unknown)?
         }
     };
-    let asked = |given: &Option<String>, ours: &str| given.as_deref().is_none_or(|given| given == ours);
-    let mut instances = match asked(&request.namespace, NAMESPACE) && asked(&request.metric, METRIC) {
+    let asked =
+        |given: &Option<String>, ours: &str| given.as_deref().is_none_or(|given| given == ours);
+    let mut instances = match asked(&request.namespace, NAMESPACE) && asked(&request.metric, METRIC)
+    {
         true => shared.fleet.instances(place.now),
         false => Vec::new(),
     };
@@ -147,13 +173,24 @@ fn list(shared: &Shared, request: &ListRequest, now: i64, hits: &[Hit]) -> Resul
     let from = place.index.min(instances.len());
     let page = &instances[from..(from + shared.limits.metrics_per_page).min(instances.len())];
     let end = from + page.len();
-    let next = (end < instances.len()).then_some(Place { index: end, why: crate::pages::Why::Next, ..place });
+    let next = (end < instances.len()).then_some(Place {
+        index: end,
+        why: crate::pages::Why::Next,
+        ..place
+    });
     let next = place.follow(next, hits);
     let mut encoder = Encoder::new(Vec::new());
     encoder.map(1 + usize::from(next.is_some())).str("Metrics").array(page.len());
     for instance in page {
         encoder.map(3).str("Namespace").str(NAMESPACE).str("MetricName").str(METRIC);
-        encoder.str("Dimensions").array(1).map(2).str("Name").str(DIMENSION).str("Value").str(instance);
+        encoder
+            .str("Dimensions")
+            .array(1)
+            .map(2)
+            .str("Name")
+            .str(DIMENSION)
+            .str("Value")
+            .str(instance);
     }
     if let Some(next) = next {
         encoder.str("NextToken").str(&next.token(fingerprint));

@@ -8,10 +8,11 @@ use crate::hash;
 /// Something that goes wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
-    /// The operation (`GetMetricData`, `PutObject`), a service (`cloudwatch:*`, `s3:*`) or all (`*`).
+    /// The operation (`GetMetricData`, `PutObject`), a service (`cloudwatch:*`, `s3:*`) or all
+    /// (`*`).
     pub operation: String,
-    /// Only calls about this instance id, this namespace or keys that begin with this `bucket/key`; of a
-    /// GetMetricData answer only the result of this instance.
+    /// Only calls about this instance id, this namespace or keys that begin with this `bucket/key`;
+    /// of a GetMetricData answer only the result of this instance.
     pub only: Option<String>,
     /// Which of those calls.
     pub when: When,
@@ -39,8 +40,8 @@ impl Fault {
     }
 }
 
-/// Which of the calls that a fault is about it hits. They are counted from when the fault was added, in order of
-/// arrival, each operation by itself.
+/// Which of the calls that a fault is about it hits. They are counted from when the fault was
+/// added, in order of arrival, each operation by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum When {
     /// All of them.
@@ -60,8 +61,8 @@ pub enum When {
 /// What happens to a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// "Rate exceeded": HTTP 400 with this code of CloudWatch (`Throttling`, `ThrottlingException`); of S3 always
-    /// 503 `SlowDown`.
+    /// "Rate exceeded": HTTP 400 with this code of CloudWatch (`Throttling`,
+    /// `ThrottlingException`); of S3 always 503 `SlowDown`.
     Throttle(&'static str),
     /// This HTTP status without a body.
     Status(u16),
@@ -152,7 +153,8 @@ impl Faults {
         self.active.clear();
     }
 
-    /// Counts a call, and tells what hits it. `concerns` says whether it is about an instance, namespace or key.
+    /// Counts a call, and tells what hits it. `concerns` says whether it is about an instance,
+    /// namespace or key.
     pub(crate) fn hits(
         &mut self,
         service: &str,
@@ -212,12 +214,18 @@ mod tests {
 
     #[test]
     fn a_fault_is_about_its_operation_only() {
-        let about = |pattern: &str| Fault::new(pattern, When::Always, Kind::Reset).is_about("s3", "GetObject");
+        let about = |pattern: &str| {
+            Fault::new(pattern, When::Always, Kind::Reset).is_about("s3", "GetObject")
+        };
         assert!(about("*") && about("s3:*") && about("GetObject"));
         assert!(!about("cloudwatch:*") && !about("PutObject"));
         let mut faults = Faults::new(1);
         faults.add(Fault::new("*", When::Nth(1), Kind::Reset).only("i-1"));
-        let mut hits = |operation, whose: &str| faults.hits("x", operation, 0, |only| only == whose).len();
-        assert_eq!([hits("A", "i-2"), hits("A", "i-1"), hits("A", "i-1"), hits("B", "i-1")], [0, 1, 0, 1]);
+        let mut hits =
+            |operation, whose: &str| faults.hits("x", operation, 0, |only| only == whose).len();
+        assert_eq!(
+            [hits("A", "i-2"), hits("A", "i-1"), hits("A", "i-1"), hits("B", "i-1")],
+            [0, 1, 0, 1]
+        );
     }
 }

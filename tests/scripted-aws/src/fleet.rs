@@ -14,13 +14,13 @@ pub trait Fleet: Send + Sync {
     /// The ids that were active in the three hours before `now`.
     fn instances(&self, now: i64) -> Vec<String>;
 
-    /// The points of an instance with times from `from` to before `to` that have arrived by `now`, ascending, at
-    /// most one for each five-minute slot.
+    /// The points of an instance with times from `from` to before `to` that have arrived by `now`,
+    /// ascending, at most one for each five-minute slot.
     fn datapoints(&self, instance: &str, from: i64, to: i64, now: i64) -> Vec<(i64, f64)>;
 }
 
-/// A fleet whose CPU is a pure function of the instance's number and the time: a daily cycle, a factor of the
-/// weekday, and noise.
+/// A fleet whose CPU is a pure function of the instance's number and the time: a daily cycle, a
+/// factor of the weekday, and noise.
 #[derive(Debug, Clone, Default)]
 pub struct Generated {
     /// How many instances; instance `n` is named by [`Generated::id`].
@@ -107,7 +107,8 @@ impl Shape {
     fn of(fleet: &Generated, n: usize) -> Self {
         let like = if fleet.distinct == 0 { n } else { n % fleet.distinct };
         let key = hash::of(&[fleet.seed, like as u64]);
-        let draw = |what: u64, from: f64, to: f64| from + (to - from) * hash::unit(hash::of(&[key, what]));
+        let draw =
+            |what: u64, from: f64, to: f64| from + (to - from) * hash::unit(hash::of(&[key, what]));
         Self {
             key,
             level: draw(1, 15.0, 45.0),
@@ -130,7 +131,8 @@ impl Shape {
         // The sum of four uniform numbers is near enough to a normal one, and quick.
         let sum: f64 = (0..4).map(|part| (drawn >> (16 * part) & 0xffff) as f64 / 65_536.0).sum();
         let noise = (sum - 2.0) * 3f64.sqrt() * self.noise;
-        ((self.level + self.swing * angle.sin() + 0.3 * self.swing * (2.0 * angle).sin()) * week + noise)
+        ((self.level + self.swing * angle.sin() + 0.3 * self.swing * (2.0 * angle).sin()) * week
+            + noise)
             .clamp(0.0, 100.0)
     }
 }
@@ -141,7 +143,9 @@ impl Fleet for Generated {
     }
 
     fn datapoints(&self, instance: &str, from: i64, to: i64, now: i64) -> Vec<(i64, f64)> {
-        let Some(n) = Self::number(instance).filter(|n| *n < self.instances) else { return Vec::new() };
+        let Some(n) = Self::number(instance).filter(|n| *n < self.instances) else {
+            return Vec::new();
+        };
         let shape = Shape::of(self, n);
         let first = from + (-from).rem_euclid(SLOT);
         let changes = self.changes.get(&n).map_or(&[][..], Vec::as_slice);
@@ -153,7 +157,9 @@ impl Fleet for Generated {
             for change in changes {
                 match *change {
                     Change::Gap { from, to } if (from..to).contains(&time) => continue 'slots,
-                    Change::Fault { from, to, value: fault } if (from..to).contains(&time) => value = Some(fault),
+                    Change::Fault { from, to, value: fault } if (from..to).contains(&time) => {
+                        value = Some(fault)
+                    }
                     Change::Late { time: late, delay: seconds } if late == time => delay = seconds,
                     _ => {}
                 }
@@ -177,7 +183,9 @@ mod tests {
         assert_eq!(points(0), points(3));
         assert_ne!(points(0), points(1));
         assert_eq!(points(0).len(), 288 * 14);
-        assert!(points(1).iter().all(|(time, value)| time % SLOT == 0 && (0.0..=100.0).contains(value)));
+        assert!(
+            points(1).iter().all(|(time, value)| time % SLOT == 0 && (0.0..=100.0).contains(value))
+        );
         assert_eq!(points(2)[7], (2100, fleet.cpu(2, 2100)));
         assert_eq!(fleet.datapoints(&Generated::id(10), 0, 3000, 10_000), []);
         assert_eq!(fleet.datapoints("i-1", 0, 3000, 10_000), []);
@@ -186,7 +194,8 @@ mod tests {
 
     #[test]
     fn changes_are_of_their_instance() {
-        let fleet = Generated::new(2, 1).fault(1, 300, 900, 99.0).gap(1, 1200, 1500).late(1, 1800, 600);
+        let fleet =
+            Generated::new(2, 1).fault(1, 300, 900, 99.0).gap(1, 1200, 1500).late(1, 1800, 600);
         let times = |now: i64| -> Vec<i64> {
             fleet.datapoints(&Generated::id(1), 0, 2400, now).iter().map(|point| point.0).collect()
         };

@@ -28,7 +28,12 @@ struct Page<'a> {
     message: bool,
 }
 
-pub(crate) fn get(shared: &Shared, request: &GetRequest, now: i64, hits: &[Hit]) -> Result<Answer, Answer> {
+pub(crate) fn get(
+    shared: &Shared,
+    request: &GetRequest,
+    now: i64,
+    hits: &[Hit],
+) -> Result<Answer, Answer> {
     let (start, end) = check(request, shared.limits.queries_per_get)?;
     let fingerprint = fingerprint(shared.seed, request, start, end);
     let place = match &request.token {
@@ -39,7 +44,8 @@ pub(crate) fn get(shared: &Shared, request: &GetRequest, now: i64, hits: &[Hit])
         }
     };
     let queries: Vec<&Query> = request.queries.iter().filter(|query| query.returns_data).collect();
-    let most = request.most.unwrap_or(i64::MAX).clamp(1, shared.limits.datapoints_per_page as i64) as usize;
+    let most = request.most.unwrap_or(i64::MAX).clamp(1, shared.limits.datapoints_per_page as i64)
+        as usize;
     let (mut pages, next) = fill(shared, &queries, (start, end), request.ascending, place, most);
     let count: usize = pages.iter().map(|page| page.points.len()).sum();
     if !shared.rates.lock().unwrap().datapoints(start >= now - RECENT, count) {
@@ -68,7 +74,9 @@ fn check(request: &GetRequest, most: usize) -> Result<(i64, i64), Answer> {
         )));
     }
     if start >= end {
-        return Err(invalid("The parameter StartTime must be less than the parameter EndTime.".into()));
+        return Err(invalid(
+            "The parameter StartTime must be less than the parameter EndTime.".into(),
+        ));
     }
     let mut ids = HashSet::new();
     for Query { id, period, .. } in &request.queries {
@@ -76,10 +84,14 @@ fn check(request: &GetRequest, most: usize) -> Result<(i64, i64), Answer> {
         let proper = characters.next().is_some_and(|first| first.is_ascii_lowercase())
             && characters.all(|character| character.is_ascii_alphanumeric() || character == '_');
         if !proper {
-            return Err(invalid(format!("The value {id} for parameter MetricDataQueries Id is invalid.")));
+            return Err(invalid(format!(
+                "The value {id} for parameter MetricDataQueries Id is invalid."
+            )));
         }
         if !ids.insert(id) {
-            return Err(invalid(format!("The values for parameter id in MetricDataQueries are not unique: {id}.")));
+            return Err(invalid(format!(
+                "The values for parameter id in MetricDataQueries are not unique: {id}."
+            )));
         }
         if request.queries.iter().any(|query| !query.has_metric) {
             return Err(invalid("A query without MetricStat is not played here.".into()));
@@ -91,7 +103,8 @@ fn check(request: &GetRequest, most: usize) -> Result<(i64, i64), Answer> {
         let aligned = |time: f64| time.fract() == 0.0 && time as i64 % period == 0;
         // The real service would move them, and answer something else than was asked for.
         if !aligned(start) || !aligned(end) {
-            let message = format!("StartTime and EndTime must be aligned with the period {period} of {id}.");
+            let message =
+                format!("StartTime and EndTime must be aligned with the period {period} of {id}.");
             return Err(refused("InvalidParameterValue", message));
         }
     }
@@ -106,7 +119,12 @@ fn fingerprint(seed: u64, request: &GetRequest, start: i64, end: i64) -> u64 {
     let fixed = [seed, start as u64, end as u64, u64::from(request.ascending)];
     request.queries.iter().fold(hash::of(&fixed), |hash, query| {
         let instance = query.dimensions.first().map_or("", |dimension| &dimension.1);
-        hash::of(&[hash, hash::bytes(query.id.as_bytes()), hash::bytes(instance.as_bytes()), query.period as u64])
+        hash::of(&[
+            hash,
+            hash::bytes(query.id.as_bytes()),
+            hash::bytes(instance.as_bytes()),
+            query.period as u64,
+        ])
     })
 }
 
@@ -173,10 +191,13 @@ fn points(shared: &Shared, query: &Query, start: i64, end: i64, now: i64) -> Vec
 /// Lets a fault act on a page.
 fn spoil(pages: &mut Vec<Page<'_>>, hit: &Hit, ascending: bool, range: (i64, i64), last: bool) {
     let concerns = |query: &Query| {
-        hit.only.as_ref().is_none_or(|only| query.namespace == *only || query.dimensions.iter().any(|d| d.1 == *only))
+        hit.only.as_ref().is_none_or(|only| {
+            query.namespace == *only || query.dimensions.iter().any(|d| d.1 == *only)
+        })
     };
     if hit.kind == Kind::LeaveOut {
-        let candidates: Vec<usize> = (0..pages.len()).filter(|index| concerns(pages[*index].query)).collect();
+        let candidates: Vec<usize> =
+            (0..pages.len()).filter(|index| concerns(pages[*index].query)).collect();
         if !candidates.is_empty() {
             pages.remove(candidates[hit.chance as usize % candidates.len()]);
         }
@@ -189,7 +210,11 @@ fn spoil(pages: &mut Vec<Page<'_>>, hit: &Hit, ascending: bool, range: (i64, i64
             Kind::Shuffle => points.sort_by_key(|point| hash::of(&[hit.chance, point.0 as u64])),
             Kind::Duplicate => *points = points.iter().flat_map(|point| [*point, *point]).collect(),
             Kind::Missing(k) => {
-                let whose = page.query.dimensions.first().map_or(0, |dimension| hash::bytes(dimension.1.as_bytes()));
+                let whose = page
+                    .query
+                    .dimensions
+                    .first()
+                    .map_or(0, |dimension| hash::bytes(dimension.1.as_bytes()));
                 let first = whose.checked_rem(*k).unwrap_or_default();
                 let kept = |time: i64| !(time.div_euclid(SLOT) as u64 + first).is_multiple_of(*k);
                 points.retain(|point| kept(point.0));
@@ -205,7 +230,11 @@ fn spoil(pages: &mut Vec<Page<'_>>, hit: &Hit, ascending: bool, range: (i64, i64
             }
             Kind::InternalResult | Kind::ForbiddenResult => {
                 points.clear();
-                page.status = Some(if hit.kind == Kind::ForbiddenResult { "Forbidden" } else { "InternalError" });
+                page.status = Some(if hit.kind == Kind::ForbiddenResult {
+                    "Forbidden"
+                } else {
+                    "InternalError"
+                });
                 page.message = true;
             }
             Kind::Messages => page.message = true,
@@ -215,7 +244,12 @@ fn spoil(pages: &mut Vec<Page<'_>>, hit: &Hit, ascending: bool, range: (i64, i64
 }
 
 /// The points with a NaN after every fifth of them and at every slot that has none.
-fn with_nan(points: &[(i64, f64)], period: i64, ascending: bool, (start, end): (i64, i64)) -> Vec<(i64, f64)> {
+fn with_nan(
+    points: &[(i64, f64)],
+    period: i64,
+    ascending: bool,
+    (start, end): (i64, i64),
+) -> Vec<(i64, f64)> {
     let known: HashSet<i64> = points.iter().map(|point| point.0).collect();
     let mut all: Vec<(i64, f64)> = points.to_vec();
     all.extend(points.iter().step_by(5).map(|point| (point.0, f64::NAN)));
@@ -243,7 +277,12 @@ fn encode(pages: &[Page<'_>], token: Option<&str>, messages: bool, count: usize)
         let status = page.status.unwrap_or(if page.complete { "Complete" } else { "PartialData" });
         encoder.str("StatusCode").str(status);
         if page.message {
-            encoder.str("Messages").array(1).map(2).str("Code").str(page.status.unwrap_or("Warning"));
+            encoder
+                .str("Messages")
+                .array(1)
+                .map(2)
+                .str("Code")
+                .str(page.status.unwrap_or("Warning"));
             encoder.str("Value").str("said the script");
         }
     }
@@ -251,7 +290,14 @@ fn encode(pages: &[Page<'_>], token: Option<&str>, messages: bool, count: usize)
         encoder.str("NextToken").str(token);
     }
     if messages {
-        encoder.str("Messages").array(1).map(2).str("Code").str("Warning").str("Value").str("said the script");
+        encoder
+            .str("Messages")
+            .array(1)
+            .map(2)
+            .str("Code")
+            .str("Warning")
+            .str("Value")
+            .str("said the script");
     }
     encoder.into_writer()
 }

@@ -1,4 +1,5 @@
-//! Random numbers that are a function of what they are for, so that the order of calls does not change them.
+//! Random numbers that are a function of what they are for, so that the order of calls does not
+//! change them.
 
 /// SplitMix64's step: every bit of the result depends on every bit of `x`.
 fn mix(x: u64) -> u64 {
@@ -16,8 +17,11 @@ pub(crate) fn of(parts: &[u64]) -> u64 {
 /// A number for these bytes (FNV-1a, eight bytes at a time, with a last mix).
 pub(crate) fn bytes(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
-    let hash = words.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| step(hash, u64::from_le_bytes(*word)));
+    let step =
+        |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+    let hash = words
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, word| step(hash, u64::from_le_bytes(*word)));
     let hash = rest.iter().fold(hash, |hash, byte| step(hash, u64::from(*byte)));
     of(&[hash, bytes.len() as u64])
 }

@@ -1,7 +1,8 @@
-//! A scripted, deterministic, local stand-in for CloudWatch, S3 and the Lambda Runtime API, for tests.
+//! A scripted, deterministic, local stand-in for CloudWatch, S3 and the Lambda Runtime API, for
+//! tests.
 //!
-//! [`Aws::start`] runs it on loopback ports. It keeps to the limits of the real services, goes wrong when and how a
-//! script of [`Fault`]s says, and keeps a log of what came.
+//! [`Aws::start`] runs it on loopback ports. It keeps to the limits of the real services, goes
+//! wrong when and how a script of [`Fault`]s says, and keeps a log of what came.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -128,7 +129,11 @@ impl Aws {
             published: Mutex::default(),
             objects: Mutex::default(),
         });
-        Self { server: Server::start("scripted-aws", Arc::clone(&shared)), shared, runtime: RuntimeApi::start() }
+        Self {
+            server: Server::start("scripted-aws", Arc::clone(&shared)),
+            shared,
+            runtime: RuntimeApi::start(),
+        }
     }
 
     /// For `AWS_ENDPOINT_URL`: `http://127.0.0.1:port`.
@@ -168,8 +173,8 @@ impl Aws {
         self.shared.faults.lock().unwrap().clear();
     }
 
-    /// The calls to CloudWatch and S3 since the last [`Aws::take_calls`], in order of arrival. Those that are still
-    /// under way are not among them.
+    /// The calls to CloudWatch and S3 since the last [`Aws::take_calls`], in order of arrival.
+    /// Those that are still under way are not among them.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.log.calls()
     }
@@ -196,7 +201,13 @@ impl Aws {
 
     /// An object.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Object> {
-        self.shared.objects.lock().unwrap().objects.get(&(bucket.to_owned(), key.to_owned())).cloned()
+        self.shared
+            .objects
+            .lock()
+            .unwrap()
+            .objects
+            .get(&(bucket.to_owned(), key.to_owned()))
+            .cloned()
     }
 
     /// Puts an object, whatever is there; gives its ETag.
@@ -206,7 +217,13 @@ impl Aws {
 
     /// Removes an object; tells whether there was one.
     pub fn remove_object(&self, bucket: &str, key: &str) -> bool {
-        self.shared.objects.lock().unwrap().objects.remove(&(bucket.to_owned(), key.to_owned())).is_some()
+        self.shared
+            .objects
+            .lock()
+            .unwrap()
+            .objects
+            .remove(&(bucket.to_owned(), key.to_owned()))
+            .is_some()
     }
 
     /// How many times an object was put under this key.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// What CloudWatch allows. The sizes hold for one call; the rates are token buckets on real time that hold one
-/// second's worth.
+/// What CloudWatch allows. The sizes hold for one call; the rates are token buckets on real time
+/// that hold one second's worth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// GetMetricData calls a second.
@@ -107,7 +107,8 @@ impl Bucket {
 
     fn has(&mut self, tokens: f64) -> bool {
         self.fill();
-        // What is more than the bucket can hold passes when it is full: it would never pass otherwise.
+        // What is more than the bucket can hold passes when it is full: it would never pass
+        // otherwise.
         self.tokens >= tokens.min(self.per_second)
     }
 
@@ -180,7 +181,8 @@ mod tests {
 
     #[test]
     fn what_a_bucket_cannot_hold_passes_when_it_is_full() {
-        let mut rates = Rates::new(&Limits { get_datapoints_per_second_old: 10.0, ..Limits::none() });
+        let mut rates =
+            Rates::new(&Limits { get_datapoints_per_second_old: 10.0, ..Limits::none() });
         assert!(rates.datapoints(false, 1000));
         assert!(!rates.datapoints(false, 1));
         assert!(rates.datapoints(true, 1_000_000));

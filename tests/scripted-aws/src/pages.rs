@@ -1,4 +1,5 @@
-//! Where the next page begins, as a token that tells whether it is one of ours and of the same request.
+//! Where the next page begins, as a token that tells whether it is one of ours and of the same
+//! request.
 
 use crate::fault::{Hit, Kind};
 use crate::hash;
@@ -53,7 +54,12 @@ impl Place {
             "loop" => Why::Loop,
             _ => return None,
         };
-        let place = Self { why, now: now.parse().ok()?, index: index.parse().ok()?, offset: offset.parse().ok()? };
+        let place = Self {
+            why,
+            now: now.parse().ok()?,
+            index: index.parse().ok()?,
+            offset: offset.parse().ok()?,
+        };
         (place.token(request) == token).then_some(place)
     }
 

@@ -31,14 +31,22 @@ pub struct Stamp {
 impl Stamp {
     /// The value of a dimension.
     pub fn dimension(&self, name: &str) -> Option<&str> {
-        self.dimensions.iter().find(|dimension| dimension.0 == name).map(|dimension| dimension.1.as_str())
+        self.dimensions
+            .iter()
+            .find(|dimension| dimension.0 == name)
+            .map(|dimension| dimension.1.as_str())
     }
 }
 
 /// Every value that was taken, in order of arrival; one that came twice is there twice.
 pub type Published = BTreeMap<Stamp, Vec<f64>>;
 
-pub(crate) fn put(shared: &Shared, request: &PutRequest, bytes: usize, now: i64) -> Result<Answer, Answer> {
+pub(crate) fn put(
+    shared: &Shared,
+    request: &PutRequest,
+    bytes: usize,
+    now: i64,
+) -> Result<Answer, Answer> {
     let limits = &shared.limits;
     if bytes > limits.bytes_per_put {
         return Err(error(413, "RequestEntityTooLarge", "The request is larger than 1 MB."));
@@ -49,7 +57,10 @@ pub(crate) fn put(shared: &Shared, request: &PutRequest, bytes: usize, now: i64)
         return Err(refused("InvalidParameterValue", message));
     }
     if request.datums.len() > limits.datums_per_put {
-        let message = format!("The collection MetricData must not have a size greater than {}.", limits.datums_per_put);
+        let message = format!(
+            "The collection MetricData must not have a size greater than {}.",
+            limits.datums_per_put
+        );
         return Err(refused("InvalidParameterValue", message));
     }
     // All of them before any is taken: a call is taken as a whole or not at all.
@@ -59,7 +70,8 @@ pub(crate) fn put(shared: &Shared, request: &PutRequest, bytes: usize, now: i64)
         let mut dimensions = datum.dimensions.clone();
         dimensions.sort();
         let time = datum.time.map_or(now, |time| time as i64);
-        let stamp = Stamp { namespace: namespace.clone(), metric: datum.metric.clone(), dimensions, time };
+        let stamp =
+            Stamp { namespace: namespace.clone(), metric: datum.metric.clone(), dimensions, time };
         taken.push((stamp, values));
     }
     let mut published = shared.published.lock().unwrap();
@@ -72,10 +84,18 @@ pub(crate) fn put(shared: &Shared, request: &PutRequest, bytes: usize, now: i64)
 }
 
 /// The values of a datum that keeps to the limits.
-fn values(datum: &Datum, member: usize, most_dimensions: usize, now: i64) -> Result<Vec<f64>, Answer> {
+fn values(
+    datum: &Datum,
+    member: usize,
+    most_dimensions: usize,
+    now: i64,
+) -> Result<Vec<f64>, Answer> {
     let of = |what: &str| format!("MetricData.member.{member}.{what}");
     let invalid = |what: &str, why: &str| {
-        refused("InvalidParameterValue", format!("The value for parameter {} is invalid: {why}", of(what)))
+        refused(
+            "InvalidParameterValue",
+            format!("The value for parameter {} is invalid: {why}", of(what)),
+        )
     };
     if datum.metric.is_empty() || datum.metric.len() > 255 {
         return Err(invalid("MetricName", "1 to 255 characters are needed"));
@@ -101,11 +121,14 @@ fn values(datum: &Datum, member: usize, most_dimensions: usize, now: i64) -> Res
             return Err(refused("InvalidParameterCombination", message));
         }
         (None, []) => {
-            let message = format!("At least one of {} and {} must be specified.", of("Value"), of("Values"));
+            let message =
+                format!("At least one of {} and {} must be specified.", of("Value"), of("Values"));
             return Err(refused("InvalidParameterCombination", message));
         }
         (Some(value), []) => vec![value],
-        (None, values) if values.len() > VALUES_PER_DATUM => return Err(invalid("Values", "more than 150 of them")),
+        (None, values) if values.len() > VALUES_PER_DATUM => {
+            return Err(invalid("Values", "more than 150 of them"));
+        }
         (None, values) if !datum.counts.is_empty() && datum.counts.len() != values.len() => {
             return Err(invalid("Counts", "not as many of them as of Values"));
         }

@@ -30,7 +30,8 @@ pub enum Outcome {
     NoAnswer,
 }
 
-/// An emulator of the Lambda Runtime API. Processes may come, die and be replaced by others at any time.
+/// An emulator of the Lambda Runtime API. Processes may come, die and be replaced by others at any
+/// time.
 #[derive(Debug)]
 pub struct RuntimeApi {
     events: Arc<Events>,
@@ -49,13 +50,14 @@ impl RuntimeApi {
         self.server.address.to_string()
     }
 
-    /// Invokes the function and waits for what becomes of it, for at most `timeout`, which is also what its deadline
-    /// is set by.
+    /// Invokes the function and waits for what becomes of it, for at most `timeout`, which is also
+    /// what its deadline is set by.
     pub fn invoke(&self, event: Value, timeout: Duration) -> Outcome {
         self.invoke_async(event, timeout).wait(timeout)
     }
 
-    /// Puts an event into the queue. The function gets `time_limit` from when a process takes the event.
+    /// Puts an event into the queue. The function gets `time_limit` from when a process takes the
+    /// event.
     pub fn invoke_async(&self, event: Value, time_limit: Duration) -> Invocation {
         let mut state = self.events.state();
         state.invoked += 1;
@@ -70,7 +72,8 @@ impl RuntimeApi {
         Invocation { id, events: Arc::clone(&self.events) }
     }
 
-    /// Waits until a process asks for an event, and tells when it did: the first one since the last time that this was called.
+    /// Waits until a process asks for an event, and tells when it did: the first one since the last
+    /// time that this was called.
     pub fn take_asked(&self, timeout: Duration) -> Option<Instant> {
         self.events.wait(timeout, |state| state.asked.is_some().then_some(()));
         self.events.state().asked.take()
@@ -103,13 +106,16 @@ impl Invocation {
     /// Waits until a process has taken the event; tells whether one has.
     pub fn wait_taken(&self, timeout: Duration) -> bool {
         self.events
-            .wait(timeout, |state| state.queue.iter().all(|pending| pending.id != self.id).then_some(()))
+            .wait(timeout, |state| {
+                state.queue.iter().all(|pending| pending.id != self.id).then_some(())
+            })
             .is_some()
     }
 
     /// Waits for what becomes of it. `NoAnswer` when there is nothing in time; one may wait again.
     pub fn wait(&self, timeout: Duration) -> Outcome {
-        let outcome = self.events.wait(timeout, |state| state.outcomes.get(&self.id).cloned().flatten());
+        let outcome =
+            self.events.wait(timeout, |state| state.outcomes.get(&self.id).cloned().flatten());
         outcome.unwrap_or(Outcome::NoAnswer)
     }
 
@@ -204,8 +210,9 @@ impl Events {
             tokio::pin!(asked);
             // From here on no notification is missed.
             asked.as_mut().enable();
-            // The connection of a process that was killed just now may not have been noticed yet. It is while this
-            // waits, and then this is not waited for any more and takes no event from the process that comes after.
+            // The connection of a process that was killed just now may not have been noticed yet.
+            // It is while this waits, and then this is not waited for any more and takes no event
+            // from the process that comes after.
             tokio::time::sleep(Duration::from_millis(2)).await;
             let pending = self.state().queue.pop_front();
             if let Some(pending) = pending {
@@ -261,18 +268,24 @@ fn accepted() -> Answer {
 
 /// What a process sent, as JSON if it is JSON.
 fn json_of(body: &Bytes) -> Value {
-    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into())
+    serde_json::from_slice(body)
+        .unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into())
 }
 
 impl Handler for Events {
     async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Drip>, Closed> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
-        let path: Vec<&str> = parts.uri.path().strip_prefix(PATH).unwrap_or_default().split('/').collect();
+        let path: Vec<&str> =
+            parts.uri.path().strip_prefix(PATH).unwrap_or_default().split('/').collect();
         let answer = match (&parts.method, &path[..]) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
-            (&Method::POST, ["invocation", id, "response"]) => self.ended(id, Outcome::Answer(json_of(&body))),
-            (&Method::POST, ["invocation", id, "error"]) => self.ended(id, Outcome::Error(json_of(&body))),
+            (&Method::POST, ["invocation", id, "response"]) => {
+                self.ended(id, Outcome::Answer(json_of(&body)))
+            }
+            (&Method::POST, ["invocation", id, "error"]) => {
+                self.ended(id, Outcome::Error(json_of(&body)))
+            }
             (&Method::POST, ["init", "error"]) => self.init_error(json_of(&body)),
             _ => Answer::new(404, "application/json", "{}"),
         };

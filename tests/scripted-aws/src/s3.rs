@@ -39,7 +39,8 @@ impl Objects {
         let version = self.versions.entry(name.clone()).or_default();
         *version += 1;
         let etag = format!("\"{:016x}{:016x}\"", hash::bytes(&bytes), hash::of(&[*version]));
-        self.objects.insert(name, Object { bytes, etag: etag.clone(), modified: now, version: *version });
+        self.objects
+            .insert(name, Object { bytes, etag: etag.clone(), modified: now, version: *version });
         etag
     }
 
@@ -66,7 +67,8 @@ impl Request {
     pub(crate) fn of(parts: &Parts, body: Bytes) -> Self {
         let path = parts.uri.path().trim_start_matches('/');
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        let pairs = parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pairs =
+            parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let pair = |pair: &str| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (unescape(name), unescape(value))
@@ -77,17 +79,23 @@ impl Request {
             (&Method::HEAD, false) => "HeadObject",
             (&Method::PUT, false) => "PutObject",
             (&Method::DELETE, false) => "DeleteObject",
-            (&Method::GET, true) if query.get("list-type").is_some_and(|kind| kind == "2") => "ListObjectsV2",
+            (&Method::GET, true) if query.get("list-type").is_some_and(|kind| kind == "2") => {
+                "ListObjectsV2"
+            }
             (&Method::HEAD, true) => "HeadBucket",
             (&Method::PUT, true) => "CreateBucket",
             _ => "Unknown",
         };
         let header = |name: &str| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
-        let chunked = header("content-encoding").is_some_and(|encoding| encoding.contains("aws-chunked"))
+        let chunked = header("content-encoding")
+            .is_some_and(|encoding| encoding.contains("aws-chunked"))
             || header("x-amz-content-sha256").is_some_and(|hash| hash.starts_with("STREAMING-"));
         let body = if chunked {
-            let length = header("x-amz-decoded-content-length").and_then(|length| length.parse().ok());
-            unchunk(&body).filter(|body| length.is_none_or(|length: usize| length == body.len())).map(Bytes::from)
+            let length =
+                header("x-amz-decoded-content-length").and_then(|length| length.parse().ok());
+            unchunk(&body)
+                .filter(|body| length.is_none_or(|length: usize| length == body.len()))
+                .map(Bytes::from)
         } else {
             Some(body)
         };
@@ -104,12 +112,18 @@ impl Request {
     }
 
     pub(crate) fn resource(&self) -> String {
-        let key = if self.key.is_empty() { self.query.get("prefix").map_or("", String::as_str) } else { &self.key };
+        let key = if self.key.is_empty() {
+            self.query.get("prefix").map_or("", String::as_str)
+        } else {
+            &self.key
+        };
         format!("{}/{key}", self.bucket)
     }
 
     pub(crate) fn condition(&self) -> Option<String> {
-        let named = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}: {value}"));
+        let named = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!("{name}: {value}"))
+        };
         named("If-Match", &self.if_match).or_else(|| named("If-None-Match", &self.if_none_match))
     }
 
@@ -124,7 +138,8 @@ impl Request {
             escape(&self.resource())
         );
         // The answer to HEAD has no body, not even of an error.
-        let mut answer = Answer::new(status, "application/xml", if self.head { String::new() } else { body });
+        let mut answer =
+            Answer::new(status, "application/xml", if self.head { String::new() } else { body });
         answer.error = Some(code.into());
         answer
     }
@@ -157,7 +172,8 @@ impl Request {
         if self.if_match.as_ref().is_some_and(|etags| !matches(etags, &object.etag)) {
             return self.failed();
         }
-        let modified = DateTime::from_secs(object.modified).fmt(Format::HttpDate).expect("a time of this era");
+        let modified =
+            DateTime::from_secs(object.modified).fmt(Format::HttpDate).expect("a time of this era");
         let answer = |status, content_type, body: Vec<u8>| {
             let answer = Answer::new(status, content_type, body);
             answer.with("etag", object.etag.clone()).with("last-modified", modified.clone())
@@ -166,9 +182,8 @@ impl Request {
             return answer(304, "", Vec::new());
         }
         match self.head {
-            true => {
-                answer(200, "binary/octet-stream", Vec::new()).with("content-length", object.bytes.len().to_string())
-            }
+            true => answer(200, "binary/octet-stream", Vec::new())
+                .with("content-length", object.bytes.len().to_string()),
             false => answer(200, "binary/octet-stream", object.bytes.clone()),
         }
     }
@@ -176,7 +191,9 @@ impl Request {
     /// Why the object may not be written or deleted, if its condition does not hold.
     fn refused(&self, found: Option<&Object>) -> Option<Answer> {
         match (&self.if_match, &self.if_none_match, found) {
-            (Some(_), _, None) => Some(self.error(404, "NoSuchKey", "The specified key does not exist.")),
+            (Some(_), _, None) => {
+                Some(self.error(404, "NoSuchKey", "The specified key does not exist."))
+            }
             (Some(etags), _, Some(object)) if !matches(etags, &object.etag) => Some(self.failed()),
             (_, Some(etags), Some(object)) if matches(etags, &object.etag) => Some(self.failed()),
             _ => None,
@@ -193,7 +210,13 @@ impl Request {
         let after = match self.query.get("continuation-token") {
             Some(token) => match token.strip_prefix("after-").and_then(unhex) {
                 Some(key) => key,
-                None => return self.error(400, "InvalidArgument", "The continuation token provided is incorrect"),
+                None => {
+                    return self.error(
+                        400,
+                        "InvalidArgument",
+                        "The continuation token provided is incorrect",
+                    );
+                }
             },
             None => asked("start-after").to_owned(),
         };
@@ -211,7 +234,9 @@ impl Request {
         let mut all = all.map(|((_, key), object)| (key, object)).peekable();
         let (mut contents, mut count, mut last) = (String::new(), 0, None);
         while let Some((key, object)) = all.next_if(|_| count < most) {
-            let modified = DateTime::from_secs(object.modified).fmt(Format::DateTime).expect("a time of this era");
+            let modified = DateTime::from_secs(object.modified)
+                .fmt(Format::DateTime)
+                .expect("a time of this era");
             contents += &format!(
                 "<Contents><Key>{}</Key><LastModified>{modified}</LastModified><ETag>{}</ETag><Size>{}</Size>\
                  <StorageClass>STANDARD</StorageClass></Contents>",
@@ -223,8 +248,9 @@ impl Request {
             last = Some(key);
         }
         let more = last.filter(|_| all.peek().is_some());
-        let token = more
-            .map_or(String::new(), |key| format!("<NextContinuationToken>after-{}</NextContinuationToken>", hex(key)));
+        let token = more.map_or(String::new(), |key| {
+            format!("<NextContinuationToken>after-{}</NextContinuationToken>", hex(key))
+        });
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
              <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>{}</Name>\

@@ -57,12 +57,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start<H: Handler>(name: &str, handler: Arc<H>) -> Self {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port on 127.0.0.1");
+        let listener =
+            std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port on 127.0.0.1");
         listener.set_nonblocking(true).expect("a listener that does not block");
         let address = listener.local_addr().expect("the port that was bound");
         let (stop, stopped) = oneshot::channel::<()>();
         let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a tokio runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a tokio runtime");
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("a listener for tokio");
                 tokio::spawn(accept(listener, handler));
@@ -70,7 +74,10 @@ impl Server {
                 let _ = stopped.await;
             });
         };
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run).expect("a thread for the server");
+        let thread = std::thread::Builder::new()
+            .name(name.into())
+            .spawn(run)
+            .expect("a thread for the server");
         Self { address, stop: Some(stop), thread: Some(thread) }
     }
 }
@@ -127,8 +134,10 @@ impl Drip {
         let body = body.into();
         let announced = body.len() as u64;
         let size = body.len().div_ceil(20).max(1);
-        let chunks: VecDeque<Bytes> =
-            (0..body.len()).step_by(size).map(|at| body.slice(at..(at + size).min(body.len()))).collect();
+        let chunks: VecDeque<Bytes> = (0..body.len())
+            .step_by(size)
+            .map(|at| body.slice(at..(at + size).min(body.len())))
+            .collect();
         let pause = time / chunks.len().max(1) as u32;
         Self { chunks, announced, pause, sleep: None, cut: false }
     }
@@ -139,7 +148,8 @@ impl Drip {
         // An empty body cannot be cut: it is announced as one that is not empty.
         let announced = (body.len() as u64).max(64);
         let chunks = [body.slice(..body.len() / 2)].into();
-        // What was not yet sent when a body fails is not sent at all, hence a pause before the failure.
+        // What was not yet sent when a body fails is not sent at all, hence a pause before the
+        // failure.
         Self { chunks, announced, pause: Duration::from_millis(20), sleep: None, cut: true }
     }
 }

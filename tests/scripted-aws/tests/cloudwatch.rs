@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::error::ProvideErrorMetadata;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, DimensionFilter, MetricDatum, RecentlyActive, ScanBy, StatusCode};
+use aws_sdk_cloudwatch::types::{
+    Dimension, DimensionFilter, MetricDatum, RecentlyActive, ScanBy, StatusCode,
+};
 use common::{NOW, cloudwatch, get, points, query, start, start_with, told};
 use scripted_aws::{Fleet, Generated, Latency, Limits, Options, Stamp};
 
@@ -27,7 +29,9 @@ async fn metrics_come_in_pages() {
             .await
             .unwrap();
         sizes.push(page.metrics().len());
-        seen.extend(page.metrics().iter().map(|metric| metric.dimensions()[0].value().unwrap().to_owned()));
+        seen.extend(
+            page.metrics().iter().map(|metric| metric.dimensions()[0].value().unwrap().to_owned()),
+        );
         token = page.next_token;
         if token.is_none() {
             break;
@@ -50,11 +54,15 @@ async fn datapoints_are_those_of_the_fleet() {
     let read = async || get(&client, 2, 12).send().await.unwrap().metric_data_results.unwrap();
     let results = read().await;
     assert_eq!(points(&results[0]), fleet.datapoints(&Generated::id(0), NOW - 3600, NOW, NOW));
-    assert_eq!((results[1].id(), results[1].status_code()), (Some("m1"), Some(&StatusCode::Complete)));
+    assert_eq!(
+        (results[1].id(), results[1].status_code()),
+        (Some("m1"), Some(&StatusCode::Complete))
+    );
     assert_eq!(points(&results[1]).len(), 11, "the late one has not arrived");
     aws.set_now(NOW + 300);
     assert_eq!(points(&read().await[1]).len(), 12);
-    let newest_first = get(&client, 1, 12).scan_by(ScanBy::TimestampDescending).send().await.unwrap();
+    let newest_first =
+        get(&client, 1, 12).scan_by(ScanBy::TimestampDescending).send().await.unwrap();
     assert_eq!(points(&newest_first.metric_data_results()[0])[0].0, NOW - 300);
     let hourly = client
         .get_metric_data()
@@ -80,13 +88,24 @@ async fn a_page_has_so_many_datapoints() {
         let (mut series, mut statuses, mut sizes) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut token = None;
         loop {
-            let scan = if ascending { ScanBy::TimestampAscending } else { ScanBy::TimestampDescending };
-            let page = get(&client, 60, 4032).scan_by(scan).set_max_datapoints(most).set_next_token(token);
+            let scan =
+                if ascending { ScanBy::TimestampAscending } else { ScanBy::TimestampDescending };
+            let page =
+                get(&client, 60, 4032).scan_by(scan).set_max_datapoints(most).set_next_token(token);
             let page = page.send().await.unwrap();
-            sizes.push(page.metric_data_results().iter().map(|result| result.values().len()).sum::<usize>());
-            statuses.push(page.metric_data_results().last().unwrap().status_code().unwrap().clone());
+            sizes.push(
+                page.metric_data_results()
+                    .iter()
+                    .map(|result| result.values().len())
+                    .sum::<usize>(),
+            );
+            statuses
+                .push(page.metric_data_results().last().unwrap().status_code().unwrap().clone());
             for result in page.metric_data_results() {
-                series.entry(result.id().unwrap().to_owned()).or_insert_with(Vec::new).extend(points(result));
+                series
+                    .entry(result.id().unwrap().to_owned())
+                    .or_insert_with(Vec::new)
+                    .extend(points(result));
             }
             token = page.next_token;
             if token.is_none() {
@@ -100,7 +119,8 @@ async fn a_page_has_so_many_datapoints() {
         let partial = statuses.iter().filter(|status| **status == StatusCode::PartialData).count();
         assert_eq!(partial, if most == 7000 { sizes.len() - 1 } else { 0 }, "{sizes:?}");
         for n in 0..60 {
-            let mut expected = Generated::new(60, 1).datapoints(&Generated::id(n), NOW - 4032 * 300, NOW, NOW);
+            let mut expected =
+                Generated::new(60, 1).datapoints(&Generated::id(n), NOW - 4032 * 300, NOW, NOW);
             if !ascending {
                 expected.reverse();
             }
@@ -122,7 +142,10 @@ async fn reads_keep_to_the_rules() {
         (get(&client, 1, 1).metric_data_queries(query("m0".into(), &id, 300)), "ValidationError"),
         (get(&client, 1, 1).metric_data_queries(query("M1".into(), &id, 300)), "ValidationError"),
         (get(&client, 1, 1).metric_data_queries(query("m-1".into(), &id, 300)), "ValidationError"),
-        (get(&client, 1, 1).metric_data_queries(query("m1".into(), &id, 90)), "InvalidParameterValue"),
+        (
+            get(&client, 1, 1).metric_data_queries(query("m1".into(), &id, 90)),
+            "InvalidParameterValue",
+        ),
         (get(&client, 1, 0), "ValidationError"),
         (get(&client, 1, 1).start_time(at(NOW - 301)), "InvalidParameterValue"),
         (get(&client, 1, 1).end_time(at(NOW + 1)), "InvalidParameterValue"),
@@ -131,7 +154,12 @@ async fn reads_keep_to_the_rules() {
     ];
     for (number, (request, code)) in cases.into_iter().enumerate() {
         let error = request.send().await.unwrap_err();
-        assert_eq!(told(&error), Some((400, code.into())), "case {number}: {:?}", error.as_service_error());
+        assert_eq!(
+            told(&error),
+            Some((400, code.into())),
+            "case {number}: {:?}",
+            error.as_service_error()
+        );
         assert!(error.as_service_error().unwrap().message().is_some());
     }
     let full = (0..500).map(|n| query(format!("m{n}"), &id, 300)).collect();
@@ -156,7 +184,10 @@ async fn rates_are_limited() {
     let limits = Limits { get_datapoints_per_second_recent: 10.0, ..Limits::none() };
     let aws = start_with(Generated::new(10, 1), limits);
     let client = cloudwatch(&aws);
-    assert!(get(&client, 10, 36).send().await.is_ok(), "more than the bucket holds, but it is full");
+    assert!(
+        get(&client, 10, 36).send().await.is_ok(),
+        "more than the bucket holds, but it is full"
+    );
     assert!(get(&client, 1, 36).send().await.is_err());
     assert!(get(&client, 10, 37).send().await.is_ok(), "it begins more than three hours ago");
 }
@@ -171,7 +202,9 @@ fn datum(value: f64) -> MetricDatum {
 async fn puts_are_kept() {
     let aws = start(1);
     let client = cloudwatch(&aws);
-    let put = |data: Vec<MetricDatum>| client.put_metric_data().namespace("DeepGuard").set_metric_data(Some(data));
+    let put = |data: Vec<MetricDatum>| {
+        client.put_metric_data().namespace("DeepGuard").set_metric_data(Some(data))
+    };
     put(vec![datum(1.0), datum(2.0)]).send().await.unwrap();
     put(vec![datum(1.0)]).send().await.unwrap();
     let stamp = Stamp {
@@ -186,7 +219,10 @@ async fn puts_are_kept() {
     put((0..1000).map(|n| datum(f64::from(n))).collect()).send().await.unwrap();
     assert_eq!(aws.published().values().next().unwrap().len(), 1000);
     let calls = aws.calls();
-    assert!(calls[2].bytes_in < 50_000 && calls[2].datums == 1000 && calls[2].resource == "DeepGuard", "{calls:?}");
+    assert!(
+        calls[2].bytes_in < 50_000 && calls[2].datums == 1000 && calls[2].resource == "DeepGuard",
+        "{calls:?}"
+    );
 }
 
 #[tokio::test]
@@ -196,7 +232,9 @@ async fn puts_keep_to_the_limits() {
     let put = |namespace: &str, data: Vec<MetricDatum>| {
         client.put_metric_data().namespace(namespace).set_metric_data(Some(data))
     };
-    let at = |seconds: i64| MetricDatum::builder().metric_name("M").timestamp(DateTime::from_secs(seconds)).value(1.0);
+    let at = |seconds: i64| {
+        MetricDatum::builder().metric_name("M").timestamp(DateTime::from_secs(seconds)).value(1.0)
+    };
     let dimensions = |count: usize| {
         let dimension = |n| Dimension::builder().name(format!("D{n}")).value("v").build();
         at(NOW).set_dimensions(Some((0..count).map(dimension).collect())).build()
@@ -230,7 +268,10 @@ async fn puts_keep_to_the_limits() {
         assert_eq!(told(&error), Some((400, code.into())), "case {number}");
     }
     for (namespace, count) in [("DeepGuard", 1001), ("AWS/EC2", 1), ("", 1)] {
-        assert!(put(namespace, vec![datum(1.0); count]).send().await.is_err(), "{namespace} {count}");
+        assert!(
+            put(namespace, vec![datum(1.0); count]).send().await.is_err(),
+            "{namespace} {count}"
+        );
     }
     assert_eq!(aws.published(), before, "all or nothing");
 }
@@ -245,13 +286,21 @@ async fn a_put_has_so_many_bytes() {
         client.put_metric_data().namespace("DeepGuard").set_metric_data(Some(data))
     };
     assert!(put(10).send().await.is_ok());
-    assert_eq!(told(&put(1000).send().await.unwrap_err()), Some((413, "RequestEntityTooLarge".into())));
+    assert_eq!(
+        told(&put(1000).send().await.unwrap_err()),
+        Some((413, "RequestEntityTooLarge".into()))
+    );
     assert_eq!(aws.published().values().map(Vec::len).sum::<usize>(), 10);
 }
 
 #[tokio::test]
 async fn answers_take_their_time() {
-    let options = Options { now: NOW, latency: Latency::like_aws(), limits: Limits::none(), ..Options::default() };
+    let options = Options {
+        now: NOW,
+        latency: Latency::like_aws(),
+        limits: Limits::none(),
+        ..Options::default()
+    };
     let aws = scripted_aws::Aws::start(std::sync::Arc::new(Generated::new(100, 1)), options);
     let client = cloudwatch(&aws);
     client.list_metrics().send().await.unwrap();

@@ -48,7 +48,10 @@ async fn errors_of_cloudwatch() {
         let expected = expected.map(|(status, code)| (status, code.to_owned()));
         assert_eq!(told(&error), expected, "{kind:?}");
         let call = aws.take_calls().pop().unwrap();
-        assert_eq!((call.status, &call.faults[..]), (expected.map(|told| told.0), &[kind.clone()][..]));
+        assert_eq!(
+            (call.status, &call.faults[..]),
+            (expected.map(|told| told.0), &[kind.clone()][..])
+        );
         assert_eq!(call.carried_out, kind == Kind::ResetAfter, "{kind:?}");
     }
     aws.clear_faults();
@@ -72,20 +75,33 @@ fn answers_of_s3() {
         aws.script([always(kind.clone())]);
         let answer = plain(&aws.endpoint(), "GET /b/k", "", "").unwrap();
         assert_eq!(answer.status, status, "{kind:?}");
-        assert!(answer.text().contains(text) && (answer.text().is_empty() == text.is_empty()), "{answer:?}");
+        assert!(
+            answer.text().contains(text) && (answer.text().is_empty() == text.is_empty()),
+            "{answer:?}"
+        );
         let html = matches!(kind, Kind::Html(_));
-        assert_eq!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), html);
+        assert_eq!(
+            answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")),
+            html
+        );
         let date = |answer: &common::Plain| answer.header("date").unwrap()[..22].to_owned();
         aws.clear_faults();
         let now = plain(&aws.endpoint(), "GET /b/k", "", "").unwrap();
         // Equal but for the minutes and seconds, or the minute has just changed.
-        assert_eq!(date(&answer)[17..19] != date(&now)[17..19], kind == Kind::ClockSkew, "{answer:?}");
+        assert_eq!(
+            date(&answer)[17..19] != date(&now)[17..19],
+            kind == Kind::ClockSkew,
+            "{answer:?}"
+        );
     }
     aws.script([always(Kind::Reset)]);
     assert!(plain(&aws.endpoint(), "GET /b/k", "", "").is_none());
     aws.script([always(Kind::Truncate)]);
     let cut = plain(&aws.endpoint(), "GET /b/k", "", "").unwrap();
-    assert_eq!((cut.status, cut.header("content-length"), cut.body.len()), (200, Some("1000"), 500));
+    assert_eq!(
+        (cut.status, cut.header("content-length"), cut.body.len()),
+        (200, Some("1000"), 500)
+    );
 }
 
 #[tokio::test]
@@ -99,14 +115,21 @@ async fn a_put_can_happen_without_an_answer() {
     ]);
     let (client, metrics) = (s3(&aws), cloudwatch(&aws));
     for time in 0..2 {
-        let put = client.put_object().bucket("b").key(format!("k{time}")).body(ByteStream::from_static(b"x"));
+        let put = client
+            .put_object()
+            .bucket("b")
+            .key(format!("k{time}"))
+            .body(ByteStream::from_static(b"x"));
         assert!(put.send().await.unwrap_err().raw_response().is_none());
         let datum = MetricDatum::builder().metric_name("M").value(f64::from(time)).build();
         assert!(metrics.put_metric_data().namespace("N").metric_data(datum).send().await.is_err());
     }
     assert_eq!(aws.objects(), [("b".into(), "k0".into())]);
     assert_eq!(aws.published().into_values().collect::<Vec<_>>(), [[0.0]]);
-    assert_eq!(aws.calls().iter().map(|call| call.carried_out).collect::<Vec<_>>(), [true, true, false, false]);
+    assert_eq!(
+        aws.calls().iter().map(|call| call.carried_out).collect::<Vec<_>>(),
+        [true, true, false, false]
+    );
 }
 
 #[tokio::test]
@@ -124,7 +147,8 @@ async fn slow_and_broken_bodies() {
     // A caller that gives up is logged as well.
     aws.take_calls();
     aws.script([always(Kind::Slow(Duration::from_secs(60)))]);
-    let call = tokio::time::timeout(Duration::from_millis(50), get(&cloudwatch(&aws), 3, 12).send()).await;
+    let call =
+        tokio::time::timeout(Duration::from_millis(50), get(&cloudwatch(&aws), 3, 12).send()).await;
     assert!(call.is_err());
     tokio::time::sleep(Duration::from_millis(100)).await;
     let calls = aws.take_calls();
@@ -173,16 +197,26 @@ async fn results_are_spoilt() {
     let aws = start(3);
     let answer = read(&aws, always(Kind::Partial)).await;
     for (n, result) in answer.metric_data_results().iter().enumerate() {
-        assert_eq!((result.status_code(), points(result)), (Some(&StatusCode::PartialData), truth(n)[..6].to_vec()));
+        assert_eq!(
+            (result.status_code(), points(result)),
+            (Some(&StatusCode::PartialData), truth(n)[..6].to_vec())
+        );
     }
-    for (kind, status) in
-        [(Kind::InternalResult, StatusCode::InternalError), (Kind::ForbiddenResult, StatusCode::Forbidden)]
-    {
+    for (kind, status) in [
+        (Kind::InternalResult, StatusCode::InternalError),
+        (Kind::ForbiddenResult, StatusCode::Forbidden),
+    ] {
         let answer = read(&aws, always(kind.clone())).await;
-        assert!(answer.metric_data_results().iter().all(|result| result.status_code() == Some(&status)));
+        assert!(
+            answer.metric_data_results().iter().all(|result| result.status_code() == Some(&status))
+        );
         let answer = read(&aws, always(kind).only(&Generated::id(1))).await;
         let one = &answer.metric_data_results()[1];
-        assert!(one.status_code() == Some(&status) && one.values().is_empty() && one.messages().len() == 1);
+        assert!(
+            one.status_code() == Some(&status)
+                && one.values().is_empty()
+                && one.messages().len() == 1
+        );
         assert_eq!(points(&answer.metric_data_results()[2]), truth(2));
     }
     let answer = read(&aws, always(Kind::Messages)).await;
@@ -226,7 +260,8 @@ async fn pages_come_again() {
 
     aws.script([Fault::new("ListMetrics", When::Always, Kind::RepeatPage)]);
     let first = client.list_metrics().send().await.unwrap();
-    let again = client.list_metrics().set_next_token(first.next_token.clone()).send().await.unwrap();
+    let again =
+        client.list_metrics().set_next_token(first.next_token.clone()).send().await.unwrap();
     assert_eq!(first.metrics(), again.metrics());
     assert_ne!(first.next_token, again.next_token);
 }

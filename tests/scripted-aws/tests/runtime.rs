@@ -19,7 +19,9 @@ fn next(runtime: &RuntimeApi) -> Plain {
 }
 
 fn post(runtime: &RuntimeApi, path: &str, body: &str) -> u16 {
-    plain(&runtime.endpoint(), &format!("POST /2018-06-01/runtime/{path}"), "", body).unwrap().status
+    plain(&runtime.endpoint(), &format!("POST /2018-06-01/runtime/{path}"), "", body)
+        .unwrap()
+        .status
 }
 
 fn until(what: impl Fn() -> bool) {
@@ -40,13 +42,23 @@ fn an_event_is_answered() {
                 let event = next(runtime);
                 assert_eq!((event.status, event.text().as_str()), (200, r#"{"time":1}"#));
                 let id = event.header("Lambda-Runtime-Aws-Request-Id").unwrap();
-                let deadline: u128 = event.header("Lambda-Runtime-Deadline-Ms").unwrap().parse().unwrap();
+                let deadline: u128 =
+                    event.header("Lambda-Runtime-Deadline-Ms").unwrap().parse().unwrap();
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
                 assert!((now + 9_000..=now + 10_000).contains(&deadline), "{deadline}");
-                assert!(event.header("Lambda-Runtime-Invoked-Function-Arn").unwrap().starts_with("arn:aws:lambda:"));
+                assert!(
+                    event
+                        .header("Lambda-Runtime-Invoked-Function-Arn")
+                        .unwrap()
+                        .starts_with("arn:aws:lambda:")
+                );
                 let body = r#"{"errorType":"T","errorMessage":"M"}"#;
                 assert_eq!(post(runtime, &format!("invocation/{id}/{answer}"), body), 202);
-                assert_eq!(post(runtime, &format!("invocation/{id}/{answer}"), body), 400, "once only");
+                assert_eq!(
+                    post(runtime, &format!("invocation/{id}/{answer}"), body),
+                    400,
+                    "once only"
+                );
             }
         });
         let said = json!({ "errorType": "T", "errorMessage": "M" });
@@ -74,13 +86,15 @@ fn a_process_is_killed_and_another_comes() {
     for round in 0..20 {
         // One dies while it waits for an event: the event goes to the next.
         let mut dead = TcpStream::connect(runtime.endpoint()).unwrap();
-        dead.write_all(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        dead.write_all(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: x\r\n\r\n")
+            .unwrap();
         until(|| runtime.waiting() == 1);
         drop(dead);
         // Another dies while it works.
         let invocation = runtime.invoke_async(json!(round), LONG);
         let mut dead = TcpStream::connect(runtime.endpoint()).unwrap();
-        dead.write_all(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        dead.write_all(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: x\r\n\r\n")
+            .unwrap();
         assert!(invocation.wait_taken(LONG));
         assert!(dead.read(&mut [0; 10]).unwrap() > 0, "the event came to the living one");
         drop(dead);

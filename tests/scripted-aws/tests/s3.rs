@@ -10,7 +10,8 @@ use common::{NOW, s3, start};
 macro_rules! told {
     ($error:expr) => {{
         let error = $error.unwrap_err();
-        let code = error.as_service_error().and_then(|error| error.code()).unwrap_or_default().to_owned();
+        let code =
+            error.as_service_error().and_then(|error| error.code()).unwrap_or_default().to_owned();
         (error.raw_response().unwrap().status().as_u16(), code)
     }};
 }
@@ -27,14 +28,20 @@ async fn an_object_is_what_was_put() {
         let object = aws.object("b", key).unwrap();
         assert_eq!((&object.bytes, &object.etag, object.modified), (&content, &etag, NOW));
         let answer = client.get_object().bucket("b").key(key).send().await.unwrap();
-        assert_eq!((answer.e_tag(), answer.last_modified().unwrap().secs()), (Some(etag.as_str()), NOW));
+        assert_eq!(
+            (answer.e_tag(), answer.last_modified().unwrap().secs()),
+            (Some(etag.as_str()), NOW)
+        );
         assert_eq!(answer.body.collect().await.unwrap().into_bytes(), content);
         let head = client.head_object().bucket("b").key(key).send().await.unwrap();
         assert_eq!((head.content_length(), head.e_tag()), (Some(size as i64), Some(etag.as_str())));
     }
     assert_eq!(aws.versions("b", "state/fleet 1+ä.bin"), 4);
     let calls = aws.take_calls();
-    assert_eq!((calls[0].operation.as_str(), calls[0].resource.as_str()), ("PutObject", "b/state/fleet 1+ä.bin"));
+    assert_eq!(
+        (calls[0].operation.as_str(), calls[0].resource.as_str()),
+        ("PutObject", "b/state/fleet 1+ä.bin")
+    );
     assert!(calls.iter().all(|call| call.carried_out));
 }
 
@@ -42,7 +49,8 @@ async fn an_object_is_what_was_put() {
 async fn conditions_hold_or_not() {
     let aws = start(0);
     let client = s3(&aws);
-    let (get, head) = (|| client.get_object().bucket("b").key("k"), || client.head_object().bucket("b").key("k"));
+    let (get, head) =
+        (|| client.get_object().bucket("b").key("k"), || client.head_object().bucket("b").key("k"));
     let put = || client.put_object().bucket("b").key("k").body(ByteStream::from_static(b"content"));
     let delete = || client.delete_object().bucket("b").key("k");
     let failed = || (412, "PreconditionFailed".to_owned());
@@ -76,7 +84,12 @@ async fn of_many_writers_one_wins() {
     let client = s3(&aws);
     let writers: Vec<_> = (0..20)
         .map(|n: u8| {
-            let put = client.put_object().bucket("b").key("k").if_none_match("*").body(ByteStream::from(vec![n]));
+            let put = client
+                .put_object()
+                .bucket("b")
+                .key("k")
+                .if_none_match("*")
+                .body(ByteStream::from(vec![n]));
             tokio::spawn(put.send())
         })
         .collect();
@@ -98,13 +111,21 @@ async fn lists_come_in_pages() {
     aws.put_object("c", "state/", "x");
     let (mut keys, mut sizes, mut token) = (Vec::new(), Vec::new(), None);
     loop {
-        let list = client.list_objects_v2().bucket("b").prefix("state/").max_keys(10).set_continuation_token(token);
+        let list = client
+            .list_objects_v2()
+            .bucket("b")
+            .prefix("state/")
+            .max_keys(10)
+            .set_continuation_token(token);
         let page = list.send().await.unwrap();
         sizes.push(page.contents().len());
         keys.extend(page.contents().iter().map(|object| object.key().unwrap().to_owned()));
         let object = page.contents().last().unwrap();
         let known = aws.object("b", object.key().unwrap()).unwrap();
-        assert_eq!((object.e_tag(), object.size()), (Some(known.etag.as_str()), Some(known.bytes.len() as i64)));
+        assert_eq!(
+            (object.e_tag(), object.size()),
+            (Some(known.etag.as_str()), Some(known.bytes.len() as i64))
+        );
         assert_eq!(object.last_modified().unwrap().secs(), NOW);
         assert_eq!(page.is_truncated(), Some(page.next_continuation_token().is_some()));
         token = page.next_continuation_token;

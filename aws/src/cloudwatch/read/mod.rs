@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{
-    Dimension, DimensionFilter, MessageData, Metric, MetricDataQuery, MetricDataResult, MetricStat, RecentlyActive,
-    ScanBy, StatusCode,
+    Dimension, DimensionFilter, MessageData, Metric, MetricDataQuery, MetricDataResult, MetricStat,
+    RecentlyActive, ScanBy, StatusCode,
 };
 use deepguard::Datapoint;
 use deepguard::series::PERIOD;
@@ -55,7 +55,12 @@ impl Cpu for CloudWatch {
         let answer = |(index, instance): (usize, &InstanceId)| {
             let datapoints = match &answers {
                 Ok(answers) => answers.get(&id(index)).map_or_else(
-                    || Err(CallError { operation: GET, why: "the answer left this instance out".into() }),
+                    || {
+                        Err(CallError {
+                            operation: GET,
+                            why: "the answer left this instance out".into(),
+                        })
+                    },
                     Answer::read,
                 ),
                 Err(error) => Err(error.clone()),
@@ -70,8 +75,12 @@ impl CloudWatch {
     /// The merged answers of all pages, by id.
     async fn read_pages(&self, batch: &Batch) -> Result<HashMap<String, Answer>, CallError> {
         let Range { start, end } = batch.times;
-        let queries: Vec<MetricDataQuery> =
-            batch.instances.iter().enumerate().map(|(index, instance)| query(index, instance)).collect();
+        let queries: Vec<MetricDataQuery> = batch
+            .instances
+            .iter()
+            .enumerate()
+            .map(|(index, instance)| query(index, instance))
+            .collect();
         let mut answers: HashMap<String, Answer> = HashMap::new();
         let mut pages = Pages::of(GET);
         loop {
@@ -84,7 +93,9 @@ impl CloudWatch {
                 .scan_by(ScanBy::TimestampAscending)
                 .set_next_token(pages.token());
             let page = self.paced(batch.datapoints(), GET, || request.clone().send()).await?;
-            page.messages().iter().for_each(|message| warn!(message = told(message), "GetMetricData sent a message"));
+            page.messages()
+                .iter()
+                .for_each(|message| warn!(message = told(message), "GetMetricData sent a message"));
             for result in page.metric_data_results.unwrap_or_default() {
                 answers.entry(result.id().unwrap_or_default().into()).or_default().merge(result);
             }
@@ -95,7 +106,8 @@ impl CloudWatch {
     }
 }
 
-/// The instance of a metric that has exactly the one dimension: with more of them it is another metric.
+/// The instance of a metric that has exactly the one dimension: with more of them it is another
+/// metric.
 fn of_instance(metric: &Metric) -> Option<InstanceId> {
     let [dimension] = metric.dimensions() else { return None };
     let instance = dimension.value().filter(|_| dimension.name() == Some(DIMENSION))?.parse();
@@ -108,7 +120,8 @@ fn id(index: usize) -> String {
 
 fn query(index: usize, instance: &InstanceId) -> MetricDataQuery {
     let dimension = Dimension::builder().name(DIMENSION).value(instance.as_str()).build();
-    let metric = Metric::builder().namespace(NAMESPACE).metric_name(METRIC).dimensions(dimension).build();
+    let metric =
+        Metric::builder().namespace(NAMESPACE).metric_name(METRIC).dimensions(dimension).build();
     let stat = MetricStat::builder().metric(metric).period(PERIOD as i32).stat(STATISTIC).build();
     MetricDataQuery::builder().id(id(index)).metric_stat(stat).build()
 }

@@ -19,7 +19,9 @@ fn page(metrics: &[Value], next: Option<&str>) -> Value {
 }
 
 fn result(id: &str, status: &str, points: &[(i64, f64)]) -> Value {
-    let float = |value: f64| if value.is_finite() { json!(value) } else { json!({ "$float": value.to_string() }) };
+    let float = |value: f64| {
+        if value.is_finite() { json!(value) } else { json!({ "$float": value.to_string() }) }
+    };
     json!({
         "Id": id, "Label": "CPUUtilization", "StatusCode": status,
         "Timestamps": points.iter().map(|&(time, _)| json!({ "$time": time })).collect::<Vec<_>>(),
@@ -39,7 +41,10 @@ fn batch(instances: usize) -> Batch {
 }
 
 fn whole(points: &[(i64, f64)]) -> Read {
-    Read { datapoints: points.iter().map(|&(time, value)| Datapoint { time, value }).collect(), whole: true }
+    Read {
+        datapoints: points.iter().map(|&(time, value)| Datapoint { time, value }).collect(),
+        whole: true,
+    }
 }
 
 #[tokio::test]
@@ -57,7 +62,8 @@ async fn instances_come_from_all_pages_and_only_with_the_one_dimension() {
     assert_eq!(aws.cloudwatch(true).instances().await, Ok(BTreeSet::from([a, b])));
 
     let requests = aws.requests(LIST).await;
-    let tokens: Vec<&str> = requests.iter().map(|request| request["NextToken"].as_str().unwrap_or_default()).collect();
+    let tokens: Vec<&str> =
+        requests.iter().map(|request| request["NextToken"].as_str().unwrap_or_default()).collect();
     assert_eq!(tokens, ["", "two", "three"]);
     for request in requests {
         assert_eq!(request["Namespace"], "AWS/EC2");
@@ -73,14 +79,23 @@ async fn a_list_that_cannot_be_had_whole_is_an_error() {
     let some = |next| answer(page(&[listed(id.as_str(), &[])], next));
     let throttled = || error(400, "ThrottlingException");
     let cases = [
-        (vec![error(403, "AccessDenied")], "ListMetrics failed: AccessDenied: said the script (allow it"),
+        (
+            vec![error(403, "AccessDenied")],
+            "ListMetrics failed: AccessDenied: said the script (allow it",
+        ),
         (vec![some(Some("two")), error(403, "AccessDeniedException")], "AccessDeniedException"),
         (vec![some(Some("two")), some(Some("two"))], "NextToken that it had given before"),
-        (vec![some(Some("a")), some(Some("b")), some(Some("a"))], "NextToken that it had given before"),
+        (
+            vec![some(Some("a")), some(Some("b")), some(Some("a"))],
+            "NextToken that it had given before",
+        ),
         // Seven times, and each time the three tries of the SDK.
         (vec![throttled(); 21], "ThrottlingException: said the script (the next run"),
         (vec![cloudwatch(200, b"<html>")], "ListMetrics failed"),
-        (vec![cloudwatch(502, b"<html>"), cloudwatch(502, b""), cloudwatch(502, b"")], "ListMetrics failed"),
+        (
+            vec![cloudwatch(502, b"<html>"), cloudwatch(502, b""), cloudwatch(502, b"")],
+            "ListMetrics failed",
+        ),
     ];
     for (answers, why) in cases {
         let calls = answers.len();
@@ -98,11 +113,26 @@ async fn throttled_calls_are_tried_again() {
         let id = instance(1);
         let aws = Scripted::new([
             (LIST, vec![error(400, code), answer(page(&[listed(id.as_str(), &[])], None))]),
-            (GET, vec![error(400, code), error(400, code), answer(results(&[result("m0", "Complete", &[])], None))]),
+            (
+                GET,
+                vec![
+                    error(400, code),
+                    error(400, code),
+                    answer(results(&[result("m0", "Complete", &[])], None)),
+                ],
+            ),
         ])
         .await;
-        assert_eq!(aws.cloudwatch(true).instances().await.map(|instances| instances.len()), Ok(1), "{code}");
-        assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(whole(&[])))], "{code}");
+        assert_eq!(
+            aws.cloudwatch(true).instances().await.map(|instances| instances.len()),
+            Ok(1),
+            "{code}"
+        );
+        assert_eq!(
+            aws.cloudwatch(true).read(&batch(1)).await,
+            [(instance(0), Ok(whole(&[])))],
+            "{code}"
+        );
     }
 }
 
@@ -116,7 +146,11 @@ async fn what_answers_become() {
         ("one page", one_page(&pair), pair.to_vec()),
         ("out of order", one_page(&[(3300, 2.0), (3000, 1.0)]), vec![(3300, 2.0), (3000, 1.0)]),
         ("duplicates", one_page(&[(3000, 1.0), (3000, 1.0)]), vec![(3000, 1.0), (3000, 1.0)]),
-        ("no number", one_page(&[(3000, f64::INFINITY), (3300, 2.0)]), vec![(3000, f64::INFINITY), (3300, 2.0)]),
+        (
+            "no number",
+            one_page(&[(3000, f64::INFINITY), (3300, 2.0)]),
+            vec![(3000, f64::INFINITY), (3300, 2.0)],
+        ),
         (
             "two pages",
             vec![
@@ -130,7 +164,11 @@ async fn what_answers_become() {
     for (name, pages, expected) in cases {
         let aws = Scripted::new([(GET, pages.into_iter().map(answer).collect())]).await;
         let expected = Read { whole: name != "never whole", ..whole(&expected) };
-        assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(expected))], "{name}");
+        assert_eq!(
+            aws.cloudwatch(true).read(&batch(1)).await,
+            [(instance(0), Ok(expected))],
+            "{name}"
+        );
     }
 }
 
@@ -138,11 +176,16 @@ async fn what_answers_become() {
 async fn not_a_number_reaches_the_series_as_a_gap() {
     let mixed = result("m0", "Complete", &[(3000, 1.0), (3300, f64::NAN), (3600, 3.0)]);
     let aws = Scripted::new([(GET, vec![answer(results(&[mixed], None))])]).await;
-    let [(_, Ok(Read { datapoints, whole: true }))] = &aws.cloudwatch(true).read(&batch(1)).await[..] else {
+    let [(_, Ok(Read { datapoints, whole: true }))] =
+        &aws.cloudwatch(true).read(&batch(1)).await[..]
+    else {
         panic!("no answer")
     };
     let (series, cleaning) = Series::from_datapoints(datapoints.iter().copied()).unwrap();
-    assert_eq!((series.get(0), series.get(1), series.get(2), cleaning.unusable), (Some(1.0), None, Some(3.0), 1));
+    assert_eq!(
+        (series.get(0), series.get(1), series.get(2), cleaning.unusable),
+        (Some(1.0), None, Some(3.0), 1)
+    );
 }
 
 #[tokio::test]
@@ -162,8 +205,11 @@ async fn one_result_that_failed_does_not_keep_the_others() {
         (vec![result("other", "Complete", &[(3000, 1.0)])], "left this instance out"),
     ];
     for (second, why) in cases {
-        let all =
-            [vec![result("m0", "Complete", &[(3000, 1.0)])], second, vec![result("m2", "Complete", &[(3000, 3.0)])]];
+        let all = [
+            vec![result("m0", "Complete", &[(3000, 1.0)])],
+            second,
+            vec![result("m2", "Complete", &[(3000, 3.0)])],
+        ];
         let aws = Scripted::new([(GET, vec![answer(results(&all.concat(), None))])]).await;
         let read = aws.cloudwatch(true).read(&batch(3)).await;
         assert_eq!(read[0], (instance(0), Ok(whole(&[(3000, 1.0)]))));
@@ -180,7 +226,10 @@ async fn a_later_page_may_mend_a_result() {
         results(&[result("m0", "Complete", &[(3000, 1.0)])], None),
     ];
     let aws = Scripted::new([(GET, pages.map(answer).to_vec())]).await;
-    assert_eq!(aws.cloudwatch(true).read(&batch(1)).await, [(instance(0), Ok(whole(&[(3000, 1.0)])))]);
+    assert_eq!(
+        aws.cloudwatch(true).read(&batch(1)).await,
+        [(instance(0), Ok(whole(&[(3000, 1.0)])))]
+    );
 }
 
 #[tokio::test]
@@ -188,7 +237,14 @@ async fn a_call_that_failed_is_told_of_each_of_its_instances() {
     let one = || results(&[result("m0", "Complete", &[(3000, 1.0)])], Some("two"));
     let cases = [
         (vec![error(403, "AccessDenied")], "AccessDenied: said the script"),
-        (vec![error(500, "InternalServiceFault"), error(500, "InternalServiceFault"), error(503, "Busy")], "Busy"),
+        (
+            vec![
+                error(500, "InternalServiceFault"),
+                error(500, "InternalServiceFault"),
+                error(503, "Busy"),
+            ],
+            "Busy",
+        ),
         (vec![answer(one()), error(400, "InvalidNextToken")], "InvalidNextToken"),
         (vec![answer(one()), answer(one())], "NextToken that it had given before"),
         (vec![cloudwatch(200, b"")], "GetMetricData failed"),
@@ -196,7 +252,10 @@ async fn a_call_that_failed_is_told_of_each_of_its_instances() {
     for (answers, why) in cases {
         let aws = Scripted::new([(GET, answers)]).await;
         let read = aws.cloudwatch(true).read(&batch(2)).await;
-        assert_eq!(read.iter().map(|(instance, _)| instance.clone()).collect::<Vec<_>>(), [instance(0), instance(1)]);
+        assert_eq!(
+            read.iter().map(|(instance, _)| instance.clone()).collect::<Vec<_>>(),
+            [instance(0), instance(1)]
+        );
         for (_, read) in read {
             let error = read.expect_err(why).to_string();
             assert!(error.contains(why), "{why}: {error}");
@@ -207,8 +266,12 @@ async fn a_call_that_failed_is_told_of_each_of_its_instances() {
 #[tokio::test]
 async fn nobody_at_the_endpoint_is_an_error_that_says_so() {
     // Port 1 is below those that any test is given.
-    let error = cloudwatch_at("http://127.0.0.1:1", true).instances().await.unwrap_err().to_string();
-    assert!(error.starts_with("ListMetrics failed: dispatch failure") && error.contains("onnect"), "{error}");
+    let error =
+        cloudwatch_at("http://127.0.0.1:1", true).instances().await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("ListMetrics failed: dispatch failure") && error.contains("onnect"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -16,10 +16,13 @@ const WEEKDAYS: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
 /// The days of a rule whose first one is `first`.
 pub(super) fn days(rule: &str, first: Date) -> Result<Days, String> {
     let parts = parts(rule)?;
-    let part = |name: &str| parts.iter().find(|(part, _)| part == name).map(|(_, value)| value.as_str());
-    let wrong = |name: &str, value: &str| format!("{name}={} of its RRULE is not understood", shown(value));
-    let list =
-        |name: &'static str| part(name).map(|value| value.split(',').map(move |one| (name, one)).collect::<Vec<_>>());
+    let part =
+        |name: &str| parts.iter().find(|(part, _)| part == name).map(|(_, value)| value.as_str());
+    let wrong =
+        |name: &str, value: &str| format!("{name}={} of its RRULE is not understood", shown(value));
+    let list = |name: &'static str| {
+        part(name).map(|value| value.split(',').map(move |one| (name, one)).collect::<Vec<_>>())
+    };
 
     let interval = part("INTERVAL").map_or(Ok(1), |value| match value.parse() {
         Ok(interval @ 1..=1000) => Ok(interval),
@@ -31,7 +34,9 @@ pub(super) fn days(rule: &str, first: Date) -> Result<Days, String> {
         .map(|(name, one)| weekday(one).ok_or_else(|| wrong(name, one)))
         .collect::<Result<_, _>>()?;
     let plain = || match weekdays.iter().find(|(_, place)| *place != 0) {
-        Some(_) => Err("its RRULE has a BYDAY with a number, which only FREQ=MONTHLY may have".to_owned()),
+        Some(_) => {
+            Err("its RRULE has a BYDAY with a number, which only FREQ=MONTHLY may have".to_owned())
+        }
         None => Ok(weekdays.iter().map(|&(weekday, _)| weekday).collect::<BTreeSet<i8>>()),
     };
     let of_month = list("BYMONTHDAY").unwrap_or_default();
@@ -44,7 +49,8 @@ pub(super) fn days(rule: &str, first: Date) -> Result<Days, String> {
         "WEEKLY" => {
             let starts = part("WKST").map_or(Ok(Weekday::Monday), |value| {
                 let weekday = WEEKDAYS.iter().position(|&name| name == value);
-                let weekday = weekday.and_then(|day| Weekday::from_monday_zero_offset(day as i8).ok());
+                let weekday =
+                    weekday.and_then(|day| Weekday::from_monday_zero_offset(day as i8).ok());
                 weekday.ok_or_else(|| wrong("WKST", value))
             })?;
             let mut weekdays = plain()?;
@@ -64,28 +70,37 @@ pub(super) fn days(rule: &str, first: Date) -> Result<Days, String> {
             }
             Ok(Days::Monthly { interval, days, weekdays })
         }
-        freq => Err(format!("its RRULE has FREQ={:?}: DAILY, WEEKLY and MONTHLY are understood", shown(freq))),
+        freq => Err(format!(
+            "its RRULE has FREQ={:?}: DAILY, WEEKLY and MONTHLY are understood",
+            shown(freq)
+        )),
     }
 }
 
 /// The same repetitions with the end that the rule gives them.
 pub(super) fn until(rule: &str, mut repeated: Repeated) -> Result<Repeated, String> {
     let parts = parts(rule)?;
-    let part = |name: &str| parts.iter().find(|(part, _)| part == name).map(|(_, value)| value.as_str());
+    let part =
+        |name: &str| parts.iter().find(|(part, _)| part == name).map(|(_, value)| value.as_str());
     repeated.until = match (part("COUNT"), part("UNTIL")) {
         (None, None) => None,
         (Some(_), Some(_)) => return Err("its RRULE has both COUNT and UNTIL".into()),
         (Some(count), None) => {
             let last = count.parse().ok().and_then(|count| repeated.last_of(count));
             Some(last.ok_or_else(|| {
-                format!("COUNT={} of its RRULE is no number that it comes to within 20 years", shown(count))
+                format!(
+                    "COUNT={} of its RRULE is no number that it comes to within 20 years",
+                    shown(count)
+                )
             })?)
         }
         (None, Some(until)) => {
             let moment = Moment::parse(until, Some(&repeated.zone));
             let moment = match moment.map_err(|why| format!("UNTIL of its RRULE {why}"))? {
                 // The whole day.
-                Moment::Day(day, zone) => Moment::Time(day.to_datetime(Time::constant(23, 59, 59, 0)), zone),
+                Moment::Day(day, zone) => {
+                    Moment::Time(day.to_datetime(Time::constant(23, 59, 59, 0)), zone)
+                }
                 time @ Moment::Time(..) => time,
             };
             Some(moment.zoned()?.timestamp().as_second())
@@ -121,6 +136,10 @@ fn weekday(text: &str) -> Option<(i8, i8)> {
     let weekday = WEEKDAYS.iter().position(|&known| known == name)? as i8;
     match place {
         "" => Some((weekday, 0)),
-        place => place.parse().ok().filter(|place| matches!(place, 1..=5 | -5..=-1)).map(|place| (weekday, place)),
+        place => place
+            .parse()
+            .ok()
+            .filter(|place| matches!(place, 1..=5 | -5..=-1))
+            .map(|place| (weekday, place)),
     }
 }

@@ -18,10 +18,15 @@ async fn the_baselines_of_a_new_day_are_the_calibrators() {
 
     let calibrated = world.calibrator().run(&json!({}), at("2026-01-15T00:09:00Z")).await.unwrap();
     let calibrated = serde_json::to_value(calibrated).unwrap();
-    assert_eq!(calibrated["instances"], json!({ "seen": 5, "known": 0, "made": 5, "too_little": 0, "skipped": 0 }));
+    assert_eq!(
+        calibrated["instances"],
+        json!({ "seen": 5, "known": 0, "made": 5, "too_little": 0, "skipped": 0 })
+    );
     assert_eq!(calibrated["day"], "2026-01-15");
     assert_eq!(world.reads(), [(14, 5)]);
-    assert!(world.bucket.keys().contains(&"s3://my-models/state/baselines/2026-01-15/1/0".to_string()));
+    assert!(
+        world.bucket.keys().contains(&"s3://my-models/state/baselines/2026-01-15/1/0".to_string())
+    );
     for time in every_five_minutes("2026-01-15T00:12:00Z", to) {
         let summary = process.run(&json!({}), time).await.unwrap();
         assert_eq!(summary.instances.scored, 5);
@@ -67,7 +72,8 @@ async fn baselines_that_are_damaged_or_of_others_are_made_again() {
 async fn a_calibrator_that_can_do_nothing_says_so() {
     let world = World::new();
     let settings = Settings { state: None, ..settings(ModelSource::Builtin) };
-    let mut nowhere = Calibration::new(settings, Rc::clone(&world.metrics), Rc::clone(&world.bucket));
+    let mut nowhere =
+        Calibration::new(settings, Rc::clone(&world.metrics), Rc::clone(&world.bucket));
     assert_eq!(nowhere.run(&json!({}), at(NOW)).await, Err(RunError::NothingKept));
     world.bucket.down.set(true);
     assert_eq!(world.calibrator().run(&json!({}), at(NOW)).await, Err(RunError::NotWritten));
@@ -82,7 +88,8 @@ async fn a_calibrator_that_can_do_nothing_says_so() {
 #[tokio::test]
 async fn an_instance_without_a_baseline_is_read_from_far_back_once() {
     let world = World::new();
-    let young = cpu(7, DAYS).into_iter().filter(|point| point.time >= seconds("2026-01-15T09:00:00Z"));
+    let young =
+        cpu(7, DAYS).into_iter().filter(|point| point.time >= seconds("2026-01-15T09:00:00Z"));
     world.metrics.cpu.borrow_mut().insert(instance(7), young.collect());
     let mut process = world.process();
     for expected in [vec![(COLD, 6)], vec![(0, 6)]] {

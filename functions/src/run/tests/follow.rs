@@ -8,18 +8,23 @@ async fn the_faulty_instance_is_found_and_told_of() {
     let summary = world.process().run(&json!({}), at(NOW)).await.unwrap();
 
     let noon = seconds("2026-01-15T15:00:00Z");
-    let found: Vec<&InstanceId> = summary.instances.anomalous.iter().map(|anomaly| &anomaly.instance).collect();
+    let found: Vec<&InstanceId> =
+        summary.instances.anomalous.iter().map(|anomaly| &anomaly.instance).collect();
     assert_eq!(found, [&instance(FAULTY)], "{summary:?}");
     let anomaly = &summary.instances.anomalous[0];
     assert_eq!((anomaly.time, anomaly.observed), (seconds(FAULT), 97.0));
-    assert!(anomaly.score > 1.5 && !(anomaly.low..=anomaly.high).contains(&anomaly.observed), "{anomaly:?}");
+    assert!(
+        anomaly.score > 1.5 && !(anomaly.low..=anomaly.high).contains(&anomaly.observed),
+        "{anomaly:?}"
+    );
     assert_eq!((summary.instances.seen, summary.instances.scored), (5, 5));
     assert_eq!((summary.time, summary.newest_datapoint), (noon, Some(noon - PERIOD)));
 
     let datums = world.published();
     assert_eq!((summary.datums_published, summary.datums_failed), (datums.len(), 0));
-    let slots =
-        |values: [f64; 6]| -> Vec<(i64, f64)> { (0..6).map(|slot| noon - 1800 + slot * PERIOD).zip(values).collect() };
+    let slots = |values: [f64; 6]| -> Vec<(i64, f64)> {
+        (0..6).map(|slot| noon - 1800 + slot * PERIOD).zip(values).collect()
+    };
     assert_eq!(of_fleet(&datums, Metric::InstancesScored), slots([5.0; 6]));
     assert_eq!(of_fleet(&datums, Metric::AnomalousInstances)[..4], slots([0.0; 6])[..4]);
     assert_eq!(of_fleet(&datums, Metric::AnomalousInstances)[4], (seconds(FAULT), 1.0));
@@ -71,12 +76,16 @@ async fn the_summary_is_the_json_that_was_promised() {
     assert_eq!(summary, expected);
     // Five baselines of sixteen days, and their scores.
     assert!(
-        summary["scoring_ms"].as_u64() > Some(0) && summary["scoring_ms"].as_u64() <= summary["duration_ms"].as_u64()
+        summary["scoring_ms"].as_u64() > Some(0)
+            && summary["scoring_ms"].as_u64() <= summary["duration_ms"].as_u64()
     );
 
     let second = serde_json::to_value(detection.run(&json!({}), at(NOW)).await.unwrap()).unwrap();
     assert_eq!((second["cold_start"].as_bool(), second.get("init_ms")), (Some(false), None));
-    assert_eq!((second["instances"]["scored"].as_u64(), second["instances"]["unchanged"].as_u64()), (Some(0), Some(5)));
+    assert_eq!(
+        (second["instances"]["scored"].as_u64(), second["instances"]["unchanged"].as_u64()),
+        (Some(0), Some(5))
+    );
     assert_eq!(second["state"]["loaded"], "known");
 }
 
@@ -88,7 +97,10 @@ async fn a_run_goes_on_where_the_last_one_was() {
     assert_eq!(world.reads(), [(COLD, 5)]);
     world.published();
     let summary = process.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
-    assert_eq!(world.metrics.reads.borrow()[0].times, seconds("2026-01-15T11:30:00Z")..seconds("2026-01-15T14:35:00Z"));
+    assert_eq!(
+        world.metrics.reads.borrow()[0].times,
+        seconds("2026-01-15T11:30:00Z")..seconds("2026-01-15T14:35:00Z")
+    );
     assert_eq!((summary.instances.scored, summary.caught_up.datapoints), (5, 0));
     let times: BTreeSet<i64> = world.scores().into_keys().map(|(_, _, time)| time).collect();
     assert_eq!(times, [seconds("2026-01-15T14:30:00Z")].into());
@@ -146,7 +158,12 @@ async fn what_stopped_is_looked_for_no_longer_than_it_may_come_late() {
         .retain(|point| point.time < seconds("2026-01-15T10:00:00Z"));
     world.metrics.unlisted.borrow_mut().insert(instance(4));
     let mut seen = Vec::new();
-    for time in ["2026-01-15T10:07:00Z", "2026-01-15T12:57:00Z", "2026-01-15T13:02:00Z", "2026-01-15T13:07:00Z"] {
+    for time in [
+        "2026-01-15T10:07:00Z",
+        "2026-01-15T12:57:00Z",
+        "2026-01-15T13:02:00Z",
+        "2026-01-15T13:07:00Z",
+    ] {
         seen.push(process.run(&json!({}), at(time)).await.unwrap().instances.seen);
     }
     assert_eq!(seen, [5, 5, 5, 4]);
@@ -155,7 +172,11 @@ async fn what_stopped_is_looked_for_no_longer_than_it_may_come_late() {
     world.metrics.cpu.borrow_mut().insert(instance(4), cpu(4, DAYS));
     world.reads();
     let summary = process.run(&json!({}), at("2026-01-15T15:02:00Z")).await.unwrap();
-    assert_eq!((summary.instances.scored, world.reads().len()), (5, 1), "nothing is read from far back");
+    assert_eq!(
+        (summary.instances.scored, world.reads().len()),
+        (5, 1),
+        "nothing is read from far back"
+    );
 }
 
 #[tokio::test]

@@ -31,7 +31,8 @@ pub(super) const FAULTY: usize = 2;
 pub(super) const FAULT: &str = "2026-01-15T14:50:00Z";
 /// Days, and some hours, that are read of an instance of which nothing is known.
 const COLD: i64 = 30;
-/// The days of CPU that an instance has, up to a day after the time of most runs: enough to be judged by its own.
+/// The days of CPU that an instance has, up to a day after the time of most runs: enough to be
+/// judged by its own.
 pub(super) const DAYS: i64 = 5;
 
 pub(super) fn at(time: &str) -> Timestamp {
@@ -106,13 +107,19 @@ impl World {
     }
 
     fn calibrator(&self) -> Calibration<Rc<Metrics>, Rc<Bucket>> {
-        Calibration::new(settings(ModelSource::Builtin), Rc::clone(&self.metrics), Rc::clone(&self.bucket))
+        Calibration::new(
+            settings(ModelSource::Builtin),
+            Rc::clone(&self.metrics),
+            Rc::clone(&self.bucket),
+        )
     }
 
     /// How many days back each read goes, and how many instances are in it.
     fn reads(&self) -> Vec<(i64, usize)> {
         let reads = self.metrics.reads.take();
-        let days = |batch: &deepguard_aws::ports::Batch| (batch.times.end - batch.times.start) / DAY_SECONDS;
+        let days = |batch: &deepguard_aws::ports::Batch| {
+            (batch.times.end - batch.times.start) / DAY_SECONDS
+        };
         reads.iter().map(|batch| (days(batch), batch.instances.len())).collect()
     }
 
@@ -134,7 +141,10 @@ fn of_instances(datums: &[Datum]) -> Scores {
     for datum in datums {
         if let Of::Instance(instance) = &datum.of {
             let before = scores.insert((instance.clone(), datum.metric, datum.time), datum.value);
-            assert!(before.is_none_or(|before| before == datum.value), "another value than {before:?}: {datum:?}");
+            assert!(
+                before.is_none_or(|before| before == datum.value),
+                "another value than {before:?}: {datum:?}"
+            );
         }
     }
     scores

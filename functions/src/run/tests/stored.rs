@@ -32,11 +32,20 @@ async fn a_state_that_was_written_without_an_answer_is_known_for_ones_own() {
     process.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
     world.bucket.mute.set(true);
     let summary = process.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
-    assert_eq!((summary.state.saved, summary.superseded, summary.instances.scored), (false, false, 5));
+    assert_eq!(
+        (summary.state.saved, summary.superseded, summary.instances.scored),
+        (false, false, 5)
+    );
     world.bucket.mute.set(false);
     let summary = process.run(&json!({}), at("2026-01-15T14:42:00Z")).await.unwrap();
-    assert_eq!((summary.state.saved, summary.superseded, summary.instances.scored), (true, false, 5));
-    assert_eq!(world.scores(), undisturbed(&world, "2026-01-15T14:32:00Z", "2026-01-15T14:42:00Z").await);
+    assert_eq!(
+        (summary.state.saved, summary.superseded, summary.instances.scored),
+        (true, false, 5)
+    );
+    assert_eq!(
+        world.scores(),
+        undisturbed(&world, "2026-01-15T14:32:00Z", "2026-01-15T14:42:00Z").await
+    );
 }
 
 #[tokio::test]
@@ -45,7 +54,10 @@ async fn without_a_store_the_process_remembers() {
     let mut process = world.with(Settings { state: None, ..settings(ModelSource::Builtin) });
     process.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
     let summary = process.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
-    assert_eq!((summary.state.loaded, summary.state.saved), (crate::state::store::Loaded::InProcess, false));
+    assert_eq!(
+        (summary.state.loaded, summary.state.saved),
+        (crate::state::store::Loaded::InProcess, false)
+    );
     assert_eq!(world.reads(), [(COLD, 5), (0, 5)]);
     assert_eq!(world.bucket.keys(), [] as [String; 0]);
 }
@@ -59,16 +71,22 @@ async fn a_state_that_is_gone_or_damaged_is_made_anew_with_the_same_scores() {
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     let html = b"<html>a proxy's page</html>".to_vec();
-    for (content, loaded) in
-        [(None, "missing"), (Some(flipped), "damaged"), (Some(html), "damaged"), (Some(vec![]), "damaged")]
-    {
+    for (content, loaded) in [
+        (None, "missing"),
+        (Some(flipped), "damaged"),
+        (Some(html), "damaged"),
+        (Some(vec![]), "damaged"),
+    ] {
         match content {
             Some(content) => world.bucket.store(STATE, content),
             None => world.bucket.remove(STATE),
         }
         world.reads();
         let summary = world.process().run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
-        assert_eq!(serde_json::to_value(summary.state).unwrap(), json!({ "loaded": loaded, "saved": true }));
+        assert_eq!(
+            serde_json::to_value(summary.state).unwrap(),
+            json!({ "loaded": loaded, "saved": true })
+        );
         assert_eq!(world.reads(), [(COLD, 5)]);
         assert_eq!(world.scores(), before);
         assert_eq!(world.bucket.content(STATE).unwrap(), whole, "what is made is what was there");
@@ -82,15 +100,24 @@ async fn where_s3_is_down_a_warm_process_goes_on() {
     process.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
     world.bucket.down.set(true);
     let summary = process.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
-    assert_eq!(serde_json::to_value(summary.state).unwrap(), json!({ "loaded": "unreachable", "saved": false }));
+    assert_eq!(
+        serde_json::to_value(summary.state).unwrap(),
+        json!({ "loaded": "unreachable", "saved": false })
+    );
     assert_eq!(summary.instances.scored, 5);
     let cold = world.process().run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
     assert_eq!((cold.instances.scored, cold.state.saved), (5, false), "a cold one makes all anew");
     world.bucket.down.set(false);
     let summary = process.run(&json!({}), at("2026-01-15T14:42:00Z")).await.unwrap();
-    assert_eq!(serde_json::to_value(summary.state).unwrap(), json!({ "loaded": "known", "saved": true }));
+    assert_eq!(
+        serde_json::to_value(summary.state).unwrap(),
+        json!({ "loaded": "known", "saved": true })
+    );
     let published = world.scores();
-    assert_eq!(published, undisturbed(&world, "2026-01-15T14:32:00Z", "2026-01-15T14:42:00Z").await);
+    assert_eq!(
+        published,
+        undisturbed(&world, "2026-01-15T14:32:00Z", "2026-01-15T14:42:00Z").await
+    );
 }
 
 #[tokio::test]
@@ -103,7 +130,10 @@ async fn one_instance_that_cannot_be_read_does_not_keep_the_others_and_comes_lat
     world.metrics.broken.borrow_mut().insert(instance(0));
     world.metrics.partial.borrow_mut().insert(instance(1));
     let summary = process.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
-    assert_eq!((summary.instances.scored, summary.instances.skipped), (3, [("read_failed", 2)].into()));
+    assert_eq!(
+        (summary.instances.scored, summary.instances.skipped),
+        (3, [("read_failed", 2)].into())
+    );
     world.metrics.broken.borrow_mut().clear();
     world.metrics.partial.borrow_mut().clear();
     let summary = process.run(&json!({}), at(to)).await.unwrap();
@@ -119,7 +149,11 @@ async fn what_is_always_read_in_part_is_scored_at_last() {
     world.metrics.partial.borrow_mut().insert(instance(1));
     let scored = |summary: Summary| (summary.instances.scored, summary.instances.skipped.len());
     assert_eq!(scored(process.run(&json!({}), at("2026-01-15T13:02:00Z")).await.unwrap()), (4, 1));
-    assert_eq!(scored(process.run(&json!({}), at("2026-01-15T13:07:00Z")).await.unwrap()), (5, 0), "after three hours");
+    assert_eq!(
+        scored(process.run(&json!({}), at("2026-01-15T13:07:00Z")).await.unwrap()),
+        (5, 0),
+        "after three hours"
+    );
 }
 
 #[tokio::test]
@@ -131,14 +165,27 @@ async fn of_history_with_holes_no_baseline_is_made() {
     process.run(&json!({}), at(from)).await.unwrap();
     world.metrics.partial.borrow_mut().insert(instance(1));
     let summary = process.run(&json!({}), at("2026-01-15T03:32:00Z")).await.unwrap();
-    assert_eq!(summary.caught_up.datapoints, 4 * 41 + 1, "of the one no more than lies before midnight");
+    assert_eq!(
+        summary.caught_up.datapoints,
+        4 * 41 + 1,
+        "of the one no more than lies before midnight"
+    );
     world.metrics.partial.borrow_mut().clear();
     world.reads();
     let summary = process.run(&json!({}), at(to)).await.unwrap();
-    assert_eq!((summary.instances.scored, world.reads()), (5, vec![(14, 5)]), "its history is read again");
+    assert_eq!(
+        (summary.instances.scored, world.reads()),
+        (5, vec![(14, 5)]),
+        "its history is read again"
+    );
     let midnight = seconds("2026-01-15T00:00:00Z");
-    let since = |scores: Scores| scores.into_iter().filter(|((_, _, time), _)| *time >= midnight).collect::<Scores>();
-    assert!(since(world.scores()) == since(expected), "other scores than those of undisturbed runs");
+    let since = |scores: Scores| {
+        scores.into_iter().filter(|((_, _, time), _)| *time >= midnight).collect::<Scores>()
+    };
+    assert!(
+        since(world.scores()) == since(expected),
+        "other scores than those of undisturbed runs"
+    );
 }
 
 #[tokio::test]
@@ -147,7 +194,13 @@ async fn a_datapoint_that_comes_late_is_scored_once_and_nothing_else_again() {
     let late = seconds("2026-01-15T14:40:00Z");
     let expected = undisturbed(&world, "2026-01-15T14:32:00Z", "2026-01-15T15:32:00Z").await;
     let taken = |world: &World| {
-        world.metrics.cpu.borrow_mut().get_mut(&instance(1)).unwrap().retain(|point| point.time != late)
+        world
+            .metrics
+            .cpu
+            .borrow_mut()
+            .get_mut(&instance(1))
+            .unwrap()
+            .retain(|point| point.time != late)
     };
     taken(&world);
     let mut process = world.process();
@@ -164,15 +217,20 @@ async fn a_datapoint_that_comes_late_is_scored_once_and_nothing_else_again() {
     let after = world.published();
     let [first, rest] = [of_instances(&before), of_instances(&after)];
     assert!(first.keys().all(|key| !rest.contains_key(key)), "nothing twice");
-    assert_eq!(rest[&(instance(1), Metric::AnomalyScore, late)], expected[&(instance(1), Metric::AnomalyScore, late)]);
+    assert_eq!(
+        rest[&(instance(1), Metric::AnomalyScore, late)],
+        expected[&(instance(1), Metric::AnomalyScore, late)]
+    );
     assert_eq!(first.len() + rest.len(), expected.len(), "nothing lost");
     for (key @ (_, _, time), value) in first.iter().chain(&rest) {
         // What came while it was missing was scored without it.
-        let without_it = (late + 1..seconds("2026-01-15T15:00:00Z")).contains(time) && key.0 == instance(1);
+        let without_it =
+            (late + 1..seconds("2026-01-15T15:00:00Z")).contains(time) && key.0 == instance(1);
         assert!(without_it || *value == expected[key], "{key:?}");
     }
-    let scored =
-        |datums: &[Datum]| of_fleet(datums, Metric::InstancesScored).into_iter().find(|(time, _)| *time == late);
+    let scored = |datums: &[Datum]| {
+        of_fleet(datums, Metric::InstancesScored).into_iter().find(|(time, _)| *time == late)
+    };
     assert_eq!(
         (scored(&before), scored(&after)),
         (Some((late, 4.0)), Some((late, 5.0))),

@@ -18,13 +18,20 @@ type Telling = Detection<Rc<Metrics>, Rc<Bucket>, Rc<Metrics>>;
 
 impl World {
     fn telling(&self, settings: Settings) -> Telling {
-        Detection::telling(settings, Rc::clone(&self.metrics), Rc::clone(&self.bucket), Rc::clone(&self.metrics))
+        Detection::telling(
+            settings,
+            Rc::clone(&self.metrics),
+            Rc::clone(&self.bucket),
+            Rc::clone(&self.metrics),
+        )
     }
 
     /// What was told: of which instance, which event, and its detail.
     fn told(&self) -> Vec<(InstanceId, Kind, Value)> {
         let alerts = self.metrics.told.take().into_iter();
-        alerts.map(|alert| (alert.instance, alert.kind, serde_json::from_str(&alert.detail).unwrap())).collect()
+        alerts
+            .map(|alert| (alert.instance, alert.kind, serde_json::from_str(&alert.detail).unwrap()))
+            .collect()
     }
 }
 
@@ -58,7 +65,11 @@ async fn follow(process: &mut Telling, from: &str, to: &str) -> Vec<Summary> {
 async fn an_episode_is_told_once_when_it_begins_and_once_when_it_is_over() {
     let world = World::new();
     mended(&world);
-    world.metrics.tags.borrow_mut().insert(instance(FAULTY), [("Name".to_string(), "web-1".to_string())].into());
+    world
+        .metrics
+        .tags
+        .borrow_mut()
+        .insert(instance(FAULTY), [("Name".to_string(), "web-1".to_string())].into());
     let mut process = world.telling(plain());
     let summaries = follow(&mut process, "2026-01-15T14:32:00Z", "2026-01-15T16:32:00Z").await;
     let told = world.told();
@@ -67,7 +78,10 @@ async fn an_episode_is_told_once_when_it_begins_and_once_when_it_is_over() {
         told.iter().map(|(instance, kind, _)| (instance.clone(), *kind)).collect::<Vec<_>>(),
         [(instance(FAULTY), Kind::Began), (instance(FAULTY), Kind::Ended)]
     );
-    assert_eq!((&began["name"], &began["since"], &began["observed"]), (&json!("web-1"), &json!(FAULT), &json!(97.0)));
+    assert_eq!(
+        (&began["name"], &began["since"], &began["observed"]),
+        (&json!("web-1"), &json!(FAULT), &json!(97.0))
+    );
     assert_eq!(began["baseline"]["days"], 4);
     assert_eq!((&ended["id"], &ended["until"]), (&began["id"], &json!("2026-01-15T15:50:00Z")));
     assert_eq!((&ended["end"], &ended["duration_seconds"]), (&json!("recovered"), &json!(3600)));
@@ -75,7 +89,8 @@ async fn an_episode_is_told_once_when_it_begins_and_once_when_it_is_over() {
     assert_eq!(open.iter().sum::<usize>(), (3600 + 1500) / 300, "{open:?}");
     let published = world.published();
     let anomalous = of_fleet(&published, Metric::AnomalousInstances);
-    let times: BTreeSet<i64> = anomalous.iter().filter(|(_, value)| *value > 0.0).map(|(time, _)| *time).collect();
+    let times: BTreeSet<i64> =
+        anomalous.iter().filter(|(_, value)| *value > 0.0).map(|(time, _)| *time).collect();
     assert_eq!(times, [seconds(FAULT)].into());
 }
 
@@ -103,17 +118,37 @@ async fn m_of_n_waits_and_the_direction_and_the_smallest_deviation_count() {
     let told = async |settings: Settings| {
         let world = World::new();
         follow(&mut world.telling(settings), "2026-01-15T14:32:00Z", "2026-01-15T15:22:00Z").await;
-        world.told().iter().map(|(_, _, detail)| detail["seen"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+        world
+            .told()
+            .iter()
+            .map(|(_, _, detail)| detail["seen"].as_str().unwrap().to_string())
+            .collect::<Vec<_>>()
     };
     use deepguard::score::Direction;
-    let sensitivity = |min_deviation, direction| deepguard::Sensitivity { min_deviation, direction };
+    let sensitivity =
+        |min_deviation, direction| deepguard::Sensitivity { min_deviation, direction };
     assert_eq!(told(plain()).await, [FAULT]);
-    assert_eq!(told(Settings { m_of_n: MOfN::new(3, 4).unwrap(), ..plain() }).await, ["2026-01-15T15:00:00Z"]);
+    assert_eq!(
+        told(Settings { m_of_n: MOfN::new(3, 4).unwrap(), ..plain() }).await,
+        ["2026-01-15T15:00:00Z"]
+    );
     let nothing = [""; 0];
-    assert_eq!(told(Settings { sensitivity: sensitivity(0.0, Direction::Up), ..plain() }).await, [FAULT]);
-    assert_eq!(told(Settings { sensitivity: sensitivity(0.0, Direction::Down), ..plain() }).await, nothing);
-    assert_eq!(told(Settings { sensitivity: sensitivity(50.0, Direction::Both), ..plain() }).await, [FAULT]);
-    assert_eq!(told(Settings { sensitivity: sensitivity(90.0, Direction::Both), ..plain() }).await, nothing);
+    assert_eq!(
+        told(Settings { sensitivity: sensitivity(0.0, Direction::Up), ..plain() }).await,
+        [FAULT]
+    );
+    assert_eq!(
+        told(Settings { sensitivity: sensitivity(0.0, Direction::Down), ..plain() }).await,
+        nothing
+    );
+    assert_eq!(
+        told(Settings { sensitivity: sensitivity(50.0, Direction::Both), ..plain() }).await,
+        [FAULT]
+    );
+    assert_eq!(
+        told(Settings { sensitivity: sensitivity(90.0, Direction::Both), ..plain() }).await,
+        nothing
+    );
 }
 
 #[tokio::test]
@@ -129,18 +164,29 @@ async fn what_is_muted_is_counted_and_not_told_nor_learnt() {
     );
     let mut process = world.telling(settings());
     follow(&mut process, "2026-01-15T14:32:00Z", "2026-01-15T18:32:00Z").await;
-    // While it is muted, and on the next day: in between it is four days old, and anything may be news.
+    // While it is muted, and on the next day: in between it is four days old, and anything may be
+    // news.
     let told_between = |from: &str, until: &str| {
-        let seen = |detail: &Value| detail["seen"].as_str().is_some_and(|seen| (from..until).contains(&seen));
-        world.told().into_iter().filter(|(_, kind, detail)| *kind == Kind::Began && seen(detail)).collect::<Vec<_>>()
+        let seen = |detail: &Value| {
+            detail["seen"].as_str().is_some_and(|seen| (from..until).contains(&seen))
+        };
+        world
+            .told()
+            .into_iter()
+            .filter(|(_, kind, detail)| *kind == Kind::Began && seen(detail))
+            .collect::<Vec<_>>()
     };
     assert_eq!(told_between("2026-01-15T14:00:00Z", "2026-01-15T15:50:00Z"), []);
     let published = world.published();
-    let highest = |metric| of_fleet(&published, metric).into_iter().map(|(_, value)| value).fold(0.0, f64::max);
+    let highest = |metric| {
+        of_fleet(&published, metric).into_iter().map(|(_, value)| value).fold(0.0, f64::max)
+    };
     assert_eq!(highest(Metric::SuppressedAnomalies), 1.0);
     let muted = seconds("2026-01-15T14:00:00Z")..seconds("2026-01-15T15:50:00Z");
     let loud = |datum: &&Datum| {
-        datum.of == Of::Instance(instance(FAULTY)) && datum.value >= 1.0 && muted.contains(&datum.time)
+        datum.of == Of::Instance(instance(FAULTY))
+            && datum.value >= 1.0
+            && muted.contains(&datum.time)
     };
     let of_score = |datum: &&Datum| datum.metric == Metric::AnomalyScore;
     assert_eq!(published.iter().filter(loud).filter(of_score).count(), 0);
@@ -177,16 +223,25 @@ async fn mutes_that_cannot_be_read_leave_the_last_good_ones_in_use_and_ring() {
 async fn tags_choose_who_is_watched() {
     let world = World::new();
     let tag = |number, env: &str| {
-        world.metrics.tags.borrow_mut().insert(instance(number), [("env".to_string(), env.to_string())].into());
+        world
+            .metrics
+            .tags
+            .borrow_mut()
+            .insert(instance(number), [("env".to_string(), env.to_string())].into());
     };
-    [(0, "prod"), (1, "prod"), (FAULTY, "test")].into_iter().for_each(|(number, env)| tag(number, env));
+    [(0, "prod"), (1, "prod"), (FAULTY, "test")]
+        .into_iter()
+        .for_each(|(number, env)| tag(number, env));
     let selecting = |include: &str, exclude: &str| {
-        let selection =
-            crate::watched::roster::Selection { include: include.parse().unwrap(), exclude: exclude.parse().unwrap() };
+        let selection = crate::watched::roster::Selection {
+            include: include.parse().unwrap(),
+            exclude: exclude.parse().unwrap(),
+        };
         Settings { selection, ..plain() }
     };
     let seen = async |settings| {
-        let summary = world.telling(settings).run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
+        let summary =
+            world.telling(settings).run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
         (summary.instances.seen, summary.instances.left_out)
     };
     assert_eq!(seen(selecting("env=prod", "")).await, (2, 3));
@@ -198,7 +253,8 @@ async fn tags_choose_who_is_watched() {
     assert_eq!(of_fleet(&world.published(), Metric::StaleInputs).last().unwrap().1, 1.0);
     let error = World::new();
     error.metrics.untagged.set(true);
-    let error = error.telling(selecting("env=prod", "")).run(&json!({}), at(NOW)).await.unwrap_err();
+    let error =
+        error.telling(selecting("env=prod", "")).run(&json!({}), at(NOW)).await.unwrap_err();
     assert!(matches!(error, RunError::List(_)), "nobody knows whom to watch: {error}");
 }
 
@@ -207,7 +263,13 @@ async fn an_instance_that_should_report_and_does_not_is_an_anomaly_where_that_is
     for asked in [false, true] {
         let world = World::new();
         let stop = seconds("2026-01-15T13:00:00Z");
-        world.metrics.cpu.borrow_mut().get_mut(&instance(1)).unwrap().retain(|point| point.time < stop);
+        world
+            .metrics
+            .cpu
+            .borrow_mut()
+            .get_mut(&instance(1))
+            .unwrap()
+            .retain(|point| point.time < stop);
         let mut process = world.telling(Settings { reporting_stopped: asked, ..plain() });
         follow(&mut process, "2026-01-15T12:32:00Z", "2026-01-15T14:32:00Z").await;
         let told = world.told();
@@ -217,7 +279,12 @@ async fn an_instance_that_should_report_and_does_not_is_an_anomaly_where_that_is
             assert_eq!(told[0].2["since"], "2026-01-15T13:00:00Z");
         }
         // CloudWatch has nothing of anybody: that is the other alarm's.
-        world.metrics.cpu.borrow_mut().values_mut().for_each(|points| points.retain(|point| point.time < stop + 6000));
+        world
+            .metrics
+            .cpu
+            .borrow_mut()
+            .values_mut()
+            .for_each(|points| points.retain(|point| point.time < stop + 6000));
         follow(&mut process, "2026-01-15T14:37:00Z", "2026-01-15T16:32:00Z").await;
         assert_eq!(world.told(), []);
     }
@@ -237,10 +304,14 @@ async fn a_shadow_scores_beside_and_decides_nothing() {
     world.bucket.store("s3://my-models/models/other.safetensors", other.to_bytes().unwrap());
     world.bucket.store(SHADOW, pointer("models/other.safetensors", &other));
     let summary = process.run(&json!({}), at(NOW)).await.unwrap();
-    assert_eq!((summary.model.version, summary.shadow), (artifact().version(), Some(other.version())));
+    assert_eq!(
+        (summary.model.version, summary.shadow),
+        (artifact().version(), Some(other.version()))
+    );
     let published = world.published();
     let faulty = |metric| {
-        let of = |datum: &&Datum| datum.metric == metric && datum.of == Of::Instance(instance(FAULTY));
+        let of =
+            |datum: &&Datum| datum.metric == metric && datum.of == Of::Instance(instance(FAULTY));
         published.iter().filter(of).map(|datum| datum.value).fold(0.0, f64::max)
     };
     let ratio = faulty(Metric::AnomalyScore) / faulty(Metric::ShadowAnomalyScore);

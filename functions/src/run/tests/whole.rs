@@ -41,7 +41,10 @@ async fn without_a_list_those_that_are_remembered_are_scored() {
     let mut process = world.process();
     process.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
     world.metrics.list_fails.set(true);
-    assert_eq!(process.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap().instances.scored, 5);
+    assert_eq!(
+        process.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap().instances.scored,
+        5
+    );
 }
 
 #[tokio::test]
@@ -62,7 +65,10 @@ async fn what_a_run_has_no_time_for_comes_in_the_next() {
     let mut process = world.process();
     process.set_time_left(Some(Duration::ZERO));
     let summary = process.run(&json!({}), at(NOW)).await.unwrap();
-    assert_eq!((summary.instances.scored, summary.instances.skipped), (0, [("out_of_time", 5)].into()));
+    assert_eq!(
+        (summary.instances.scored, summary.instances.skipped),
+        (0, [("out_of_time", 5)].into())
+    );
     assert_eq!(world.reads(), [], "nothing is read that would not be scored");
     assert!(!world.published().is_empty(), "that nothing was scored is published");
 
@@ -80,7 +86,11 @@ async fn a_question_is_answered_and_changes_nothing() {
 
     let dry = process.run(&json!({ "dry_run": true }), at(NOW)).await.unwrap();
     assert_eq!((dry.dry_run, dry.datums_published, world.published()), (true, 0, vec![]));
-    assert_eq!((dry.instances.scored, dry.instances.anomalous.len()), (5, 1), "the last half hour once more");
+    assert_eq!(
+        (dry.instances.scored, dry.instances.anomalous.len()),
+        (5, 1),
+        "the last half hour once more"
+    );
     assert_eq!(world.reads(), [(0, 5)]);
 
     let ids = json!([instance(1).as_str(), instance(FAULTY).as_str()]);
@@ -88,7 +98,10 @@ async fn a_question_is_answered_and_changes_nothing() {
     assert_eq!(some.instances.scored, 2);
     let answered = world.scores();
     assert_eq!(answered.len(), 2 * 6 * 2);
-    assert!(answered.iter().all(|(key, value)| all[key] == *value), "the same values at the same times");
+    assert!(
+        answered.iter().all(|(key, value)| all[key] == *value),
+        "the same values at the same times"
+    );
     world.reads();
 
     // Of a time that is long over, and of a process that knows nothing.
@@ -101,14 +114,26 @@ async fn a_question_is_answered_and_changes_nothing() {
     let then = apart.scores();
     assert!(answered.iter().all(|(key, value)| then[key] == *value));
     assert_eq!(world.bucket.content(STATE), state);
-    assert_eq!(process.run(&json!({}), at(NOW)).await.unwrap().state.loaded, crate::state::store::Loaded::Known);
+    assert_eq!(
+        process.run(&json!({}), at(NOW)).await.unwrap().state.loaded,
+        crate::state::store::Loaded::Known
+    );
 }
 
 #[tokio::test]
 async fn shards_divide_the_fleet_and_another_division_loses_nothing() {
     let world = World::new();
-    world.metrics.cpu.borrow_mut().extend((10..22).map(|number| (instance(number), cpu(number, DAYS))));
-    let times = ["2026-01-15T14:32:00Z", "2026-01-15T14:37:00Z", "2026-01-15T14:42:00Z", "2026-01-15T14:47:00Z"];
+    world
+        .metrics
+        .cpu
+        .borrow_mut()
+        .extend((10..22).map(|number| (instance(number), cpu(number, DAYS))));
+    let times = [
+        "2026-01-15T14:32:00Z",
+        "2026-01-15T14:37:00Z",
+        "2026-01-15T14:42:00Z",
+        "2026-01-15T14:47:00Z",
+    ];
     let expected = undisturbed(&world, times[0], times[3]).await;
     let mut process = world.process();
     process.run(&json!({}), at(times[0])).await.unwrap();
@@ -116,15 +141,22 @@ async fn shards_divide_the_fleet_and_another_division_loses_nothing() {
     // Into four, one process for all of them, as Lambda may do it; a run is missed meanwhile.
     let mut seen = 0;
     for shard in 0..4 {
-        let summary = process.run(&json!({ "shard": shard, "shards": 4 }), at(times[2])).await.unwrap();
-        assert_eq!(serde_json::to_value(summary.state).unwrap(), json!({ "loaded": "resharded", "saved": true }));
+        let summary =
+            process.run(&json!({ "shard": shard, "shards": 4 }), at(times[2])).await.unwrap();
+        assert_eq!(
+            serde_json::to_value(summary.state).unwrap(),
+            json!({ "loaded": "resharded", "saved": true })
+        );
         seen += summary.instances.seen;
     }
     assert_eq!(seen, 17);
     assert!(world.reads().iter().all(|(days, _)| *days == 0), "nothing is made anew");
     // And back into one, which has an old state of its own.
     let summary = world.process().run(&json!({}), at(times[3])).await.unwrap();
-    assert_eq!(serde_json::to_value(summary.state).unwrap(), json!({ "loaded": "resharded", "saved": true }));
+    assert_eq!(
+        serde_json::to_value(summary.state).unwrap(),
+        json!({ "loaded": "resharded", "saved": true })
+    );
     assert_eq!((summary.instances.scored, world.reads()), (17, vec![(0, 17)]));
     assert!(world.scores() == expected, "other scores than those of undisturbed runs");
 }
@@ -132,9 +164,14 @@ async fn shards_divide_the_fleet_and_another_division_loses_nothing() {
 #[tokio::test]
 async fn in_sparse_mode_the_quiet_ones_are_not_sent() {
     let world = World::new();
-    let mut process = world.with(Settings { mode: Mode::Sparse { from: 0.8 }, ..settings(ModelSource::Builtin) });
+    let mut process =
+        world.with(Settings { mode: Mode::Sparse { from: 0.8 }, ..settings(ModelSource::Builtin) });
     process.run(&json!({}), at(NOW)).await.unwrap();
     let datums = world.published();
-    assert!(of_instances(&datums).keys().all(|(sent, _, time)| *sent == instance(FAULTY) && *time >= seconds(FAULT)));
+    assert!(
+        of_instances(&datums)
+            .keys()
+            .all(|(sent, _, time)| *sent == instance(FAULTY) && *time >= seconds(FAULT))
+    );
     assert_eq!(of_fleet(&datums, Metric::InstancesScored).len(), 6, "the fleet's are always sent");
 }

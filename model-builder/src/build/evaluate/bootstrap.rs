@@ -1,7 +1,9 @@
-//! How sure a difference is: a paired bootstrap over files, machines or whatever was measured one by one.
+//! How sure a difference is: a paired bootstrap over files, machines or whatever was measured one
+//! by one.
 //!
-//! Efron and Tibshirani, "An Introduction to the Bootstrap", 1993: the percentile interval. Both sides are measured on
-//! the same resampled units, so what makes a unit easy or hard for both does not widen the interval.
+//! Efron and Tibshirani, "An Introduction to the Bootstrap", 1993: the percentile interval. Both
+//! sides are measured on the same resampled units, so what makes a unit easy or hard for both does
+//! not widen the interval.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -29,11 +31,13 @@ impl Interval {
     }
 }
 
-/// The interval of a statistic over `units` units; it is given the numbers of the units to use, with repetitions.
+/// The interval of a statistic over `units` units; it is given the numbers of the units to use,
+/// with repetitions.
 ///
-/// For two detectors give it the difference of theirs. Where the statistic is not a finite number on a resample (say
-/// because no file in it has a window), that resample is left out. The same seed gives the same interval.
-/// `None` without units or resamples, or where it is not finite on the units as they are.
+/// For two detectors give it the difference of theirs. Where the statistic is not a finite number
+/// on a resample (say because no file in it has a window), that resample is left out. The same seed
+/// gives the same interval. `None` without units or resamples, or where it is not finite on the
+/// units as they are.
 pub(crate) fn bootstrap(
     units: usize,
     resamples: usize,
@@ -53,7 +57,11 @@ pub(crate) fn bootstrap(
     }
     resampled.sort_unstable_by(f64::total_cmp);
     let at = |q| quantile(&resampled, q);
-    Some(Interval { estimate, low: at((1.0 - CONFIDENCE) / 2.0)?, high: at((1.0 + CONFIDENCE) / 2.0)? })
+    Some(Interval {
+        estimate,
+        low: at((1.0 - CONFIDENCE) / 2.0)?,
+        high: at((1.0 + CONFIDENCE) / 2.0)?,
+    })
 }
 
 #[cfg(test)]
@@ -61,8 +69,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The mean of `ours - theirs`, unit by unit. `None` where the units are none or not the same number.
-    fn mean_difference(ours: &[f64], theirs: &[f64], resamples: usize, seed: u64) -> Option<Interval> {
+    /// The mean of `ours - theirs`, unit by unit. `None` where the units are none or not the same
+    /// number.
+    fn mean_difference(
+        ours: &[f64],
+        theirs: &[f64],
+        resamples: usize,
+        seed: u64,
+    ) -> Option<Interval> {
         if ours.len() != theirs.len() {
             return None;
         }
@@ -73,7 +87,8 @@ mod tests {
 
     #[test]
     fn two_units_give_the_interval_that_can_be_counted() {
-        // Mean of two draws of 0 and 1: 0, 0.5, 1 with 1/4, 1/2, 1/4, so 2.5 % and 97.5 % are 0 and 1.
+        // Mean of two draws of 0 and 1: 0, 0.5, 1 with 1/4, 1/2, 1/4, so 2.5 % and 97.5 % are 0 and
+        // 1.
         let found = mean_difference(&[3.0, 5.0], &[3.0, 4.0], 2000, 1).unwrap();
         assert_eq!(found, Interval { estimate: 0.5, low: 0.0, high: 1.0 });
         assert!(!found.excludes_zero());
@@ -81,8 +96,10 @@ mod tests {
 
     #[test]
     fn the_interval_is_as_wide_as_the_normal_one_where_that_holds() {
-        // Differences -1 and 1 in turn, shifted by 0.5: mean 0.5, standard error 1/sqrt(400) = 0.05.
-        let ours: Vec<f64> = (0..400).map(|unit| 0.5 + if unit % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        // Differences -1 and 1 in turn, shifted by 0.5: mean 0.5, standard error 1/sqrt(400) =
+        // 0.05.
+        let ours: Vec<f64> =
+            (0..400).map(|unit| 0.5 + if unit % 2 == 0 { 1.0 } else { -1.0 }).collect();
         let found = mean_difference(&ours, &vec![0.0; 400], 10_000, 7).unwrap();
         assert!((found.low - (0.5 - 1.96 * 0.05)).abs() < 0.01, "{found:?}");
         assert!((found.high - (0.5 + 1.96 * 0.05)).abs() < 0.01, "{found:?}");
@@ -94,9 +111,13 @@ mod tests {
         // A ratio whose denominator can be drawn away.
         let (hit, windows) = ([1.0, 0.0, 0.0], [2.0, 0.0, 0.0]);
         let ratio = |chosen: &[usize]| {
-            chosen.iter().map(|&unit| hit[unit]).sum::<f64>() / chosen.iter().map(|&unit| windows[unit]).sum::<f64>()
+            chosen.iter().map(|&unit| hit[unit]).sum::<f64>()
+                / chosen.iter().map(|&unit| windows[unit]).sum::<f64>()
         };
-        assert_eq!(bootstrap(3, 100, 1, ratio), Some(Interval { estimate: 0.5, low: 0.5, high: 0.5 }));
+        assert_eq!(
+            bootstrap(3, 100, 1, ratio),
+            Some(Interval { estimate: 0.5, low: 0.5, high: 0.5 })
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The charts of the report. Any input is drawn, be it empty, flat, huge or full of gaps; then the chart says so.
+//! The charts of the report. Any input is drawn, be it empty, flat, huge or full of gaps; then the
+//! chart says so.
 
 mod axis;
 mod canvas;
@@ -20,7 +21,8 @@ use self::frame::{Entry, Frame, Sign, legend, legend_height};
 pub(crate) use self::nab_file::{FilePicture, file_picture};
 use crate::common::picture::{INK, WIDTH, font};
 
-/// Told apart by colour-blind people as well (Okabe and Ito); who is first is the detector the report is about.
+/// Told apart by colour-blind people as well (Okabe and Ito); who is first is the detector the
+/// report is about.
 const PALETTE: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
@@ -92,7 +94,9 @@ pub(crate) fn panels(out: &Path, charts: &[Chart]) -> Result<()> {
     let rows: Vec<(&[Chart], f64)> = charts
         .chunks(columns)
         .map(|row| {
-            let legends = row.iter().map(|chart| legend_height(width - 2.0 * MARGIN, LEGEND, &chart.entries()));
+            let legends = row
+                .iter()
+                .map(|chart| legend_height(width - 2.0 * MARGIN, LEGEND, &chart.entries()));
             (row, legends.fold(0.0, f64::max))
         })
         .collect();
@@ -122,16 +126,27 @@ const LABEL: f64 = 19.0;
 impl Chart {
     fn entries(&self) -> Vec<Entry> {
         let sign = |line: &Line| if line.dashed { Sign::Dashes } else { Sign::Line };
-        self.series.iter().zip(colours()).map(|(line, colour)| (line.name.clone(), colour, sign(line))).collect()
+        self.series
+            .iter()
+            .zip(colours())
+            .map(|(line, colour)| (line.name.clone(), colour, sign(line)))
+            .collect()
     }
 
-    fn draw(&self, canvas: &Canvas<'_, '_>, (x, y): Spot, (width, height): Spot, legends: f64) -> Result<()> {
+    fn draw(
+        &self,
+        canvas: &Canvas<'_, '_>,
+        (x, y): Spot,
+        (width, height): Spot,
+        legends: f64,
+    ) -> Result<()> {
         let (left, right) = (x + MARGIN, x + width - MARGIN);
         let title = fitted(&self.title, TITLE, right - left);
         canvas.text(&title, (left, y + MARGIN + TITLE / 2.0), TITLE, Align::Left, INK)?;
         let legend_top = y + MARGIN + TITLE * 1.6;
         legend(canvas, (left, legend_top), right - left, LEGEND, &self.entries())?;
-        let frame = self.frame((left, legend_top + legends + LABEL * 2.6), (right, y + height - MARGIN));
+        let frame =
+            self.frame((left, legend_top + legends + LABEL * 2.6), (right, y + height - MARGIN));
         frame.horizontals(canvas, LABEL)?;
         frame.verticals(canvas, LABEL)?;
         let label = fitted(&self.y_label, LABEL, right - left);
@@ -153,7 +168,8 @@ impl Chart {
                     canvas.disc(alone, width + 2.0, colour)?;
                 }
             }
-            let marked = line.points.iter().filter(|(x, y)| frame.x.contains(*x) && frame.y.contains(*y));
+            let marked =
+                line.points.iter().filter(|(x, y)| frame.x.contains(*x) && frame.y.contains(*y));
             for &(x, y) in marked.filter(|_| self.options.points) {
                 canvas.disc(frame.at(x, y), width + 2.0, colour)?;
             }
@@ -170,14 +186,17 @@ impl Chart {
         let points = || self.series.iter().flat_map(|line| line.points.iter());
         // What is not above zero has no place on a logarithmic axis.
         let xs = points().map(|&(x, _)| x).filter(|&x| !log_x || x > 0.0);
-        let xs = x_range.or_else(|| span(xs)).unwrap_or(if log_x { (0.1, 10.0) } else { (0.0, 1.0) });
-        let ys = y_range.or_else(|| span(points().map(|&(_, y)| y)).map(roomy)).unwrap_or((0.0, 1.0));
+        let xs =
+            x_range.or_else(|| span(xs)).unwrap_or(if log_x { (0.1, 10.0) } else { (0.0, 1.0) });
+        let ys =
+            y_range.or_else(|| span(points().map(|&(_, y)| y)).map(roomy)).unwrap_or((0.0, 1.0));
         let bottom = bottom - LABEL * 3.0;
         let y = Axis::linear(ys, ((bottom - top) / 75.0).max(2.0) as usize);
         let left = left + widest(&y, LABEL) + LABEL * 0.5;
         let right = right - LABEL;
         let ticks = |room: f64| ((right - left) / room).max(2.0) as usize;
-        let x = if log_x { Axis::log(xs, ticks(60.0).min(12)) } else { Axis::linear(xs, ticks(90.0)) };
+        let x =
+            if log_x { Axis::log(xs, ticks(60.0).min(12)) } else { Axis::linear(xs, ticks(90.0)) };
         Frame { left, top, right, bottom, x, y }
     }
 }
@@ -229,7 +248,11 @@ mod tests {
         let blank = path.with_file_name("blank.png");
         Canvas::png(&blank, (width, height), |_| Ok(())).unwrap();
         let blank = std::fs::metadata(blank).unwrap().len();
-        assert!(bytes.len() as u64 > blank + 500, "{what}: {} bytes, {blank} if blank", bytes.len());
+        assert!(
+            bytes.len() as u64 > blank + 500,
+            "{what}: {} bytes, {blank} if blank",
+            bytes.len()
+        );
     }
 
     #[test]
@@ -237,16 +260,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("lines.png");
         for values in ODD {
-            let points: Vec<(f64, f64)> = values.iter().enumerate().map(|(x, &y)| (x as f64, y)).collect();
+            let points: Vec<(f64, f64)> =
+                values.iter().enumerate().map(|(x, &y)| (x as f64, y)).collect();
             let turned = points.iter().map(|&(x, y)| (y, x)).collect();
             let line = |points, dashed| Line { name: "a line".into(), points, dashed };
             let series = vec![line(points, false), line(turned, true)];
             for log_x in [false, true] {
                 let options = Options { log_x, points: true, ..Options::default() };
-                let chart = Chart { title: "odd".into(), series: series.clone(), options, ..Chart::default() };
+                let chart = Chart {
+                    title: "odd".into(),
+                    series: series.clone(),
+                    options,
+                    ..Chart::default()
+                };
                 lines(&out, &chart).unwrap();
                 check(&out, WIDTH, &format!("{values:?}"));
-                let options = Options { x_range: Some((0.05, 10.0)), y_range: Some((0.0, 0.0)), ..options };
+                let options =
+                    Options { x_range: Some((0.05, 10.0)), y_range: Some((0.0, 0.0)), ..options };
                 panels(&out, &vec![Chart { options, ..chart }; 5]).unwrap();
                 check(&out, WIDTH, &format!("{values:?} in panels"));
             }
@@ -266,13 +296,22 @@ mod tests {
                     value,
                     interval: (number % 2 == 0).then_some((value - 1.0, value + 1.0)),
                 };
-                let row = Row { label: "a row".repeat(20), dots: values.iter().enumerate().map(dot).collect() };
+                let row = Row {
+                    label: "a row".repeat(20),
+                    dots: values.iter().enumerate().map(dot).collect(),
+                };
                 dots(&out, "odd", "unit", None, std::slice::from_ref(&row)).unwrap();
                 check(&out, WIDTH, &format!("{values:?}"));
                 dots(&out, "odd", "unit", Some((0.0, 1.0)), &[row.clone(), row]).unwrap();
                 check(&out, WIDTH, &format!("{values:?}"));
             }
-            distribution(&out, "odd", "unit", &[("all".into(), values.to_vec()), ("none".into(), vec![])]).unwrap();
+            distribution(
+                &out,
+                "odd",
+                "unit",
+                &[("all".into(), values.to_vec()), ("none".into(), vec![])],
+            )
+            .unwrap();
             check(&out, WIDTH, &format!("{values:?}"));
         }
         dots(&out, "none", "", None, &[]).unwrap();
@@ -286,9 +325,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("file.png");
         for values in ODD {
-            let times: Vec<i64> = (0..values.len() as i64).map(|row| 1_392_388_200 + 300 * row).collect();
+            let times: Vec<i64> =
+                (0..values.len() as i64).map(|row| 1_392_388_200 + 300 * row).collect();
             let some: Vec<Option<f64>> = values.iter().copied().map(Some).collect();
-            let alarms = [("ours".to_string(), vec![i64::MIN, 1_392_388_500, i64::MAX]), ("none".to_string(), vec![])];
+            let alarms = [
+                ("ours".to_string(), vec![i64::MIN, 1_392_388_500, i64::MAX]),
+                ("none".to_string(), vec![]),
+            ];
             let windows = [(1_392_388_200..1_392_388_201), (i64::MIN..i64::MAX), (5..5)];
             let picture = FilePicture {
                 times: &times,
@@ -304,8 +347,13 @@ mod tests {
             file_picture(&out, "odd", &picture).unwrap();
             check(&out, 2400, &format!("{values:?}"));
             let none = vec![None; values.len()];
-            let picture =
-                FilePicture { expected: &none, windows: &[], alarms: &[], probation_end: i64::MIN, ..picture };
+            let picture = FilePicture {
+                expected: &none,
+                windows: &[],
+                alarms: &[],
+                probation_end: i64::MIN,
+                ..picture
+            };
             file_picture(&out, "odd", &picture).unwrap();
             check(&out, 2400, &format!("{values:?}"));
         }

@@ -31,7 +31,8 @@ pub(crate) struct Entry {
 pub(crate) struct Judgement {
     /// How unusual each row is, from 0 to 1.
     pub(crate) score: Vec<f64>,
-    /// The same where it is higher than all of the half day before, else 0: one alarm for an episode.
+    /// The same where it is higher than all of the half day before, else 0: one alarm for an
+    /// episode.
     pub(crate) gated: Vec<f64>,
 }
 
@@ -71,12 +72,15 @@ impl Entry {
     /// What `detector` makes of this file, and every score it gave.
     pub(crate) fn judge(&self, detector: &Detector) -> (Judgement, Vec<Scored>) {
         let scored = detector.follow(&self.series, &mut Watch::default(), self.series.end());
-        let at: BTreeMap<i64, (f64, bool)> =
-            scored.iter().map(|scored| (scored.time, (scored.score.value(), scored.surpasses))).collect();
+        let at: BTreeMap<i64, (f64, bool)> = scored
+            .iter()
+            .map(|scored| (scored.time, (scored.score.value(), scored.surpasses)))
+            .collect();
         let highest = |gated: bool| {
             let of = |row: &Row| {
                 let slots = row.datapoints.iter().filter_map(|slot| at.get(&slot.time));
-                let scores = slots.map(|&(score, surpasses)| if surpasses || !gated { score } else { 0.0 });
+                let scores =
+                    slots.map(|&(score, surpasses)| if surpasses || !gated { score } else { 0.0 });
                 squeezed(scores.fold(0.0, f64::max))
             };
             self.slots.iter().map(of).collect()
@@ -97,7 +101,8 @@ impl Entry {
 
     /// How long its judged part is, in weeks of five-minute slots.
     pub(crate) fn weeks(&self) -> f64 {
-        let rows: usize = self.slots.iter().skip(self.file.probation()).map(|row| row.datapoints.len()).sum();
+        let rows: usize =
+            self.slots.iter().skip(self.file.probation()).map(|row| row.datapoints.len()).sum();
         rows as f64 / WEEK as f64
     }
 
@@ -109,9 +114,12 @@ impl Entry {
 }
 
 impl Run {
-    /// The rows of the entries at `indices`, for NAB's scoring. Files that were not scored are left out.
+    /// The rows of the entries at `indices`, for NAB's scoring. Files that were not scored are left
+    /// out.
     pub(crate) fn rows(&self, entries: &[Entry], indices: &[usize]) -> Result<Rows> {
-        let scored = indices.iter().filter_map(|&index| Some((&entries[index], self.files[index].as_ref()?)));
+        let scored = indices
+            .iter()
+            .filter_map(|&index| Some((&entries[index], self.files[index].as_ref()?)));
         let files: Vec<ScoredFile<'_>> = scored
             .map(|(entry, judgement)| ScoredFile {
                 times: &entry.times,
@@ -134,20 +142,32 @@ pub(crate) fn published(nab: &Nab, entries: &[Entry], name: &str) -> Result<Run>
     let read = |entry: &Entry| {
         let Some(path) = nab.published(name, &entry.file.name) else { return Ok(None) };
         let score: Vec<f64> = read_results(&path)?.into_iter().map(|(_, score)| score).collect();
-        anyhow::ensure!(score.len() == entry.times.len(), "{} has not as many rows as the file", path.display());
+        anyhow::ensure!(
+            score.len() == entry.times.len(),
+            "{} has not as many rows as the file",
+            path.display()
+        );
         Ok(Some(Judgement { gated: score.clone(), score }))
     };
-    Ok(Run { name: name.into(), threshold: None, files: entries.iter().map(read).collect::<Result<_>>()? })
+    Ok(Run {
+        name: name.into(),
+        threshold: None,
+        files: entries.iter().map(read).collect::<Result<_>>()?,
+    })
 }
 
 /// What one of the detectors that a user would pick instead makes of the files.
 pub(crate) fn with_peer(peer: &Peer, entries: &[Entry]) -> Run {
     let scores: Vec<Vec<f64>> = entries
         .iter()
-        .map(|entry| (peer.score)(&entry.file.datapoints.iter().map(|row| row.value).collect::<Vec<_>>()))
+        .map(|entry| {
+            (peer.score)(&entry.file.datapoints.iter().map(|row| row.value).collect::<Vec<_>>())
+        })
         .collect();
-    // Whatever their unit, scores become shares of all scores that are not higher: the order is all that counts.
-    let mut order: Vec<f64> = scores.iter().flatten().copied().filter(|score| !score.is_nan()).collect();
+    // Whatever their unit, scores become shares of all scores that are not higher: the order is all
+    // that counts.
+    let mut order: Vec<f64> =
+        scores.iter().flatten().copied().filter(|score| !score.is_nan()).collect();
     order.sort_unstable_by(f64::total_cmp);
     let share = |score: f64| match score.is_nan() {
         true => 0.0,
@@ -157,7 +177,10 @@ pub(crate) fn with_peer(peer: &Peer, entries: &[Entry]) -> Run {
         let gated = records(score, REFRACTORY);
         Some(Judgement {
             score: score.iter().map(|&score| share(score)).collect(),
-            gated: gated.iter().map(|&score| if score.is_finite() { share(score) } else { 0.0 }).collect(),
+            gated: gated
+                .iter()
+                .map(|&score| if score.is_finite() { share(score) } else { 0.0 })
+                .collect(),
         })
     };
     Run {

@@ -1,4 +1,5 @@
-//! The injection benchmark: faults on machines that are otherwise fine, found or not at a known rate of false alarms.
+//! The injection benchmark: faults on machines that are otherwise fine, found or not at a known
+//! rate of false alarms.
 
 use std::ops::Range;
 
@@ -59,9 +60,11 @@ pub(crate) struct Bench {
 /// What a detector makes of one machine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
-    /// Scores of the clean machine from the first day on, each slot's, 0 where no alarm could begin.
+    /// Scores of the clean machine from the first day on, each slot's, 0 where no alarm could
+    /// begin.
     clean: Vec<f64>,
-    /// For each of its cases, in order: the slots since the onset and the scores that were higher than all before.
+    /// For each of its cases, in order: the slots since the onset and the scores that were higher
+    /// than all before.
     cases: Vec<Vec<(usize, f64)>>,
 }
 
@@ -96,20 +99,30 @@ pub(crate) fn clean_parts(entries: &[Entry], onsets: u64) -> Bench {
             return None;
         }
         let free = longest_free(entry)?;
-        let values = free.map(|slot| entry.series.get(slot).unwrap_or(f64::NAN)).take(DAYS * DAY).collect();
+        let values =
+            free.map(|slot| entry.series.get(slot).unwrap_or(f64::NAN)).take(DAYS * DAY).collect();
         Some(Machine { kind: entry.file.stem().into(), values, cap: None, entry: Some(index) })
     };
     Bench::new(entries.iter().enumerate().filter_map(machine).collect(), onsets, SETTLED)
 }
 
-/// The histories of instances, each with its name, and one of every fault on each from day `from` on.
-pub(crate) fn of_histories<'a>(histories: impl Iterator<Item = (&'a str, &'a Series)>, from: usize) -> Bench {
+/// The histories of instances, each with its name, and one of every fault on each from day `from`
+/// on.
+pub(crate) fn of_histories<'a>(
+    histories: impl Iterator<Item = (&'a str, &'a Series)>,
+    from: usize,
+) -> Bench {
     let machine = |(name, history): (&str, &Series)| {
         // From midnight on, because the hours of a day are what is usual.
         let midnight = calibrated_at(history.start());
         let slots = ((history.end() - midnight) / PERIOD) as usize;
         let value = |slot: usize| history.at(midnight + slot as i64 * PERIOD).unwrap_or(f64::NAN);
-        Machine { kind: name.into(), values: (0..slots).map(value).collect(), cap: Some(100.0), entry: None }
+        Machine {
+            kind: name.into(),
+            values: (0..slots).map(value).collect(),
+            cap: Some(100.0),
+            entry: None,
+        }
     };
     Bench::new(histories.map(machine).collect(), 1, from)
 }
@@ -120,7 +133,10 @@ fn longest_free(entry: &Entry) -> Option<Range<usize>> {
     let at = |time: i64| entry.series.index_at(time);
     let starts = std::iter::once(0).chain(windows.iter().map(|window| at(window.end)));
     let ends = windows.iter().map(|window| at(window.start)).chain([entry.series.len()]);
-    let longest = starts.zip(ends).map(|(start, end)| start..end.max(start)).max_by_key(ExactSizeIterator::len)?;
+    let longest = starts
+        .zip(ends)
+        .map(|(start, end)| start..end.max(start))
+        .max_by_key(ExactSizeIterator::len)?;
     (longest.len() >= CLEAN_DAYS * DAY).then_some(longest)
 }
 
@@ -130,11 +146,16 @@ impl Bench {
         for (index, machine) in machines.iter().enumerate() {
             for (number, fault) in Fault::ALL.into_iter().enumerate() {
                 for onset in 0..onsets {
-                    let seed = (index as u64 * Fault::ALL.len() as u64 + number as u64) * 1000 + onset;
+                    let seed =
+                        (index as u64 * Fault::ALL.len() as u64 + number as u64) * 1000 + onset;
                     let mut random = ChaCha8Rng::seed_from_u64(seed);
                     let days = from..machine.values.len() / DAY;
-                    let Some(onset) = fault.onset(&machine.values, days, machine.cap, &mut random) else { continue };
-                    let mut altered = fault.inject(&machine.values, onset, machine.cap, &mut random);
+                    let Some(onset) = fault.onset(&machine.values, days, machine.cap, &mut random)
+                    else {
+                        continue;
+                    };
+                    let mut altered =
+                        fault.inject(&machine.values, onset, machine.cap, &mut random);
                     let after = onset + altered.len();
                     altered.extend(machine.values[after..].iter().take(GRACE));
                     cases.push(Case { machine: index, fault, onset, altered });
@@ -161,11 +182,14 @@ impl Bench {
         let time = |slot: usize| START + slot as i64 * PERIOD;
         let mut cases: Vec<(usize, &Case)> = self.of(machine).enumerate().collect();
         cases.sort_by_key(|(_, case)| case.onset);
-        let mut seen = Seen { clean: vec![0.0; values.len()], cases: vec![Vec::new(); cases.len()] };
+        let mut seen =
+            Seen { clean: vec![0.0; values.len()], cases: vec![Vec::new(); cases.len()] };
         let mut watch = Watch::default();
         let gated = |scored: &Scored| if scored.surpasses { scored.score.value() } else { 0.0 };
         let mut take = |scored: Vec<Scored>| {
-            scored.iter().for_each(|scored| seen.clean[((scored.time - START) / PERIOD) as usize] = gated(scored));
+            scored.iter().for_each(|scored| {
+                seen.clean[((scored.time - START) / PERIOD) as usize] = gated(scored)
+            });
         };
         for (index, case) in cases {
             take(detector.follow(&clean, &mut watch, time(case.onset)));
@@ -201,21 +225,24 @@ impl Bench {
 
     /// The threshold above which there are no more than `rate` false alarms per machine and week.
     pub(crate) fn threshold(&self, outcome: &Outcome, rate: f64) -> f64 {
-        let settled = outcome.machines.iter().flat_map(|seen| seen.clean.iter().skip(SETTLED * DAY));
-        let mut scores: Vec<f64> = settled.copied().filter(|score| score.is_finite() && *score > 0.0).collect();
+        let settled =
+            outcome.machines.iter().flat_map(|seen| seen.clean.iter().skip(SETTLED * DAY));
+        let mut scores: Vec<f64> =
+            settled.copied().filter(|score| score.is_finite() && *score > 0.0).collect();
         scores.sort_unstable_by(|a, b| b.total_cmp(a));
         scores.get((rate * self.weeks()).round() as usize).copied().unwrap_or(0.0)
     }
 
-    /// False alarms per week of the machines that `wanted` chooses, above `threshold`: once two weeks of history are there,
-    /// and before that.
+    /// False alarms per week of the machines that `wanted` chooses, above `threshold`: once two
+    /// weeks of history are there, and before that.
     pub(crate) fn false_alarms(
         &self,
         outcome: &Outcome,
         threshold: f64,
         wanted: impl Fn(&Machine) -> bool,
     ) -> [f64; 2] {
-        let chosen = || self.machines.iter().zip(&outcome.machines).filter(|(machine, _)| wanted(machine));
+        let chosen =
+            || self.machines.iter().zip(&outcome.machines).filter(|(machine, _)| wanted(machine));
         let count = |scores: &[f64]| scores.iter().filter(|score| **score > threshold).count();
         let settled: usize = chosen().map(|(_, seen)| count(&seen.clean[SETTLED * DAY..])).sum();
         let young: usize = chosen().map(|(_, seen)| count(&seen.clean[..SETTLED * DAY])).sum();
@@ -226,8 +253,9 @@ impl Bench {
 
     /// Whether each case is found above `threshold`, and after how many slots.
     pub(crate) fn found(&self, outcome: &Outcome, threshold: f64) -> Vec<Option<usize>> {
-        let first =
-            |scores: &Vec<(usize, f64)>| scores.iter().find(|(_, score)| *score > threshold).map(|(slots, _)| *slots);
+        let first = |scores: &Vec<(usize, f64)>| {
+            scores.iter().find(|(_, score)| *score > threshold).map(|(slots, _)| *slots)
+        };
         outcome.cases.iter().map(first).collect()
     }
 }
@@ -267,13 +295,17 @@ mod tests {
         }
         let strict = bench.found(&outcome, bench.threshold(&outcome, 0.25));
         let loose = bench.found(&outcome, bench.threshold(&outcome, 3.0));
-        assert!(strict.iter().zip(&loose).all(|(strict, loose)| strict.is_none() || loose <= strict));
+        assert!(
+            strict.iter().zip(&loose).all(|(strict, loose)| strict.is_none() || loose <= strict)
+        );
     }
 
     #[test]
     fn the_same_bench_every_time_and_each_fault_on_some_machine() {
         let (a, b) = (generated(1, 1), generated(1, 1));
-        assert!(a.cases.iter().zip(&b.cases).all(|(a, b)| a.onset == b.onset && a.altered == b.altered));
+        assert!(
+            a.cases.iter().zip(&b.cases).all(|(a, b)| a.onset == b.onset && a.altered == b.altered)
+        );
         for fault in Fault::ALL {
             assert!(a.cases.iter().any(|case| case.fault == fault), "{}", fault.name());
         }
@@ -282,7 +314,8 @@ mod tests {
 
     #[test]
     fn what_rises_is_kept() {
-        let scores = [(0, 0.0), (1, 2.0), (2, 1.0), (3, f64::NEG_INFINITY), (4, 3.0), (5, f64::NAN)];
+        let scores =
+            [(0, 0.0), (1, 2.0), (2, 1.0), (3, f64::NEG_INFINITY), (4, 3.0), (5, f64::NAN)];
         assert_eq!(rising(scores.into_iter()), [(1, 2.0), (4, 3.0)]);
     }
 }

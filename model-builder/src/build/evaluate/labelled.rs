@@ -1,4 +1,5 @@
-//! What a model makes of the alerts that people have confirmed or rejected, on the CPU of their own instances.
+//! What a model makes of the alerts that people have confirmed or rejected, on the CPU of their own
+//! instances.
 
 use deepguard::{Detector, Scored, Watch};
 
@@ -20,11 +21,13 @@ impl Labelled {
             let wanted = self.labels.iter().any(|label| label.instance.as_str() == instance);
             wanted.then(|| (instance.clone(), scores(detector, series)))
         };
-        let scored: std::collections::BTreeMap<String, Vec<Scored>> = self.history.iter().filter_map(scored).collect();
+        let scored: std::collections::BTreeMap<String, Vec<Scored>> =
+            self.history.iter().filter_map(scored).collect();
         let (mut rows, mut counts) = (Vec::new(), [(0, 0); 2]);
         for label in self.labels.iter() {
             let of_instance = scored.get(label.instance.as_str());
-            let within = of_instance.filter(|scored| scored.iter().any(|scored| label.reach().contains(&scored.time)));
+            let within = of_instance
+                .filter(|scored| scored.iter().any(|scored| label.reach().contains(&scored.time)));
             let raised = within.map(|scored| is_raised(scored, &label.reach()));
             let count = &mut counts[usize::from(label.verdict == Verdict::Rejected)];
             count.0 += usize::from(raised == Some(true));
@@ -35,7 +38,13 @@ impl Labelled {
                 None => "not scored",
             };
             let (from, until) = (label.from.to_string(), label.until.to_string());
-            rows.push(vec![label.instance.to_string(), from, until, label.verdict.name().into(), told.into()]);
+            rows.push(vec![
+                label.instance.to_string(),
+                from,
+                until,
+                label.verdict.name().into(),
+                told.into(),
+            ]);
         }
         let [(found, confirmed), (raised, rejected)] = counts;
         Table {
@@ -43,7 +52,9 @@ impl Labelled {
             note: format!(
                 "Found: {found} of {confirmed} confirmed anomalies. Raised: {raised} of {rejected} rejected alerts."
             ),
-            header: ["instance", "from", "until", "verdict", "the artifact"].map(String::from).to_vec(),
+            header: ["instance", "from", "until", "verdict", "the artifact"]
+                .map(String::from)
+                .to_vec(),
             rows,
             strong: Vec::new(),
         }
@@ -82,6 +93,9 @@ mod tests {
         let table = Labelled { labels, history }.table(&Detector::new(artifact(), &device()));
         let told: Vec<&str> = table.rows.iter().map(|row| row[4].as_str()).collect();
         assert_eq!(told, ["raised", "not scored", "raised", "not scored"]);
-        assert_eq!(table.note, "Found: 1 of 1 confirmed anomalies. Raised: 1 of 1 rejected alerts.");
+        assert_eq!(
+            table.note,
+            "Found: 1 of 1 confirmed anomalies. Raised: 1 of 1 rejected alerts."
+        );
     }
 }

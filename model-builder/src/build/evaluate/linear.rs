@@ -4,8 +4,8 @@
 pub(super) const WINDOW: usize = 50;
 /// Numbers that a window is squeezed into.
 const BOTTLENECK: usize = 12;
-/// Rounds of subspace iteration. What separates slowly are components of nearly the same variance, and it does not
-/// matter which of those is kept.
+/// Rounds of subspace iteration. What separates slowly are components of nearly the same variance,
+/// and it does not matter which of those is kept.
 const ROUNDS: usize = 60;
 
 /// A fitted autoencoder.
@@ -18,15 +18,17 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// Scales the values to 0..1 by their smallest and largest and finds the components of their windows. None where
-    /// there are fewer windows than slots in one.
+    /// Scales the values to 0..1 by their smallest and largest and finds the components of their
+    /// windows. None where there are fewer windows than slots in one.
     pub(super) fn fit(values: &[f64]) -> Option<Self> {
         let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let span = if highest > lowest { highest - lowest } else { 1.0 };
         let mut model = Self { lowest, span, mean: [0.0; WINDOW], components: Vec::new() };
-        // Not the first values of a series that begins with missing ones: nothing can be filled in there.
-        let windows: Vec<[f64; WINDOW]> = values.windows(WINDOW).filter_map(|window| model.scaled(window)).collect();
+        // Not the first values of a series that begins with missing ones: nothing can be filled in
+        // there.
+        let windows: Vec<[f64; WINDOW]> =
+            values.windows(WINDOW).filter_map(|window| model.scaled(window)).collect();
         if windows.len() < WINDOW {
             return None;
         }
@@ -45,14 +47,16 @@ impl Linear {
         Some(model)
     }
 
-    /// The mean squared error of the window that ends at each value; NaN where there is no whole one.
+    /// The mean squared error of the window that ends at each value; NaN where there is no whole
+    /// one.
     pub(super) fn errors(&self, values: &[f64]) -> Vec<f64> {
         let mut errors = vec![f64::NAN; values.len()];
         for (window, error) in values.windows(WINDOW).zip(errors.iter_mut().skip(WINDOW - 1)) {
             let Some(window) = self.scaled(window) else { continue };
             let centred = self.centred(&window);
             // What the components do not keep is what is left of the length.
-            let kept: f64 = self.components.iter().map(|component| dot(component, &centred).powi(2)).sum();
+            let kept: f64 =
+                self.components.iter().map(|component| dot(component, &centred).powi(2)).sum();
             *error = (dot(&centred, &centred) - kept).max(0.0) / WINDOW as f64;
         }
         errors
@@ -60,7 +64,10 @@ impl Linear {
 
     fn scaled(&self, window: &[f64]) -> Option<[f64; WINDOW]> {
         let mut scaled = [0.0; WINDOW];
-        scaled.iter_mut().zip(window).for_each(|(scaled, value)| *scaled = (value - self.lowest) / self.span);
+        scaled
+            .iter_mut()
+            .zip(window)
+            .for_each(|(scaled, value)| *scaled = (value - self.lowest) / self.span);
         scaled.iter().all(|value| value.is_finite()).then_some(scaled)
     }
 
@@ -71,8 +78,9 @@ impl Linear {
 
 /// The eigenvectors of the largest eigenvalues, orthonormal, by subspace iteration from cosines.
 fn leading(covariance: &[[f64; WINDOW]; WINDOW]) -> Vec<[f64; WINDOW]> {
-    let cosine =
-        |order: usize, at: usize| (std::f64::consts::PI * order as f64 * (at as f64 + 0.5) / WINDOW as f64).cos();
+    let cosine = |order: usize, at: usize| {
+        (std::f64::consts::PI * order as f64 * (at as f64 + 0.5) / WINDOW as f64).cos()
+    };
     let mut vectors: Vec<[f64; WINDOW]> =
         (0..BOTTLENECK).map(|order| std::array::from_fn(|at| cosine(order, at))).collect();
     for _ in 0..ROUNDS {
@@ -84,7 +92,8 @@ fn leading(covariance: &[[f64; WINDOW]; WINDOW]) -> Vec<[f64; WINDOW]> {
     vectors
 }
 
-/// Makes every vector one of length 1 at right angles to those before it, or nothing where they leave nothing of it.
+/// Makes every vector one of length 1 at right angles to those before it, or nothing where they
+/// leave nothing of it.
 fn orthonormalise(vectors: &mut [[f64; WINDOW]]) {
     for index in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(index);
@@ -111,7 +120,9 @@ mod tests {
 
     #[test]
     fn what_has_few_components_is_reconstructed_and_what_is_new_is_not() {
-        let wave = |slot: usize| 40.0 + 20.0 * (slot as f64 * 0.3).sin() + 9.0 * (slot as f64 * 0.07).cos();
+        let wave = |slot: usize| {
+            40.0 + 20.0 * (slot as f64 * 0.3).sin() + 9.0 * (slot as f64 * 0.07).cos()
+        };
         let mut values: Vec<f64> = (0..1500).map(wave).collect();
         values[1200] += 15.0;
         let errors = Linear::fit(&values[..1000]).unwrap().errors(&values);

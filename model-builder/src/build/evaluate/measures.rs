@@ -12,23 +12,32 @@ pub(crate) struct Alarms {
     pub(crate) false_alarms: usize,
     /// Labelled windows.
     pub(crate) windows: usize,
-    /// From the start of each window that was hit to the first alarm in it, in the unit of the times.
+    /// From the start of each window that was hit to the first alarm in it, in the unit of the
+    /// times.
     pub(crate) delays: Vec<i64>,
 }
 
 impl Alarms {
     /// Alarms and windows by time; row numbers do as well. Alarms may come in any order.
     ///
-    /// An alarm is judged by its own time alone: one that begins before a window and lasts into it is false. So give
-    /// the first row of each episode to count alarms as a person gets them, and all anomalous rows to see what is hit.
+    /// An alarm is judged by its own time alone: one that begins before a window and lasts into it
+    /// is false. So give the first row of each episode to count alarms as a person gets them, and
+    /// all anomalous rows to see what is hit.
     pub(crate) fn of(alarms: &[i64], windows: &[Range<i64>]) -> Self {
-        let first = |window: &Range<i64>| alarms.iter().filter(|alarm| window.contains(alarm)).min();
-        let false_alarms = alarms.iter().filter(|alarm| !windows.iter().any(|window| window.contains(alarm))).count();
+        let first =
+            |window: &Range<i64>| alarms.iter().filter(|alarm| window.contains(alarm)).min();
+        let false_alarms = alarms
+            .iter()
+            .filter(|alarm| !windows.iter().any(|window| window.contains(alarm)))
+            .count();
         Self {
             raised: alarms.len(),
             false_alarms,
             windows: windows.len(),
-            delays: windows.iter().filter_map(|window| Some(first(window)? - window.start)).collect(),
+            delays: windows
+                .iter()
+                .filter_map(|window| Some(first(window)? - window.start))
+                .collect(),
         }
     }
 
@@ -142,7 +151,8 @@ impl Sum for Confusion {
 /// Rows from the highest score to the lowest: how many of each class reach each threshold.
 #[derive(Debug, Clone)]
 pub(crate) struct Ranking {
-    /// (anomalous, normal) rows at or over each threshold, one entry for each distinct score. The last has all rows.
+    /// (anomalous, normal) rows at or over each threshold, one entry for each distinct score. The
+    /// last has all rows.
     reached: Vec<(usize, usize)>,
 }
 
@@ -150,8 +160,9 @@ pub(crate) struct Ranking {
 pub(crate) type Point = (f64, f64);
 
 impl Ranking {
-    /// Rows as (score, is anomalous). Rows of equal score are reached together. A row whose score is not a number
-    /// ranks last: nobody would have been told of it. `None` where one of the classes has no row.
+    /// Rows as (score, is anomalous). Rows of equal score are reached together. A row whose score
+    /// is not a number ranks last: nobody would have been told of it. `None` where one of the
+    /// classes has no row.
     pub(crate) fn of(rows: impl IntoIterator<Item = (f64, bool)>) -> Option<Self> {
         let mut rows: Vec<(f64, bool)> =
             rows.into_iter().map(|(score, anomalous)| (ranked(score), anomalous)).collect();
@@ -168,32 +179,44 @@ impl Ranking {
 
     /// (anomalous, normal) rows.
     fn rows(&self) -> (f64, f64) {
-        self.reached.last().map_or((0.0, 0.0), |&(anomalous, normal)| (anomalous as f64, normal as f64))
+        self.reached
+            .last()
+            .map_or((0.0, 0.0), |&(anomalous, normal)| (anomalous as f64, normal as f64))
     }
 
     /// (share of the normal rows, share of the anomalous rows) reached, from (0, 0) to (1, 1).
     fn roc(&self) -> impl Iterator<Item = Point> {
         let (anomalous, normal) = self.rows();
-        let point = move |&(hit, wrong): &(usize, usize)| (wrong as f64 / normal, hit as f64 / anomalous);
+        let point =
+            move |&(hit, wrong): &(usize, usize)| (wrong as f64 / normal, hit as f64 / anomalous);
         std::iter::once((0.0, 0.0)).chain(self.reached.iter().map(point))
     }
 
     /// (recall, precision), from the highest threshold down.
     fn precision_recall(&self) -> impl Iterator<Item = Point> {
         let (anomalous, _) = self.rows();
-        self.reached.iter().map(move |&(hit, wrong)| (hit as f64 / anomalous, hit as f64 / (hit + wrong) as f64))
+        self.reached
+            .iter()
+            .map(move |&(hit, wrong)| (hit as f64 / anomalous, hit as f64 / (hit + wrong) as f64))
     }
 
-    /// Area under the ROC curve: how likely an anomalous row scores higher than a normal one, a draw counting half.
+    /// Area under the ROC curve: how likely an anomalous row scores higher than a normal one, a
+    /// draw counting half.
     pub(crate) fn auc(&self) -> f64 {
-        self.roc().zip(self.roc().skip(1)).map(|(from, to)| (to.0 - from.0) * (to.1 + from.1) / 2.0).sum()
+        self.roc()
+            .zip(self.roc().skip(1))
+            .map(|(from, to)| (to.0 - from.0) * (to.1 + from.1) / 2.0)
+            .sum()
     }
 
-    /// Area under the precision-recall curve as a sum of steps, `Σ (R_i - R_(i-1)) P_i`: trapezoids would promise
-    /// what no threshold gives.
+    /// Area under the precision-recall curve as a sum of steps, `Σ (R_i - R_(i-1)) P_i`: trapezoids
+    /// would promise what no threshold gives.
     pub(crate) fn average_precision(&self) -> f64 {
         let before = std::iter::once(0.0).chain(self.precision_recall().map(|point| point.0));
-        self.precision_recall().zip(before).map(|((recall, precision), before)| (recall - before) * precision).sum()
+        self.precision_recall()
+            .zip(before)
+            .map(|((recall, precision), before)| (recall - before) * precision)
+            .sum()
     }
 
     /// The ROC curve as (false positive rate, true positive rate), thinned for a plot.
@@ -212,7 +235,8 @@ pub(super) fn ranked(score: f64) -> f64 {
     if score.is_nan() { f64::NEG_INFINITY } else { score }
 }
 
-/// At most so many points, evenly spaced along the curve, with its first and its last (so never fewer than two).
+/// At most so many points, evenly spaced along the curve, with its first and its last (so never
+/// fewer than two).
 fn thinned(curve: Vec<Point>, at_most: usize) -> Vec<Point> {
     let steps = at_most.max(2) - 1;
     let length = |from: &Point, to: &Point| (to.0 - from.0).abs() + (to.1 - from.1).abs();
@@ -243,13 +267,16 @@ pub(crate) enum Proxy {
 }
 
 impl Proxy {
-    /// Labels for want of better ones: the `share` (0.05: the top 5 %) of the values that stand out most.
+    /// Labels for want of better ones: the `share` (0.05: the top 5 %) of the values that stand out
+    /// most.
     ///
-    /// Those strictly over the quantile: of values that are all equal none is anomalous, and where many are equal,
-    /// fewer than `share` are. Such labels reward a threshold on the value; of faults they say little.
+    /// Those strictly over the quantile: of values that are all equal none is anomalous, and where
+    /// many are equal, fewer than `share` are. Such labels reward a threshold on the value; of
+    /// faults they say little.
     pub(crate) fn labels(self, values: &[f64], share: f64) -> Vec<bool> {
         let quantile_of = |values: &[f64], q| {
-            let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+            let mut sorted: Vec<f64> =
+                values.iter().copied().filter(|value| !value.is_nan()).collect();
             sorted.sort_unstable_by(f64::total_cmp);
             quantile(&sorted, q).unwrap_or(f64::NAN)
         };

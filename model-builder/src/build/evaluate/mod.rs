@@ -1,13 +1,18 @@
-//! The evaluation: what the detector finds on real machines, on NAB and on injected faults, beside what others find, as a report.
+//! The evaluation: what the detector finds on real machines, on NAB and on injected faults, beside
+//! what others find, as a report.
 //!
 //! - [`real`]: real machines, which come first;
-//! - [`corpus`]: NAB's files, and what a detector makes of their rows; [`inject`]: machines with faults of a known kind;
-//! - [`nab_score`]: NAB's own score; [`measures`], [`vus`]: others; [`bootstrap`]: how sure a difference is;
+//! - [`corpus`]: NAB's files, and what a detector makes of their rows; [`inject`]: machines with
+//!   faults of a known kind;
+//! - [`nab_score`]: NAB's own score; [`measures`], [`vus`]: others; [`bootstrap`]: how sure a
+//!   difference is;
 //! - [`labelled`]: what people have said about alerts;
-//! - [`peers`]: what a user would pick instead; [`nab_results`]: NAB's format, for NAB's own runner;
+//! - [`peers`]: what a user would pick instead; [`nab_results`]: NAB's format, for NAB's own
+//!   runner;
 //! - [`tables`], [`pictures`], [`report`]: what comes out.
 //!
-//! No file is scored by a network that has seen it: networks are trained two-fold by file, several times with other seeds.
+//! No file is scored by a network that has seen it: networks are trained two-fold by file, several
+//! times with other seeds.
 
 pub(crate) mod bootstrap;
 mod charts;
@@ -53,7 +58,8 @@ const ONSETS: u64 = 3;
 /// How much is evaluated.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// Networks are trained with the seeds 1 to this number; 0: none is, the artifact itself is evaluated.
+    /// Networks are trained with the seeds 1 to this number; 0: none is, the artifact itself is
+    /// evaluated.
     pub(crate) seeds: u64,
     /// Generated machines to train on beside NAB's files.
     pub(crate) generated: u64,
@@ -123,7 +129,8 @@ pub(crate) fn evaluate(
     card: Option<&Path>,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let said = plan.labelled.as_ref().map(|said| said.table(&Detector::new(artifact.clone(), &device())));
+    let said =
+        plan.labelled.as_ref().map(|said| said.table(&Detector::new(artifact.clone(), &device())));
     let entries = corpus::load(nab)?;
     let networks = match plan.seeds {
         0 => vec![Networks { name: "DeepGuard".into(), folds: vec![artifact.clone()] }],
@@ -140,11 +147,17 @@ pub(crate) fn evaluate(
         0 => Extent { trials: 1, servers: 2 },
         _ => Extent { trials: 3, servers: usize::MAX },
     };
-    let real = plan.real.as_ref().map(|real| real::evaluate(real, &networks, &artifact, extent, stop)).transpose()?;
-    let likeness = plan.real.as_ref().map(|real| likeness(real, &entries, &benches[0].1)).transpose()?;
+    let real = plan
+        .real
+        .as_ref()
+        .map(|real| real::evaluate(real, &networks, &artifact, extent, stop))
+        .transpose()?;
+    let likeness =
+        plan.real.as_ref().map(|real| likeness(real, &entries, &benches[0].1)).transpose()?;
     let bare = || Detector::without_network(artifact.clone());
 
-    let labelled: Vec<usize> = (0..entries.len()).filter(|&index| entries[index].labels.is_some()).collect();
+    let labelled: Vec<usize> =
+        (0..entries.len()).filter(|&index| entries[index].labels.is_some()).collect();
     let machines: usize = benches.iter().map(|(_, bench)| bench.machines.len()).sum();
     let bar = bar("series", (networks.len() + 1) * (labelled.len() + machines))?;
     let jobs: Vec<(Option<&Networks>, usize)> = std::iter::once(None)
@@ -160,7 +173,8 @@ pub(crate) fn evaluate(
     let mut scored = BTreeMap::new();
     let mut runs: Vec<Run> = Vec::new();
     for (number, judged) in judged.chunks(labelled.len()).enumerate() {
-        let name = if number == 0 { "DeepGuard without its network" } else { &networks[number - 1].name };
+        let name =
+            if number == 0 { "DeepGuard without its network" } else { &networks[number - 1].name };
         let mut files: Vec<Option<Judgement>> = vec![None; entries.len()];
         for (&index, (judgement, all)) in labelled.iter().zip(judged) {
             files[index] = Some(judgement.clone());
@@ -186,7 +200,8 @@ pub(crate) fn evaluate(
             Ok(seen)
         })?
         .into_iter();
-        let mut next = |name: &str| bench.outcome(name, seen.by_ref().take(bench.machines.len()).collect());
+        let mut next =
+            |name: &str| bench.outcome(name, seen.by_ref().take(bench.machines.len()).collect());
         let without = next("without its network");
         let ours = networks.iter().map(|networks| next(&networks.name)).collect();
         let peers = PEERS.iter().map(|peer| bench.with_peer(peer)).collect();
@@ -200,7 +215,10 @@ pub(crate) fn evaluate(
         real: real.unwrap_or_default(),
         likeness,
         peers: PEERS.iter().map(|peer| corpus::with_peer(peer, &entries)).collect(),
-        published: PUBLISHED.iter().map(|name| corpus::published(nab, &entries, name)).collect::<Result<_>>()?,
+        published: PUBLISHED
+            .iter()
+            .map(|name| corpus::published(nab, &entries, name))
+            .collect::<Result<_>>()?,
         ours: runs,
         without,
         scored,
@@ -213,14 +231,20 @@ pub(crate) fn evaluate(
 
 /// Statistics of real machines beside those of NAB's and of generated ones.
 fn likeness(real: &Real, entries: &[Entry], generated: &inject::Bench) -> Result<Table> {
-    let values =
-        |series: &Series| -> Vec<f64> { (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect() };
+    let values = |series: &Series| -> Vec<f64> {
+        (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect()
+    };
     let of = |machines: &[real::data::Machine]| {
-        machines.iter().flat_map(|machine| &machine.metrics).map(|metric| values(&metric.series)).collect()
+        machines
+            .iter()
+            .flat_map(|machine| &machine.metrics)
+            .map(|metric| values(&metric.series))
+            .collect()
     };
     let ec2 = entries.iter().filter(|entry| entry.file.is_ec2_cpu());
     let ec2 = ec2.map(|entry| Ok(values(&entry.file.series()?.0))).collect::<Result<Vec<_>>>()?;
-    let learnt = Source::generated(train::GENERATED)?.iter().map(|source| values(&source.series)).collect();
+    let learnt =
+        Source::generated(train::GENERATED)?.iter().map(|source| values(&source.series)).collect();
     let judged = generated.machines.iter().map(|machine| machine.values.clone()).collect();
     Ok(real::likeness::table(&[
         ("real CPU", of(&real.cpu)),
@@ -232,15 +256,26 @@ fn likeness(real: &Real, entries: &[Entry], generated: &inject::Bench) -> Result
 }
 
 /// Trains a network for each seed and fold, with the artifact's shape and threshold.
-fn train_folds(entries: &[Entry], artifact: &Artifact, plan: &Plan, stop: &AtomicBool) -> Result<Vec<Networks>> {
-    let jobs: Vec<(u64, usize)> = (1..=plan.seeds).flat_map(|seed| (0..FOLDS).map(move |fold| (seed, fold))).collect();
+fn train_folds(
+    entries: &[Entry],
+    artifact: &Artifact,
+    plan: &Plan,
+    stop: &AtomicBool,
+) -> Result<Vec<Networks>> {
+    let jobs: Vec<(u64, usize)> =
+        (1..=plan.seeds).flat_map(|seed| (0..FOLDS).map(move |fold| (seed, fold))).collect();
     // Thousandths of a training.
     let bar = bar("thousandths of trainings", 1000 * jobs.len())?;
     let trained = parallel(&jobs, stop, |&(seed, fold)| {
         let learnt = entries.iter().enumerate().filter(|(index, _)| index % FOLDS != fold);
-        let mut sources = learnt.map(|(_, entry)| Source::of(&entry.file)).collect::<Result<Vec<_>>>()?;
+        let mut sources =
+            learnt.map(|(_, entry)| Source::of(&entry.file)).collect::<Result<Vec<_>>>()?;
         sources.extend(Source::generated(plan.generated)?);
-        sources.extend(plan.real.iter().flat_map(|real| real::data::sources(real, |number| number % FOLDS != fold)));
+        sources.extend(
+            plan.real
+                .iter()
+                .flat_map(|real| real::data::sources(real, |number| number % FOLDS != fold)),
+        );
         let card = artifact.card();
         let options = Options {
             seed,
@@ -263,6 +298,9 @@ fn train_folds(entries: &[Entry], artifact: &Artifact, plan: &Plan, stop: &Atomi
     bar.finish_and_clear();
     let folds = trained.chunks(FOLDS).zip(1..);
     Ok(folds
-        .map(|(folds, seed): (_, u64)| Networks { name: format!("DeepGuard, seed {seed}"), folds: folds.to_vec() })
+        .map(|(folds, seed): (_, u64)| Networks {
+            name: format!("DeepGuard, seed {seed}"),
+            folds: folds.to_vec(),
+        })
         .collect())
 }

@@ -6,12 +6,15 @@ use anyhow::{Context, Result, ensure};
 
 use crate::common::files::write_whole;
 
-/// Time stamps and scores of a file of results: NAB's own, or any with columns `timestamp` and `anomaly_score`.
+/// Time stamps and scores of a file of results: NAB's own, or any with columns `timestamp` and
+/// `anomaly_score`.
 ///
 /// # Errors
-/// Where the file cannot be read, lacks a column, or has a score that is no number; the line is told.
+/// Where the file cannot be read, lacks a column, or has a score that is no number; the line is
+/// told.
 pub(crate) fn read_results(path: &Path) -> Result<Vec<(String, f64)>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse_results(&text).with_context(|| format!("in {}", path.display()))
 }
 
@@ -19,14 +22,20 @@ fn parse_results(text: &str) -> Result<Vec<(String, f64)>> {
     let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     let header: Vec<&str> = lines.next().map_or("", |(_, line)| line.trim()).split(',').collect();
     let column = |name: &str| {
-        header.iter().position(|&column| column == name).with_context(|| format!("line 1 has no column `{name}`"))
+        header
+            .iter()
+            .position(|&column| column == name)
+            .with_context(|| format!("line 1 has no column `{name}`"))
     };
     let (time, score) = (column("timestamp")?, column("anomaly_score")?);
     let rows = lines.filter(|(_, line)| !line.trim().is_empty()).map(|(index, line)| {
         let cells: Vec<&str> = line.trim().split(',').collect();
-        let cell = |column: usize| cells.get(column).with_context(|| format!("line {} is too short", index + 1));
+        let cell = |column: usize| {
+            cells.get(column).with_context(|| format!("line {} is too short", index + 1))
+        };
         let (time, score) = (cell(time)?, cell(score)?);
-        let score = score.parse().with_context(|| format!("line {}: `{score}` is no number", index + 1))?;
+        let score =
+            score.parse().with_context(|| format!("line {}: `{score}` is no number", index + 1))?;
         Ok((time.to_string(), score))
     });
     rows.collect()
@@ -51,9 +60,11 @@ pub(crate) struct ResultRow<'a> {
 /// # Errors
 /// Where NAB could not take the name of the detector, or of the file, apart again.
 pub(crate) fn results_path(results: &Path, detector: &str, file: &str) -> Result<PathBuf> {
-    let plain = !detector.is_empty() && detector.chars().all(|letter| letter.is_ascii_alphanumeric());
+    let plain =
+        !detector.is_empty() && detector.chars().all(|letter| letter.is_ascii_alphanumeric());
     ensure!(plain, "`{detector}`: NAB wants the name of a detector in letters and digits");
-    let (folder, name) = file.rsplit_once('/').with_context(|| format!("`{file}` is not `folder/name.csv`"))?;
+    let (folder, name) =
+        file.rsplit_once('/').with_context(|| format!("`{file}` is not `folder/name.csv`"))?;
     Ok(results.join(detector).join(folder).join(format!("{detector}_{name}")))
 }
 
@@ -70,7 +81,10 @@ fn results_csv<'a>(rows: impl IntoIterator<Item = ResultRow<'a>>) -> String {
 ///
 /// # Errors
 /// Where the place cannot be written.
-pub(crate) fn write_results<'a>(path: &Path, rows: impl IntoIterator<Item = ResultRow<'a>>) -> Result<()> {
+pub(crate) fn write_results<'a>(
+    path: &Path,
+    rows: impl IntoIterator<Item = ResultRow<'a>>,
+) -> Result<()> {
     write_whole(path, results_csv(rows).as_bytes())
 }
 
@@ -86,11 +100,17 @@ mod tests {
 
     #[test]
     fn published_and_written_results_are_read() {
-        let published = "timestamp,anomaly_score\n2014-02-14 14:30:00,0.25\r\n\n2014-02-14 14:35:00,1e-3\n";
-        let expected = [("2014-02-14 14:30:00".to_string(), 0.25), ("2014-02-14 14:35:00".to_string(), 0.001)];
+        let published =
+            "timestamp,anomaly_score\n2014-02-14 14:30:00,0.25\r\n\n2014-02-14 14:35:00,1e-3\n";
+        let expected =
+            [("2014-02-14 14:30:00".to_string(), 0.25), ("2014-02-14 14:35:00".to_string(), 0.001)];
         assert_eq!(parse_results(published).unwrap(), expected);
-        let row = |timestamp, score, labelled| ResultRow { timestamp, value: 71.25, score, labelled };
-        let written = results_csv([row("2014-02-14 14:30:00", 0.25, false), row("2014-02-14 14:35:00", 0.001, true)]);
+        let row =
+            |timestamp, score, labelled| ResultRow { timestamp, value: 71.25, score, labelled };
+        let written = results_csv([
+            row("2014-02-14 14:30:00", 0.25, false),
+            row("2014-02-14 14:35:00", 0.001, true),
+        ]);
         assert_eq!(
             written,
             "timestamp,value,anomaly_score,label\n\
@@ -115,12 +135,23 @@ mod tests {
 
     #[test]
     fn results_lie_where_nabs_runner_looks() {
-        let path = results_path(Path::new("results"), "deepguard", "realTweets/Twitter_volume_AAPL.csv").unwrap();
-        assert_eq!(path, Path::new("results/deepguard/realTweets/deepguard_Twitter_volume_AAPL.csv"));
-        for (detector, file) in
-            [("deep_guard", "a/b.csv"), ("", "a/b.csv"), ("../up", "a/b.csv"), ("deepguard", "b.csv")]
-        {
-            assert!(results_path(Path::new("results"), detector, file).is_err(), "{detector:?}, {file:?}");
+        let path =
+            results_path(Path::new("results"), "deepguard", "realTweets/Twitter_volume_AAPL.csv")
+                .unwrap();
+        assert_eq!(
+            path,
+            Path::new("results/deepguard/realTweets/deepguard_Twitter_volume_AAPL.csv")
+        );
+        for (detector, file) in [
+            ("deep_guard", "a/b.csv"),
+            ("", "a/b.csv"),
+            ("../up", "a/b.csv"),
+            ("deepguard", "b.csv"),
+        ] {
+            assert!(
+                results_path(Path::new("results"), detector, file).is_err(),
+                "{detector:?}, {file:?}"
+            );
         }
     }
 
@@ -128,7 +159,11 @@ mod tests {
     fn a_written_file_is_read_again() {
         let folder = std::env::temp_dir().join(format!("nab_results-{}", std::process::id()));
         let path = results_path(&folder, "deepguard", "folder/name.csv").unwrap();
-        write_results(&path, [ResultRow { timestamp: "t", value: 1.0, score: 0.1 + 0.2, labelled: false }]).unwrap();
+        write_results(
+            &path,
+            [ResultRow { timestamp: "t", value: 1.0, score: 0.1 + 0.2, labelled: false }],
+        )
+        .unwrap();
         assert_eq!(read_results(&path).unwrap(), [("t".to_string(), 0.1 + 0.2)]);
         std::fs::remove_dir_all(&folder).unwrap();
         let error = read_results(&path).unwrap_err();
@@ -146,7 +181,8 @@ mod tests {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
-    /// Seconds of `YYYY-MM-DD HH:MM:SS`, counted from some day on: months have 31 days here, which no sum is made of.
+    /// Seconds of `YYYY-MM-DD HH:MM:SS`, counted from some day on: months have 31 days here, which
+    /// no sum is made of.
     fn seconds(text: &str) -> i64 {
         let number = |range: Range<usize>| text[range].parse::<i64>().unwrap();
         let days = (number(0..4) * 12 + number(5..7)) * 31 + number(8..10);
@@ -164,16 +200,23 @@ mod tests {
         fn read(nab: &Path, detector: &str, folder: &str) -> Vec<Self> {
             let labels: BTreeMap<String, Vec<[String; 2]>> =
                 serde_json::from_value(json(&nab.join("labels/combined_windows.json"))).unwrap();
-            let mut files: Vec<PathBuf> = std::fs::read_dir(nab.join("results").join(detector).join(folder))
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .collect();
+            let mut files: Vec<PathBuf> =
+                std::fs::read_dir(nab.join("results").join(detector).join(folder))
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path())
+                    .collect();
             files.sort();
             let read = |path: &PathBuf| {
-                let (times, scores) =
-                    read_results(path).unwrap().into_iter().map(|(time, score)| (seconds(&time), score)).unzip();
+                let (times, scores) = read_results(path)
+                    .unwrap()
+                    .into_iter()
+                    .map(|(time, score)| (seconds(&time), score))
+                    .unzip();
                 let name = format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap());
-                let windows = labels[&name].iter().map(|[from, to]| seconds(from)..seconds(to) + 300).collect();
+                let windows = labels[&name]
+                    .iter()
+                    .map(|[from, to]| seconds(from)..seconds(to) + 300)
+                    .collect();
                 Self { times, scores, windows }
             };
             files.iter().map(read).collect()
@@ -181,7 +224,12 @@ mod tests {
 
         fn file(&self) -> ScoredFile<'_> {
             let probation = (0.15 * self.times.len().min(5000) as f64) as usize;
-            ScoredFile { times: &self.times, scores: &self.scores, windows: &self.windows, probation }
+            ScoredFile {
+                times: &self.times,
+                scores: &self.scores,
+                windows: &self.windows,
+                probation,
+            }
         }
     }
 
@@ -198,16 +246,24 @@ mod tests {
             let (ec2, quiet) = (read("realAWSCloudwatch"), read("artificialNoAnomaly"));
             assert_eq!((ec2.len(), quiet.len()), (8, 5));
             let ec2: Vec<_> = ec2.iter().map(Published::file).collect();
-            let all: Vec<_> = ec2.iter().copied().chain(quiet.iter().map(Published::file)).collect();
+            let all: Vec<_> =
+                ec2.iter().copied().chain(quiet.iter().map(Published::file)).collect();
             for (set, files) in [("ec2_cpu_8", &ec2), ("all_13", &all)] {
                 let rows = Rows::new(files).unwrap();
-                for (name, profile) in ["standard", "low_FP", "low_FN"].into_iter().zip(Profile::ALL) {
+                for (name, profile) in
+                    ["standard", "low_FP", "low_FN"].into_iter().zip(Profile::ALL)
+                {
                     let best = rows.best(&profile);
                     let found = [best.threshold, best.score, rows.at(&profile, 0.5).score];
-                    for (name_of, found) in ["best_threshold", "score", "score_at_half"].into_iter().zip(found) {
+                    for (name_of, found) in
+                        ["best_threshold", "score", "score_at_half"].into_iter().zip(found)
+                    {
                         let expected = sets[set][name][name_of].as_f64().unwrap();
                         let off = (found - expected).abs();
-                        assert!(off < 1e-6, "{detector}, {set}, {name}: {name_of} is {found}, not {expected}");
+                        assert!(
+                            off < 1e-6,
+                            "{detector}, {set}, {name}: {name_of} is {found}, not {expected}"
+                        );
                         (compared, deviation) = (compared + 1, deviation.max(off));
                     }
                 }

@@ -1,12 +1,15 @@
-//! The score of the Numenta Anomaly Benchmark (v1.1), as NAB's own sweeper, optimizer and runner work it out.
+//! The score of the Numenta Anomaly Benchmark (v1.1), as NAB's own sweeper, optimizer and runner
+//! work it out.
 //!
-//! A row whose score reaches the threshold is a detection. Each labelled window counts once, by the best (the first)
-//! detection in it: 1 at its first row, less along a sigmoid towards its end. A window without one costs a miss. Each
-//! detection outside the windows costs, too: little just behind a window, the whole weight far from any.
-//! 0 is then what a detector gets that never detects, 100 a perfect one. Rows under probation do not count.
+//! A row whose score reaches the threshold is a detection. Each labelled window counts once, by the
+//! best (the first) detection in it: 1 at its first row, less along a sigmoid towards its end. A
+//! window without one costs a miss. Each detection outside the windows costs, too: little just
+//! behind a window, the whole weight far from any. 0 is then what a detector gets that never
+//! detects, 100 a perfect one. Rows under probation do not count.
 //!
-//! Definition: Lavin and Ahmad, "Evaluating Real-time Anomaly Detection Algorithms - the Numenta Anomaly Benchmark",
-//! ICMLA 2015. Where the code of NAB differs from the paper (what is divided by what, ties), this follows the code.
+//! Definition: Lavin and Ahmad, "Evaluating Real-time Anomaly Detection Algorithms - the Numenta
+//! Anomaly Benchmark", ICMLA 2015. Where the code of NAB differs from the paper (what is divided by
+//! what, ties), this follows the code.
 
 use std::ops::Range;
 
@@ -15,7 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 /// A threshold that no score reaches: where NAB's search for the best one begins.
 const ABOVE_ALL: f64 = 1.1;
 
-/// What a hit, a false alarm and a miss weigh in an application. NAB's weight for quiet rows has no use, there or here.
+/// What a hit, a false alarm and a miss weigh in an application. NAB's weight for quiet rows has no
+/// use, there or here.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Profile {
     /// As NAB calls it.
@@ -27,20 +31,25 @@ pub(crate) struct Profile {
 
 impl Profile {
     /// False alarms and misses in balance.
-    pub(crate) const STANDARD: Self = Self { name: "standard", hit: 1.0, false_alarm: 0.11, miss: 1.0 };
+    pub(crate) const STANDARD: Self =
+        Self { name: "standard", hit: 1.0, false_alarm: 0.11, miss: 1.0 };
     /// Where false alarms are dear.
-    pub(crate) const LOW_FP: Self = Self { name: "reward_low_FP_rate", hit: 1.0, false_alarm: 0.22, miss: 1.0 };
+    pub(crate) const LOW_FP: Self =
+        Self { name: "reward_low_FP_rate", hit: 1.0, false_alarm: 0.22, miss: 1.0 };
     /// Where misses are dear.
-    pub(crate) const LOW_FN: Self = Self { name: "reward_low_FN_rate", hit: 1.0, false_alarm: 0.11, miss: 2.0 };
+    pub(crate) const LOW_FN: Self =
+        Self { name: "reward_low_FN_rate", hit: 1.0, false_alarm: 0.11, miss: 2.0 };
     /// All three.
     pub(crate) const ALL: [Self; 3] = [Self::STANDARD, Self::LOW_FP, Self::LOW_FN];
 
     /// The score of these files together. Without any window it is not a number.
     ///
-    /// It is not the mean over the files: each weighs by its windows. So a resampled list of files is scored by this.
+    /// It is not the mean over the files: each weighs by its windows. So a resampled list of files
+    /// is scored by this.
     pub(crate) fn score<'a>(&self, files: impl IntoIterator<Item = &'a FileOutcome>) -> f64 {
-        let (raw, windows) =
-            files.into_iter().fold((0.0, 0), |(raw, windows), file| (raw + file.raw(), windows + file.windows));
+        let (raw, windows) = files
+            .into_iter()
+            .fold((0.0, 0), |(raw, windows), file| (raw + file.raw(), windows + file.windows));
         self.points(raw + windows as f64 * self.miss, windows)
     }
 
@@ -53,12 +62,14 @@ impl Profile {
 /// One file as a detector scored it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScoredFile<'a> {
-    /// Of each row of the file, in seconds, in the file's order. The file's own: NAB's windows begin and end at them.
+    /// Of each row of the file, in seconds, in the file's order. The file's own: NAB's windows
+    /// begin and end at them.
     pub(crate) times: &'a [i64],
     /// Of each row, 0 to 1.
     pub(crate) scores: &'a [f64],
-    /// Labelled windows by time, in order and apart from each other. The last row of each lies before its `end`; in
-    /// NAB's files these are the rows from NAB's first to its last time stamp of the window, both included.
+    /// Labelled windows by time, in order and apart from each other. The last row of each lies
+    /// before its `end`; in NAB's files these are the rows from NAB's first to its last time stamp
+    /// of the window, both included.
     pub(crate) windows: &'a [Range<i64>],
     /// How many of the first rows do not count.
     pub(crate) probation: usize,
@@ -101,7 +112,8 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Points of the score that a file (one of `files`) lost. Over all files they add up to `100 - score`.
+    /// Points of the score that a file (one of `files`) lost. Over all files they add up to `100 -
+    /// score`.
     pub(crate) fn lost(&self, file: &FileOutcome) -> f64 {
         let windows = self.files.iter().map(|file| file.windows).sum();
         self.profile.points(file.windows as f64 * self.profile.hit - file.raw(), windows)
@@ -147,14 +159,20 @@ impl Rows {
     /// A window without any row that counts is left out; NAB has no such windows.
     ///
     /// # Errors
-    /// Where times and scores of a file differ in number, a score is not within 0 to 1, or there is no window at all.
+    /// Where times and scores of a file differ in number, a score is not within 0 to 1, or there is
+    /// no window at all.
     pub(crate) fn new(files: &[ScoredFile<'_>]) -> Result<Self> {
         let mut all = Self { rows: Vec::new(), windows: Vec::new(), files: files.len() };
         for (index, file) in files.iter().enumerate() {
-            all.add(index, file).with_context(|| format!("file {} of {}", index + 1, files.len()))?;
+            all.add(index, file)
+                .with_context(|| format!("file {} of {}", index + 1, files.len()))?;
         }
-        ensure!(!all.windows.is_empty(), "none of the files has a labelled window: there is nothing to score against");
-        // Stable: rows of equal score stay in the order of the files, which is the order in which NAB adds them up.
+        ensure!(
+            !all.windows.is_empty(),
+            "none of the files has a labelled window: there is nothing to score against"
+        );
+        // Stable: rows of equal score stay in the order of the files, which is the order in which
+        // NAB adds them up.
         all.rows.sort_by(|a, b| b.score.total_cmp(&a.score));
         Ok(all)
     }
@@ -165,17 +183,25 @@ impl Rows {
         if let Some(row) = scores.iter().position(|score| !(0.0..=1.0).contains(score)) {
             bail!("row {} has a score of {}, which is not within 0 to 1", row + 1, scores[row]);
         }
-        let spans: Vec<Range<usize>> = file.windows.iter().filter_map(|window| span(times, window)).collect();
-        let named: Vec<Option<usize>> = spans.iter().map(|span| self.name(index, span, file.probation)).collect();
+        let spans: Vec<Range<usize>> =
+            file.windows.iter().filter_map(|window| span(times, window)).collect();
+        let named: Vec<Option<usize>> =
+            spans.iter().map(|span| self.name(index, span, file.probation)).collect();
         let (mut inside, mut behind) = (spans.iter().zip(named).peekable(), None);
         for (row, &score) in scores.iter().enumerate() {
             while let Some((span, _)) = inside.next_if(|(span, _)| span.end <= row) {
                 behind = Some(span);
             }
             let window = inside.peek().filter(|(span, _)| span.contains(&row));
-            let worth = window.map_or_else(|| worth_outside(row, behind), |(span, _)| worth_inside(row, span));
+            let worth = window
+                .map_or_else(|| worth_outside(row, behind), |(span, _)| worth_inside(row, span));
             if row >= file.probation {
-                self.rows.push(Row { score, file: index, window: window.and_then(|(_, name)| *name), worth });
+                self.rows.push(Row {
+                    score,
+                    file: index,
+                    window: window.and_then(|(_, name)| *name),
+                    worth,
+                });
             }
         }
         Ok(())
@@ -215,10 +241,12 @@ impl Rows {
         Outcome { threshold, score: profile.score(&files), files, profile: *profile }
     }
 
-    /// The outcome at the best of all thresholds, and at the highest of them where several are equally good.
+    /// The outcome at the best of all thresholds, and at the highest of them where several are
+    /// equally good.
     ///
-    /// NAB publishes this, though it is found with the labels in hand. One sweep from the highest score down: a few
-    /// additions a row, and one over the windows whenever one of them is hit better than before.
+    /// NAB publishes this, though it is found with the labels in hand. One sweep from the highest
+    /// score down: a few additions a row, and one over the windows whenever one of them is hit
+    /// better than before.
     pub(crate) fn best(&self, profile: &Profile) -> Outcome {
         let mut parts = vec![-profile.miss; self.windows.len()];
         let (mut outside, mut inside) = (0.0, parts.iter().sum::<f64>());
@@ -236,7 +264,8 @@ impl Rows {
                 }
             }
             if better {
-                // Afresh, not by difference: rounding must not choose between thresholds that are equally good.
+                // Afresh, not by difference: rounding must not choose between thresholds that are
+                // equally good.
                 inside = parts.iter().sum();
             }
             if outside + inside > best.1 {
@@ -254,12 +283,14 @@ fn span(times: &[i64], window: &Range<i64>) -> Option<Range<usize>> {
     Some(first..last + 1)
 }
 
-/// What a detection at this row of a window brings: 1 at its first row, and still a little at its last.
+/// What a detection at this row of a window brings: 1 at its first row, and still a little at its
+/// last.
 fn worth_inside(row: usize, window: &Range<usize>) -> f64 {
     sigmoid(-((window.end - row) as f64) / window.len() as f64) / sigmoid(-1.0)
 }
 
-/// What a detection outside brings, by how far the window behind it is, in its widths: -1 where it is far, or none is.
+/// What a detection outside brings, by how far the window behind it is, in its widths: -1 where it
+/// is far, or none is.
 fn worth_outside(row: usize, behind: Option<&Range<usize>>) -> f64 {
     let Some(window) = behind else { return -1.0 };
     let position = (row + 1 - window.end) as f64 / (window.len() - 1) as f64;

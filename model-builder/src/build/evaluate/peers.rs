@@ -1,9 +1,9 @@
 //! What a user would watch CPU with instead, to compare with.
 //!
-//! Every one of them gives each slot a score that is higher the more anomalous it finds the value, and knows nothing
-//! of what comes later. A score is NaN where the value is missing or there is too little before it to judge. What
-//! each is compared by is one and the same: [`records`] of its scores at the threshold that allows everyone the same
-//! number of false alarms.
+//! Every one of them gives each slot a score that is higher the more anomalous it finds the value,
+//! and knows nothing of what comes later. A score is NaN where the value is missing or there is too
+//! little before it to judge. What each is compared by is one and the same: [`records`] of its
+//! scores at the threshold that allows everyone the same number of false alarms.
 
 use std::collections::VecDeque;
 
@@ -13,13 +13,15 @@ use super::linear::Linear;
 const DAY: usize = 288;
 /// Half a day: an alarm within it belongs to the one before unless it is worse.
 pub(crate) const REFRACTORY: usize = DAY / 2;
-/// Values the windowed Gaussian remembers, and after how many it looks at them anew: the parameters of NAB's.
+/// Values the windowed Gaussian remembers, and after how many it looks at them anew: the parameters
+/// of NAB's.
 const GAUSSIAN: (usize, usize) = (6400, 100);
 /// Days that the seasonal median looks back.
 const SEASONS: usize = 14;
 /// Slots to either side of the same time of the day that count as the same time.
 const SAME_TIME: usize = 2;
-/// Slots that the recipe of the PyTorch DeepGuard is fitted on: two weeks, or 60 % of the series where that is less.
+/// Slots that the recipe of the PyTorch DeepGuard is fitted on: two weeks, or 60 % of the series
+/// where that is less.
 const FITTED: usize = 14 * DAY;
 
 /// Something that finds anomalies in plain values.
@@ -43,8 +45,9 @@ pub(crate) const PEERS: [Peer; 6] = [
     Peer { name: "PyTorch DeepGuard's recipe", score: ancestor, fixed_threshold: Some(2.0) },
 ];
 
-/// The score where it is above every score of the `refractory` slots before, and minus infinity elsewhere: one alarm
-/// per episode at any threshold. A score that is missing is never a record and does not stand in the way of one.
+/// The score where it is above every score of the `refractory` slots before, and minus infinity
+/// elsewhere: one alarm per episode at any threshold. A score that is missing is never a record and
+/// does not stand in the way of one.
 pub(crate) fn records(scores: &[f64], refractory: usize) -> Vec<f64> {
     // Scores that could still be the highest of the last `refractory` slots, falling.
     let mut highest: VecDeque<(usize, f64)> = VecDeque::new();
@@ -84,13 +87,18 @@ fn trailing_mean(values: &[f64]) -> Vec<f64> {
         let variance = past.map(|value| (value - mean).powi(2)).sum::<f64>() / count as f64;
         (value - mean).abs() / scale(variance.sqrt(), 0.0, mean)
     };
-    values.iter().enumerate().map(|(slot, &value)| if slot < DAY { f64::NAN } else { score(slot, value) }).collect()
+    values
+        .iter()
+        .enumerate()
+        .map(|(slot, &value)| if slot < DAY { f64::NAN } else { score(slot, value) })
+        .collect()
 }
 
 /// Distance from the median of the 24 hours before, in their median absolute deviations.
 fn trailing_median(values: &[f64]) -> Vec<f64> {
     let mut window: Vec<f64> = Vec::with_capacity(DAY + 1);
-    // What the window's standard deviation is made of; counted anew each day, so that rounding does not add up.
+    // What the window's standard deviation is made of; counted anew each day, so that rounding does
+    // not add up.
     let (mut sum, mut squares) = (0.0, 0.0);
     let mut scores = Vec::with_capacity(values.len());
     for (slot, &value) in values.iter().enumerate() {
@@ -109,7 +117,8 @@ fn trailing_median(values: &[f64]) -> Vec<f64> {
             window.insert(window.partition_point(|other| *other < value), value);
             (sum, squares) = (sum + value, squares + value * value);
         }
-        let oldest = slot.checked_sub(DAY).map(|oldest| values[oldest]).filter(|value| !value.is_nan());
+        let oldest =
+            slot.checked_sub(DAY).map(|oldest| values[oldest]).filter(|value| !value.is_nan());
         if let Some(oldest) = oldest {
             window.remove(window.partition_point(|other| *other < oldest));
             (sum, squares) = (sum - oldest, squares - oldest * oldest);
@@ -118,8 +127,8 @@ fn trailing_median(values: &[f64]) -> Vec<f64> {
     scores
 }
 
-/// Distance from the median of the same time of the day, two slots to either side, over the 14 days before, in their
-/// median absolute deviations. It needs three days.
+/// Distance from the median of the same time of the day, two slots to either side, over the 14 days
+/// before, in their median absolute deviations. It needs three days.
 fn seasonal_median(values: &[f64]) -> Vec<f64> {
     let around = 2 * SAME_TIME + 1;
     let mut past: Vec<f64> = Vec::with_capacity(SEASONS * around);
@@ -136,7 +145,8 @@ fn seasonal_median(values: &[f64]) -> Vec<f64> {
             past.sort_unstable_by(f64::total_cmp);
             let count = past.len() as f64;
             let mean = past.iter().sum::<f64>() / count;
-            let deviation = (past.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+            let deviation =
+                (past.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
             let (median, mad) = median_and_mad(&past);
             (value - median).abs() / scale(1.4826 * mad, deviation, median)
         });
@@ -144,9 +154,9 @@ fn seasonal_median(values: &[f64]) -> Vec<f64> {
     scores
 }
 
-/// NAB's windowed Gaussian: how unlikely a value is under a normal distribution fitted to the last 6400, every 100.
-/// The score is minus the decimal logarithm of that tail probability, because the probability itself is soon too
-/// small for a number. It needs a day.
+/// NAB's windowed Gaussian: how unlikely a value is under a normal distribution fitted to the last
+/// 6400, every 100. The score is minus the decimal logarithm of that tail probability, because the
+/// probability itself is soon too small for a number. It needs a day.
 fn windowed_gaussian(values: &[f64]) -> Vec<f64> {
     let (remembered, step) = GAUSSIAN;
     let present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
@@ -156,7 +166,8 @@ fn windowed_gaussian(values: &[f64]) -> Vec<f64> {
     let origin = present.first().copied().unwrap_or(0.0);
     let mut seen = 0;
     let mut score = |value: f64| {
-        let score = if seen < DAY { f64::NAN } else { -log10_tail((value - mean).abs() / deviation) };
+        let score =
+            if seen < DAY { f64::NAN } else { -log10_tail((value - mean).abs() / deviation) };
         sum += value - origin;
         squares += (value - origin).powi(2);
         seen += 1;
@@ -177,13 +188,15 @@ fn windowed_gaussian(values: &[f64]) -> Vec<f64> {
     values.iter().map(|&value| if value.is_nan() { f64::NAN } else { score(value) }).collect()
 }
 
-/// The recipe of the PyTorch DeepGuard: one global scaling to 0..1, windows of 50, their mean squared reconstruction
-/// error, and the threshold two standard deviations above the mean error of what it was fitted on.
+/// The recipe of the PyTorch DeepGuard: one global scaling to 0..1, windows of 50, their mean
+/// squared reconstruction error, and the threshold two standard deviations above the mean error of
+/// what it was fitted on.
 ///
-/// **A stand-in.** The recipe's network, an LSTM autoencoder with a bottleneck of 12, is replaced by the best linear
-/// autoencoder with the same bottleneck (principal components of the windows). It is fitted on each series by itself
-/// and on nothing but the past, which is kinder than the original: that is fitted on one machine for all, in part on
-/// what it is then judged by. The score is the number of standard deviations above the mean.
+/// **A stand-in.** The recipe's network, an LSTM autoencoder with a bottleneck of 12, is replaced
+/// by the best linear autoencoder with the same bottleneck (principal components of the windows).
+/// It is fitted on each series by itself and on nothing but the past, which is kinder than the
+/// original: that is fitted on one machine for all, in part on what it is then judged by. The score
+/// is the number of standard deviations above the mean.
 fn ancestor(values: &[f64]) -> Vec<f64> {
     let fitted = FITTED.min(values.len() * 3 / 5);
     let mut last = f64::NAN;
@@ -201,13 +214,15 @@ fn ancestor(values: &[f64]) -> Vec<f64> {
     }
     let own: Vec<f64> = errors[..fitted].iter().copied().filter(|error| !error.is_nan()).collect();
     let mean = own.iter().sum::<f64>() / own.len() as f64;
-    let deviation = (own.iter().map(|error| (error - mean).powi(2)).sum::<f64>() / own.len() as f64).sqrt();
+    let deviation =
+        (own.iter().map(|error| (error - mean).powi(2)).sum::<f64>() / own.len() as f64).sqrt();
     errors[..fitted].fill(f64::NAN);
     errors.into_iter().map(|error| (error - mean) / deviation.max(1e-9)).collect()
 }
 
-/// What a robust `spread` is divided by at least: 5 % of the plain deviation, 0.1 % of the level, and not nothing.
-/// Without it, every blink of a machine that is still would be infinitely anomalous, which is worse for all of them.
+/// What a robust `spread` is divided by at least: 5 % of the plain deviation, 0.1 % of the level,
+/// and not nothing. Without it, every blink of a machine that is still would be infinitely
+/// anomalous, which is worse for all of them.
 fn scale(spread: f64, deviation: f64, level: f64) -> f64 {
     spread.max(0.05 * deviation).max(1e-3 * level.abs()).max(1e-6)
 }
@@ -215,11 +230,15 @@ fn scale(spread: f64, deviation: f64, level: f64) -> f64 {
 /// The median of sorted values and the median of their distances from it.
 fn median_and_mad(sorted: &[f64]) -> (f64, f64) {
     let half = sorted.len() / 2;
-    let median = if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 };
-    // Distances grow outwards from the median in both directions: merge them until half of them are behind.
-    let (mut below, mut above) = (sorted[..half].iter().rev().peekable(), sorted[half..].iter().peekable());
+    let median =
+        if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 };
+    // Distances grow outwards from the median in both directions: merge them until half of them are
+    // behind.
+    let (mut below, mut above) =
+        (sorted[..half].iter().rev().peekable(), sorted[half..].iter().peekable());
     let mut nearest = || {
-        let (down, up) = (below.peek().map(|low| median - **low), above.peek().map(|high| **high - median));
+        let (down, up) =
+            (below.peek().map(|low| median - **low), above.peek().map(|high| **high - median));
         match (down, up) {
             (Some(down), Some(up)) if down < up => below.next().map(|_| down),
             (Some(_), Some(up)) | (None, Some(up)) => above.next().map(|_| up),
@@ -233,8 +252,9 @@ fn median_and_mad(sorted: &[f64]) -> (f64, f64) {
     (median, if sorted.len() % 2 == 1 { mad } else { (before + mad) / 2.0 })
 }
 
-/// Decimal logarithm of the probability that a standard normal variable exceeds `z >= 0`, relative error 1e-7 at any
-/// `z` (the Chebyshev fit of erfc in Numerical Recipes, whose logarithm is at hand).
+/// Decimal logarithm of the probability that a standard normal variable exceeds `z >= 0`, relative
+/// error 1e-7 at any `z` (the Chebyshev fit of erfc in Numerical Recipes, whose logarithm is at
+/// hand).
 fn log10_tail(z: f64) -> f64 {
     const FIT: [f64; 10] = [
         -1.265_512_23,
@@ -262,8 +282,12 @@ mod tests {
 
     /// Nine days of a daily wave with a little that repeats otherwise, and one spike.
     fn wave(spike: Option<usize>) -> Vec<f64> {
-        let value = |slot: usize| 30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0;
-        (0..9 * DAY).map(|slot| value(slot) + if spike == Some(slot) { 45.0 } else { 0.0 }).collect()
+        let value = |slot: usize| {
+            30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0
+        };
+        (0..9 * DAY)
+            .map(|slot| value(slot) + if spike == Some(slot) { 45.0 } else { 0.0 })
+            .collect()
     }
 
     #[test]
@@ -273,7 +297,11 @@ mod tests {
             let scores = (peer.score)(&wave(Some(spike)));
             let highest = (0..scores.len()).filter(|slot| !scores[*slot].is_nan());
             let highest = highest.max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap();
-            assert!((spike..spike + super::super::linear::WINDOW).contains(&highest), "{}: {highest}", peer.name);
+            assert!(
+                (spike..spike + super::super::linear::WINDOW).contains(&highest),
+                "{}: {highest}",
+                peer.name
+            );
             assert_eq!(scores.len(), 9 * DAY);
         }
     }
@@ -283,7 +311,8 @@ mod tests {
         let spike = 8 * DAY + 100;
         for peer in PEERS {
             let (with, without) = ((peer.score)(&wave(Some(spike))), (peer.score)(&wave(None)));
-            let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+            let same =
+                |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
             assert!(with.iter().zip(&without).take(spike).all(same), "{}", peer.name);
         }
     }
@@ -311,7 +340,9 @@ mod tests {
 
     #[test]
     fn the_tail_is_that_of_the_normal_distribution() {
-        for (z, tail) in [(0.0, 0.5f64), (1.0, 0.158_655_254), (3.0, 1.349_898_03e-3), (8.0, 6.220_960_57e-16)] {
+        for (z, tail) in
+            [(0.0, 0.5f64), (1.0, 0.158_655_254), (3.0, 1.349_898_03e-3), (8.0, 6.220_960_57e-16)]
+        {
             assert!((log10_tail(z) - tail.log10()).abs() < 1e-6, "{z}: {}", log10_tail(z));
         }
         assert!((-320_000.0..0.0).contains(&log10_tail(1000.0)));

@@ -26,7 +26,8 @@ const CURVE: usize = 400;
 const CURVE_RATES: [f64; 9] = [0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 4.0];
 
 impl Findings {
-    /// Writes tables, pictures and report into the folder `out`, the scores in NAB's own format below it, and the model card.
+    /// Writes tables, pictures and report into the folder `out`, the scores in NAB's own format
+    /// below it, and the model card.
     pub(super) fn write(&self, out: &Path, card: Option<&Path>) -> Result<()> {
         std::fs::create_dir_all(out)?;
         let report = self.report(out)?;
@@ -44,8 +45,12 @@ impl Findings {
 
     /// What one looks at first.
     fn summary(&self) -> Result<Vec<Table>> {
-        let mut tables: Vec<Table> =
-            self.real.iter().flat_map(|told| [&told.found, &told.by_kind, &told.asked_and_had]).cloned().collect();
+        let mut tables: Vec<Table> = self
+            .real
+            .iter()
+            .flat_map(|told| [&told.found, &told.by_kind, &told.asked_and_had])
+            .cloned()
+            .collect();
         tables.extend(self.likeness.clone());
         tables.extend([self.nab(Group::Ec2)?, self.nab(Group::Development)?]);
         for compared in &self.benches {
@@ -81,10 +86,14 @@ impl Findings {
             sections.push(Section::new("Labels").table(labelled.clone()));
         }
         for compared in &self.benches {
-            let mut section =
-                Section::new(format!("Injected faults: {}", compared.name)).table(compared.faults(RATES[0]));
-            section = section.picture(compared.fault_picture(out)?).picture(compared.rate_picture(out)?);
-            section = section.table(compared.faults(RATES[1])).table(compared.false_alarms()).table(compared.delays());
+            let mut section = Section::new(format!("Injected faults: {}", compared.name))
+                .table(compared.faults(RATES[0]));
+            section =
+                section.picture(compared.fault_picture(out)?).picture(compared.rate_picture(out)?);
+            section = section
+                .table(compared.faults(RATES[1]))
+                .table(compared.false_alarms())
+                .table(compared.delays());
             sections.push(section);
         }
         sections.push(
@@ -92,12 +101,15 @@ impl Findings {
                 .table(self.difference_table()?)
                 .picture(self.difference_picture(out)?),
         );
-        let mut files = Section::new("The EC2 files, one by one").table(self.nab_by_file(Group::Ec2)?);
+        let mut files =
+            Section::new("The EC2 files, one by one").table(self.nab_by_file(Group::Ec2)?);
         for (&index, scored) in &self.scored {
             files = files.picture(self.file_picture(index, scored, out)?);
         }
         sections.push(files);
-        sections.push(Section::new("More").table(self.nab_by_file(Group::Development)?).table(self.proxies()));
+        sections.push(
+            Section::new("More").table(self.nab_by_file(Group::Development)?).table(self.proxies()),
+        );
         Ok(Report { title: "DeepGuard, evaluated".into(), subtitle: self.subtitle(), sections })
     }
 
@@ -132,18 +144,26 @@ impl Findings {
     /// Alarms on the files in which there is nothing to find.
     fn quiet_files(&self) -> Table {
         let quiet: Vec<usize> = (0..self.entries.len())
-            .filter(|&index| self.entries[index].labels.as_ref().is_some_and(|labels| labels.windows.is_empty()))
+            .filter(|&index| {
+                self.entries[index].labels.as_ref().is_some_and(|labels| labels.windows.is_empty())
+            })
             .collect();
         let contestants = self.contestants(&quiet);
-        let with_threshold: Vec<_> =
-            contestants.iter().filter(|(_, runs)| runs.iter().all(|run| run.threshold.is_some())).collect();
+        let with_threshold: Vec<_> = contestants
+            .iter()
+            .filter(|(_, runs)| runs.iter().all(|run| run.threshold.is_some()))
+            .collect();
         let row = |&index: &usize| {
             let count = |run: &&Run| {
                 let judgement = run.files[index].as_ref()?;
                 Some(self.entries[index].alarms(judgement, run.threshold?).len() as f64)
             };
-            let cell = |(_, runs): &&(String, Vec<&Run>)| spread(&runs.iter().filter_map(count).collect::<Vec<_>>(), 1);
-            std::iter::once(self.entries[index].file.name.clone()).chain(with_threshold.iter().map(cell)).collect()
+            let cell = |(_, runs): &&(String, Vec<&Run>)| {
+                spread(&runs.iter().filter_map(count).collect::<Vec<_>>(), 1)
+            };
+            std::iter::once(self.entries[index].file.name.clone())
+                .chain(with_threshold.iter().map(cell))
+                .collect()
         };
         Table {
             title: "Alarms on the files without anomalies".into(),
@@ -158,15 +178,19 @@ impl Findings {
 
     fn curves(&self, out: &Path) -> Result<Picture> {
         let indices = self.group(Group::Ec2);
-        // Of the simple rules, the two that differ most: more lines than colours cannot be told apart.
-        let left_out: Vec<&str> = self.peers[1..self.peers.len() - 1].iter().map(|run| run.name.as_str()).collect();
+        // Of the simple rules, the two that differ most: more lines than colours cannot be told
+        // apart.
+        let left_out: Vec<&str> =
+            self.peers[1..self.peers.len() - 1].iter().map(|run| run.name.as_str()).collect();
         let (mut roc, mut precision) = (Vec::new(), Vec::new());
-        for (name, runs) in
-            self.contestants(&indices).into_iter().filter(|(name, _)| !left_out.contains(&name.as_str()))
+        for (name, runs) in self
+            .contestants(&indices)
+            .into_iter()
+            .filter(|(name, _)| !left_out.contains(&name.as_str()))
         {
-            let Some(ranking) =
-                Ranking::of(self.rows_of(runs[0], &indices).map(|(score, labelled, _)| (score, labelled)))
-            else {
+            let Some(ranking) = Ranking::of(
+                self.rows_of(runs[0], &indices).map(|(score, labelled, _)| (score, labelled)),
+            ) else {
                 continue;
             };
             let line = |points| Line { name: name.clone(), points, dashed: false };
@@ -178,11 +202,25 @@ impl Findings {
             x_label: x.into(),
             y_label: y.into(),
             series,
-            options: Options { x_range: Some((0.0, 1.0)), y_range: Some((0.0, 1.0)), ..Options::default() },
+            options: Options {
+                x_range: Some((0.0, 1.0)),
+                y_range: Some((0.0, 1.0)),
+                ..Options::default()
+            },
         };
         let charts = [
-            chart("ROC, EC2 CPU files, row by row", "false positive rate", "true positive rate", roc),
-            chart("Precision over recall, EC2 CPU files, row by row", "recall", "precision", precision),
+            chart(
+                "ROC, EC2 CPU files, row by row",
+                "false positive rate",
+                "true positive rate",
+                roc,
+            ),
+            chart(
+                "Precision over recall, EC2 CPU files, row by row",
+                "recall",
+                "precision",
+                precision,
+            ),
         ];
         charts::panels(&out.join("curves.png"), &charts)?;
         Ok(Picture {
@@ -194,15 +232,18 @@ impl Findings {
 
     fn errors(&self, out: &Path) -> Result<Picture> {
         let of = |inside: bool| {
-            let scored =
-                self.scored.iter().flat_map(|(&index, scored)| scored.iter().map(move |scored| (index, scored)));
+            let scored = self
+                .scored
+                .iter()
+                .flat_map(|(&index, scored)| scored.iter().map(move |scored| (index, scored)));
             let chosen = scored.filter(|(index, scored)| {
                 let windows = self.entries[*index].windows();
                 windows.iter().any(|window| window.contains(&scored.time)) == inside
             });
             chosen.map(|(_, scored)| scored.reconstruction_error()).collect::<Vec<f64>>()
         };
-        let groups = [("outside labelled windows".to_string(), of(false)), ("inside".to_string(), of(true))];
+        let groups =
+            [("outside labelled windows".to_string(), of(false)), ("inside".to_string(), of(true))];
         let title = "Reconstruction error of the newest datapoint, EC2 CPU files";
         charts::distribution(&out.join("errors.png"), title, "percentage points", &groups)?;
         Ok(Picture {
@@ -242,13 +283,20 @@ impl Findings {
             scored.iter().map(|scored| (scored.time, scored)).collect();
         let points: Vec<_> = entry.series.datapoints().collect();
         let of = |value: &dyn Fn(&Scored) -> f64| -> Vec<Option<f64>> {
-            points.iter().map(|point| by_time.get(&point.time).map(|scored| value(scored))).collect()
+            points
+                .iter()
+                .map(|point| by_time.get(&point.time).map(|scored| value(scored)))
+                .collect()
         };
         let times: Vec<i64> = points.iter().map(|point| point.time).collect();
         let observed: Vec<f64> = points.iter().map(|point| point.value).collect();
-        let score: Vec<f64> = of(&|scored| scored.score.value()).into_iter().map(Option::unwrap_or_default).collect();
+        let score: Vec<f64> =
+            of(&|scored| scored.score.value()).into_iter().map(Option::unwrap_or_default).collect();
         let judged = entry.times[entry.file.probation().min(entry.times.len() - 1)];
-        let ours = scored.iter().filter(|scored| scored.is_alarm() && scored.time >= judged).map(|scored| scored.time);
+        let ours = scored
+            .iter()
+            .filter(|scored| scored.is_alarm() && scored.time >= judged)
+            .map(|scored| scored.time);
         let mut alarms = vec![("DeepGuard".to_string(), ours.collect::<Vec<i64>>())];
         for run in self.published.iter().filter(|run| run.files[index].is_some()) {
             let indices = self.group(Group::Ec2);
@@ -285,15 +333,14 @@ impl Findings {
         for (entry, judgement) in self.entries.iter().zip(&self.ours[0].files) {
             let Some(judgement) = judgement else { continue };
             let stamps: Vec<String> = entry.times.iter().map(|&time| stamp(time)).collect();
-            let rows =
-                entry.file.datapoints.iter().zip(&stamps).zip(&judgement.gated).map(|((row, timestamp), &score)| {
-                    ResultRow {
-                        timestamp,
-                        value: row.value,
-                        score,
-                        labelled: entry.windows().iter().any(|window| window.contains(&row.time)),
-                    }
-                });
+            let rows = entry.file.datapoints.iter().zip(&stamps).zip(&judgement.gated).map(
+                |((row, timestamp), &score)| ResultRow {
+                    timestamp,
+                    value: row.value,
+                    score,
+                    labelled: entry.windows().iter().any(|window| window.contains(&row.time)),
+                },
+            );
             write_results(&results_path(folder, "DeepGuard", &entry.file.name)?, rows)?;
         }
         Ok(())
@@ -334,7 +381,10 @@ impl Findings {
                 ),
                 row(
                     "windows, passes, seed",
-                    format!("{}, {}, {}", card.training.windows, card.training.epochs, card.training.seed),
+                    format!(
+                        "{}, {}, {}",
+                        card.training.windows, card.training.epochs, card.training.seed
+                    ),
                 ),
                 row("mean loss of the last pass", format!("{:.4}", card.training.loss)),
             ],
@@ -397,8 +447,15 @@ impl Compared {
                 .collect(),
         };
         let file = self.file("faults");
-        let title = format!("Faults found at {} false alarm per machine and week: {}", RATES[0], self.name);
-        charts::dots(&out.join(&file), &title, "% found", Some((0.0, 100.0)), &Fault::ALL.map(row))?;
+        let title =
+            format!("Faults found at {} false alarm per machine and week: {}", RATES[0], self.name);
+        charts::dots(
+            &out.join(&file),
+            &title,
+            "% found",
+            Some((0.0, 100.0)),
+            &Fault::ALL.map(row),
+        )?;
         Ok(Picture {
             file,
             alt: "Percent of each fault that each detector finds".into(),
@@ -419,7 +476,12 @@ impl Compared {
             x_label: "false alarms per machine and week".into(),
             y_label: "% found".into(),
             series: self.contestants().into_iter().map(line).collect(),
-            options: Options { log_x: true, y_range: Some((0.0, 100.0)), points: true, ..Options::default() },
+            options: Options {
+                log_x: true,
+                y_range: Some((0.0, 100.0)),
+                points: true,
+                ..Options::default()
+            },
         };
         let file = self.file("rates");
         charts::lines(&out.join(&file), &chart)?;

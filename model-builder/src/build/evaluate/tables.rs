@@ -47,7 +47,9 @@ impl Group {
 pub(super) fn spread(values: &[f64], digits: usize) -> String {
     let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     let mean = finite.iter().sum::<f64>() / finite.len() as f64;
-    let (low, high) = finite.iter().fold((f64::MAX, f64::MIN), |(low, high), &value| (low.min(value), high.max(value)));
+    let (low, high) = finite
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), &value| (low.min(value), high.max(value)));
     match finite.as_slice() {
         [] => "-".into(),
         [_] => format!("{mean:.digits$}"),
@@ -72,8 +74,11 @@ impl Findings {
     /// Our seeds as one, then each other detector that has scored all of the files.
     pub(super) fn contestants(&self, indices: &[usize]) -> Vec<(String, Vec<&Run>)> {
         let others = std::iter::once(&self.without).chain(&self.published).chain(&self.peers);
-        let others = others.filter(|run| run.covers(indices)).map(|run| (run.name.clone(), vec![run]));
-        std::iter::once(("DeepGuard".to_string(), self.ours.iter().collect())).chain(others).collect()
+        let others =
+            others.filter(|run| run.covers(indices)).map(|run| (run.name.clone(), vec![run]));
+        std::iter::once(("DeepGuard".to_string(), self.ours.iter().collect()))
+            .chain(others)
+            .collect()
     }
 
     /// NAB's scores of a group.
@@ -82,9 +87,13 @@ impl Findings {
         let weeks: f64 = indices.iter().map(|&index| self.entries[index].weeks()).sum();
         let mut rows = Vec::new();
         for (name, runs) in self.contestants(&indices) {
-            let sorted = runs.iter().map(|run| run.rows(&self.entries, &indices)).collect::<Result<Vec<Rows>>>()?;
-            let best =
-                |profile: &Profile| spread(&sorted.iter().map(|rows| rows.best(profile).score).collect::<Vec<_>>(), 1);
+            let sorted = runs
+                .iter()
+                .map(|run| run.rows(&self.entries, &indices))
+                .collect::<Result<Vec<Rows>>>()?;
+            let best = |profile: &Profile| {
+                spread(&sorted.iter().map(|rows| rows.best(profile).score).collect::<Vec<_>>(), 1)
+            };
             let fixed: Vec<_> = runs
                 .iter()
                 .zip(&sorted)
@@ -93,13 +102,16 @@ impl Findings {
             let optimal: Vec<_> = sorted.iter().map(|rows| rows.best(&Profile::STANDARD)).collect();
             let of = |outcomes: &[super::nab_score::Outcome],
                       value: &dyn Fn(&super::nab_score::Outcome) -> f64,
-                      digits| { spread(&outcomes.iter().map(value).collect::<Vec<_>>(), digits) };
+                      digits| {
+                spread(&outcomes.iter().map(value).collect::<Vec<_>>(), digits)
+            };
             let windows = optimal.first().map_or(0, super::nab_score::Outcome::windows);
             let hit = |outcomes: &[super::nab_score::Outcome]| match outcomes {
                 [] => "-".into(),
                 _ => format!("{} of {windows}", of(outcomes, &|outcome| outcome.hit() as f64, 0)),
             };
-            let false_alarms = |outcomes| of(outcomes, &|outcome| outcome.false_positives() as f64 / weeks, 2);
+            let false_alarms =
+                |outcomes| of(outcomes, &|outcome| outcome.false_positives() as f64 / weeks, 2);
             rows.push(
                 [name, of(&fixed, &|outcome| outcome.score, 1), hit(&fixed), false_alarms(&fixed)]
                     .into_iter()
@@ -131,12 +143,18 @@ impl Findings {
 
     /// NAB's standard score at the fixed threshold, file by file, of the first seed.
     pub(super) fn nab_by_file(&self, group: Group) -> Result<Table> {
-        let indices: Vec<usize> =
-            self.group(group).into_iter().filter(|&index| self.entries[index].labels.is_some()).collect();
-        let ours = self.ours[0].rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD);
-        let without = self.without.rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD);
+        let indices: Vec<usize> = self
+            .group(group)
+            .into_iter()
+            .filter(|&index| self.entries[index].labels.is_some())
+            .collect();
+        let ours =
+            self.ours[0].rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD);
+        let without =
+            self.without.rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD);
         let row = |(position, &index): (usize, &usize)| {
-            let (file, bare): (&FileOutcome, &FileOutcome) = (&ours.files[position], &without.files[position]);
+            let (file, bare): (&FileOutcome, &FileOutcome) =
+                (&ours.files[position], &without.files[position]);
             vec![
                 self.entries[index].file.name.clone(),
                 format!("{} of {}", file.hit, file.windows),
@@ -148,7 +166,8 @@ impl Findings {
         };
         Ok(Table {
             title: format!("File by file: {}", group.name()),
-            note: "Points lost add up to 100 minus the score. At the fixed threshold, first seed.".into(),
+            note: "Points lost add up to 100 minus the score. At the fixed threshold, first seed."
+                .into(),
             header: strings([
                 "file",
                 "windows hit",
@@ -173,12 +192,18 @@ impl Findings {
                 let threshold = run.threshold?;
                 let of = |&index: &usize| {
                     let entry = &self.entries[index];
-                    Some(Alarms::of(&entry.alarms(run.files[index].as_ref()?, threshold), entry.windows()))
+                    Some(Alarms::of(
+                        &entry.alarms(run.files[index].as_ref()?, threshold),
+                        entry.windows(),
+                    ))
                 };
                 Some(indices.iter().filter_map(of).sum())
             };
-            let ranking =
-                |run: &Run| Ranking::of(self.rows_of(run, &indices).map(|(score, labelled, _)| (score, labelled)));
+            let ranking = |run: &Run| {
+                Ranking::of(
+                    self.rows_of(run, &indices).map(|(score, labelled, _)| (score, labelled)),
+                )
+            };
             let mut cells = vec![
                 name,
                 each(&|run| alarms(run)?.precision(), 2),
@@ -217,15 +242,19 @@ impl Findings {
         }
     }
 
-    /// The predecessor's way to judge: the most extreme values are called anomalous, whatever they are.
+    /// The predecessor's way to judge: the most extreme values are called anomalous, whatever they
+    /// are.
     pub(super) fn proxies(&self) -> Table {
         let indices = self.group(Group::Ec2);
         let mut rows = Vec::new();
         for (name, runs) in self.contestants(&indices) {
-            for (proxy, what) in [(Proxy::Value, "highest"), (Proxy::FromMedian, "farthest from the median")] {
+            for (proxy, what) in
+                [(Proxy::Value, "highest"), (Proxy::FromMedian, "farthest from the median")]
+            {
                 let labelled = |index: usize| {
                     let entry = &self.entries[index];
-                    let values: Vec<f64> = entry.file.datapoints.iter().map(|row| row.value).collect();
+                    let values: Vec<f64> =
+                        entry.file.datapoints.iter().map(|row| row.value).collect();
                     proxy.labels(&values, TOP)
                 };
                 let run = runs[0];
@@ -235,8 +264,10 @@ impl Findings {
                     .flat_map(|(judgement, labels)| judgement.score.iter().copied().zip(labels))
                     .collect();
                 let threshold = run.threshold.unwrap_or(1.0);
-                let confusion = Confusion::of(scores.iter().map(|&(score, label)| (score >= threshold, label)));
-                let cell = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
+                let confusion =
+                    Confusion::of(scores.iter().map(|&(score, label)| (score >= threshold, label)));
+                let cell =
+                    |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
                 rows.push(vec![
                     name.clone(),
                     what.into(),
@@ -266,7 +297,9 @@ impl Findings {
     ) -> impl Iterator<Item = (f64, bool, usize)> + 'a {
         indices.iter().filter_map(|&index| Some((index, run.files[index].as_ref()?))).flat_map(
             move |(index, judgement)| {
-                self.entries[index].judged().map(move |(row, labelled)| (judgement.score[row], labelled, index))
+                self.entries[index]
+                    .judged()
+                    .map(move |(row, labelled)| (judgement.score[row], labelled, index))
             },
         )
     }
@@ -274,8 +307,10 @@ impl Findings {
     fn vus_pr(&self, run: &Run, indices: &[usize]) -> Option<f64> {
         let of = |&index: &usize| {
             let judgement = run.files[index].as_ref()?;
-            let rows: Vec<(f64, bool)> =
-                self.entries[index].judged().map(|(row, labelled)| (judgement.score[row], labelled)).collect();
+            let rows: Vec<(f64, bool)> = self.entries[index]
+                .judged()
+                .map(|(row, labelled)| (judgement.score[row], labelled))
+                .collect();
             Some(vus(&rows, BUFFER, THRESHOLDS)?.pr)
         };
         let volumes: Vec<f64> = indices.iter().filter_map(of).collect();
@@ -298,12 +333,19 @@ impl Findings {
 
     /// What the network adds, with 95 % intervals: name, unit and difference.
     pub(super) fn differences(&self) -> Result<Vec<(String, Interval)>> {
-        let mut found: Vec<_> = self.real.iter().flat_map(|told| told.differences.clone()).collect();
+        let mut found: Vec<_> =
+            self.real.iter().flat_map(|told| told.differences.clone()).collect();
         for group in Group::ALL {
-            let indices: Vec<usize> =
-                self.group(group).into_iter().filter(|&index| self.entries[index].labels.is_some()).collect();
+            let indices: Vec<usize> = self
+                .group(group)
+                .into_iter()
+                .filter(|&index| self.entries[index].labels.is_some())
+                .collect();
             let outcomes = |run: &Run| -> Result<Vec<FileOutcome>> {
-                Ok(run.rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD).files)
+                Ok(run
+                    .rows(&self.entries, &indices)?
+                    .at(&Profile::STANDARD, super::THRESHOLD)
+                    .files)
             };
             let without = outcomes(&self.without)?;
             let ours = self.ours.iter().map(outcomes).collect::<Result<Vec<_>>>()?;
@@ -311,24 +353,34 @@ impl Findings {
                 Profile::STANDARD.score(chosen.iter().map(|&file| &files[file]))
             };
             let difference = |chosen: &[usize]| {
-                let mean = ours.iter().map(|files| score(files, chosen)).sum::<f64>() / ours.len() as f64;
+                let mean =
+                    ours.iter().map(|files| score(files, chosen)).sum::<f64>() / ours.len() as f64;
                 mean - score(&without, chosen)
             };
             let interval = bootstrap(indices.len(), RESAMPLES, SEED, difference);
-            found.extend(
-                interval.map(|interval| (format!("NAB standard at the fixed threshold, {}", group.name()), interval)),
-            );
+            found.extend(interval.map(|interval| {
+                (format!("NAB standard at the fixed threshold, {}", group.name()), interval)
+            }));
         }
         for compared in &self.benches {
             for rate in RATES {
                 let without = compared.by_machine(&compared.without, rate);
-                let ours: Vec<_> = compared.ours.iter().map(|outcome| compared.by_machine(outcome, rate)).collect();
+                let ours: Vec<_> = compared
+                    .ours
+                    .iter()
+                    .map(|outcome| compared.by_machine(outcome, rate))
+                    .collect();
                 let difference = |chosen: &[usize]| {
-                    let mean = ours.iter().map(|seed| eight(seed, chosen)).sum::<f64>() / ours.len() as f64;
+                    let mean = ours.iter().map(|seed| eight(seed, chosen)).sum::<f64>()
+                        / ours.len() as f64;
                     mean - eight(&without, chosen)
                 };
-                let interval = bootstrap(compared.bench.machines.len(), RESAMPLES, SEED, difference);
-                let name = format!("% of the eight faults found at {rate} false alarms a week, {}", compared.name);
+                let interval =
+                    bootstrap(compared.bench.machines.len(), RESAMPLES, SEED, difference);
+                let name = format!(
+                    "% of the eight faults found at {rate} false alarms a week, {}",
+                    compared.name
+                );
                 found.extend(interval.map(|interval| (name, interval)));
             }
         }
@@ -394,11 +446,18 @@ impl Compared {
                 let values = self.detection(outcomes, rate, faults);
                 format!("{:.0}", values.iter().sum::<f64>() / values.len() as f64)
             };
-            std::iter::once(name.to_string()).chain(contestants.iter().map(cell)).collect::<Vec<_>>()
+            std::iter::once(name.to_string())
+                .chain(contestants.iter().map(cell))
+                .collect::<Vec<_>>()
         };
-        let others: Vec<Fault> =
-            Fault::ALL.into_iter().filter(|fault| !Fault::EIGHT.contains(fault) && *fault != Fault::Nothing).collect();
-        let mut rows = vec![cells("mean of the first eight", &Fault::EIGHT), cells("mean of the other six", &others)];
+        let others: Vec<Fault> = Fault::ALL
+            .into_iter()
+            .filter(|fault| !Fault::EIGHT.contains(fault) && *fault != Fault::Nothing)
+            .collect();
+        let mut rows = vec![
+            cells("mean of the first eight", &Fault::EIGHT),
+            cells("mean of the other six", &others),
+        ];
         rows.extend(Fault::ALL.map(|fault| cells(fault.name(), &[fault])));
         Table {
             title: format!("Faults found, in %, at {rate} false alarms per machine and week: {}", self.name),
@@ -417,7 +476,8 @@ impl Compared {
             let cell = |rate: f64| {
                 let of = |outcome: &Outcome| {
                     let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
-                    let own = self.bench.cases.iter().zip(&found).filter(|(case, _)| case.fault == fault);
+                    let own =
+                        self.bench.cases.iter().zip(&found).filter(|(case, _)| case.fault == fault);
                     let mut slots: Vec<usize> = own.filter_map(|(_, found)| *found).collect();
                     slots.sort_unstable();
                     slots.get(slots.len() / 2).map(|&slots| slots as f64 * PERIOD as f64 / 3600.0)
@@ -434,7 +494,11 @@ impl Compared {
                 format!("at {} false alarms a week", RATES[0]),
                 format!("at {} false alarms a week", RATES[1]),
             ],
-            rows: Fault::ALL.into_iter().filter(|fault| *fault != Fault::Nothing).map(row).collect(),
+            rows: Fault::ALL
+                .into_iter()
+                .filter(|fault| *fault != Fault::Nothing)
+                .map(row)
+                .collect(),
             strong: Vec::new(),
         }
     }
@@ -449,9 +513,9 @@ impl Compared {
         }
         let cells = |name: &str, wanted: &dyn Fn(&str) -> bool| {
             let of = |outcomes: &[Outcome], part: usize| {
-                let rates = outcomes
-                    .iter()
-                    .map(|outcome| self.bench.false_alarms(outcome, 1.0, |machine| wanted(&machine.kind))[part]);
+                let rates = outcomes.iter().map(|outcome| {
+                    self.bench.false_alarms(outcome, 1.0, |machine| wanted(&machine.kind))[part]
+                });
                 spread(&rates.collect::<Vec<_>>(), 2)
             };
             vec![
@@ -469,12 +533,21 @@ impl Compared {
             mean_over(&Fault::EIGHT, |fault| share(&self.bench, &found, |case| case == fault))
         };
         Table {
-            title: format!("False alarms per machine and week at the fixed threshold: {}", self.name),
+            title: format!(
+                "False alarms per machine and week at the fixed threshold: {}",
+                self.name
+            ),
             note: format!(
                 "At this threshold {} % of the first eight faults are found. Young: from the second day to the fourteenth.",
                 spread(&self.ours.iter().map(fixed).collect::<Vec<_>>(), 1)
             ),
-            header: strings(["kind", "settled", "young", "settled, without network", "young, without network"]),
+            header: strings([
+                "kind",
+                "settled",
+                "young",
+                "settled, without network",
+                "young, without network",
+            ]),
             rows,
             strong: vec![0],
         }
@@ -485,7 +558,8 @@ impl Compared {
 fn eight(machines: &[[(u32, u32); Fault::EIGHT.len()]], chosen: &[usize]) -> f64 {
     let percent = |fault: usize| {
         let counts = chosen.iter().map(|&machine| machines[machine][fault]);
-        let (hits, cases) = counts.fold((0, 0), |(hits, cases), (found, all)| (hits + found, cases + all));
+        let (hits, cases) =
+            counts.fold((0, 0), |(hits, cases), (found, all)| (hits + found, cases + all));
         (cases > 0).then(|| 100.0 * f64::from(hits) / f64::from(cases))
     };
     let found: Vec<f64> = (0..Fault::EIGHT.len()).filter_map(percent).collect();
@@ -506,5 +580,6 @@ fn share(bench: &Bench, found: &[Option<usize>], wanted: impl Fn(Fault) -> bool)
         .filter(|(case, _)| wanted(case.fault))
         .map(|(_, found)| found.is_some())
         .collect();
-    (!own.is_empty()).then(|| 100.0 * own.iter().filter(|hit| **hit).count() as f64 / own.len() as f64)
+    (!own.is_empty())
+        .then(|| 100.0 * own.iter().filter(|hit| **hit).count() as f64 / own.len() as f64)
 }

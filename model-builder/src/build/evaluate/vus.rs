@@ -1,24 +1,29 @@
-//! Volume under the surface: areas under curves that forgive an anomaly found a little early or late.
+//! Volume under the surface: areas under curves that forgive an anomaly found a little early or
+//! late.
 //!
-//! Paparrizos, Boniol, Palpanas, Tsay, Elmore and Franklin, "Volume Under the Surface: A New Accuracy Evaluation
-//! Measure for Time-Series Anomaly Detection", PVLDB 15(11), 2022. Each labelled range gets a slope before and behind
-//! it; the area under the curve is taken for every length of the slopes from nothing to a longest, and averaged.
+//! Paparrizos, Boniol, Palpanas, Tsay, Elmore and Franklin, "Volume Under the Surface: A New
+//! Accuracy Evaluation Measure for Time-Series Anomaly Detection", PVLDB 15(11), 2022. Each
+//! labelled range gets a slope before and behind it; the area under the curve is taken for every
+//! length of the slopes from nothing to a longest, and averaged.
 //!
 //! For a buffer of `l` rows, half of it on each side, and a threshold:
 //!
-//! 1. A row `d` rows off a labelled range, `d <= l / 2` rounded down, is labelled `sqrt(1 - d / l)`. Where slopes lie
-//!    over each other their labels add up, to 1 at most.
-//! 2. `P` = labelled rows; `T` = detected rows among them; `B` = sum of the labels of the detected rows on the slopes;
-//!    `N` = detected rows; `n` = all rows.
-//! 3. `existence` = share of the ranges, slopes included, in which a row is detected. Ranges that overlap are one.
+//! 1. A row `d` rows off a labelled range, `d <= l / 2` rounded down, is labelled `sqrt(1 - d /
+//!    l)`. Where slopes lie over each other their labels add up, to 1 at most.
+//! 2. `P` = labelled rows; `T` = detected rows among them; `B` = sum of the labels of the detected
+//!    rows on the slopes; `N` = detected rows; `n` = all rows.
+//! 3. `existence` = share of the ranges, slopes included, in which a row is detected. Ranges that
+//!    overlap are one.
 //! 4. `P' = P + B / 2`; `recall = min(1, (T + B) / P') existence`; `precision = (T + B) / N`;
 //!    `fpr = (N - T - B) / (n - P')`.
-//! 5. PR: sum of the steps of recall times the precision they lead to. ROC: trapezoids from (0, 0) to (1, 1).
+//! 5. PR: sum of the steps of recall times the precision they lead to. ROC: trapezoids from (0, 0)
+//!    to (1, 1).
 //!
-//! The code that the authors publish has changed. This is what their benchmark TSB-AD computes (Liu and Paparrizos,
-//! NeurIPS 2024). The older packages TSB-UAD and VUS count a slope into `P'` whether or not it was detected, and take
-//! trapezoids for PR: a detector that marks just the labelled rows does not reach 1 there, and one range without slopes
-//! does not give the average precision.
+//! The code that the authors publish has changed. This is what their benchmark TSB-AD computes (Liu
+//! and Paparrizos, NeurIPS 2024). The older packages TSB-UAD and VUS count a slope into `P'`
+//! whether or not it was detected, and take trapezoids for PR: a detector that marks just the
+//! labelled rows does not reach 1 there, and one range without slopes does not give the average
+//! precision.
 
 use std::ops::Range;
 
@@ -27,8 +32,8 @@ use super::measures::ranked;
 /// How many thresholds the published code looks at: that many rows, evenly spaced by rank.
 pub(crate) const THRESHOLDS: usize = 250;
 
-/// VUS-PR of detectors on the subset "Facility" of NAB in TSB-AD, the mean over seven of its files, as
-/// its authors publish it. They see a series as a whole, its future included.
+/// VUS-PR of detectors on the subset "Facility" of NAB in TSB-AD, the mean over seven of its files,
+/// as its authors publish it. They see a series as a whole, its future included.
 pub(crate) const PUBLISHED: [(&str, f64); 7] = [
     ("Sub-PCA", 0.49),
     ("POLY", 0.48),
@@ -50,9 +55,10 @@ pub(crate) struct Vus {
 
 /// The volumes of one series: rows as (score, is anomalous), in the order of time, without gaps.
 ///
-/// `longest` is the longest buffer in rows, half of it on each side; its authors take a period of the series, or 100.
-/// `thresholds` is how many are looked at, [`THRESHOLDS`] to compare with what others publish; as many as rows for all.
-/// `None` where one of the classes has no row or no threshold is asked for. Several series: take the mean over them.
+/// `longest` is the longest buffer in rows, half of it on each side; its authors take a period of
+/// the series, or 100. `thresholds` is how many are looked at, [`THRESHOLDS`] to compare with what
+/// others publish; as many as rows for all. `None` where one of the classes has no row or no
+/// threshold is asked for. Several series: take the mean over them.
 pub(crate) fn vus(rows: &[(f64, bool)], longest: usize, thresholds: usize) -> Option<Vus> {
     let labelled = ranges(rows);
     let count: usize = labelled.iter().map(ExactSizeIterator::len).sum();
@@ -60,7 +66,8 @@ pub(crate) fn vus(rows: &[(f64, bool)], longest: usize, thresholds: usize) -> Op
         return None;
     }
     let surface = Surface { cuts: cuts(rows, thresholds), labelled, rows: rows.len(), count };
-    let (prs, rocs): (Vec<f64>, Vec<f64>) = (0..=longest).map(|buffer| surface.areas(buffer)).unzip();
+    let (prs, rocs): (Vec<f64>, Vec<f64>) =
+        (0..=longest).map(|buffer| surface.areas(buffer)).unzip();
     let mean = |areas: &[f64]| areas.iter().sum::<f64>() / areas.len() as f64;
     Some(Vus { pr: mean(&prs), roc: mean(&rocs) })
 }
@@ -90,12 +97,22 @@ fn cuts(rows: &[(f64, bool)], thresholds: usize) -> Cuts {
     // As numpy's linspace, cut to whole numbers.
     let step = last as f64 / thresholds.saturating_sub(1).max(1) as f64;
     let rank = |threshold: usize| {
-        if threshold + 1 == thresholds && thresholds > 1 { last } else { (threshold as f64 * step) as usize }
+        if threshold + 1 == thresholds && thresholds > 1 {
+            last
+        } else {
+            (threshold as f64 * step) as usize
+        }
     };
     let levels: Vec<f64> = (0..thresholds).map(|threshold| sorted[rank(threshold)]).collect();
     Cuts {
-        reached_at: rows.iter().map(|row| levels.partition_point(|&level| level > ranked(row.0))).collect(),
-        detected: levels.iter().map(|&level| sorted.partition_point(|&score| score >= level)).collect(),
+        reached_at: rows
+            .iter()
+            .map(|row| levels.partition_point(|&level| level > ranked(row.0)))
+            .collect(),
+        detected: levels
+            .iter()
+            .map(|&level| sorted.partition_point(|&score| score >= level))
+            .collect(),
     }
 }
 
@@ -127,7 +144,8 @@ impl Surface {
         let (mut t, mut b, mut exist) = (0.0, 0.0, 0.0);
         let (mut before, mut areas) = ((0.0, 0.0), (0.0, 0.0));
         for (threshold, &detected) in self.cuts.detected.iter().enumerate() {
-            (t, b, exist) = (t + inside[threshold], b + slopes[threshold], exist + existing[threshold]);
+            (t, b, exist) =
+                (t + inside[threshold], b + slopes[threshold], exist + existing[threshold]);
             let positives = self.count as f64 + b / 2.0;
             let recall = ((t + b) / positives).min(1.0) * exist / wide.len() as f64;
             let fpr = (detected as f64 - t - b) / (self.rows as f64 - positives);
@@ -159,7 +177,8 @@ impl Surface {
         let half = buffer / 2;
         let mut wide: Vec<Range<usize>> = Vec::with_capacity(self.labelled.len());
         for range in &self.labelled {
-            let (start, end) = (range.start.saturating_sub(half), (range.end + half).min(self.rows));
+            let (start, end) =
+                (range.start.saturating_sub(half), (range.end + half).min(self.rows));
             match wide.last_mut().filter(|before| before.end > start) {
                 Some(before) => before.end = end,
                 None => wide.push(start..end),
@@ -179,7 +198,10 @@ mod tests {
 
     fn close(found: Option<Vus>, pr: f64, roc: f64) {
         let found = found.unwrap();
-        assert!((found.pr - pr).abs() < 1e-9 && (found.roc - roc).abs() < 1e-9, "{found:?}, not {pr}, {roc}");
+        assert!(
+            (found.pr - pr).abs() < 1e-9 && (found.roc - roc).abs() < 1e-9,
+            "{found:?}, not {pr}, {roc}"
+        );
     }
 
     fn rows<const N: usize>(scores: [f64; N], labels: [u8; N]) -> Vec<(f64, bool)> {
@@ -189,17 +211,21 @@ mod tests {
     #[test]
     fn one_row_early_as_worked_out_by_hand() {
         let rows = rows([0.0, 0.0, 0.9, 0.8, 0.7, 0.0, 0.0, 0.0], [0, 0, 0, 1, 1, 0, 0, 0]);
-        // Buffer 0, and 1, which has no slopes either: the false row first, then both labelled ones, then the rest.
+        // Buffer 0, and 1, which has no slopes either: the false row first, then both labelled
+        // ones, then the rest.
         let (pr, roc) = (0.5 * (1.0 / 2.0) + 0.5 * (2.0 / 3.0), 1.0 - 1.0 / 6.0);
         close(vus(&rows, 0, 8), pr, roc);
         close(vus(&rows, 1, 8), pr, roc);
-        // Buffer 2: the rows beside the range are labelled s. The first threshold detects one of them, so P' = 2 + s/2.
+        // Buffer 2: the rows beside the range are labelled s. The first threshold detects one of
+        // them, so P' = 2 + s/2.
         let s = 0.5_f64.sqrt();
         let positives = 2.0 + s / 2.0;
         let recalls = [s / positives, (1.0 + s) / positives, 1.0];
-        let wide_pr =
-            recalls[0] * s + (recalls[1] - recalls[0]) * (1.0 + s) / 2.0 + (recalls[2] - recalls[1]) * (2.0 + s) / 3.0;
-        // The first threshold detects 1 - s of a normal row, the next two no more: a trapezoid, an edge, the rest.
+        let wide_pr = recalls[0] * s
+            + (recalls[1] - recalls[0]) * (1.0 + s) / 2.0
+            + (recalls[2] - recalls[1]) * (2.0 + s) / 3.0;
+        // The first threshold detects 1 - s of a normal row, the next two no more: a trapezoid, an
+        // edge, the rest.
         let early = (1.0 - s) / (8.0 - positives);
         let wide_roc = early * recalls[0] / 2.0 + (1.0 - early);
         close(vus(&rows, 2, 8), (2.0 * pr + wide_pr) / 3.0, (2.0 * roc + wide_roc) / 3.0);
@@ -207,10 +233,13 @@ mod tests {
 
     #[test]
     fn the_authors_definition_run_in_numpy_gives_the_same() {
-        // Four ranges, one at the very start, two whose slopes overlap. Rows 5 and 20 have the same score.
-        let mut scores: Vec<f64> = (0..48_u32).map(|row| f64::from(row * 37 % 101) / 101.0).collect();
+        // Four ranges, one at the very start, two whose slopes overlap. Rows 5 and 20 have the same
+        // score.
+        let mut scores: Vec<f64> =
+            (0..48_u32).map(|row| f64::from(row * 37 % 101) / 101.0).collect();
         (scores[14], scores[38], scores[20]) = (0.99, 1.25, scores[5]);
-        let labelled = |row: &usize| [0..2, 12..17, 19..22, 40..44].iter().any(|range| range.contains(row));
+        let labelled =
+            |row: &usize| [0..2, 12..17, 19..22, 40..44].iter().any(|range| range.contains(row));
         let rows: Vec<(f64, bool)> = (0..48).map(|row| (scores[row], labelled(&row))).collect();
         let cases = [
             (0, 48, 0.379_094_574_555_082_44, 0.522_058_823_529_411_7),
@@ -226,7 +255,8 @@ mod tests {
     #[test]
     fn chance_gets_the_share_of_labelled_rows() {
         let mut random = ChaCha8Rng::seed_from_u64(3);
-        let rows: Vec<(f64, bool)> = (0..20_000).map(|row| (random.random(), (8000..10_000).contains(&row))).collect();
+        let rows: Vec<(f64, bool)> =
+            (0..20_000).map(|row| (random.random(), (8000..10_000).contains(&row))).collect();
         let found = vus(&rows, 20, THRESHOLDS).unwrap();
         assert!((found.pr - 0.1).abs() < 0.02 && (found.roc - 0.5).abs() < 0.02, "{found:?}");
     }
@@ -234,12 +264,16 @@ mod tests {
     #[test]
     fn a_near_miss_is_forgiven_more_than_a_far_one() {
         let marked = |at: Range<usize>| -> Vec<(f64, bool)> {
-            (0..200).map(|row| (f64::from(u8::from(at.contains(&row))), (100..110).contains(&row))).collect()
+            (0..200)
+                .map(|row| (f64::from(u8::from(at.contains(&row))), (100..110).contains(&row)))
+                .collect()
         };
         let volume = |at| vus(&marked(at), 20, THRESHOLDS).unwrap();
         let (exact, near, far) = (volume(100..110), volume(94..104), volume(80..90));
         assert_eq!((exact.pr, exact.roc), (1.0, 1.0));
-        assert!(exact.pr > near.pr && near.pr > far.pr && exact.roc > near.roc && near.roc > far.roc);
+        assert!(
+            exact.pr > near.pr && near.pr > far.pr && exact.roc > near.roc && near.roc > far.roc
+        );
         let plain = Ranking::of(marked(94..104)).unwrap();
         assert!(near.pr > plain.average_precision() && near.roc > plain.auc());
     }

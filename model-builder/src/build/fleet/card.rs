@@ -1,4 +1,5 @@
-//! The model card of a training on one's own fleet: what it saw, what it left out, what it finds and how often it pages.
+//! The model card of a training on one's own fleet: what it saw, what it left out, what it finds
+//! and how often it pages.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -42,10 +43,19 @@ fn words(why: Why) -> &'static str {
 /// What was left out of the history.
 pub(super) fn left_out_table(cleaned: &Cleaned) -> Table {
     let row = |stretch: &deepguard::model::card::LeftOut| {
-        vec![stretch.instance.clone(), time(stretch.from), time(stretch.until), words(stretch.why).into()]
+        vec![
+            stretch.instance.clone(),
+            time(stretch.from),
+            time(stretch.until),
+            words(stretch.why).into(),
+        ]
     };
     Table {
-        title: format!("Left out: {} stretches, {} datapoints", cleaned.left_out.len(), cleaned.datapoints),
+        title: format!(
+            "Left out: {} stretches, {} datapoints",
+            cleaned.left_out.len(),
+            cleaned.datapoints
+        ),
         header: ["instance", "from", "until", "why"].map(String::from).to_vec(),
         rows: cleaned.left_out.iter().map(row).collect(),
         ..Table::default()
@@ -59,7 +69,11 @@ pub(super) fn left_out_table(cleaned: &Cleaned) -> Table {
 pub(super) fn write(trained: &Trained, path: &Path, stop: &AtomicBool) -> Result<()> {
     let picture_path = path.with_extension("png");
     draw(trained, &picture_path)?;
-    let file = picture_path.file_name().and_then(|name| name.to_str()).context("the card needs a name")?.to_string();
+    let file = picture_path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("the card needs a name")?
+        .to_string();
     let picture = Picture {
         file,
         alt: "CPU, expected band and score of some instances".into(),
@@ -81,7 +95,9 @@ pub(super) fn write(trained: &Trained, path: &Path, stop: &AtomicBool) -> Result
 
 fn subtitle(trained: &Trained) -> String {
     let (card, fleet) = (trained.artifact.card(), trained.artifact.card().training.fleet.as_ref());
-    let from = fleet.and_then(|fleet| fleet.tuned_from.clone()).map_or("afresh".into(), |from| format!("from {from}"));
+    let from = fleet
+        .and_then(|fleet| fleet.tuned_from.clone())
+        .map_or("afresh".into(), |from| format!("from {from}"));
     let days = fleet.map_or(0, |fleet| fleet.days);
     format!(
         "Trained {} on {days} days of {} instances of this account and {} generated machines, {from}",
@@ -100,9 +116,15 @@ fn facts(trained: &Trained) -> Table {
         ("SHA-256", trained.artifact.checksum().into()),
         ("threshold", format!("{:.4}", card.threshold)),
         ("pages per instance and week that were asked for", format!("{:.2}", trained.budget)),
-        ("pages that its own history has, real anomalies included", format!("{:.2}", trained.counted)),
+        (
+            "pages that its own history has, real anomalies included",
+            format!("{:.2}", trained.counted),
+        ),
         ("datapoints that were trained on", used.to_string()),
-        ("windows, epochs, last loss", format!("{}, {}, {:.4}", training.windows, training.epochs, training.loss)),
+        (
+            "windows, epochs, last loss",
+            format!("{}, {}, {:.4}", training.windows, training.epochs, training.loss),
+        ),
         ("seed", training.seed.to_string()),
     ];
     Table {
@@ -129,7 +151,8 @@ fn pages(trained: &Trained) -> Table {
     }
 }
 
-/// How many of each kind of fault are found in the fleet's own quiet history, by the new artifact and by the one before.
+/// How many of each kind of fault are found in the fleet's own quiet history, by the new artifact
+/// and by the one before.
 fn faults(trained: &Trained, stop: &AtomicBool) -> Result<Table> {
     let days = trained.artifact.card().training.fleet.as_ref().map_or(14, |fleet| fleet.days);
     let step = trained.cleaned.histories.len().div_ceil(INJECTED).max(1);
@@ -140,7 +163,9 @@ fn faults(trained: &Trained, stop: &AtomicBool) -> Result<Table> {
         let detector = Detector::new(artifact.clone(), &device());
         let numbers: Vec<usize> = (0..bench.machines.len()).collect();
         let seen = parallel(&numbers, stop, |&machine| bench.see(machine, &detector))?;
-        Ok::<_, anyhow::Error>(bench.found(&bench.outcome("", seen), threshold / detector.threshold()))
+        Ok::<_, anyhow::Error>(
+            bench.found(&bench.outcome("", seen), threshold / detector.threshold()),
+        )
     };
     let new = found(&trained.artifact, trained.artifact.card().threshold)?;
     let before = found(&trained.start, trained.before)?;
@@ -149,19 +174,27 @@ fn faults(trained: &Trained, stop: &AtomicBool) -> Result<Table> {
         let hit = cases().filter(|(_, found)| found.is_some()).count();
         format!("{hit} of {}", cases().count())
     };
-    let row = |name: &str, of: &dyn Fn(Fault) -> bool| vec![name.into(), share(&new, of), share(&before, of)];
+    let row = |name: &str, of: &dyn Fn(Fault) -> bool| {
+        vec![name.into(), share(&new, of), share(&before, of)]
+    };
     let kinds = Fault::ALL.into_iter().filter(|fault| *fault != Fault::Nothing);
-    let mut rows: Vec<Vec<String>> = kinds.map(|fault| row(fault.name(), &|other| other == fault)).collect();
+    let mut rows: Vec<Vec<String>> =
+        kinds.map(|fault| row(fault.name(), &|other| other == fault)).collect();
     rows.push(row("all faults", &|fault| fault != Fault::Nothing));
     rows.push(row("nothing at all (found by chance)", &|fault| fault == Fault::Nothing));
     Ok(Table {
-        title: "Faults found that were injected into the quiet history of this account's instances".into(),
+        title: "Faults found that were injected into the quiet history of this account's instances"
+            .into(),
         note: format!(
             "Both at the threshold for the same budget on this fleet, {:.3} and {:.3}. The new network has seen the history without the faults.",
             trained.artifact.card().threshold,
             trained.before
         ),
-        header: vec!["fault".into(), "this model".into(), format!("before: {}", trained.start.version())],
+        header: vec![
+            "fault".into(),
+            "this model".into(),
+            format!("before: {}", trained.start.version()),
+        ],
         strong: vec![rows.len() - 2],
         rows,
     })
@@ -179,16 +212,35 @@ fn draw(trained: &Trained, path: &Path) -> Result<()> {
     let days = trained.artifact.card().training.fleet.as_ref().map_or(14, |fleet| fleet.days);
     picture::png(path, HEAD + PANEL * chosen.len() as u32, |area| {
         let (head, mut rest) = area.split_vertically(HEAD);
-        picture::legend(&head, &format!("Instances of this account, model {}", trained.artifact.version()))?;
+        picture::legend(
+            &head,
+            &format!("Instances of this account, model {}", trained.artifact.version()),
+        )?;
         for (instance, series) in &chosen {
             let (panel, below) = rest.split_vertically(PANEL);
             let mut scored = detector.follow(series, &mut Watch::default(), series.end());
-            scored.retain(|scored| scored.time >= series.start() + settling(days) as i64 * DAY_SECONDS);
-            let shown = scored.first().map_or(0, |first| first.time)..scored.last().map_or(0, |last| last.time);
-            let within = |times: &std::ops::Range<i64>| times.start.max(shown.start)..times.end.min(shown.end);
-            let windows: Vec<_> = trained.cleaned.but(instance).iter().map(within).filter(|w| !w.is_empty()).collect();
-            let panel_of =
-                Panel { title: instance.to_string(), scored: &scored, windows: &windows, published: &[], at: None };
+            scored.retain(|scored| {
+                scored.time >= series.start() + settling(days) as i64 * DAY_SECONDS
+            });
+            let shown = scored.first().map_or(0, |first| first.time)
+                ..scored.last().map_or(0, |last| last.time);
+            let within = |times: &std::ops::Range<i64>| {
+                times.start.max(shown.start)..times.end.min(shown.end)
+            };
+            let windows: Vec<_> = trained
+                .cleaned
+                .but(instance)
+                .iter()
+                .map(within)
+                .filter(|w| !w.is_empty())
+                .collect();
+            let panel_of = Panel {
+                title: instance.to_string(),
+                scored: &scored,
+                windows: &windows,
+                published: &[],
+                at: None,
+            };
             panel_of.draw(&panel)?;
             rest = below;
         }

@@ -1,8 +1,9 @@
-//! What of a history is not fit to learn from: what was muted, what somebody confirmed as an anomaly, and what the model that is
-//! there already finds most clearly anomalous.
+//! What of a history is not fit to learn from: what was muted, what somebody confirmed as an
+//! anomaly, and what the model that is there already finds most clearly anomalous.
 //!
-//! The last is an anomaly whose score rises so high that it would be reported with a tiny budget of pages; it is left out for as long
-//! as it lasts. Of the first days of a history nothing is: too little is known by then.
+//! The last is an anomaly whose score rises so high that it would be reported with a tiny budget of
+//! pages; it is left out for as long as it lasts. Of the first days of a history nothing is: too
+//! little is known by then.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +24,8 @@ pub(crate) type Histories = BTreeMap<InstanceId, Series>;
 const KNOWN_DAYS: i64 = 5;
 /// No more of all datapoints is left out than this.
 const MOST: f64 = 0.1;
-/// Anomalous datapoints of an instance that are less than this apart, in seconds, are one anomaly: six hours.
+/// Anomalous datapoints of an instance that are less than this apart, in seconds, are one anomaly:
+/// six hours.
 const TOGETHER: i64 = 6 * 3600;
 /// What is left out before the first of them and after the last, in seconds: half an hour.
 const MARGIN: i64 = 1800;
@@ -64,7 +66,9 @@ impl Cleaned {
                 self.histories.insert(instance, series);
                 continue;
             };
-            let fit = |time: i64| !stretches.iter().any(|stretch| (stretch.from..stretch.until).contains(&time));
+            let fit = |time: i64| {
+                !stretches.iter().any(|stretch| (stretch.from..stretch.until).contains(&time))
+            };
             let all = series.datapoints().count();
             let kept: Vec<_> = series.datapoints().filter(|point| fit(point.time)).collect();
             self.datapoints += all - kept.len();
@@ -74,8 +78,8 @@ impl Cleaned {
         }
     }
 
-    /// Leaves out the anomalies that `detector` gives a score of `clear` or more, the clearest first, but none that `is_fine`
-    /// (somebody said so).
+    /// Leaves out the anomalies that `detector` gives a score of `clear` or more, the clearest
+    /// first, but none that `is_fine` (somebody said so).
     ///
     /// # Errors
     /// Where `stop` is set.
@@ -100,7 +104,10 @@ impl Cleaned {
                 if score >= clear && !is_fine(instance, times.clone()) {
                     let (from, until) = (times.start - MARGIN, times.end + MARGIN);
                     let why = Why::Contaminated;
-                    found.push((score, LeftOut { instance: instance.to_string(), from, until, why }));
+                    found.push((
+                        score,
+                        LeftOut { instance: instance.to_string(), from, until, why },
+                    ));
                 }
             }
         }
@@ -116,10 +123,13 @@ impl Cleaned {
     }
 }
 
-/// The anomalies of an instance: how high the score of each rises, and when it was. It lasts as long as its severity does.
+/// The anomalies of an instance: how high the score of each rises, and when it was. It lasts as
+/// long as its severity does.
 fn anomalies(scored: &[Scored]) -> Vec<(f64, Range<i64>)> {
     let mut anomalies: Vec<(f64, Range<i64>)> = Vec::new();
-    for scored in scored.iter().filter(|scored| scored.severity.is_anomalous() || scored.score.is_anomalous()) {
+    for scored in
+        scored.iter().filter(|scored| scored.severity.is_anomalous() || scored.score.is_anomalous())
+    {
         let (score, end) = (scored.score.value(), scored.time + PERIOD);
         match anomalies.last_mut() {
             Some((highest, times)) if scored.time - times.end < TOGETHER => {
@@ -144,7 +154,8 @@ mod tests {
     fn worn(faulty: f64) -> (Histories, Vec<LeftOut>) {
         let (mut histories, mut faults) = (Histories::new(), Vec::new());
         for (number, machine) in simulate::worn(3, 7, 14, faulty, NOW).into_iter().enumerate() {
-            histories.insert(instance(number), Series::from_datapoints(machine.datapoints).unwrap().0);
+            histories
+                .insert(instance(number), Series::from_datapoints(machine.datapoints).unwrap().0);
             faults.extend(machine.faults.into_iter().map(|(times, _)| LeftOut {
                 instance: instance(number).to_string(),
                 from: times.start,
@@ -177,12 +188,19 @@ mod tests {
         let detector = Detector::new(artifact(), &device());
         let left_out = |faulty: f64, is_fine: bool| {
             let mut cleaned = Cleaned::new(worn(faulty).0);
-            cleaned.leave_out_contaminated(&detector, 1.3, |_, _| is_fine, &AtomicBool::new(false)).unwrap();
+            cleaned
+                .leave_out_contaminated(&detector, 1.3, |_, _| is_fine, &AtomicBool::new(false))
+                .unwrap();
             cleaned.left_out
         };
         let (clean, dirty, faults) = (left_out(0.0, false), left_out(0.05, false), worn(0.05).1);
-        let right = dirty.iter().filter(|found| faults.iter().any(|fault| overlaps(found, fault))).count();
-        assert!(right >= 2 && dirty.len() - right <= clean.len() + 1, "{right} of {}: {faults:?}", dirty.len());
+        let right =
+            dirty.iter().filter(|found| faults.iter().any(|fault| overlaps(found, fault))).count();
+        assert!(
+            right >= 2 && dirty.len() - right <= clean.len() + 1,
+            "{right} of {}: {faults:?}",
+            dirty.len()
+        );
         assert_eq!(left_out(0.05, true), []);
     }
 }

@@ -1,6 +1,8 @@
-//! Training on one's own fleet: its history, without what is not fit to learn from, and a threshold for the pages that one wants.
+//! Training on one's own fleet: its history, without what is not fit to learn from, and a threshold
+//! for the pages that one wants.
 //!
-//! - [`clean`]: what is left out of the history; [`threshold`]: how high the threshold is for a budget;
+//! - [`clean`]: what is left out of the history; [`threshold`]: how high the threshold is for a
+//!   budget;
 //! - [`card`]: what came of it, as a document with a picture.
 
 mod card;
@@ -41,7 +43,8 @@ const WINDOWS: usize = 330;
 const ALL_WINDOWS: usize = 40_000;
 /// Alarms count after this part of the history.
 const SETTLING: f64 = 0.5;
-/// What would be reported with so small a budget of pages per instance and week is clearly an anomaly ...
+/// What would be reported with so small a budget of pages per instance and week is clearly an
+/// anomaly ...
 const CLEAR_BUDGET: f64 = 0.1;
 /// ... or, of an artifact without a table, what has this score.
 const CLEAR: f64 = 1.3;
@@ -70,7 +73,8 @@ pub(crate) struct OwnArgs {
     /// Confirmed and rejected alerts: a file or s3://bucket/settings/labels.json.
     #[arg(long, value_name = "FILE|URI", requires = "cloudwatch")]
     labels: Option<String>,
-    /// Pages that an instance may have in a week for nothing, 0.02 to 10; those of the artifact to go on from unless given.
+    /// Pages that an instance may have in a week for nothing, 0.02 to 10; those of the artifact to
+    /// go on from unless given.
     #[arg(long, value_name = "NUMBER", requires = "cloudwatch")]
     pages_per_instance_week: Option<f64>,
     /// The model card to write, in Markdown; its picture is put beside it.
@@ -84,7 +88,8 @@ struct Trained {
     start: Artifact,
     cleaned: Cleaned,
     histories: Histories,
-    /// What the fleet's own history has in pages at the chosen threshold, its real anomalies included.
+    /// What the fleet's own history has in pages at the chosen threshold, its real anomalies
+    /// included.
     counted: f64,
     /// Pages that were asked for, per instance and week.
     budget: f64,
@@ -92,15 +97,23 @@ struct Trained {
     before: f64,
 }
 
-/// Trains on the account's own history and writes what came of it. `given` is whether epochs and learning rate were given by whoever
-/// typed the command, and are not to be those of a tuning.
+/// Trains on the account's own history and writes what came of it. `given` is whether epochs and
+/// learning rate were given by whoever typed the command, and are not to be those of a tuning.
 ///
 /// # Errors
-/// Where the history cannot be read, there is too little of it, something cannot be written, or `stop` is set.
-pub(crate) fn train(args: &OwnArgs, options: &Options, given: [bool; 2], out: &Path, stop: &AtomicBool) -> Result<()> {
+/// Where the history cannot be read, there is too little of it, something cannot be written, or
+/// `stop` is set.
+pub(crate) fn train(
+    args: &OwnArgs,
+    options: &Options,
+    given: [bool; 2],
+    out: &Path,
+    stop: &AtomicBool,
+) -> Result<()> {
     let start = match &args.from {
         Some(path) => {
-            let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes =
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             Artifact::from_bytes(&bytes).with_context(|| format!("in {}", path.display()))?
         }
         None => Artifact::from_bytes(BUILTIN)?,
@@ -109,7 +122,8 @@ pub(crate) fn train(args: &OwnArgs, options: &Options, given: [bool; 2], out: &P
     ensure!(POSSIBLE.contains(&budget), "{budget} pages per instance and week: give 0.02 to 10");
     let labels = args.labels.as_deref().map(Labels::read).transpose()?.unwrap_or_default();
     let now = models::now().as_second();
-    let (histories, muted) = models::with_aws(async |config, s3| read(args, &config, &s3, now, stop).await)?;
+    let (histories, muted) =
+        models::with_aws(async |config, s3| read(args, &config, &s3, now, stop).await)?;
 
     let mut cleaned = Cleaned::new(histories.clone());
     let confirmed = histories.keys().flat_map(|instance| {
@@ -123,7 +137,8 @@ pub(crate) fn train(args: &OwnArgs, options: &Options, given: [bool; 2], out: &P
         ..options.clone()
     };
     let days = args.fleet.days as usize;
-    let trained = fit(start, args.afresh, histories, cleaned, &labels, budget, days, &options, stop)?;
+    let trained =
+        fit(start, args.afresh, histories, cleaned, &labels, budget, days, &options, stop)?;
     crate::common::files::write_whole(out, &trained.artifact.to_bytes()?)?;
     println!("{}", card::left_out_table(&trained.cleaned));
     let card = trained.artifact.card();
@@ -149,7 +164,8 @@ fn own_budget(start: &Artifact, stop: &AtomicBool) -> Result<f64> {
     let card = start.card();
     let budget = match card.pages_at(card.threshold) {
         Some(pages) => pages,
-        None => Backtest::of_settled(&Detector::new(start.clone(), &device()), stop)?.per_instance_week(card.threshold),
+        None => Backtest::of_settled(&Detector::new(start.clone(), &device()), stop)?
+            .per_instance_week(card.threshold),
     };
     Ok(budget.clamp(*POSSIBLE.start(), *POSSIBLE.end()))
 }
@@ -191,7 +207,10 @@ async fn read<O: Objects>(
     let untagged = Tags::new();
     let muted = pulled.history.keys().flat_map(|instance| {
         let ranges = during.of(instance, tags.get(instance).unwrap_or(&untagged));
-        ranges.iter().map(|(times, _)| left_out(instance, times.clone(), Why::Muted)).collect::<Vec<_>>()
+        ranges
+            .iter()
+            .map(|(times, _)| left_out(instance, times.clone(), Why::Muted))
+            .collect::<Vec<_>>()
     });
     let muted = muted.collect();
     Ok((pulled.history, muted))
@@ -233,16 +252,25 @@ fn fit(
     let settling = settling(days);
     let backtests = |artifact: &Artifact, cleaned: &Cleaned| {
         let detector = Detector::new(artifact.clone(), &device());
-        let past = |(instance, series)| Past { but: cleaned.but(instance), ..Past::whole(series, settling) };
+        let past = |(instance, series)| Past {
+            but: cleaned.but(instance),
+            ..Past::whole(series, settling)
+        };
         let pasts: Vec<Past<'_>> = histories.iter().map(past).collect();
         let fleet = Backtest::run(&detector, &pasts, stop)?;
         Ok::<_, anyhow::Error>((fleet, Backtest::of_generated(&detector, days, settling, stop)?))
     };
 
     let (fleet, generated) = backtests(&start, &cleaned)?;
-    let clear = start.card().threshold_for(CLEAR_BUDGET).map_or(CLEAR, |strict| strict / start.card().threshold);
+    let clear = start
+        .card()
+        .threshold_for(CLEAR_BUDGET)
+        .map_or(CLEAR, |strict| strict / start.card().threshold);
     let is_fine = |instance: &InstanceId, times: std::ops::Range<i64>| {
-        labels.rejected(instance).iter().any(|fine| fine.start < times.end && times.start < fine.end)
+        labels
+            .rejected(instance)
+            .iter()
+            .any(|fine| fine.start < times.end && times.start < fine.end)
     };
     let scale = threshold::scale(&fleet, &generated);
     let detector = Detector::new(start.clone(), &device());
@@ -268,7 +296,8 @@ fn fit(
 
     let (fleet, generated) = backtests(&artifact, &cleaned)?;
     let settled = Backtest::of_settled(&Detector::new(artifact.clone(), &device()), stop)?;
-    let pages = threshold::scaled(&pages_of(&[vec![settled]]), threshold::scale(&fleet, &generated));
+    let pages =
+        threshold::scaled(&pages_of(&[vec![settled]]), threshold::scale(&fleet, &generated));
     let record = Fleet {
         tuned_from: from.map(Artifact::version),
         days,
@@ -308,7 +337,9 @@ mod tests {
         let histories: Histories = machines
             .into_iter()
             .enumerate()
-            .map(|(number, machine)| (instance(number), Series::from_datapoints(machine.datapoints).unwrap().0))
+            .map(|(number, machine)| {
+                (instance(number), Series::from_datapoints(machine.datapoints).unwrap().0)
+            })
             .collect();
         let options = Options {
             seed: 1,
@@ -322,7 +353,8 @@ mod tests {
         };
         let cleaned = Cleaned::new(histories.clone());
         let stop = AtomicBool::new(false);
-        fit(artifact(), afresh, histories, cleaned, &Labels::default(), 0.5, 9, &options, &stop).unwrap()
+        fit(artifact(), afresh, histories, cleaned, &Labels::default(), 0.5, 9, &options, &stop)
+            .unwrap()
     }
 
     #[test]
@@ -331,16 +363,25 @@ mod tests {
         let card = trained.artifact.card();
         assert_eq!(card.shape, artifact().card().shape);
         let fleet = card.training.fleet.as_ref().unwrap();
-        assert_eq!((fleet.tuned_from.clone(), fleet.days, fleet.instances), (Some(artifact().version()), 9, 7));
+        assert_eq!(
+            (fleet.tuned_from.clone(), fleet.days, fleet.instances),
+            (Some(artifact().version()), 9, 7)
+        );
         assert_eq!(fleet.datapoints + fleet.left_out_datapoints, 7 * 9 * 288);
         assert_eq!(fleet.left_out, trained.cleaned.left_out);
         assert_eq!(card.training.files.len(), 7, "the instances, by name and hash");
         let said = card.pages_at(card.threshold).unwrap();
-        assert!((said - 0.5).abs() < 0.01, "{said} pages at the threshold that was chosen for half a page");
+        assert!(
+            (said - 0.5).abs() < 0.01,
+            "{said} pages at the threshold that was chosen for half a page"
+        );
         let folder = tempfile::tempdir().unwrap();
         card::write(&trained, &folder.path().join("card.md"), &AtomicBool::new(false)).unwrap();
         let text = std::fs::read_to_string(folder.path().join("card.md")).unwrap();
-        assert!(text.contains(&trained.artifact.version()) && text.contains("](card.png)"), "{text}");
+        assert!(
+            text.contains(&trained.artifact.version()) && text.contains("](card.png)"),
+            "{text}"
+        );
         assert!(folder.path().join("card.png").exists());
     }
 

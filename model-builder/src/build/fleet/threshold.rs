@@ -1,21 +1,24 @@
 //! The threshold for a budget of pages, from a history that may still have anomalies in it.
 //!
-//! Simply counting the alarms of a history would take every anomaly that is still in it for a false alarm, and raise the threshold
-//! until it is silent. So the highest score of each day is looked at, and of all days only the bulk: anomalies are in the days
-//! above it. Where the bulk of a fleet is twice as high as that of generated machines of the same age, so is its threshold. How
-//! much rarer than the bulk a page is, those machines say, of which it is known that they are fine.
+//! Simply counting the alarms of a history would take every anomaly that is still in it for a false
+//! alarm, and raise the threshold until it is silent. So the highest score of each day is looked
+//! at, and of all days only the bulk: anomalies are in the days above it. Where the bulk of a fleet
+//! is twice as high as that of generated machines of the same age, so is its threshold. How much
+//! rarer than the bulk a page is, those machines say, of which it is known that they are fine.
 
 use deepguard::baseline::level::quantile;
 use deepguard::model::card::Pages;
 
 use crate::build::backtest::Backtest;
 
-/// The quantiles of the days that are compared: over what is merely quiet, and under what could be an anomaly.
+/// The quantiles of the days that are compared: over what is merely quiet, and under what could be
+/// an anomaly.
 const BULK: [f64; 5] = [0.55, 0.6, 0.65, 0.7, 0.75];
 /// Instance-weeks without which a fleet's days say too little.
 const ENOUGH_WEEKS: f64 = 5.0;
 
-/// How much higher the days of `fleet` are than those of `generated`, by their bulk. 1 where there are too few of them.
+/// How much higher the days of `fleet` are than those of `generated`, by their bulk. 1 where there
+/// are too few of them.
 pub(crate) fn scale(fleet: &Backtest, generated: &Backtest) -> f64 {
     let days = |backtest: &Backtest| {
         let mut maxima = backtest.day_maxima();
@@ -55,23 +58,28 @@ mod tests {
         let stop = AtomicBool::new(false);
         let run = |faulty: f64| {
             let machines = simulate::worn(5, 21, 14, faulty, 1_768_478_400);
-            let histories: Vec<Series> =
-                machines.into_iter().map(|machine| Series::from_datapoints(machine.datapoints).unwrap().0).collect();
-            let pasts: Vec<Past<'_>> = histories.iter().map(|series| Past::whole(series, 7)).collect();
+            let histories: Vec<Series> = machines
+                .into_iter()
+                .map(|machine| Series::from_datapoints(machine.datapoints).unwrap().0)
+                .collect();
+            let pasts: Vec<Past<'_>> =
+                histories.iter().map(|series| Past::whole(series, 7)).collect();
             Backtest::run(&detector, &pasts, &stop).unwrap()
         };
         let (clean, faulty) = (run(0.0), run(0.05));
         let moved = scale(&faulty, &clean);
         assert!((moved - 1.0).abs() < 0.05, "{moved}");
         assert!(
-            faulty.per_instance_week(detector.threshold()) > 1.2 * clean.per_instance_week(detector.threshold()),
+            faulty.per_instance_week(detector.threshold())
+                > 1.2 * clean.per_instance_week(detector.threshold()),
             "there are alarms to be misled by"
         );
     }
 
     #[test]
     fn a_table_is_scaled_by_its_thresholds() {
-        let row = |threshold, per_instance_week| Pages { threshold, per_instance_week, interval: None };
+        let row =
+            |threshold, per_instance_week| Pages { threshold, per_instance_week, interval: None };
         assert_eq!(scaled(&[row(1.0, 2.0), row(1.2, 1.0)], 1.1), [row(1.1, 2.0), row(1.32, 1.0)]);
     }
 }

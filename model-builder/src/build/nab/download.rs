@@ -21,8 +21,8 @@ pub(crate) fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
     FILES.lines().filter_map(|line| line.split_once("  ")).map(|(sha256, name)| (name, sha256))
 }
 
-/// NAB's labels, and the SHA-256 of the entries that [`is_labelled`] in each, as compact JSON with sorted
-/// keys. Labels of other files may be revised without touching what is used here.
+/// NAB's labels, and the SHA-256 of the entries that [`is_labelled`] in each, as compact JSON with
+/// sorted keys. Labels of other files may be revised without touching what is used here.
 const LABELS: [(&str, &str); 2] = [
     ("combined_labels.json", "4e8502ed318691a94a6b21346d09f916c303d0ad5c5c326245f16059bbafec9c"),
     ("combined_windows.json", "a4b260165562871699eb0c54c3f82c404bac151db815a0800028f3dbf2cbc020"),
@@ -81,10 +81,12 @@ pub(crate) fn fetch(root: &Path, source: &str, manifest: &[Pinned]) -> Result<()
             continue;
         }
         let url = format!("{source}/{name}");
-        let mut response = agent.get(&url).call().with_context(|| format!("cannot download {url}"))?;
+        let mut response =
+            agent.get(&url).call().with_context(|| format!("cannot download {url}"))?;
         let body = response.body_mut().with_config().limit(MAX_BYTES).read_to_vec();
         let body = body.with_context(|| format!("the download of {url} broke off"))?;
-        check(&body, sha256).with_context(|| format!("{url} is not what was pinned, nothing is kept"))?;
+        check(&body, sha256)
+            .with_context(|| format!("{url} is not what was pinned, nothing is kept"))?;
         write_whole(&path, &body)?;
     }
     Ok(())
@@ -122,15 +124,19 @@ mod tests {
 
     /// Labels with an entry for each file, and one that is not used.
     fn labels(unused: u32) -> Vec<u8> {
-        let mut all: BTreeMap<&str, Value> =
-            files().filter(|(name, _)| is_labelled(name)).map(|(name, _)| (name, Value::from(vec![4242]))).collect();
+        let mut all: BTreeMap<&str, Value> = files()
+            .filter(|(name, _)| is_labelled(name))
+            .map(|(name, _)| (name, Value::from(vec![4242])))
+            .collect();
         all.insert("unused", unused.into());
         serde_json::to_vec_pretty(&all).unwrap()
     }
 
     fn pinned() -> [Pinned; 2] {
-        let used: BTreeMap<&str, Value> =
-            files().filter(|(name, _)| is_labelled(name)).map(|(name, _)| (name, Value::from(vec![4242]))).collect();
+        let used: BTreeMap<&str, Value> = files()
+            .filter(|(name, _)| is_labelled(name))
+            .map(|(name, _)| (name, Value::from(vec![4242])))
+            .collect();
         let sha256 = hex_sha256(&serde_json::to_vec(&used).unwrap());
         [
             Pinned { path: DATA.into(), sha256: hex_sha256(ROWS), check: check_file },
@@ -158,9 +164,13 @@ mod tests {
         fetch_from([(DATA, ok(ROWS)), (LABEL, ok(labels(1)))], cache.path()).await.unwrap();
         assert_eq!(std::fs::read(cache.path().join(DATA)).unwrap(), ROWS);
         let broken = || ResponseTemplate::new(500);
-        fetch_from([(DATA, broken()), (LABEL, broken())], cache.path()).await.expect("all is here already");
+        fetch_from([(DATA, broken()), (LABEL, broken())], cache.path())
+            .await
+            .expect("all is here already");
         std::fs::write(cache.path().join(DATA), b"spoilt since").unwrap();
-        fetch_from([(DATA, broken()), (LABEL, broken())], cache.path()).await.expect_err("one must be fetched again");
+        fetch_from([(DATA, broken()), (LABEL, broken())], cache.path())
+            .await
+            .expect_err("one must be fetched again");
     }
 
     #[tokio::test(flavor = "multi_thread")]

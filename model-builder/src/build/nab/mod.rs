@@ -68,14 +68,18 @@ impl Nab {
             return Self::at(Path::new(BESIDE));
         }
         let cache = cache_dir("nab")?;
-        download::fetch(&cache, download::SOURCE, &download::manifest())
-            .context("NAB is not here: give its folder with `--nab DIR` or NAB_DIR, or let it be downloaded")?;
+        download::fetch(&cache, download::SOURCE, &download::manifest()).context(
+            "NAB is not here: give its folder with `--nab DIR` or NAB_DIR, or let it be downloaded",
+        )?;
         Self::at(&cache)
     }
 
     fn at(root: &Path) -> Result<Self> {
         if !root.join("data").is_dir() {
-            bail!("{} has no folder `data`: name the folder that holds NAB's `data` and `labels`", root.display());
+            bail!(
+                "{} has no folder `data`: name the folder that holds NAB's `data` and `labels`",
+                root.display()
+            );
         }
         Ok(Self { root: root.to_path_buf() })
     }
@@ -85,7 +89,10 @@ impl Nab {
     /// # Errors
     /// Where a file is missing or is not what NAB's files are.
     pub fn ec2_cpu(&self) -> Result<Vec<NabFile>> {
-        download::files().filter(|(name, _)| download::is_ec2_cpu(name)).map(|(name, _)| self.read(name)).collect()
+        download::files()
+            .filter(|(name, _)| download::is_ec2_cpu(name))
+            .map(|(name, _)| self.read(name))
+            .collect()
     }
 
     /// All of NAB's files, in the order of their names.
@@ -96,7 +103,8 @@ impl Nab {
         download::files().map(|(name, _)| self.read(name)).collect()
     }
 
-    /// The scores that `detector` gave to each row of the file of that name, where they are at hand.
+    /// The scores that `detector` gave to each row of the file of that name, where they are at
+    /// hand.
     pub fn published(&self, detector: &str, name: &str) -> Option<PathBuf> {
         Some(self.root.join("results").join(detector).join(name)).filter(|path| path.is_file())
     }
@@ -107,7 +115,8 @@ impl Nab {
     /// Where a file is missing or is not what NAB's files are.
     pub fn read(&self, name: &str) -> Result<NabFile> {
         let path = self.root.join("data").join(name);
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let (datapoints, rows) = parse(&bytes).with_context(|| format!("in {}", path.display()))?;
         Ok(NabFile { name: name.into(), sha256: hex_sha256(&bytes), datapoints, rows })
     }
@@ -119,17 +128,19 @@ impl Nab {
     pub fn labels(&self) -> Result<BTreeMap<String, Labels>> {
         let read = |name: &str| {
             let path = self.root.join("labels").join(name);
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+            std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))
         };
-        parse_labels(&read("combined_labels.json")?, &read("combined_windows.json")?).context("in NAB's labels")
+        parse_labels(&read("combined_labels.json")?, &read("combined_windows.json")?)
+            .context("in NAB's labels")
     }
 }
 
 impl NabFile {
     /// The file as a regular series.
     ///
-    /// Rows that are regularly further apart than five minutes are joined by straight lines, so that a file of hourly
-    /// values has days of the right length. A longer pause stays a gap.
+    /// Rows that are regularly further apart than five minutes are joined by straight lines, so
+    /// that a file of hourly values has days of the right length. A longer pause stays a gap.
     ///
     /// # Errors
     /// Where a file is missing or is not what NAB's files are.
@@ -138,7 +149,8 @@ impl NabFile {
         Series::from_datapoints(filled).with_context(|| format!("in {}", self.name))
     }
 
-    /// The slots of each row, in the file's order: its own, and those on the straight line from the row before.
+    /// The slots of each row, in the file's order: its own, and those on the straight line from the
+    /// row before.
     pub fn slots(&self) -> Vec<Row> {
         let step = |pair: &[Datapoint]| pair[1].time - pair[0].time;
         let mut steps: Vec<i64> = self.datapoints.windows(2).map(step).collect();
@@ -147,8 +159,9 @@ impl NabFile {
         let mut rows = Vec::with_capacity(self.datapoints.len());
         let mut before: Option<Datapoint> = None;
         for &row in &self.datapoints {
-            let joined =
-                before.filter(|before| period > PERIOD && (PERIOD..=2 * period).contains(&(row.time - before.time)));
+            let joined = before.filter(|before| {
+                period > PERIOD && (PERIOD..=2 * period).contains(&(row.time - before.time))
+            });
             let end = slot_start(row.time);
             let mut datapoints = Vec::new();
             if let Some(before) = joined {
@@ -193,12 +206,13 @@ impl NabFile {
 pub(crate) fn cache_dir(name: &str) -> Result<PathBuf> {
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home);
-    let cache = cache.context("a download has no place, neither XDG_CACHE_HOME nor HOME is set: set one")?;
+    let cache = cache
+        .context("a download has no place, neither XDG_CACHE_HOME nor HOME is set: set one")?;
     Ok(cache.join("deepguard").join(name))
 }
 
-/// Datapoints and number of rows of a file: rows `timestamp,value` after a header. An empty value is a missing datapoint, as is
-/// `NaN`.
+/// Datapoints and number of rows of a file: rows `timestamp,value` after a header. An empty value
+/// is a missing datapoint, as is `NaN`.
 ///
 /// # Errors
 /// The line that is none.
@@ -207,19 +221,24 @@ pub fn parse(bytes: &[u8]) -> Result<(Vec<Datapoint>, usize)> {
     let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     let header = lines.next().map(|(_, line)| line.trim()).unwrap_or_default();
     if header != "timestamp,value" {
-        bail!("line 1 is `{}`, a NAB file begins with `timestamp,value`", header.chars().take(60).collect::<String>());
+        bail!(
+            "line 1 is `{}`, a NAB file begins with `timestamp,value`",
+            header.chars().take(60).collect::<String>()
+        );
     }
     let (mut datapoints, mut rows) = (Vec::new(), 0);
     for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
         rows += 1;
-        let (time, value) =
-            line.split_once(',').with_context(|| format!("line {}: no comma in `{}`", index + 1, line.trim()))?;
+        let (time, value) = line
+            .split_once(',')
+            .with_context(|| format!("line {}: no comma in `{}`", index + 1, line.trim()))?;
         let time = parse_time(time.trim()).with_context(|| format!("line {}", index + 1))?;
         let value = value.trim();
         if value.is_empty() {
             continue;
         }
-        let value: f64 = value.parse().with_context(|| format!("line {}: `{value}` is no number", index + 1))?;
+        let value: f64 =
+            value.parse().with_context(|| format!("line {}: `{value}` is no number", index + 1))?;
         if value.is_finite() {
             datapoints.push(Datapoint { time, value });
         }
@@ -231,7 +250,8 @@ pub fn parse(bytes: &[u8]) -> Result<(Vec<Datapoint>, usize)> {
 }
 
 fn parse_labels(labels: &str, windows: &str) -> Result<BTreeMap<String, Labels>> {
-    let labels: BTreeMap<String, Vec<String>> = serde_json::from_str(labels).context("combined_labels.json")?;
+    let labels: BTreeMap<String, Vec<String>> =
+        serde_json::from_str(labels).context("combined_labels.json")?;
     let mut windows: BTreeMap<String, Vec<[String; 2]>> =
         serde_json::from_str(windows).context("combined_windows.json")?;
     let times = |(name, starts): (String, Vec<String>)| {
@@ -262,7 +282,12 @@ mod tests {
                 &[(0, 1.0)],
                 1,
             ),
-            ("fractions of a second", "timestamp,value\n1970-01-01 00:00:01.000000,1e1\n", &[(1, 10.0)], 1),
+            (
+                "fractions of a second",
+                "timestamp,value\n1970-01-01 00:00:01.000000,1e1\n",
+                &[(1, 10.0)],
+                1,
+            ),
             (
                 "zones",
                 "timestamp,value\n1970-01-01T00:00:00Z,1\n1970-01-01 02:00:00+02:00,2\n",
@@ -284,7 +309,11 @@ mod tests {
         ];
         for (what, text, expected, rows) in cases {
             let (points, found) = parse(text.as_bytes()).expect(what);
-            assert_eq!(points.iter().map(|p| (p.time, p.value)).collect::<Vec<_>>(), expected, "{what}");
+            assert_eq!(
+                points.iter().map(|p| (p.time, p.value)).collect::<Vec<_>>(),
+                expected,
+                "{what}"
+            );
             assert_eq!(found, rows, "{what}");
         }
     }
@@ -299,9 +328,15 @@ mod tests {
         };
         let hourly = file(&[10, 3610, 7210, 18010, 21610]);
         let (series, cleaning) = hourly.series().unwrap();
-        assert_eq!((series.len(), cleaning.missing), (73, 35), "the pause of three hours stays a gap");
+        assert_eq!(
+            (series.len(), cleaning.missing),
+            (73, 35),
+            "the pause of three hours stays a gap"
+        );
         assert!((series.get(6).unwrap() - 1810.0).abs() < 1e-9, "half an hour after the first row");
-        let counts = |file: &NabFile| file.slots().iter().map(|row| row.datapoints.len()).collect::<Vec<_>>();
+        let counts = |file: &NabFile| {
+            file.slots().iter().map(|row| row.datapoints.len()).collect::<Vec<_>>()
+        };
         assert_eq!(counts(&hourly), [1, 12, 12, 1, 12]);
         assert_eq!(counts(&file(&[0, 300, 900, 600, 600])), [1; 5], "five minutes need nothing");
         assert_eq!(hourly.slots()[2].datapoints[11], Datapoint { time: 7200, value: 7210.0 });
@@ -338,11 +373,15 @@ mod tests {
     #[test]
     fn wrong_files_of_every_kind_are_refused() {
         let csv = "timestamp,value\n2014-02-14 14:30:00,6.456\n2014-02-14 14:35:00,5.816\n2014-02-14 14:40:00,-1e3\n";
-        fuzz::fuzz("nab-csv", &[csv.into(), csv.repeat(20).into(), b"timestamp,value\r\n".to_vec()], |bytes| {
-            if let Ok((datapoints, _)) = parse(bytes) {
-                let _ = deepguard::Series::from_datapoints(datapoints);
-            }
-        });
+        fuzz::fuzz(
+            "nab-csv",
+            &[csv.into(), csv.repeat(20).into(), b"timestamp,value\r\n".to_vec()],
+            |bytes| {
+                if let Ok((datapoints, _)) = parse(bytes) {
+                    let _ = deepguard::Series::from_datapoints(datapoints);
+                }
+            },
+        );
         let labels = r#"{"a/b.csv": ["2014-02-26 22:05:00"]}"#;
         fuzz::fuzz("nab-labels", &[labels.into()], |bytes| {
             if let Ok(text) = std::str::from_utf8(bytes) {

@@ -14,10 +14,11 @@ use super::Source;
 const GROWING_DAYS: i64 = 17;
 /// ... on no more machines than this.
 const GROWING: usize = 40;
-/// The quantile of how much the usual errors of forecasts still grow that a young machine is given. A
-/// lower one finds more on young machines, and pages more for nothing: docs/experiments.md.
+/// The quantile of how much the usual errors of forecasts still grow that a young machine is given.
+/// A lower one finds more on young machines, and pages more for nothing: docs/experiments.md.
 const FORECAST_QUANTILE: f64 = 0.65;
-/// Levels and runs show themselves in days, not in minutes: the quantile of how much they still grow.
+/// Levels and runs show themselves in days, not in minutes: the quantile of how much they still
+/// grow.
 const SLOW_QUANTILE: f64 = 0.9;
 /// From this number of real machines on, generated ones, which grow less, are left out.
 pub(super) const ENOUGH_REAL: usize = 4;
@@ -29,7 +30,9 @@ pub(super) const GROWN: usize = 14;
 /// Of real CPU where there are enough machines, else of all CPU; empty where no source is long
 /// enough.
 pub(super) fn growth(sources: &[Source], detector: &Detector) -> Growth {
-    let is_long = |source: &&Source| source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS;
+    let is_long = |source: &&Source| {
+        source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS
+    };
     let all: Vec<&Source> = sources.iter().filter(is_long).collect();
     let real: Vec<&Source> = all.iter().copied().filter(|source| !source.is_generated()).collect();
     let chosen = if real.len() >= ENOUGH_REAL { real } else { all };
@@ -64,11 +67,15 @@ impl Ratios {
                 for (index, channel) in Channel::ALL.into_iter().enumerate() {
                     let mut days: Vec<f64> = watch.memory.largest(index).0.collect();
                     let known = days.len().min(GROWN);
-                    days.extend(baseline.largest.filter(|_| known == 0).map(|largest| largest[index]));
-                    let floored = rule.usual(channel, &days, 1.0).map(|usual| usual + rule.floor(channel));
+                    days.extend(
+                        baseline.largest.filter(|_| known == 0).map(|largest| largest[index]),
+                    );
+                    let floored =
+                        rule.usual(channel, &days, 1.0).map(|usual| usual + rule.floor(channel));
                     usual[known][index] = floored.or(usual[known][index]);
                 }
-                runs[baseline.days().min(GROWN)] = Some((baseline.longest_run as f64).max(ORDINARY_RUN));
+                runs[baseline.days().min(GROWN)] =
+                    Some((baseline.longest_run as f64).max(ORDINARY_RUN));
             }
             day += DAY_SECONDS;
         }
@@ -78,7 +85,9 @@ impl Ratios {
                     Measure::Forecast { .. } => &mut self.forecasts,
                     Measure::Record { .. } => &mut self.records,
                 };
-                ratios[known].extend(usual[GROWN][index].zip(usual[known][index]).map(|(now, then)| now / then));
+                ratios[known].extend(
+                    usual[GROWN][index].zip(usual[known][index]).map(|(now, then)| now / then),
+                );
             }
             self.runs[known].extend(runs[GROWN].zip(runs[known]).map(|(now, then)| now / then));
         }

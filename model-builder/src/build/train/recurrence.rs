@@ -1,8 +1,11 @@
-//! The LSTM as one operation of Burn's automatic differentiation: its states and its gradients come from
-//! [`deepguard::model::kernel::gradient`], instead of from a dozen small operations a step.
+//! The LSTM as one operation of Burn's automatic differentiation: its states and its gradients come
+//! from [`deepguard::model::kernel::gradient`], instead of from a dozen small operations a step.
 #![cfg_attr(
     feature = "ndarray",
-    expect(deprecated, reason = "burn-ndarray is the other backend that this project promises: see docs/DESIGN.md")
+    expect(
+        deprecated,
+        reason = "burn-ndarray is the other backend that this project promises: see docs/DESIGN.md"
+    )
 )]
 
 use std::num::NonZeroUsize;
@@ -22,7 +25,8 @@ use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extensi
 use burn::tensor::{Tensor, TensorData};
 use deepguard::model::kernel::gradient::{self, Recurrence, Sizes};
 
-/// The states of an LSTM after every step, as [`deepguard::model::lstm::states`] makes them, with so many threads.
+/// The states of an LSTM after every step, as [`deepguard::model::lstm::states`] makes them, with
+/// so many threads.
 pub(super) fn states(
     input: Tensor<3>,
     weight: Tensor<2>,
@@ -84,8 +88,12 @@ impl<B: Backend> Backward<B, 4> for Back {
         let device = of_states.device();
         let Sizes { batch, time, inputs, hidden } = ops.state.sizes();
         let [input, weight, bias, recurrent] = ops.parents;
-        let gradient::Gradients { input: of_input, weight: of_weight, bias: of_bias, recurrent: of_recurrent } =
-            ops.state.back(&numbers::<B>(of_states), input.is_some());
+        let gradient::Gradients {
+            input: of_input,
+            weight: of_weight,
+            bias: of_bias,
+            recurrent: of_recurrent,
+        } = ops.state.back(&numbers::<B>(of_states), input.is_some());
         let gates = 4 * hidden;
         let all = [
             (input, of_input, vec![batch, time, inputs]),
@@ -102,12 +110,16 @@ impl<B: Backend> Backward<B, 4> for Back {
 }
 
 /// The operation on numbers.
-fn run<B: Backend>(given: [FloatTensor<B>; 4], threads: NonZeroUsize) -> (Recurrence, FloatTensor<B>) {
+fn run<B: Backend>(
+    given: [FloatTensor<B>; 4],
+    threads: NonZeroUsize,
+) -> (Recurrence, FloatTensor<B>) {
     let [input, _, _, recurrent] = given.each_ref().map(|tensor| tensor.shape());
     let sizes = Sizes { batch: input[0], time: input[1], inputs: input[2], hidden: recurrent[0] };
     let device = given[0].device();
     let [input, weight, bias, recurrent] = given.map(numbers::<B>);
-    let (recurrence, states) = Recurrence::run(sizes, &input, [&weight, &bias, &recurrent], threads);
+    let (recurrence, states) =
+        Recurrence::run(sizes, &input, [&weight, &bias, &recurrent], threads);
     (recurrence, tensor::<B>(states, &[sizes.batch, sizes.time, sizes.hidden], &device))
 }
 
@@ -163,7 +175,8 @@ mod tests {
         })
     }
 
-    /// The states, and the gradients of input, weight, bias and recurrent weight of their weighted sum.
+    /// The states, and the gradients of input, weight, bias and recurrent weight of their weighted
+    /// sum.
     fn differentiated(
         sizes: Sizes,
         device: &burn::tensor::Device,
@@ -172,7 +185,8 @@ mod tests {
         let [input, weight, bias, recurrent, counts] =
             given(sizes).map(|(numbers, shape)| TensorData::new(numbers, shape));
         let input = Tensor::<3>::from_data(input, device).require_grad();
-        let [weight, recurrent] = [weight, recurrent].map(|data| Tensor::<2>::from_data(data, device).require_grad());
+        let [weight, recurrent] =
+            [weight, recurrent].map(|data| Tensor::<2>::from_data(data, device).require_grad());
         let bias = Tensor::<1>::from_data(bias, device).require_grad();
         let states = states(input.clone(), weight.clone(), bias.clone(), recurrent.clone());
         let numbers = |data: TensorData| data.try_into_vec::<f32>().unwrap();
@@ -184,7 +198,10 @@ mod tests {
             numbers(weight.grad(&gradients).unwrap().into_data()),
             numbers(bias.grad(&gradients).unwrap().into_data()),
             // A state of one step only is multiplied with nothing.
-            recurrent.grad(&gradients).map(|gradient| numbers(gradient.into_data())).unwrap_or_default(),
+            recurrent
+                .grad(&gradients)
+                .map(|gradient| numbers(gradient.into_data()))
+                .unwrap_or_default(),
         ]
     }
 
@@ -195,21 +212,28 @@ mod tests {
             #[cfg(feature = "ndarray")]
             burn::tensor::Device::ndarray(),
         ];
-        for (sizes, device) in SIZES.into_iter().flat_map(|sizes| devices.clone().map(|device| (sizes, device))) {
+        for (sizes, device) in
+            SIZES.into_iter().flat_map(|sizes| devices.clone().map(|device| (sizes, device)))
+        {
             let device = device.autodiff();
             let expected = differentiated(sizes, &device, deepguard::model::lstm::states);
             for threads in [1, 3] {
                 let threads = NonZeroUsize::new(threads).unwrap();
-                let found = differentiated(sizes, &device, |a, b, c, d| states(a, b, c, d, threads));
-                for (name, (found, expected)) in
-                    ["states", "input", "weight", "bias", "recurrent"].iter().zip(found.iter().zip(&expected))
+                let found =
+                    differentiated(sizes, &device, |a, b, c, d| states(a, b, c, d, threads));
+                for (name, (found, expected)) in ["states", "input", "weight", "bias", "recurrent"]
+                    .iter()
+                    .zip(found.iter().zip(&expected))
                 {
                     let nothing = vec![0.0; found.len()];
                     let expected = if expected.is_empty() { &nothing } else { expected };
                     assert_eq!(found.len(), expected.len());
                     for (a, b) in found.iter().zip(expected) {
                         // Sums of up to 600 products, in another order.
-                        assert!((a - b).abs() < 1e-5 * (3.0 + b.abs()), "{name} of {sizes:?}: {a} against {b}");
+                        assert!(
+                            (a - b).abs() < 1e-5 * (3.0 + b.abs()),
+                            "{name} of {sizes:?}: {a} against {b}"
+                        );
                     }
                 }
             }
@@ -226,7 +250,12 @@ mod tests {
             Recurrence::run(sizes, input, [weight, bias, recurrent], one)
         };
         let counted = |parts: &[Vec<f32>; 4]| -> f64 {
-            run(parts).1.iter().zip(&counts).map(|(state, count)| f64::from(*state) * f64::from(*count)).sum()
+            run(parts)
+                .1
+                .iter()
+                .zip(&counts)
+                .map(|(state, count)| f64::from(*state) * f64::from(*count))
+                .sum()
         };
         let found = run(&parts).0.back(&counts, true);
         let found = [found.input, found.weight, found.bias, found.recurrent];
@@ -240,8 +269,9 @@ mod tests {
                     counted(&parts)
                 };
                 // Of fourth order: what is left is f32's rounding.
-                let difference =
-                    (8.0 * (at(step) - at(-step)) - (at(2.0 * step) - at(-2.0 * step))) / (12.0 * f64::from(step));
+                let difference = (8.0 * (at(step) - at(-step))
+                    - (at(2.0 * step) - at(-2.0 * step)))
+                    / (12.0 * f64::from(step));
                 assert!(
                     (difference - f64::from(gradient)).abs() < 2e-4,
                     "{part}, {index}: {gradient} against {difference}"
@@ -256,7 +286,8 @@ mod tests {
             let [input, weight, bias, recurrent, counts] = given(sizes).map(|(numbers, _)| numbers);
             let of = |threads| {
                 let threads = NonZeroUsize::new(threads).unwrap();
-                let (recurrence, states) = Recurrence::run(sizes, &input, [&weight, &bias, &recurrent], threads);
+                let (recurrence, states) =
+                    Recurrence::run(sizes, &input, [&weight, &bias, &recurrent], threads);
                 (states, recurrence.back(&counts, true))
             };
             let one = of(1);

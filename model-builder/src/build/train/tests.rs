@@ -31,17 +31,23 @@ fn growth_is_what_most_machines_stay_under() {
 #[test]
 fn growth_is_measured_on_real_machines_where_there_are_enough() {
     let detector = Detector::without_network(crate::testing::artifact());
-    let wild = |slot: usize| if slot > 5 * DAY && slot % 997 < 3 { 99.0 } else { (slot * 7919 % 13) as f64 };
+    let wild = |slot: usize| {
+        if slot > 5 * DAY && slot % 997 < 3 { 99.0 } else { (slot * 7919 % 13) as f64 }
+    };
     let tame = |slot: usize| (slot * 7919 % 13) as f64;
     let source = |name: &str, value: &dyn Fn(usize) -> f64| {
-        let point = |slot: usize| deepguard::series::Datapoint { time: slot as i64 * PERIOD, value: value(slot) };
+        let point = |slot: usize| deepguard::series::Datapoint {
+            time: slot as i64 * PERIOD,
+            value: value(slot),
+        };
         let series = Series::from_datapoints((0..20 * DAY).map(point)).unwrap().0;
         let sha256 = if name == "generated" { String::new() } else { "00".into() };
         Source { name: name.into(), sha256, series, windows: 1, is_cpu: true }
     };
     let largest = |real: usize| {
         let generated = (0..8).map(|_| source("generated", &tame));
-        let sources: Vec<Source> = generated.chain((0..real).map(|_| source("real", &wild))).collect();
+        let sources: Vec<Source> =
+            generated.chain((0..real).map(|_| source("real", &wild))).collect();
         growth(&sources, &detector).forecasts[2]
     };
     assert!(largest(ENOUGH_REAL) > 1.5, "{}", largest(ENOUGH_REAL));
@@ -80,7 +86,11 @@ fn it_learns_and_records_what_from() {
     assert!(after < before - 0.1, "loss {before} after one epoch, {after} after eight");
     let Training { files, generated, windows, seed, epochs, .. } = &long.card().training;
     assert_eq!((*generated, *windows, *seed, *epochs), (2, 3 * 150 * LOOKS.len(), 1, 8));
-    let expected = TrainedOn { name: "realAWSCloudwatch/a.csv".into(), sha256: "00".into(), datapoints: 4 * DAY };
+    let expected = TrainedOn {
+        name: "realAWSCloudwatch/a.csv".into(),
+        sha256: "00".into(),
+        datapoints: 4 * DAY,
+    };
     assert_eq!(*files, [expected]);
     assert_eq!(long.card().threshold, 1.05);
 }
@@ -100,7 +110,8 @@ fn what_is_lent_is_what_most_days_stay_under() {
         }
     }
     for (lent, usual) in artifact.card().borrowed_usual.iter().zip(usual) {
-        // Three sources of four days, on the first of which nothing was scored, and the last of which is not over.
+        // Three sources of four days, on the first of which nothing was scored, and the last of
+        // which is not over.
         assert_eq!(usual.len(), 3 * 2);
         let under = usual.iter().filter(|usual| *usual <= lent).count();
         assert_eq!(under, 1 + (5.0 * BORROWED_QUANTILE) as usize, "{lent} of {usual:?}");
@@ -111,7 +122,8 @@ fn what_is_lent_is_what_most_days_stay_under() {
 fn it_goes_on_from_the_weights_it_is_given() {
     let (start, plain) = (trained(1, 8), trained(1, 1));
     let gentle = Options { learning_rate: 1e-4, shape: Shape::DEFAULT, ..options(2, 1) };
-    let tuned = train_from(Some(&start), &sources(4), &gentle, &AtomicBool::new(false), |_| ()).unwrap();
+    let tuned =
+        train_from(Some(&start), &sources(4), &gentle, &AtomicBool::new(false), |_| ()).unwrap();
     assert_eq!(tuned.card().shape, start.card().shape, "the shape is the artifact's");
     let loss = |artifact: &Artifact| artifact.card().training.loss;
     assert!((loss(&tuned) - loss(&start)).abs() < 0.1, "{} after {}", loss(&tuned), loss(&start));
@@ -169,7 +181,10 @@ fn windows_are_of_every_horizon_and_of_days_with_a_baseline() {
     sample(series, 100, &mut ChaCha8Rng::seed_from_u64(1), &mut windows);
     assert_eq!(windows.len(), 100 * LOOKS.len());
     let visible = (0..windows.len()).map(|index| windows.visible_fraction(index, 6));
-    assert!(visible.min_by(f64::total_cmp) > Some(0.99), "none reaches into a time before the series");
+    assert!(
+        visible.min_by(f64::total_cmp) > Some(0.99),
+        "none reaches into a time before the series"
+    );
 }
 
 #[test]
@@ -180,14 +195,20 @@ fn what_is_forecast_is_hidden_and_no_other_slot_is_always_seen() {
     let mut seen = disguised(&windows, &mut ChaCha8Rng::seed_from_u64(1));
     let mut hidden = [0.0; 8];
     for [_, visible] in seen.iter_mut() {
-        visible.iter().zip(&mut hidden).for_each(|(&visible, hidden)| *hidden += f64::from(1.0 - visible));
+        visible
+            .iter()
+            .zip(&mut hidden)
+            .for_each(|(&visible, hidden)| *hidden += f64::from(1.0 - visible));
     }
     // One look in three hides the newest slot, two hide the newest six.
     for (slot, thirds) in [0.0, 0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 3.0].into_iter().enumerate() {
         let among_newest = thirds / 3.0;
         let expected = among_newest + (1.0 - among_newest) * HIDDEN;
         let found = hidden[slot] / windows.len() as f64;
-        assert!((found - expected).abs() < 0.03, "slot {slot} is hidden in {found:.3}, not {expected:.3}");
+        assert!(
+            (found - expected).abs() < 0.03,
+            "slot {slot} is hidden in {found:.3}, not {expected:.3}"
+        );
     }
 }
 

@@ -1,10 +1,10 @@
 //! What goes wrong with a machine, injected into values that are known to be fine.
 //!
-//! One principle gives every size: a fault is a few times the noise that is normal for the series, where noise is the
-//! robust standard deviation of what the daily profile does not explain ([`Usual::noise`]). Its level may leave what is
-//! known by that much and no more, unless the fault is to leave it: whoever knows the last two weeks sees it in the
-//! graph, and who knows only a limit does not. It happens where it makes sense: no daily peak is missed where there is
-//! none.
+//! One principle gives every size: a fault is a few times the noise that is normal for the series,
+//! where noise is the robust standard deviation of what the daily profile does not explain
+//! ([`Usual::noise`]). Its level may leave what is known by that much and no more, unless the fault
+//! is to leave it: whoever knows the last two weeks sees it in the graph, and who knows only a
+//! limit does not. It happens where it makes sense: no daily peak is missed where there is none.
 
 use std::ops::Range;
 
@@ -38,14 +38,17 @@ pub(crate) enum Fault {
     Oscillation,
     /// Rises by 4 to 8 times the noise for 3 to 8 hours, is restarted, rises again.
     Sawtooth,
-    /// Another machine takes its share: 55 to 85 % of the load is left, ragged by 1.5 to 3 times the noise.
+    /// Another machine takes its share: 55 to 85 % of the load is left, ragged by 1.5 to 3 times
+    /// the noise.
     NoisyNeighbour,
-    /// A restart of ten minutes, a warm-up, and then a level that stays 1.5 to 3 times the noise above or below.
+    /// A restart of ten minutes, a warm-up, and then a level that stays 1.5 to 3 times the noise
+    /// above or below.
     Deploy,
-    /// Every 20 to 45 minutes it falls over (20 to 60 % of its load are left), and starting takes 4 to 8 times the
-    /// noise.
+    /// Every 20 to 45 minutes it falls over (20 to 60 % of its load are left), and starting takes 4
+    /// to 8 times the noise.
     CrashLoop,
-    /// At the limit, whatever there is to do: 100 %, or 1.3 times the known maximum where there is no limit.
+    /// At the limit, whatever there is to do: 100 %, or 1.3 times the known maximum where there is
+    /// no limit.
     Stuck,
     /// Daily work is 1 to 3 hours late: somebody changed a schedule, or a clock.
     ClockShift,
@@ -106,8 +109,9 @@ impl Fault {
         }
     }
 
-    /// Slots that are altered: 15 minutes of a spike, 2 hours at the limit, 6 of a crash loop or a neighbour, 12 of
-    /// what is frozen, missing, restless or swinging, 48 of a leak, and a day of everything else.
+    /// Slots that are altered: 15 minutes of a spike, 2 hours at the limit, 6 of a crash loop or a
+    /// neighbour, 12 of what is frozen, missing, restless or swinging, 48 of a leak, and a day of
+    /// everything else.
     pub(crate) fn duration(self) -> usize {
         match self {
             Self::OddSpike => 3,
@@ -115,14 +119,18 @@ impl Fault {
             Self::NoisyNeighbour | Self::CrashLoop => 6 * HOUR,
             Self::Frozen | Self::PeakMissing | Self::Variance | Self::Oscillation => 12 * HOUR,
             Self::Leak => 2 * DAY,
-            Self::LevelShift | Self::PatternLate | Self::Sawtooth | Self::Deploy | Self::ClockShift | Self::Nothing => {
-                DAY
-            }
+            Self::LevelShift
+            | Self::PatternLate
+            | Self::Sawtooth
+            | Self::Deploy
+            | Self::ClockShift
+            | Self::Nothing => DAY,
         }
     }
 
-    /// A slot on one of `days` at which this fault would mean something, by what was normal until then, and from
-    /// which on the series is long enough for it. None where there is none: then it is not to be counted.
+    /// A slot on one of `days` at which this fault would mean something, by what was normal until
+    /// then, and from which on the series is long enough for it. None where there is none: then it
+    /// is not to be counted.
     pub(crate) fn onset(
         self,
         values: &[f64],
@@ -140,10 +148,13 @@ impl Fault {
         let time = match self {
             Self::PeakMissing => before_peak(&usual, random)?,
             Self::PatternLate if matters(&usual, LATE) => unnoticed(&usual, LATE, random)?,
-            Self::ClockShift if delays(&usual).next().is_some() => unnoticed(&usual, 2 * HOUR, random)?,
+            Self::ClockShift if delays(&usual).next().is_some() => {
+                unnoticed(&usual, 2 * HOUR, random)?
+            }
             Self::PatternLate | Self::ClockShift => return None,
             Self::OddSpike if usual.daily => {
-                let odd = |time: &usize| usual.ceiling[*time] + 4.0 * usual.noise < spike(&usual, 0.7);
+                let odd =
+                    |time: &usize| usual.ceiling[*time] + 4.0 * usual.noise < spike(&usual, 0.7);
                 one_of((0..DAY).filter(odd).collect(), random)?
             }
             Self::OddSpike => return None,
@@ -159,7 +170,8 @@ pub(super) fn spike(usual: &Usual, part: f64) -> f64 {
     usual.low + part * (usual.daily_top - usual.low)
 }
 
-/// A time of the day before the daily peak, when it has not begun to rise: what follows is all of it.
+/// A time of the day before the daily peak, when it has not begun to rise: what follows is all of
+/// it.
 fn before_peak(usual: &Usual, random: &mut ChaCha8Rng) -> Option<usize> {
     let profile = &usual.profile;
     let ((peak, highest), (_, lowest)) = (extreme(profile, f64::gt)?, extreme(profile, f64::lt)?);
@@ -170,14 +182,23 @@ fn before_peak(usual: &Usual, random: &mut ChaCha8Rng) -> Option<usize> {
 
 /// The place and value that beat all others.
 fn extreme(values: &[f64], beats: impl Fn(&f64, &f64) -> bool) -> Option<(usize, f64)> {
-    values.iter().copied().enumerate().reduce(|best, next| if beats(&next.1, &best.1) { next } else { best })
+    values
+        .iter()
+        .copied()
+        .enumerate()
+        .reduce(|best, next| if beats(&next.1, &best.1) { next } else { best })
 }
 
-/// Whether a day that is so late looks any different: jobs every three hours do not if they are nine hours late.
+/// Whether a day that is so late looks any different: jobs every three hours do not if they are
+/// nine hours late.
 fn matters(usual: &Usual, late: usize) -> bool {
     let profile = &usual.profile;
-    let differs = (0..DAY).map(|time| (profile[time] - profile[(time + DAY - late) % DAY]).abs()).fold(0.0, f64::max);
-    let range = extreme(profile, f64::gt).zip(extreme(profile, f64::lt)).map_or(0.0, |(high, low)| high.1 - low.1);
+    let differs = (0..DAY)
+        .map(|time| (profile[time] - profile[(time + DAY - late) % DAY]).abs())
+        .fold(0.0, f64::max);
+    let range = extreme(profile, f64::gt)
+        .zip(extreme(profile, f64::lt))
+        .map_or(0.0, |(high, low)| high.1 - low.1);
     usual.daily && differs >= 0.3 * range
 }
 
@@ -186,8 +207,8 @@ pub(super) fn delays(usual: &Usual) -> impl Iterator<Item = usize> {
     (HOUR..=3 * HOUR).filter(|late| matters(usual, *late))
 }
 
-/// A time of the day, in its lower half, at which a pattern that is `late` slots late looks the same as one that is
-/// not: nothing jumps there, and what is wrong shows afterwards.
+/// A time of the day, in its lower half, at which a pattern that is `late` slots late looks the
+/// same as one that is not: nothing jumps there, and what is wrong shows afterwards.
 fn unnoticed(usual: &Usual, late: usize, random: &mut ChaCha8Rng) -> Option<usize> {
     let profile = &usual.profile;
     let middle = quantile(&sorted(profile.iter().copied()), 0.5);
@@ -217,7 +238,8 @@ mod tests {
         ChaCha8Rng::seed_from_u64(seed)
     }
 
-    /// What the fault does to the machine, and the clean values there; None where it would mean nothing.
+    /// What the fault does to the machine, and the clean values there; None where it would mean
+    /// nothing.
     fn case(fault: Fault, kind: Kind, seed: u64) -> Option<(Vec<f64>, Vec<f64>, Usual)> {
         let values = machine(kind, seed, 28);
         let onset = fault.onset(&values, 15..28, Some(100.0), &mut random(seed))?;
@@ -232,7 +254,10 @@ mod tests {
             for fault in Fault::ALL {
                 let Some((clean, altered, _)) = case(fault, kind, 3) else { continue };
                 assert_eq!(altered.len(), fault.duration());
-                assert!(altered.iter().all(|value| (0.0..=100.0).contains(value)), "{kind:?} {fault:?}");
+                assert!(
+                    altered.iter().all(|value| (0.0..=100.0).contains(value)),
+                    "{kind:?} {fault:?}"
+                );
                 assert_eq!(altered == clean, fault == Fault::Nothing, "{kind:?} {fault:?}");
             }
         }
@@ -248,29 +273,48 @@ mod tests {
 
     #[test]
     fn a_fault_happens_where_it_means_something() {
-        let happens = |fault, kind| (0..6).filter(|seed| case(fault, kind, *seed).is_some()).count();
+        let happens =
+            |fault, kind| (0..6).filter(|seed| case(fault, kind, *seed).is_some()).count();
         for daily in [Fault::PeakMissing, Fault::PatternLate, Fault::ClockShift] {
             assert_eq!(
-                (happens(daily, Kind::Web), happens(daily, Kind::Busy), happens(daily, Kind::HeavyTailed)),
+                (
+                    happens(daily, Kind::Web),
+                    happens(daily, Kind::Busy),
+                    happens(daily, Kind::HeavyTailed)
+                ),
                 (6, 0, 0)
             );
         }
-        let spikes = [Kind::NightlyCron, Kind::Busy, Kind::HeavyTailed].map(|kind| happens(Fault::OddSpike, kind));
+        let spikes = [Kind::NightlyCron, Kind::Busy, Kind::HeavyTailed]
+            .map(|kind| happens(Fault::OddSpike, kind));
         assert_eq!(spikes, [6, 0, 0]);
         let still = [1.0; 20 * DAY];
         assert!(Fault::Frozen.onset(&still, 15..20, Some(100.0), &mut random(1)).is_none());
         assert!(Fault::LevelShift.onset(&still, 15..20, Some(100.0), &mut random(1)).is_some());
-        assert!(Fault::Leak.onset(&still, 19..20, Some(100.0), &mut random(1)).is_none(), "it would not end");
+        assert!(
+            Fault::Leak.onset(&still, 19..20, Some(100.0), &mut random(1)).is_none(),
+            "it would not end"
+        );
     }
 
     #[test]
     fn subtle_faults_stay_within_what_the_machine_is_known_for() {
         for seed in 0..10 {
-            for fault in [Fault::PeakMissing, Fault::Frozen, Fault::PatternLate, Fault::OddSpike, Fault::ClockShift] {
+            for fault in [
+                Fault::PeakMissing,
+                Fault::Frozen,
+                Fault::PatternLate,
+                Fault::OddSpike,
+                Fault::ClockShift,
+            ] {
                 let Some((_, altered, usual)) = case(fault, Kind::Web, seed) else { continue };
                 // A day may be the highest so far without any fault.
                 let highest = altered.iter().copied().fold(0.0, f64::max);
-                assert!(highest <= usual.top + 8.0 * usual.noise, "{fault:?}: {highest} of {}", usual.top);
+                assert!(
+                    highest <= usual.top + 8.0 * usual.noise,
+                    "{fault:?}: {highest} of {}",
+                    usual.top
+                );
             }
         }
     }
@@ -279,12 +323,16 @@ mod tests {
     fn the_sizes_follow_from_the_noise() {
         for seed in 0..10 {
             let (clean, altered, usual) = case(Fault::LevelShift, Kind::Web, seed).unwrap();
-            let shift = sorted(altered.iter().zip(&clean).map(|(altered, clean)| (altered - clean).abs()));
+            let shift =
+                sorted(altered.iter().zip(&clean).map(|(altered, clean)| (altered - clean).abs()));
             let shift = quantile(&shift, 0.5) / usual.noise;
             assert!((2.9..5.1).contains(&shift), "{shift}");
             let (clean, altered, usual) = case(Fault::Leak, Kind::Web, seed).unwrap();
             let most = (altered[2 * DAY - 1] - clean[2 * DAY - 1]) / usual.noise;
-            assert!((5.9..12.1).contains(&most) && altered[0] - clean[0] < 0.1 * usual.noise, "{most}");
+            assert!(
+                (5.9..12.1).contains(&most) && altered[0] - clean[0] < 0.1 * usual.noise,
+                "{most}"
+            );
         }
     }
 
@@ -301,7 +349,8 @@ mod tests {
 
     #[test]
     fn values_of_another_unit_are_not_cut_at_100() {
-        let values: Vec<f64> = machine(Kind::Web, 1, 20).into_iter().map(|value| 1e4 * value - 5e4).collect();
+        let values: Vec<f64> =
+            machine(Kind::Web, 1, 20).into_iter().map(|value| 1e4 * value - 5e4).collect();
         let most = values[..16 * DAY].iter().copied().fold(f64::MIN, f64::max);
         let stuck = Fault::Stuck.inject(&values, 16 * DAY, None, &mut random(1));
         assert!(stuck.iter().all(|value| *value > 1.25 * most && *value <= 1.3 * most));

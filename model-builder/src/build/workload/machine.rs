@@ -1,15 +1,18 @@
 //! The machines that detectors are compared on.
 //!
-//! Seven kinds, in proportions and with noise as the EC2, RDS and autoscaled machines of NAB have them: most are far
-//! from busy, noise grows with the load and mostly forgets within five minutes, jobs come nearly on time, and some
-//! bursts are simply normal. Every machine draws its own parameters from the ranges in this file.
+//! Seven kinds, in proportions and with noise as the EC2, RDS and autoscaled machines of NAB have
+//! them: most are far from busy, noise grows with the load and mostly forgets within five minutes,
+//! jobs come nearly on time, and some bursts are simply normal. Every machine draws its own
+//! parameters from the ranges in this file.
 
 use std::f64::consts::TAU;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::parts::{Memory, Noise, about_one, add_job, arrivals, as_measured, heavy, normal, seeded};
+use super::parts::{
+    Memory, Noise, about_one, add_job, arrivals, as_measured, heavy, normal, seeded,
+};
 use super::{DAY, HOUR};
 
 /// What a machine is for.
@@ -25,7 +28,8 @@ pub(crate) enum Kind {
     Batch,
     /// Near saturation: high is normal, and what stands out is when it dips.
     Busy,
-    /// Low, with bursts at any time, most of them small and some of them everything the machine has.
+    /// Low, with bursts at any time, most of them small and some of them everything the machine
+    /// has.
     HeavyTailed,
     /// One of a group that shares a daily load: it drops as machines join and jumps as they leave.
     Autoscaled,
@@ -33,8 +37,15 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Web, Self::Idle, Self::NightlyCron, Self::Batch, Self::Busy, Self::HeavyTailed, Self::Autoscaled];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Web,
+        Self::Idle,
+        Self::NightlyCron,
+        Self::Batch,
+        Self::Busy,
+        Self::HeavyTailed,
+        Self::Autoscaled,
+    ];
 
     /// A name, in words.
     pub(crate) fn name(self) -> &'static str {
@@ -65,7 +76,8 @@ pub(crate) fn machine(kind: Kind, seed: u64, days: usize) -> Vec<f64> {
     }
 }
 
-/// Noise of a machine with ordinary work: 3 to 8 % white, 1.5 to 4 % lasting, a blip every one to five days.
+/// Noise of a machine with ordinary work: 3 to 8 % white, 1.5 to 4 % lasting, a blip every one to
+/// five days.
 fn ordinary(random: &mut ChaCha8Rng) -> Noise {
     Noise {
         absolute: random.random_range(0.05..0.3),
@@ -78,9 +90,9 @@ fn ordinary(random: &mut ChaCha8Rng) -> Noise {
 
 /// How many people are about, 0 to a little over 1, slot by slot.
 ///
-/// A hump around the peak hour of the machine's time zone, broad or sharp, in half of the cases with a second one 5
-/// to 8 hours before or after; weekends at 35 to 100 %, days that differ by 2 to 6 %, and growth of -0.3 to 0.6 % a
-/// day.
+/// A hump around the peak hour of the machine's time zone, broad or sharp, in half of the cases
+/// with a second one 5 to 8 hours before or after; weekends at 35 to 100 %, days that differ by 2
+/// to 6 %, and growth of -0.3 to 0.6 % a day.
 fn people(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let peak = random.random_range(0.0..24.0);
     let sharpness = random.random_range(0.6..2.5);
@@ -94,8 +106,8 @@ fn people(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     (0..slots)
         .map(|slot| {
             let days = slot as f64 / DAY as f64;
-            // The people's own clock, on which the peak is at noon: one day turns into the next where nobody is about,
-            // and their weekend does not begin at midnight UTC.
+            // The people's own clock, on which the peak is at noon: one day turns into the next
+            // where nobody is about, and their weekend does not begin at midnight UTC.
             let local = days + 1.0 - (peak - 12.0) / 24.0;
             let (day, part) = (local.floor(), local.fract());
             let hour = 24.0 * part - 12.0;
@@ -109,12 +121,14 @@ fn people(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 /// A base of 2 to 12 %, and 12 to 45 % more at the peak.
 fn web(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let (base, height) = (random.random_range(2.0..12.0), random.random_range(12.0..45.0));
-    let load: Vec<f64> = people(random, slots).into_iter().map(|people| base + height * people).collect();
+    let load: Vec<f64> =
+        people(random, slots).into_iter().map(|people| base + height * people).collect();
     ordinary(random).measure(&load, random)
 }
 
-/// A base of 0.06 to 2 %. Two in three have a daily housekeeping of one slot and 0.8 to 2.5 points, one in three a bump
-/// every half hour; everyone a burst every two to ten days. Half of them are so still that CPU time comes in ticks.
+/// A base of 0.06 to 2 %. Two in three have a daily housekeeping of one slot and 0.8 to 2.5 points,
+/// one in three a bump every half hour; everyone a burst every two to ten days. Half of them are so
+/// still that CPU time comes in ticks.
 fn idle(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     const TICK: f64 = 1.0 / 15.0;
     let base = random.random_range(0.06..2.0);
@@ -149,26 +163,38 @@ fn idle(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     measured
 }
 
-/// A base of 1.5 to 6 %. A job of 20 to 90 minutes and 25 to 70 points each night, up to 15 minutes early or late;
-/// two in five have a second, smaller one, and one in three a job of hours every seventh day.
+/// A base of 1.5 to 6 %. A job of 20 to 90 minutes and 25 to 70 points each night, up to 15 minutes
+/// early or late; two in five have a second, smaller one, and one in three a job of hours every
+/// seventh day.
 fn nightly_cron(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let mut load = vec![random.random_range(1.5..6.0); slots];
     // Night is when it is night for those who run it: any time in UTC.
     let night = random.random_range(0.0..DAY as f64);
-    let nightly = |random: &mut ChaCha8Rng, load: &mut [f64], at: f64, length: f64, height: f64, every: usize| {
+    let nightly = |random: &mut ChaCha8Rng,
+                   load: &mut [f64],
+                   at: f64,
+                   length: f64,
+                   height: f64,
+                   every: usize| {
         let jitter = random.random_range(0.3..1.2);
         let first = if every == 1 { 0 } else { random.random_range(0..every) };
         for day in (first..slots / DAY).step_by(every) {
             let late = (jitter * normal(random)).clamp(-3.0, 3.0);
             let start = (day * DAY) as f64 + at + late;
-            add_job(load, start, length * about_one(random, 0.08), height * about_one(random, 0.05));
+            add_job(
+                load,
+                start,
+                length * about_one(random, 0.08),
+                height * about_one(random, 0.05),
+            );
         }
     };
     let (length, height) = (random.random_range(4.0..18.0), random.random_range(25.0..70.0));
     nightly(random, &mut load, night, length, height, 1);
     if random.random_bool(0.4) {
         let at = night + random.random_range(24.0..72.0);
-        let (length, height) = (random.random_range(1.0..6.0), height * random.random_range(0.2..0.6));
+        let (length, height) =
+            (random.random_range(1.0..6.0), height * random.random_range(0.2..0.6));
         nightly(random, &mut load, at, length, height, 1);
     }
     if random.random_bool(0.33) {
@@ -179,24 +205,33 @@ fn nightly_cron(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     ordinary(random).measure(&load, random)
 }
 
-/// A base of 2 to 10 %, and every 1, 2, 3, 4 or 6 hours a job of 10 to 40 minutes and 15 to 60 points, whose start
-/// varies by 1.5 to 6 minutes, its length by 8 to 20 % and its height by 4 to 10 %.
+/// A base of 2 to 10 %, and every 1, 2, 3, 4 or 6 hours a job of 10 to 40 minutes and 15 to 60
+/// points, whose start varies by 1.5 to 6 minutes, its length by 8 to 20 % and its height by 4 to
+/// 10 %.
 fn batch(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let mut load = vec![random.random_range(2.0..10.0); slots];
     let period = [1, 1, 2, 3, 4, 6][random.random_range(0..6)] * HOUR;
     let (offset, length) = (random.random_range(0.0..period as f64), random.random_range(2.0..8.0));
     let height = random.random_range(15.0..60.0);
-    let (jitter, longer, higher) =
-        (random.random_range(0.3..1.2), random.random_range(0.08..0.2), random.random_range(0.04..0.1));
+    let (jitter, longer, higher) = (
+        random.random_range(0.3..1.2),
+        random.random_range(0.08..0.2),
+        random.random_range(0.04..0.1),
+    );
     for turn in 0..slots / period {
         let start = (turn * period) as f64 + offset + jitter * normal(random);
-        add_job(&mut load, start, length * about_one(random, longer), height * about_one(random, higher));
+        add_job(
+            &mut load,
+            start,
+            length * about_one(random, longer),
+            height * about_one(random, higher),
+        );
     }
     ordinary(random).measure(&load, random)
 }
 
-/// 84 to 96 % with a slow drift of 1 to 2.5 points and as much noise. Its work runs out for 10 to 40 minutes, every
-/// one to five days.
+/// 84 to 96 % with a slow drift of 1 to 2.5 points and as much noise. Its work runs out for 10 to
+/// 40 minutes, every one to five days.
 fn busy(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let (level, drift) = (random.random_range(84.0..96.0), random.random_range(1.0..2.5));
     let mut memory = Memory::new(0.995, random);
@@ -216,8 +251,9 @@ fn busy(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     noise.measure(&load, random)
 }
 
-/// A base of 1.5 to 5 % and one to four episodes a day, of one to about ten bursts each. A burst takes 5 to 20
-/// minutes and is 4 to 12 points times a Pareto variable of tail index 1.1 to 1.9 high, at most what the machine has.
+/// A base of 1.5 to 5 % and one to four episodes a day, of one to about ten bursts each. A burst
+/// takes 5 to 20 minutes and is 4 to 12 points times a Pareto variable of tail index 1.1 to 1.9
+/// high, at most what the machine has.
 fn heavy_tailed(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let base = random.random_range(1.5..5.0);
     let mut load = vec![base; slots];
@@ -238,8 +274,9 @@ fn heavy_tailed(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     ordinary(random).measure(&load, random)
 }
 
-/// A group of at least two machines whose daily load needs 4 to 10 of them at the peak. One joins when the load of
-/// each is over 55 to 70 % for 15 minutes, and one leaves when the others would stay 12 points below that.
+/// A group of at least two machines whose daily load needs 4 to 10 of them at the peak. One joins
+/// when the load of each is over 55 to 70 % for 15 minutes, and one leaves when the others would
+/// stay 12 points below that.
 fn autoscaled(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let high = random.random_range(55.0..70.0);
     let (most, least) = (random.random_range(4.0..10.0), random.random_range(0.6..1.2));
@@ -249,9 +286,14 @@ fn autoscaled(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let load: Vec<f64> = people(random, slots)
         .into_iter()
         .map(|people| {
-            let total = high * (0.03 * memory.next(random)).exp() * (least + (most - least) * people);
+            let total =
+                high * (0.03 * memory.next(random)).exp() * (least + (most - least) * people);
             over = if total / machines > high { over + 1 } else { 0 };
-            under = if machines > 2.0 && total / (machines - 1.0) < high - 12.0 { under + 1 } else { 0 };
+            under = if machines > 2.0 && total / (machines - 1.0) < high - 12.0 {
+                under + 1
+            } else {
+                0
+            };
             if over >= 3 {
                 (machines, over) = (machines + 1.0, 0);
             } else if under >= 3 {
@@ -289,7 +331,10 @@ mod tests {
                 let values = machine(kind, seed, 15);
                 assert_eq!(values.len(), 15 * DAY);
                 assert!(values.iter().all(|value| (0.0..=100.0).contains(value)), "{kind:?}");
-                assert!(values.iter().all(|value| ((value * 1000.0).round() / 1000.0) == *value), "{kind:?}");
+                assert!(
+                    values.iter().all(|value| ((value * 1000.0).round() / 1000.0) == *value),
+                    "{kind:?}"
+                );
             }
         }
     }
@@ -309,7 +354,9 @@ mod tests {
 
     #[test]
     fn a_web_server_has_its_day_and_a_heavy_tailed_one_has_none() {
-        let daily = |kind, seed| super::super::usual::Usual::before(&machine(kind, seed, 21), 21 * DAY, Some(100.0));
+        let daily = |kind, seed| {
+            super::super::usual::Usual::before(&machine(kind, seed, 21), 21 * DAY, Some(100.0))
+        };
         for seed in 0..10 {
             assert!(daily(Kind::Web, seed).unwrap().daily, "{seed}");
             assert!(!daily(Kind::HeavyTailed, seed).unwrap().daily, "{seed}");

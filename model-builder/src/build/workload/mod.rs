@@ -1,6 +1,8 @@
-//! Generated machines and the faults they suffer: ground truth of which there is as much as one likes.
+//! Generated machines and the faults they suffer: ground truth of which there is as much as one
+//! likes.
 //!
-//! Real labelled CPU is scarce, and its labels are disputed. Here it is known exactly when what broke:
+//! Real labelled CPU is scarce, and its labels are disputed. Here it is known exactly when what
+//! broke:
 //!
 //! - [`machine`]: the machines that detectors are compared on, seven kinds of them;
 //! - [`training`]: machines to train on, of other shapes and ranges, and never one of the former;
@@ -8,8 +10,8 @@
 //! - [`usual`]: what is normal for a series, from which the sizes of faults follow;
 //! - `parts`: noise and jobs, of which the machines are made.
 //!
-//! A series is a plain `Vec<f64>`: one value per slot of five minutes, slot 0 is midnight UTC of a Monday, and NaN is a
-//! value that is missing.
+//! A series is a plain `Vec<f64>`: one value per slot of five minutes, slot 0 is midnight UTC of a
+//! Monday, and NaN is a value that is missing.
 
 use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
 use deepguard::{Datapoint, Series};
@@ -28,7 +30,8 @@ pub(crate) const DAY: usize = 24 * HOUR;
 
 /// The values as a series that begins at a midnight of a Monday.
 pub(crate) fn series(values: &[f64]) -> Result<Series, SeriesError> {
-    let point = |(slot, &value): (usize, &f64)| Datapoint { time: START + slot as i64 * PERIOD, value };
+    let point =
+        |(slot, &value): (usize, &f64)| Datapoint { time: START + slot as i64 * PERIOD, value };
     Ok(Series::from_datapoints(values.iter().enumerate().map(point))?.0)
 }
 

@@ -6,7 +6,8 @@ use rand_distr::StandardNormal;
 
 use super::DAY;
 
-/// A generator for one purpose. Seeds of different domains never meet: the domain is part of the key.
+/// A generator for one purpose. Seeds of different domains never meet: the domain is part of the
+/// key.
 pub(super) fn seeded(domain: &str, seed: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -21,7 +22,8 @@ pub(super) fn normal(random: &mut impl Rng) -> f64 {
     random.sample(StandardNormal)
 }
 
-/// About 1, a little more or less: for what is never negative. `spread` is nearly its relative standard deviation.
+/// About 1, a little more or less: for what is never negative. `spread` is nearly its relative
+/// standard deviation.
 pub(super) fn about_one(random: &mut impl Rng, spread: f64) -> f64 {
     (spread * normal(random)).exp()
 }
@@ -50,14 +52,16 @@ impl Memory {
     }
 
     pub(super) fn next(&mut self, random: &mut impl Rng) -> f64 {
-        self.state = self.coefficient * self.state + (1.0 - self.coefficient.powi(2)).sqrt() * normal(random);
+        self.state = self.coefficient * self.state
+            + (1.0 - self.coefficient.powi(2)).sqrt() * normal(random);
         self.state
     }
 }
 
 /// How the measured CPU strays from the load that causes it.
 ///
-/// Real machines stray in proportion to their load, mostly independently from one datapoint to the next.
+/// Real machines stray in proportion to their load, mostly independently from one datapoint to the
+/// next.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Noise {
     /// Standard deviation independent of the load, in points.
@@ -68,7 +72,8 @@ pub(super) struct Noise {
     pub(super) lasting: f64,
     /// AR(1) coefficient of what lasts.
     pub(super) coefficient: f64,
-    /// Benign blips a day: a login, a package update. One to three slots, a few standard deviations high.
+    /// Benign blips a day: a login, a package update. One to three slots, a few standard deviations
+    /// high.
     pub(super) blips: f64,
 }
 
@@ -99,8 +104,8 @@ pub(super) fn as_measured(cpu: f64) -> f64 {
     (cpu.clamp(0.0, 100.0) * 1000.0).round() / 1000.0
 }
 
-/// Adds a job that starts and ends anywhere: a slot that it fills in part shows a part of it, as an average over five
-/// minutes does. What lies outside the series is left out.
+/// Adds a job that starts and ends anywhere: a slot that it fills in part shows a part of it, as an
+/// average over five minutes does. What lies outside the series is left out.
 pub(super) fn add_job(load: &mut [f64], start: f64, length: f64, height: f64) {
     let end = start + length;
     let first = start.max(0.0) as usize;
@@ -159,7 +164,8 @@ mod tests {
         let values: Vec<f64> = (0..50_000).map(|_| memory.next(&mut random)).collect();
         let mean = values.iter().sum::<f64>() / 5e4;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 5e4;
-        let together: f64 = values.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>() / 5e4;
+        let together: f64 =
+            values.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>() / 5e4;
         assert!((variance - 1.0).abs() < 0.1, "{variance}");
         assert!((together / variance - 0.9).abs() < 0.02, "{together}");
     }

@@ -27,12 +27,19 @@ pub(super) struct Scene<'a> {
 }
 
 impl Fault {
-    /// The altered values, from `onset` on, as many as the fault has or the series. `values` are the clean ones, and
-    /// `cap` is the largest possible one: 100 for CPU, None for what has a unit of its own. What is missing stays
-    /// missing.
+    /// The altered values, from `onset` on, as many as the fault has or the series. `values` are
+    /// the clean ones, and `cap` is the largest possible one: 100 for CPU, None for what has a unit
+    /// of its own. What is missing stays missing.
     ///
-    /// Where there are less than three days before `onset`, nothing is normal yet and nothing is altered.
-    pub(crate) fn inject(self, values: &[f64], onset: usize, cap: Option<f64>, random: &mut ChaCha8Rng) -> Vec<f64> {
+    /// Where there are less than three days before `onset`, nothing is normal yet and nothing is
+    /// altered.
+    pub(crate) fn inject(
+        self,
+        values: &[f64],
+        onset: usize,
+        cap: Option<f64>,
+        random: &mut ChaCha8Rng,
+    ) -> Vec<f64> {
         let end = values.len().min(onset + self.duration());
         let clean = values[onset..end].to_vec();
         let Some(usual) = Usual::before(values, onset, cap) else { return clean };
@@ -46,7 +53,9 @@ impl Fault {
             Some(100.0) => as_measured(value),
             _ => value.clamp(lowest, cap.unwrap_or(f64::INFINITY)),
         };
-        let present = |(clean, altered): (&f64, f64)| if clean.is_nan() { f64::NAN } else { possible(altered) };
+        let present = |(clean, altered): (&f64, f64)| {
+            if clean.is_nan() { f64::NAN } else { possible(altered) }
+        };
         clean.iter().zip(altered).map(present).collect()
     }
 }
@@ -79,14 +88,17 @@ impl Scene<'_> {
                 let deviation = |at: usize, value: f64| value - self.around(self.onset + at);
                 let own = sorted((0..self.clean.len()).map(|at| deviation(at, self.clean[at])));
                 let spread = (quantile(&own, 0.75) - quantile(&own, 0.25)) / 1.349;
-                // A machine that is as good as still gets noise of its own, of three times the least that counts.
+                // A machine that is as good as still gets noise of its own, of three times the
+                // least that counts.
                 let more = if spread < noise / 3.0 { 3.0 * noise } else { 0.0 };
                 // Jobs and bursts are no noise and do not grow with it.
                 let own = |at, value| deviation(at, value).clamp(-3.0 * spread, 3.0 * spread);
                 self.each(|at, value| value + 2.0 * own(at, value) + more * normal(random))
             }
             Fault::PatternLate => self.late(LATE),
-            Fault::ClockShift => self.late(one_of(delays(self.usual).collect(), random).unwrap_or(2 * HOUR)),
+            Fault::ClockShift => {
+                self.late(one_of(delays(self.usual).collect(), random).unwrap_or(2 * HOUR))
+            }
             Fault::OddSpike => {
                 let height = spike(self.usual, random.random_range(0.7..1.0));
                 self.each(|_, value| value.max(height * random.random_range(0.95..1.0)))
@@ -119,7 +131,8 @@ impl Scene<'_> {
             }
             Fault::CrashLoop => {
                 let period = random.random_range(4.0..9.0);
-                let (left, size) = (random.random_range(0.2..0.6), noise * random.random_range(4.0..8.0));
+                let (left, size) =
+                    (random.random_range(0.2..0.6), noise * random.random_range(4.0..8.0));
                 let mut next = 0.0;
                 let mut since = usize::MAX;
                 self.each(|at, value| {
@@ -136,7 +149,9 @@ impl Scene<'_> {
             }
             Fault::Stuck => {
                 let limit = self.cap.unwrap_or(top + 0.3 * top.abs());
-                self.each(|_, _| limit - 0.2 * noise.min(0.01 * limit.abs()) * random.random::<f64>())
+                self.each(|_, _| {
+                    limit - 0.2 * noise.min(0.01 * limit.abs()) * random.random::<f64>()
+                })
             }
             Fault::Nothing => self.clean.to_vec(),
         }
@@ -147,7 +162,8 @@ impl Scene<'_> {
         self.clean.iter().enumerate().map(|(at, value)| alter(at, *value)).collect()
     }
 
-    /// `size` or minus it, by chance, where there is room for both: up below the limit, down to 30 % of the median.
+    /// `size` or minus it, by chance, where there is room for both: up below the limit, down to 30
+    /// % of the median.
     fn direction(&self, size: f64, random: &mut ChaCha8Rng) -> f64 {
         let Usual { median, high, bottom, .. } = *self.usual;
         let up = self.cap.is_none_or(|cap| high + size <= cap);
@@ -155,7 +171,8 @@ impl Scene<'_> {
         if down && (!up || random.random_bool(0.5)) { -size } else { size }
     }
 
-    /// A wave, lifted where it would end in the floor and lowered where it would end above what is known.
+    /// A wave, lifted where it would end in the floor and lowered where it would end above what is
+    /// known.
     fn within(&self, wave: impl Fn(usize) -> f64) -> impl FnMut(usize, f64) -> f64 {
         let top = self.usual.top.max(self.usual.median + 4.0 * self.usual.noise);
         let bottom = self.usual.bottom.min(0.0);
@@ -184,8 +201,8 @@ impl Scene<'_> {
         self.middle(slot.saturating_sub(AROUND)..(slot + AROUND + 1).min(self.values.len()))
     }
 
-    /// The series' own deviations where nothing happens, for as long as the fault lasts: hours drawn from the quieter
-    /// third of the last two weeks.
+    /// The series' own deviations where nothing happens, for as long as the fault lasts: hours
+    /// drawn from the quieter third of the last two weeks.
     fn quiet(&self, random: &mut ChaCha8Rng) -> Vec<f64> {
         let past = &self.values[self.onset.saturating_sub(14 * DAY)..self.onset];
         let mut hours: Vec<(f64, &[f64])> = past

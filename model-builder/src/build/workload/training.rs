@@ -1,9 +1,9 @@
 //! Machines to train on.
 //!
-//! A network should learn what CPU is like in general (it comes in periods, ramps, plateaus and bursts), and not the
-//! machines that it is compared on. So these are built of other shapes than those, from wider ranges, with two to four
-//! weeks of history, and from seeds of their own: none of them is ever a benchmark machine. Some change for good in the
-//! middle, as real ones do.
+//! A network should learn what CPU is like in general (it comes in periods, ramps, plateaus and
+//! bursts), and not the machines that it is compared on. So these are built of other shapes than
+//! those, from wider ranges, with two to four weeks of history, and from seeds of their own: none
+//! of them is ever a benchmark machine. Some change for good in the middle, as real ones do.
 
 use std::f64::consts::TAU;
 
@@ -11,9 +11,12 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::DAY;
-use super::parts::{Memory, Noise, about_one, add_job, arrivals, heavy, log_uniform, normal, seeded};
+use super::parts::{
+    Memory, Noise, about_one, add_job, arrivals, heavy, log_uniform, normal, seeded,
+};
 
-/// What the load of a training machine is built of. A machine is one of these, or a mixture of two or three.
+/// What the load of a training machine is built of. A machine is one of these, or a mixture of two
+/// or three.
 #[derive(Debug, Clone, Copy)]
 enum Shape {
     /// A day of one to four harmonics with a factor for each weekday.
@@ -32,7 +35,8 @@ enum Shape {
     Idle,
     /// Bursts whose height has no scale.
     HeavyTailed,
-    /// Rises for half an hour to three days, then falls at once: memory that is collected, logs that are rotated.
+    /// Rises for half an hour to three days, then falls at once: memory that is collected, logs
+    /// that are rotated.
     Sawtooth,
 }
 
@@ -64,8 +68,8 @@ impl Shape {
     }
 }
 
-/// The CPU of one training machine over 14 to 28 days, in percent. The same seed gives the same values. Ten seeds in
-/// a row are nine shapes and a mixture.
+/// The CPU of one training machine over 14 to 28 days, in percent. The same seed gives the same
+/// values. Ten seeds in a row are nine shapes and a mixture.
 pub(crate) fn training_machine(seed: u64) -> Vec<f64> {
     let random = &mut seeded("training", seed);
     let slots = random.random_range(14..=28) * DAY;
@@ -96,14 +100,19 @@ fn harmonics(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
         })
         .collect();
     let (base, height) = (random.random_range(0.5..40.0), log_uniform(random, 2.0, 50.0));
-    let week: Vec<f64> =
-        if random.random_bool(0.6) { (0..7).map(|_| random.random_range(0.3..1.2)).collect() } else { vec![1.0; 7] };
+    let week: Vec<f64> = if random.random_bool(0.6) {
+        (0..7).map(|_| random.random_range(0.3..1.2)).collect()
+    } else {
+        vec![1.0; 7]
+    };
     let spread = random.random_range(0.0..0.12);
-    let of_day: Vec<f64> = (0..slots / DAY).map(|day| week[day % 7] * about_one(random, spread)).collect();
+    let of_day: Vec<f64> =
+        (0..slots / DAY).map(|day| week[day % 7] * about_one(random, spread)).collect();
     (0..slots)
         .map(|slot| {
             let turn = TAU * (slot % DAY) as f64 / DAY as f64;
-            let wave: f64 = waves.iter().map(|(order, size, phase)| size * (order * turn + phase).sin()).sum();
+            let wave: f64 =
+                waves.iter().map(|(order, size, phase)| size * (order * turn + phase).sin()).sum();
             base + height * of_day[slot / DAY] * (0.5 + 0.5 * wave).max(0.0)
         })
         .collect()
@@ -114,11 +123,19 @@ fn cron(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     for _ in 0..random.random_range(1..=4) {
         let (at, length) = (random.random_range(0.0..DAY as f64), log_uniform(random, 0.5, 60.0));
         let (height, jitter) = (log_uniform(random, 3.0, 90.0), random.random_range(0.0..4.0));
-        let weekdays: Vec<bool> =
-            if random.random_bool(0.7) { vec![true; 7] } else { (0..7).map(|_| random.random_bool(0.6)).collect() };
+        let weekdays: Vec<bool> = if random.random_bool(0.7) {
+            vec![true; 7]
+        } else {
+            (0..7).map(|_| random.random_bool(0.6)).collect()
+        };
         for day in (0..slots / DAY).filter(|day| weekdays[day % 7]) {
             let start = (day * DAY) as f64 + at + jitter * normal(random);
-            add_job(&mut load, start, length * about_one(random, 0.15), height * about_one(random, 0.1));
+            add_job(
+                &mut load,
+                start,
+                length * about_one(random, 0.15),
+                height * about_one(random, 0.1),
+            );
         }
     }
     load
@@ -128,12 +145,18 @@ fn batch(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let mut load = vec![log_uniform(random, 0.2, 30.0); slots];
     let period = log_uniform(random, 4.0, 120.0);
     let length = period * random.random_range(0.1..0.6);
-    let (height, jitter) = (log_uniform(random, 3.0, 80.0), period * random.random_range(0.0..0.15));
+    let (height, jitter) =
+        (log_uniform(random, 3.0, 80.0), period * random.random_range(0.0..0.15));
     let (longer, higher) = (random.random_range(0.0..0.3), random.random_range(0.0..0.2));
     let mut start = random.random_range(0.0..period);
     while start < slots as f64 {
         let late = jitter * normal(random);
-        add_job(&mut load, start + late, length * about_one(random, longer), height * about_one(random, higher));
+        add_job(
+            &mut load,
+            start + late,
+            length * about_one(random, longer),
+            height * about_one(random, higher),
+        );
         start += period;
     }
     load
@@ -155,7 +178,8 @@ fn oscillation(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 }
 
 fn plateaus(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    let levels: Vec<f64> = (0..random.random_range(3..=7)).map(|_| random.random_range(2.0..95.0)).collect();
+    let levels: Vec<f64> =
+        (0..random.random_range(3..=7)).map(|_| random.random_range(2.0..95.0)).collect();
     let hold = log_uniform(random, 6.0, DAY as f64);
     let mut load = Vec::with_capacity(slots);
     while load.len() < slots {
@@ -171,7 +195,8 @@ fn saturation(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let (demand, limit) = (random.random_range(60.0..115.0), random.random_range(80.0..103.0));
     let (drift, coefficient) = (random.random_range(1.0..15.0), random.random_range(0.9..0.999));
     let mut memory = Memory::new(coefficient, random);
-    let mut load: Vec<f64> = (0..slots).map(|_| (demand + drift * memory.next(random)).clamp(1.0, limit)).collect();
+    let mut load: Vec<f64> =
+        (0..slots).map(|_| (demand + drift * memory.next(random)).clamp(1.0, limit)).collect();
     let dips = random.random_range(0.0..3.0);
     for start in arrivals(random, slots, dips) {
         let (length, depth) = (log_uniform(random, 1.0, 24.0), random.random_range(5.0..60.0));
@@ -203,7 +228,8 @@ fn heavy_tailed(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 }
 
 fn sawtooth(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    let (period, uneven) = (log_uniform(random, 6.0, 3.0 * DAY as f64), random.random_range(0.0..0.2));
+    let (period, uneven) =
+        (log_uniform(random, 6.0, 3.0 * DAY as f64), random.random_range(0.0..0.2));
     let (base, height) = (random.random_range(0.5..40.0), log_uniform(random, 2.0, 50.0));
     let bend = random.random_range(0.6..1.6);
     let mut load = Vec::with_capacity(slots);
@@ -243,10 +269,15 @@ mod tests {
     fn every_machine_is_possible_and_moves() {
         for seed in 0..200 {
             let values = training_machine(seed);
-            assert!((14 * DAY..=28 * DAY).contains(&values.len()) && values.len().is_multiple_of(DAY));
+            assert!(
+                (14 * DAY..=28 * DAY).contains(&values.len()) && values.len().is_multiple_of(DAY)
+            );
             assert!(values.iter().all(|value| (0.0..=100.0).contains(value)), "{seed}");
             let full = values.iter().filter(|value| **value >= 100.0).count();
-            assert!(values.iter().any(|value| *value != values[0]) && full < values.len() * 9 / 10, "{seed}");
+            assert!(
+                values.iter().any(|value| *value != values[0]) && full < values.len() * 9 / 10,
+                "{seed}"
+            );
         }
     }
 

@@ -6,10 +6,12 @@ use super::{DAY, HOUR};
 const DAYS: usize = 14;
 /// Noise never counts as less than this fraction of the scale: 0.5 points for CPU.
 const LEAST: f64 = 0.005;
-/// Part of the variance of hourly means that the hour of the day explains where there is a daily pattern.
+/// Part of the variance of hourly means that the hour of the day explains where there is a daily
+/// pattern.
 const DAILY: f64 = 0.4;
 
-/// What is normal for a series. All in the unit of its values, and robust: a few odd hours do not move it.
+/// What is normal for a series. All in the unit of its values, and robust: a few odd hours do not
+/// move it.
 #[derive(Debug, Clone)]
 pub(crate) struct Usual {
     /// The median.
@@ -24,24 +26,26 @@ pub(crate) struct Usual {
     pub(crate) top: f64,
     /// The highest value of a typical day: the median of the daily maxima.
     pub(crate) daily_top: f64,
-    /// Robust standard deviation (IQR / 1.349) of what the daily profile leaves unexplained, but at least 0.5 % of the
-    /// scale: nobody sees, or minds, three standard deviations of a machine that is still.
+    /// Robust standard deviation (IQR / 1.349) of what the daily profile leaves unexplained, but at
+    /// least 0.5 % of the scale: nobody sees, or minds, three standard deviations of a machine that
+    /// is still.
     pub(crate) noise: f64,
-    /// The typical value for each time of the day (slot modulo 288): medians over the days, over 25 minutes.
+    /// The typical value for each time of the day (slot modulo 288): medians over the days, over 25
+    /// minutes.
     pub(crate) profile: Vec<f64>,
     /// The highest value for each time of the day, half an hour to either side.
     pub(crate) ceiling: Vec<f64>,
-    /// Whether there is a daily pattern: the hour of the day explains 40 % of the variance of the hourly means, and
-    /// what it explains stands out of the noise.
+    /// Whether there is a daily pattern: the hour of the day explains 40 % of the variance of the
+    /// hourly means, and what it explains stands out of the noise.
     pub(crate) daily: bool,
     /// The longest run of one and the same value.
     pub(crate) longest_run: usize,
 }
 
 impl Usual {
-    /// What is normal by the 14 days before `slot`. `cap` is the largest possible value, 100 for CPU; without one the
-    /// scale is what the series spans, or a tenth of its level where it spans less. None where there are less than
-    /// three days with values.
+    /// What is normal by the 14 days before `slot`. `cap` is the largest possible value, 100 for
+    /// CPU; without one the scale is what the series spans, or a tenth of its level where it spans
+    /// less. None where there are less than three days with values.
     pub(crate) fn before(values: &[f64], slot: usize, cap: Option<f64>) -> Option<Self> {
         let start = slot.saturating_sub(DAYS * DAY);
         let past = &values[start..slot];
@@ -53,7 +57,8 @@ impl Usual {
         // By time of the day of the whole series, not of the part before `slot`.
         let at_time = |time: usize, around: usize| {
             let around = (time + DAY - around..=time + DAY + around).map(|time| time % DAY);
-            let slots = around.flat_map(move |time| ((time + DAY - start % DAY) % DAY..past.len()).step_by(DAY));
+            let slots = around
+                .flat_map(move |time| ((time + DAY - start % DAY) % DAY..past.len()).step_by(DAY));
             slots.map(|slot| past[slot]).filter(|value| !value.is_nan())
         };
         let median = quantile(&sorted, 0.5);
@@ -63,12 +68,15 @@ impl Usual {
                 if values.is_empty() { median } else { quantile(&values, 0.5) }
             })
             .collect();
-        let ceiling: Vec<f64> = (0..DAY).map(|time| at_time(time, 6).fold(bottom, f64::max)).collect();
-        let rest = past.iter().enumerate().map(|(slot, value)| value - profile[(start + slot) % DAY]);
+        let ceiling: Vec<f64> =
+            (0..DAY).map(|time| at_time(time, 6).fold(bottom, f64::max)).collect();
+        let rest =
+            past.iter().enumerate().map(|(slot, value)| value - profile[(start + slot) % DAY]);
         let rest = self::sorted(rest);
         let scale = cap.unwrap_or((top - bottom).max(0.1 * median.abs()).max(f64::MIN_POSITIVE));
         let noise = ((quantile(&rest, 0.75) - quantile(&rest, 0.25)) / 1.349).max(LEAST * scale);
-        let maxima = past.rchunks_exact(DAY).map(|day| day.iter().copied().fold(f64::NAN, f64::max));
+        let maxima =
+            past.rchunks_exact(DAY).map(|day| day.iter().copied().fold(f64::NAN, f64::max));
         let maxima = self::sorted(maxima);
         Some(Self {
             median,
@@ -86,7 +94,8 @@ impl Usual {
     }
 }
 
-/// Whether the hour of the day explains the hourly means, by a difference of at least three times the noise.
+/// Whether the hour of the day explains the hourly means, by a difference of at least three times
+/// the noise.
 fn has_pattern(past: &[f64], noise: f64) -> bool {
     let mut means = vec![Vec::new(); DAY / HOUR];
     for day in past.rchunks_exact(DAY) {
@@ -100,7 +109,8 @@ fn has_pattern(past: &[f64], noise: f64) -> bool {
     let all: Vec<f64> = means.iter().flatten().copied().collect();
     let overall = mean(&all);
     let total: f64 = all.iter().map(|value| (value - overall).powi(2)).sum();
-    let between: f64 = means.iter().map(|hour| hour.len() as f64 * (mean(hour) - overall).powi(2)).sum();
+    let between: f64 =
+        means.iter().map(|hour| hour.len() as f64 * (mean(hour) - overall).powi(2)).sum();
     let of_hours = sorted(means.iter().map(|hour| mean(hour)));
     let Some((lowest, highest)) = of_hours.first().zip(of_hours.last()) else { return false };
     between >= DAILY * total && highest - lowest >= 3.0 * noise
@@ -144,11 +154,15 @@ mod tests {
     #[test]
     fn a_square_day_is_a_pattern_and_its_profile_is_aligned_with_the_day() {
         let busy = |slot: usize| (100..148).contains(&(slot % DAY));
-        let values: Vec<f64> = (0..20 * DAY).map(|slot| if busy(slot) { 30.0 } else { 10.0 }).collect();
+        let values: Vec<f64> =
+            (0..20 * DAY).map(|slot| if busy(slot) { 30.0 } else { 10.0 }).collect();
         for slot in [15 * DAY, 15 * DAY + 77, 5 * DAY + 1] {
             let usual = Usual::before(&values, slot, Some(100.0)).unwrap();
             assert!(usual.daily);
-            assert_eq!((usual.profile[99], usual.profile[103], usual.profile[200]), (10.0, 30.0, 10.0));
+            assert_eq!(
+                (usual.profile[99], usual.profile[103], usual.profile[200]),
+                (10.0, 30.0, 10.0)
+            );
             assert_eq!((usual.ceiling[93], usual.ceiling[94], usual.daily_top), (10.0, 30.0, 30.0));
             assert_eq!(usual.noise, 0.5);
         }

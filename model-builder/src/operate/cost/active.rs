@@ -11,14 +11,16 @@ use crate::build::workload::machine::{Kind, machine};
 /// Days of a machine, of which the last ones count: before, a detector is still learning.
 const DAYS: usize = 28;
 const COUNTED_DAYS: i64 = 14;
-/// What sparse mode publishes unless said otherwise: datapoints from this score on, and that many after each.
+/// What sparse mode publishes unless said otherwise: datapoints from this score on, and that many
+/// after each.
 const FROM: f64 = 0.8;
 const AFTERWARDS: usize = 6;
 
 /// Hours of one machine in which something is published.
 fn active_hours(detector: &Detector, kind: Kind, seed: u64) -> usize {
     let values = machine(kind, seed, DAYS);
-    let datapoints = (0..).zip(values).map(|(slot, value)| Datapoint { time: slot * PERIOD, value });
+    let datapoints =
+        (0..).zip(values).map(|(slot, value)| Datapoint { time: slot * PERIOD, value });
     let (series, _) = Series::from_datapoints(datapoints).unwrap();
     let counted = series.end() - COUNTED_DAYS * DAY_SECONDS;
     let mut hours = BTreeSet::new();
@@ -35,11 +37,17 @@ fn active_hours(detector: &Detector, kind: Kind, seed: u64) -> usize {
 
 #[test]
 fn the_default_is_about_what_the_default_model_publishes() {
-    let artifact = Artifact::from_bytes(include_bytes!("../../../../models/default.safetensors")).unwrap();
+    let artifact =
+        Artifact::from_bytes(include_bytes!("../../../../models/default.safetensors")).unwrap();
     let detector = Detector::new(artifact, &deepguard::model::device());
-    let machines: Vec<_> = Kind::ALL.into_iter().flat_map(|kind| [(kind, 100), (kind, 101)]).collect();
-    let active: usize = machines.iter().map(|&(kind, seed)| active_hours(&detector, kind, seed)).sum();
+    let machines: Vec<_> =
+        Kind::ALL.into_iter().flat_map(|kind| [(kind, 100), (kind, 101)]).collect();
+    let active: usize =
+        machines.iter().map(|&(kind, seed)| active_hours(&detector, kind, seed)).sum();
     let measured = active as f64 / (machines.len() as f64 * COUNTED_DAYS as f64 * 24.0);
     let default: f64 = DEFAULT_ACTIVE.parse().unwrap();
-    assert!((measured - default).abs() < 0.02, "{measured} of the hours are published, and the default is {default}");
+    assert!(
+        (measured - default).abs() < 0.02,
+        "{measured} of the hours are published, and the default is {default}"
+    );
 }

@@ -8,7 +8,9 @@ use deepguard_aws::metric::Metric;
 use serde::{Serialize, Serializer};
 
 use super::numbers::quantity;
-use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price};
+use super::prices::{
+    KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price,
+};
 
 /// Days in the month of the bill.
 const DAYS: f64 = 30.0;
@@ -22,12 +24,13 @@ const DATUMS_PER_CALL: f64 = 1_000.0;
 const METRICS_PER_PAGE: f64 = 500.0;
 /// Seconds of one detector call that do not depend on the fleet.
 const BASE_SECONDS: f64 = 1.0;
-/// Seconds of the detector for every thousand instances, at the default memory of 512 MB: the measured CPU time over the part
-/// of a processor that Lambda gives with it. So much it is after a missed run; others take less. `--memory` changes the price
-/// of a second here and not their number, although Lambda gives more processor with more memory.
+/// Seconds of the detector for every thousand instances, at the default memory of 512 MB: the
+/// measured CPU time over the part of a processor that Lambda gives with it. So much it is after a
+/// missed run; others take less. `--memory` changes the price of a second here and not their
+/// number, although Lambda gives more processor with more memory.
 const SECONDS_PER_THOUSAND_INSTANCES: f64 = 1.5;
-/// Seconds of the calibrator for each instance, once a day: its 4,032 datapoints of two weeks at the 180,000 a second that are
-/// read unless said otherwise, and the learning of the baseline.
+/// Seconds of the calibrator for each instance, once a day: its 4,032 datapoints of two weeks at
+/// the 180,000 a second that are read unless said otherwise, and the learning of the baseline.
 const CALIBRATOR_SECONDS_PER_INSTANCE: f64 = 0.025;
 /// Memory of the calibrator, in MB: one whole processor.
 const CALIBRATOR_MEMORY: f64 = 1_769.0;
@@ -49,16 +52,19 @@ const DETECTOR_GETS: f64 = 2.0;
 const CALIBRATOR_PUTS: f64 = 1.0;
 /// ... and reads the model and the baselines of before.
 const CALIBRATOR_GETS: f64 = 2.0;
-/// State transitions of one sharded run that do not depend on the shards: time, list, map, count, compare, end.
+/// State transitions of one sharded run that do not depend on the shards: time, list, map, count,
+/// compare, end.
 const TRANSITIONS_PER_RUN: f64 = 6.0;
-/// State transitions of each shard of the Distributed Map, a Standard workflow of its own: start, call.
+/// State transitions of each shard of the Distributed Map, a Standard workflow of its own: start,
+/// call.
 const TRANSITIONS_PER_SHARD: f64 = 2.0;
 /// Bytes that one call of a function logs.
 const LOG_BYTES_PER_RUN: f64 = 2_000.0;
 /// Bytes of a GB, as S3 and CloudWatch Logs bill it.
 const GB: f64 = 1_073_741_824.0;
-/// `PutMetricData` calls of one run for its gauges: `InstancesSkipped`, `DataLagSeconds`, `PublishFailures`, `ModelAgeDays`,
-/// and `BaselineAgeHours` go in a call of their own, after the others, whose failures they count.
+/// `PutMetricData` calls of one run for its gauges: `InstancesSkipped`, `DataLagSeconds`,
+/// `PublishFailures`, `ModelAgeDays`, and `BaselineAgeHours` go in a call of their own, after the
+/// others, whose failures they count.
 const GAUGE_CALLS: f64 = 1.0;
 /// Metrics that a Metrics Insights query analyses at most.
 const ANALYSED_METRICS: f64 = 10_000.0;
@@ -89,13 +95,14 @@ fn metrics_per_instance() -> f64 {
     metrics(Metric::is_per_instance)
 }
 
-/// Metrics of the fleet, published in either mode. Those of skipped instances by reason are only sent where there are some.
+/// Metrics of the fleet, published in either mode. Those of skipped instances by reason are only
+/// sent where there are some.
 fn fleet_metrics() -> f64 {
     metrics(|metric| !metric.is_per_instance())
 }
 
-/// Datums of the fleet for each datapoint time. They go with the instances' datums; the gauges of a run go in a call of
-/// their own, after the others, whose failures they count.
+/// Datums of the fleet for each datapoint time. They go with the instances' datums; the gauges of a
+/// run go in a call of their own, after the others, whose failures they count.
 fn fleet_datums_a_datapoint() -> f64 {
     metrics(|metric| !metric.is_per_instance() && !metric.is_gauge())
 }
@@ -177,7 +184,8 @@ pub(super) struct Bill {
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Comparison {
-    /// Dollars a month of CloudWatch's own anomaly detection alarms; `None` where a Region does not have that many models.
+    /// Dollars a month of CloudWatch's own anomaly detection alarms; `None` where a Region does not
+    /// have that many models.
     pub(super) native: Option<f64>,
     pub(super) native_models_per_region: u32,
     pub(super) other_mode: Mode,
@@ -227,15 +235,25 @@ impl Deployment {
             Item::of("GetMetricData, detector", instances * runs, PRICES.get_metric_data),
             Item::of("GetMetricData, calibrator", instances * DAYS, PRICES.get_metric_data),
             // Every shard lists the whole fleet itself.
-            Item::of("ListMetrics", (instances / METRICS_PER_PAGE).ceil() * calls, PRICES.list_metrics),
+            Item::of(
+                "ListMetrics",
+                (instances / METRICS_PER_PAGE).ceil() * calls,
+                PRICES.list_metrics,
+            ),
             Item::of("PutMetricData", self.put_calls_a_run() * runs, PRICES.put_metric_data),
         ];
-        items.extend(custom_metrics(self.published_instances() * metrics_per_instance() + fleet_metrics()));
+        items.extend(custom_metrics(
+            self.published_instances() * metrics_per_instance() + fleet_metrics(),
+        ));
         items.extend([
             Item::of("alarms", resources("AWS::CloudWatch::Alarm", None), PRICES.alarm),
             // Its query looks at the scores that are published.
             Item::of("contributors' alarm", self.contributors(), PRICES.alarm),
-            Item::of("dashboard", resources("AWS::CloudWatch::Dashboard", Some("HasDashboard")), PRICES.dashboard),
+            Item::of(
+                "dashboard",
+                resources("AWS::CloudWatch::Dashboard", Some("HasDashboard")),
+                PRICES.dashboard,
+            ),
             Item::of("Lambda, requests", calls, PRICES.lambda_requests),
             Item::of(
                 "Lambda, detector",
@@ -247,20 +265,33 @@ impl Deployment {
                 gb_seconds(instances * CALIBRATOR_SECONDS_PER_INSTANCE * DAYS, CALIBRATOR_MEMORY),
                 gb_second,
             ),
-            Item::of("S3, PUT", (runs * DETECTOR_PUTS + DAYS * CALIBRATOR_PUTS) * shards, PRICES.s3_put),
-            Item::of("S3, GET", (runs * DETECTOR_GETS + DAYS * CALIBRATOR_GETS) * shards, PRICES.s3_get),
+            Item::of(
+                "S3, PUT",
+                (runs * DETECTOR_PUTS + DAYS * CALIBRATOR_PUTS) * shards,
+                PRICES.s3_put,
+            ),
+            Item::of(
+                "S3, GET",
+                (runs * DETECTOR_GETS + DAYS * CALIBRATOR_GETS) * shards,
+                PRICES.s3_get,
+            ),
             Item::of("S3, storage", self.stored_bytes() / GB, PRICES.s3_storage),
             Item::of("Step Functions", self.transitions_a_run() * runs, PRICES.state_transitions),
             Item::of("EventBridge Scheduler", runs + DAYS, PRICES.scheduler),
-            Item::of("CloudWatch Logs, ingestion", calls * LOG_BYTES_PER_RUN / GB, PRICES.log_ingestion),
+            Item::of(
+                "CloudWatch Logs, ingestion",
+                calls * LOG_BYTES_PER_RUN / GB,
+                PRICES.log_ingestion,
+            ),
         ]);
         items
     }
 
     /// How many instances have their metrics published, on an average.
     ///
-    /// A metric costs the hours in which it is sent. Full mode is taken to send in each of them: with a period of more than
-    /// an hour some may be saved, and the bill is too high rather than too low.
+    /// A metric costs the hours in which it is sent. Full mode is taken to send in each of them:
+    /// with a period of more than an hour some may be saved, and the bill is too high rather than
+    /// too low.
     pub(super) fn published_instances(&self) -> f64 {
         match self.mode {
             Mode::Sparse => f64::from(self.instances) * self.active,
@@ -268,25 +299,30 @@ impl Deployment {
         }
     }
 
-    /// Alarm metrics of the alarm that lists each anomalous instance: one for each score that its query analyses.
+    /// Alarm metrics of the alarm that lists each anomalous instance: one for each score that its
+    /// query analyses.
     pub(super) fn contributors(&self) -> f64 {
         let alarms = resources("AWS::CloudWatch::Alarm", Some("HasContributorAlarm"));
         alarms * self.published_instances().min(ANALYSED_METRICS)
     }
 
-    /// Each datapoint is published once. The instances' datums are spread evenly over the shards; each shard adds its own
-    /// numbers and gauges of the fleet, and makes its own calls.
+    /// Each datapoint is published once. The instances' datums are spread evenly over the shards;
+    /// each shard adds its own numbers and gauges of the fleet, and makes its own calls.
     pub(super) fn put_calls_a_run(&self) -> f64 {
         let shards = f64::from(self.shards);
         let datapoints = f64::from(self.period.0 / DATAPOINT_MINUTES);
-        let of_instances = (self.published_instances() * metrics_per_instance() * datapoints).ceil() / shards;
+        let of_instances =
+            (self.published_instances() * metrics_per_instance() * datapoints).ceil() / shards;
         let datums = of_instances + fleet_datums_a_datapoint() * datapoints;
         shards * ((datums / DATUMS_PER_CALL).ceil() + GAUGE_CALLS)
     }
 
     /// Seconds of the detector in one run for one shard.
     pub(super) fn shard_seconds(&self) -> f64 {
-        BASE_SECONDS + SECONDS_PER_THOUSAND_INSTANCES * f64::from(self.instances) / f64::from(self.shards) / 1_000.0
+        BASE_SECONDS
+            + SECONDS_PER_THOUSAND_INSTANCES * f64::from(self.instances)
+                / f64::from(self.shards)
+                / 1_000.0
     }
 
     /// Bytes in S3 at any time: the state and its versions of the last day, and the baselines.
@@ -297,7 +333,11 @@ impl Deployment {
 
     /// State transitions; none with one shard, where the schedule calls the function itself.
     pub(super) fn transitions_a_run(&self) -> f64 {
-        if self.shards > 1 { TRANSITIONS_PER_RUN + TRANSITIONS_PER_SHARD * f64::from(self.shards) } else { 0.0 }
+        if self.shards > 1 {
+            TRANSITIONS_PER_RUN + TRANSITIONS_PER_SHARD * f64::from(self.shards)
+        } else {
+            0.0
+        }
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
@@ -307,7 +347,8 @@ impl Deployment {
         let limit = LAMBDA_SECONDS.min(f64::from(self.period.0) * 60.0);
         let seconds = self.shard_seconds();
         if seconds > limit {
-            let enough = SECONDS_PER_THOUSAND_INSTANCES * instances / 1_000.0 / (limit - BASE_SECONDS);
+            let enough =
+                SECONDS_PER_THOUSAND_INSTANCES * instances / 1_000.0 / (limit - BASE_SECONDS);
             warnings.push(format!(
                 "A shard's run takes about {} s and has {} s at most: use {} shards or more.",
                 quantity(seconds.round()),
@@ -343,15 +384,25 @@ pub(super) fn custom_metrics(metric_months: f64) -> Vec<Item> {
     items
 }
 
-/// Dollars a month of CloudWatch's own anomaly detection alarms, or `None` where there are more instances than models.
+/// Dollars a month of CloudWatch's own anomaly detection alarms, or `None` where there are more
+/// instances than models.
 pub(super) fn native(instances: u32) -> Option<f64> {
-    (instances <= NATIVE_MODELS).then(|| PRICES.alarm.of(f64::from(instances) * NATIVE_ALARM_METRICS))
+    (instances <= NATIVE_MODELS)
+        .then(|| PRICES.alarm.of(f64::from(instances) * NATIVE_ALARM_METRICS))
 }
 
 impl Item {
     pub(super) fn of(item: &str, quantity: f64, price: Price) -> Self {
         let Price { dollars, per, unit, source } = price;
-        Self { item: item.into(), quantity, unit, price: dollars, per, source, dollars: price.of(quantity) }
+        Self {
+            item: item.into(),
+            quantity,
+            unit,
+            price: dollars,
+            per,
+            source,
+            dollars: price.of(quantity),
+        }
     }
 }
 
@@ -418,7 +469,11 @@ impl FromStr for Period {
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_multiple_of(60) { write!(f, "{}h", self.0 / 60) } else { write!(f, "{}m", self.0) }
+        if self.0.is_multiple_of(60) {
+            write!(f, "{}h", self.0 / 60)
+        } else {
+            write!(f, "{}m", self.0)
+        }
     }
 }
 

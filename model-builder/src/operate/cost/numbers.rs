@@ -2,7 +2,11 @@
 
 /// Whole cents, except that what costs something never reads as nothing.
 pub(super) fn dollars(dollars: f64) -> String {
-    if dollars > 0.0 && dollars < 0.005 { "< $0.01".into() } else { format!("${}", grouped(dollars, 2)) }
+    if dollars > 0.0 && dollars < 0.005 {
+        "< $0.01".into()
+    } else {
+        format!("${}", grouped(dollars, 2))
+    }
 }
 
 /// As many decimals as are worth reading.

@@ -12,7 +12,12 @@ pub(super) const STEP_FUNCTIONS: &str = "Step Functions pricing page";
 pub(super) const EVENTBRIDGE: &str = "EventBridge pricing page";
 
 pub(super) const PRICES: Prices = Prices {
-    get_metric_data: Price { dollars: 0.01, per: 1_000.0, unit: "metrics requested", source: CLOUDWATCH },
+    get_metric_data: Price {
+        dollars: 0.01,
+        per: 1_000.0,
+        unit: "metrics requested",
+        source: CLOUDWATCH,
+    },
     put_metric_data: Price { dollars: 0.01, per: 1_000.0, unit: "requests", source: CLOUDWATCH },
     list_metrics: Price { dollars: 0.01, per: 1_000.0, unit: "requests", source: CLOUDWATCH },
     custom_metrics: [
@@ -46,13 +51,20 @@ pub(super) const PRICES: Prices = Prices {
     s3_put: Price { dollars: 0.005, per: 1_000.0, unit: "requests", source: S3 },
     s3_get: Price { dollars: 0.0004, per: 1_000.0, unit: "requests", source: S3 },
     s3_storage: Price { dollars: 0.023, per: 1.0, unit: "GB-month", source: S3 },
-    state_transitions: Price { dollars: 0.025, per: 1_000.0, unit: "transitions", source: STEP_FUNCTIONS },
+    state_transitions: Price {
+        dollars: 0.025,
+        per: 1_000.0,
+        unit: "transitions",
+        source: STEP_FUNCTIONS,
+    },
     scheduler: Price { dollars: 1.00, per: 1_000_000.0, unit: "invocations", source: EVENTBRIDGE },
 };
 
-/// Alarm metrics that one native anomaly detection alarm is billed as: the metric and the two edges of its band.
+/// Alarm metrics that one native anomaly detection alarm is billed as: the metric and the two edges
+/// of its band.
 pub(super) const NATIVE_ALARM_METRICS: f64 = 3.0;
-/// Native anomaly detection models that a Region of an account may have (CloudWatch service quotas).
+/// Native anomaly detection models that a Region of an account may have (CloudWatch service
+/// quotas).
 pub(super) const NATIVE_MODELS: u32 = 500;
 
 /// What AWS takes for one kind of thing.

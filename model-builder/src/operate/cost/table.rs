@@ -9,8 +9,8 @@ use super::model::{Bill, Comparison, Deployment, Item, Mode, native};
 use super::numbers::{dollars, quantity};
 use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
 
-/// The table of comparison in docs/cost.md, in Markdown: dollars a month of both modes and of native anomaly detection for
-/// fleets of these numbers of instances. All else is as in `like`.
+/// The table of comparison in docs/cost.md, in Markdown: dollars a month of both modes and of
+/// native anomaly detection for fleets of these numbers of instances. All else is as in `like`.
 pub(super) fn comparison_table(fleets: &[u32], like: &Deployment) -> String {
     let mut lines = vec![
         "| instances | DeepGuard, sparse | DeepGuard, full | native anomaly detection |".into(),
@@ -21,7 +21,11 @@ pub(super) fn comparison_table(fleets: &[u32], like: &Deployment) -> String {
         let total = |mode| dollars(Deployment { instances, shards, mode, ..*like }.total());
         let native = native(instances).map_or_else(|| "not possible".into(), dollars);
         let instances = quantity(f64::from(instances));
-        lines.push(format!("| {instances} | {} | {} | {native} |", total(Mode::Sparse), total(Mode::Full)));
+        lines.push(format!(
+            "| {instances} | {} | {} | {native} |",
+            total(Mode::Sparse),
+            total(Mode::Full)
+        ));
     }
     lines.push(String::new());
     lines.push(format!(
@@ -51,11 +55,15 @@ impl Item {
 
 impl fmt::Display for Bill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Deployment { instances, period, mode, shards, active, memory, architecture } = self.deployment;
+        let Deployment { instances, period, mode, shards, active, memory, architecture } =
+            self.deployment;
         let count = quantity(f64::from(instances));
-        let plural = |number: u32, thing: &str| format!("{thing}{}", if number == 1 { "" } else { "s" });
+        let plural =
+            |number: u32, thing: &str| format!("{thing}{}", if number == 1 { "" } else { "s" });
         let published = match mode {
-            Mode::Sparse => format!("sparse ({} % active in any given hour)", quantity(active * 100.0)),
+            Mode::Sparse => {
+                format!("sparse ({} % active in any given hour)", quantity(active * 100.0))
+            }
             Mode::Full => "full".into(),
         };
         writeln!(
@@ -69,7 +77,12 @@ impl fmt::Display for Bill {
         table.load_style(NOTHING);
         table.set_header(["item", "quantity", "price", "dollars"]);
         for item in &self.items {
-            table.add_row([&item.item, &quantity(item.quantity), &item.price(), &dollars(item.dollars)]);
+            table.add_row([
+                &item.item,
+                &quantity(item.quantity),
+                &item.price(),
+                &dollars(item.dollars),
+            ]);
         }
         table.add_row(["total", "", "", &dollars(self.total)]);
         table.add_row(["total per instance", "", "", &dollars(self.total_per_instance)]);
@@ -80,7 +93,8 @@ impl fmt::Display for Bill {
         }
         writeln!(f, "{}\n", table.trim_fmt())?;
 
-        let Comparison { native, native_models_per_region, other_mode, other_mode_total } = self.comparison;
+        let Comparison { native, native_models_per_region, other_mode, other_mode_total } =
+            self.comparison;
         let native = match native {
             Some(native) => format!(
                 "{} ({} an instance: {NATIVE_ALARM_METRICS} alarm metrics; {native_models_per_region} models a Region at most)",

@@ -43,11 +43,13 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "GetMetricData, calibrator"), 3.00);
     // 10,000 / 500 = 20 pages x 8,670 = 173,400 requests; / 1,000 x 0.01
     close(part(TEN_THOUSAND, "ListMetrics"), 1.734);
-    // 10,000 x 0.05 x 2 + 4 = 1,004 datums are 2 calls, and one for the gauges; 3 x 8,640 = 25,920 / 1,000 x 0.01
+    // 10,000 x 0.05 x 2 + 4 = 1,004 datums are 2 calls, and one for the gauges; 3 x 8,640 = 25,920
+    // / 1,000 x 0.01
     close(part(TEN_THOUSAND, "PutMetricData"), 0.2592);
     // 10,000 x 0.05 x 2 + 11 = 1,011 metric-months x 0.30
     close(part(TEN_THOUSAND, "custom metrics"), 303.30);
-    // anomaly, silence, errors, calibrator, stale, throttles, calibrator-throttles, dead-letters: 8 x 0.10
+    // anomaly, silence, errors, calibrator, stale, throttles, calibrator-throttles, dead-letters: 8
+    // x 0.10
     close(part(TEN_THOUSAND, "alarms"), 0.80);
     // 10,000 x 0.05 x 0.10
     close(part(TEN_THOUSAND, "contributors' alarm"), 50.0);
@@ -62,14 +64,16 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "S3, PUT"), 0.086_55);
     // 2 x 8,640 + 2 x 30 = 17,340 x 0.0004 / 1,000
     close(part(TEN_THOUSAND, "S3, GET"), 0.006_936);
-    // 10,000 x (3,300 x 289 + 6,900 x 3) = 9,744,000,000 bytes / 1,073,741,824 = 9.074807 GB x 0.023
+    // 10,000 x (3,300 x 289 + 6,900 x 3) = 9,744,000,000 bytes / 1,073,741,824 = 9.074807 GB x
+    // 0.023
     close(part(TEN_THOUSAND, "S3, storage"), 0.208_720_6);
     close(part(TEN_THOUSAND, "Step Functions"), 0.0);
     // 8,670 x 1.00 / 1,000,000
     close(part(TEN_THOUSAND, "EventBridge Scheduler"), 0.008_67);
     // 8,670 x 2,000 = 17,340,000 bytes / 1,073,741,824 = 0.0161491 GB x 0.50
     close(part(TEN_THOUSAND, "CloudWatch Logs"), 0.008_074_6);
-    // Their sum: 867.00 + 1.734 + 0.2592 + 302.40 + 0.40 = 1,171.7932, Lambda 1.3696791, S3 0.3022066, the rest 0.0167446
+    // Their sum: 867.00 + 1.734 + 0.2592 + 302.40 + 0.40 = 1,171.7932, Lambda 1.3696791, S3
+    // 0.3022066, the rest 0.0167446
     close(deployment(TEN_THOUSAND).total(), 1_173.481_830);
 }
 
@@ -78,7 +82,8 @@ fn ten_thousand_instances_full_by_hand() {
     let full = "--instances 10000 --mode full";
     // 10,000 x 2 + 8 = 20,008: 10,000 x 0.30 + 10,008 x 0.10
     close(part(full, "custom metrics"), 4_000.80);
-    // 20,000 + 3 = 20,003 datums are 21 calls, and one for the gauges; 22 x 8,640 = 190,080 / 1,000 x 0.01
+    // 20,000 + 3 = 20,003 datums are 21 calls, and one for the gauges; 22 x 8,640 = 190,080 / 1,000
+    // x 0.01
     close(part(full, "PutMetricData"), 1.9008);
     // The sparse total, less its 302.40 + 0.2592, and these two.
     close(deployment(full).total(), 1_173.481_830 - 302.659_2 + 4_002.700_8);
@@ -125,9 +130,11 @@ fn shards_by_hand() {
     close(part(sharded, "Lambda, requests"), 0.017_34);
     // (2 x 8,640 + 30) x 10 = 173,100 x 0.005 / 1,000
     close(part(sharded, "S3, PUT"), 0.8655);
-    // 1,000 / 10 + 3 = 103 datums a shard are one call, and one for the gauges: 2 x 10 x 8,640 = 172,800 / 1,000 x 0.01
+    // 1,000 / 10 + 3 = 103 datums a shard are one call, and one for the gauges: 2 x 10 x 8,640 =
+    // 172,800 / 1,000 x 0.01
     close(part(sharded, "PutMetricData"), 1.728);
-    // 20,000 / 10 + 3 = 2,003 datums a shard are 3 calls, and one: 4 x 10 x 8,640 = 345,600 / 1,000 x 0.01
+    // 20,000 / 10 + 3 = 2,003 datums a shard are 3 calls, and one: 4 x 10 x 8,640 = 345,600 / 1,000
+    // x 0.01
     close(part("--instances 10000 --shards 10 --mode full", "PutMetricData"), 3.456);
     // Each shard lists the whole fleet: 20 x 8,670 x 10 = 1,734,000 / 1,000 x 0.01
     close(part(sharded, "ListMetrics"), 17.34);
@@ -138,10 +145,11 @@ fn a_rarer_schedule_costs_less() {
     // 10,000 x 720 / 1,000 x 0.01
     close(part("--instances 10000 --period 1h", "GetMetricData, detector"), 72.0);
     close(part("--instances 10000 --period 1h", "GetMetricData, calibrator"), 3.0);
-    // 12 datapoints of 2 metrics of 10,000 instances, and of 3 of the fleet: 240,000 + 36 = 240,036 datums are 241 calls, and
-    // one for the gauges; 242 x 720 = 174,240 / 1,000 x 0.01
+    // 12 datapoints of 2 metrics of 10,000 instances, and of 3 of the fleet: 240,000 + 36 = 240,036
+    // datums are 241 calls, and one for the gauges; 242 x 720 = 174,240 / 1,000 x 0.01
     close(part("--instances 10000 --period 1h --mode full", "PutMetricData"), 1.7424);
-    // 10,000 x (3,300 x 25 + 6,900 x 3) = 1,032,000,000 bytes / 1,073,741,824 = 0.9611249 GB x 0.023
+    // 10,000 x (3,300 x 25 + 6,900 x 3) = 1,032,000,000 bytes / 1,073,741,824 = 0.9611249 GB x
+    // 0.023
     close(part("--instances 10000 --period 1h", "S3, storage"), 0.022_105_9);
     // A metric costs its hour however often it is sent in it.
     close(part("--instances 10000 --period 1h", "custom metrics"), 302.40);
@@ -153,11 +161,21 @@ fn items_are_proportional_to_what_they_count() {
         close(part("--instances 10000", name), 10.0 * part("--instances 1000", name));
     }
     for name in ["GetMetricData, detector", "Lambda, detector"] {
-        close(part("--instances 10000 --period 5m", name), 3.0 * part("--instances 10000 --period 15m", name));
+        close(
+            part("--instances 10000 --period 5m", name),
+            3.0 * part("--instances 10000 --period 15m", name),
+        );
     }
-    close(part("--instances 70 --memory 1024", "Lambda, detector"), 2.0 * part("--instances 70", "Lambda, detector"));
-    let (arm, x86) = ("--instances 70 --architecture arm64", "--instances 70 --architecture x86_64");
-    close(part(arm, "Lambda, detector") / part(x86, "Lambda, detector"), 0.000_013_333_4 / 0.000_016_666_7);
+    close(
+        part("--instances 70 --memory 1024", "Lambda, detector"),
+        2.0 * part("--instances 70", "Lambda, detector"),
+    );
+    let (arm, x86) =
+        ("--instances 70 --architecture arm64", "--instances 70 --architecture x86_64");
+    close(
+        part(arm, "Lambda, detector") / part(x86, "Lambda, detector"),
+        0.000_013_333_4 / 0.000_016_666_7,
+    );
     // The fleet's 8 metrics stay whatever is active: 8 x 0.30
     close(part("--instances 1000 --active 0", "custom metrics"), 2.40);
     close(
@@ -168,7 +186,9 @@ fn items_are_proportional_to_what_they_count() {
 
 #[test]
 fn periods_are_steps_of_five_minutes_up_to_three_hours() {
-    for (text, minutes) in [("5m", 5), ("10m", 10), ("35m", 35), ("90m", 90), ("1h", 60), ("3h", 180), ("180m", 180)] {
+    for (text, minutes) in
+        [("5m", 5), ("10m", 10), ("35m", 35), ("90m", 90), ("1h", 60), ("3h", 180), ("180m", 180)]
+    {
         assert_eq!(text.parse(), Ok(Period(minutes)));
     }
     for (text, error) in [
@@ -199,7 +219,10 @@ fn periods_are_steps_of_five_minutes_up_to_three_hours() {
 fn the_command_line_has_defaults_and_limits() {
     let default = deployment("--instances 1");
     assert_eq!((default.period, default.mode, default.shards), (Period(5), Mode::Sparse, 1));
-    assert_eq!((default.active, default.memory, default.architecture), (0.05, 512, Architecture::X86_64));
+    assert_eq!(
+        (default.active, default.memory, default.architecture),
+        (0.05, 512, Architecture::X86_64)
+    );
     assert!(asked("--table").is_ok());
     for wrong in [
         "",
@@ -222,7 +245,9 @@ fn the_command_line_has_defaults_and_limits() {
 
 #[test]
 fn json_holds_items_that_add_up_to_the_total() {
-    for arguments in [TEN_THOUSAND, "--instances 1000000 --mode full --shards 50 --period 10m", "--instances 1"] {
+    for arguments in
+        [TEN_THOUSAND, "--instances 1000000 --mode full --shards 50 --period 10m", "--instances 1"]
+    {
         let json = serde_json::to_string(&deployment(arguments).bill()).unwrap();
         let bill: serde_json::Value = serde_json::from_str(&json).unwrap();
         let items = bill["items"].as_array().unwrap();
@@ -230,7 +255,10 @@ fn json_holds_items_that_add_up_to_the_total() {
         close(bill["total"].as_f64().unwrap(), sum);
         let number = |item: &serde_json::Value, key: &str| item[key].as_f64().unwrap();
         for item in items {
-            close(number(item, "quantity") * number(item, "price") / number(item, "per"), number(item, "dollars"));
+            close(
+                number(item, "quantity") * number(item, "price") / number(item, "per"),
+                number(item, "dollars"),
+            );
             assert!(item["source"].as_str().unwrap().ends_with("pricing page"));
         }
         let instances = bill["deployment"]["instances"].as_f64().unwrap();
@@ -253,7 +281,8 @@ fn native_detection_ends_at_five_hundred_models() {
     assert_eq!(native(501), None);
     let shown = |arguments| deployment(arguments).bill().to_string();
     assert!(
-        shown("--instances 500").contains("$150.00 ($0.30 an instance: 3 alarm metrics; 500 models a Region at most)")
+        shown("--instances 500")
+            .contains("$150.00 ($0.30 an instance: 3 alarm metrics; 500 models a Region at most)")
     );
     assert!(shown("--instances 501").contains("not possible: a Region has 500 models at most"));
 }
@@ -264,15 +293,26 @@ fn what_does_not_fit_into_a_run_is_warned_of() {
     // 100,000 x 0.025 = 2,500 s in 900. The detector's 1 + 100 x 1.5 = 151 s fit into 300.
     let warnings = deployment("--instances 100000").warnings();
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].starts_with("Calibrating takes about 2,500 s and Lambda allows 900"), "{warnings:?}");
-    // 1 + 300 x 1.5 = 451 s in 300; 450 / 299 = 1.5 shards. 300,000 x 0.025 = 7,500 s, with shards as without.
+    assert!(
+        warnings[0].starts_with("Calibrating takes about 2,500 s and Lambda allows 900"),
+        "{warnings:?}"
+    );
+    // 1 + 300 x 1.5 = 451 s in 300; 450 / 299 = 1.5 shards. 300,000 x 0.025 = 7,500 s, with shards
+    // as without.
     let warnings = deployment("--instances 300000").warnings();
-    assert_eq!(warnings[0], "A shard's run takes about 451 s and has 300 s at most: use 2 shards or more.");
+    assert_eq!(
+        warnings[0],
+        "A shard's run takes about 451 s and has 300 s at most: use 2 shards or more."
+    );
     assert!(warnings[1].starts_with("Calibrating takes about 7,500 s"), "{warnings:?}");
     assert_eq!(deployment("--instances 300000 --shards 2").warnings(), warnings[1..]);
-    // With an hour's time it is Lambda that sets the limit: 1 + 1,000 x 1.5 = 1,501 s in 900; 1,500 / 899 = 1.7 shards.
+    // With an hour's time it is Lambda that sets the limit: 1 + 1,000 x 1.5 = 1,501 s in 900; 1,500
+    // / 899 = 1.7 shards.
     let warnings = deployment("--instances 1000000 --period 1h").warnings();
-    assert!(warnings[0].contains("about 1,501 s and has 900 s at most: use 2 shards"), "{warnings:?}");
+    assert!(
+        warnings[0].contains("about 1,501 s and has 900 s at most: use 2 shards"),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -305,12 +345,18 @@ fn the_text_says_what_the_numbers_are() {
 fn the_table_of_the_document_is_markdown() {
     let table = comparison_table(&[500, 10_000], &deployment("--table"));
     let lines: Vec<_> = table.lines().collect();
-    assert!(lines[..4].iter().all(|line| line.starts_with('|') && line.matches('|').count() == 5), "{table}");
+    assert!(
+        lines[..4].iter().all(|line| line.starts_with('|') && line.matches('|').count() == 5),
+        "{table}"
+    );
     assert!(lines[2].starts_with("| 500 | $") && lines[2].ends_with(" | $150.00 |"), "{table}");
     assert_eq!(lines[3], "| 10,000 | $1,173.48 | $4,873.52 | not possible |");
     assert!(lines[5].contains("list prices us-east-1, without free tier, 2026-11"));
 
     let table = comparison_table(&TABLE_FLEETS, &deployment("--table"));
     let (table, _) = table.split_once("\n\n").unwrap();
-    assert!(include_str!("../../../../docs/cost.md").contains(table), "docs/cost.md lacks this table:\n\n{table}\n");
+    assert!(
+        include_str!("../../../../docs/cost.md").contains(table),
+        "docs/cost.md lacks this table:\n\n{table}\n"
+    );
 }

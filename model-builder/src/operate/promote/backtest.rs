@@ -17,7 +17,8 @@ use super::verdict::{Comparison, Judged, Pair, Side};
 use crate::common::labels::{Labels, is_raised};
 use crate::common::parallel::parallel;
 
-/// Days that are read before those that count: two weeks for the first baseline, and two days for what is usual after it.
+/// Days that are read before those that count: two weeks for the first baseline, and two days for
+/// what is usual after it.
 const BEFORE: i64 = 16;
 
 /// Two models, and what they are compared on.
@@ -82,7 +83,9 @@ impl Backtest<'_> {
             }
         }
         bar.finish_and_clear();
-        if let Some(why) = comparison.unread.values().next().filter(|_| comparison.unread.len() == count) {
+        if let Some(why) =
+            comparison.unread.values().next().filter(|_| comparison.unread.len() == count)
+        {
             bail!("none of {count} instances could be read; of the first: {why}");
         }
         comparison.unjudged = self.labels.iter().count() - comparison.labels.len();
@@ -110,7 +113,11 @@ impl Backtest<'_> {
         let judged = labels.filter(|label| label.range().end > first).map(|label| {
             let reach = label.reach();
             let raises = |scored: &[Scored]| is_raised(scored, &reach);
-            Judged { label: label.clone(), current: raises(&current), candidate: raises(&candidate) }
+            Judged {
+                label: label.clone(),
+                current: raises(&current),
+                candidate: raises(&candidate),
+            }
         });
         let judged = judged.collect();
         Some((Pair { current: side(&current), candidate: side(&candidate) }, judged))

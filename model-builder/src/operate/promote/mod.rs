@@ -52,19 +52,26 @@ pub(crate) struct PromoteArgs {
     who: Who,
 }
 
-/// Compares a stored version with the current model, and moves the pointer where nothing speaks against it.
+/// Compares a stored version with the current model, and moves the pointer where nothing speaks
+/// against it.
 ///
 /// # Errors
-/// Where a model cannot be loaded, nothing can be read, something speaks against it, or somebody else was quicker; the pointer
-/// then stands as before.
+/// Where a model cannot be loaded, nothing can be read, something speaks against it, or somebody
+/// else was quicker; the pointer then stands as before.
 pub(crate) fn promote(args: &PromoteArgs) -> Result<()> {
     models::with_aws(async |config, s3| {
-        let cloudwatch = CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), "DeepGuard", RATES);
+        let cloudwatch =
+            CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), "DeepGuard", RATES);
         run(args, &s3, &cloudwatch, models::now()).await
     })
 }
 
-async fn run<O: Objects, C: Cpu>(args: &PromoteArgs, objects: &O, cpu: &C, now: Timestamp) -> Result<()> {
+async fn run<O: Objects, C: Cpu>(
+    args: &PromoteArgs,
+    objects: &O,
+    cpu: &C,
+    now: Timestamp,
+) -> Result<()> {
     let uri = args.to.current()?;
     let found = Found::at(objects, &uri).await?;
     let (target, candidate) = models::stored(objects, &args.to, &args.version).await?;
@@ -81,7 +88,9 @@ async fn run<O: Objects, C: Cpu>(args: &PromoteArgs, objects: &O, cpu: &C, now: 
     };
     let current = match &found {
         Found::Nothing => Artifact::from_bytes(BUILTIN)?,
-        Found::Pointer { pointer, .. } => models::named(objects, &uri, &pointer.target).await.with_context(mend)?,
+        Found::Pointer { pointer, .. } => {
+            models::named(objects, &uri, &pointer.target).await.with_context(mend)?
+        }
         Found::Unreadable { why, .. } => bail!("{}: {why}", mend()),
     };
     let labels_at = args.labels.clone().map_or_else(|| args.to.labels(), Ok)?;
@@ -109,7 +118,11 @@ async fn run<O: Objects, C: Cpu>(args: &PromoteArgs, objects: &O, cpu: &C, now: 
         if args.because.is_none() {
             bail!(
                 "{candidate_version} is not promoted, and {uri} stands as before: {}. Give --because REASON to promote it all the same",
-                if objections.len() == 1 { "one thing speaks against it" } else { "several things speak against it" }
+                if objections.len() == 1 {
+                    "one thing speaks against it"
+                } else {
+                    "several things speak against it"
+                }
             );
         }
     }
@@ -122,7 +135,10 @@ async fn run<O: Objects, C: Cpu>(args: &PromoteArgs, objects: &O, cpu: &C, now: 
         previous: previous.cloned(),
     };
     models::point(objects, &uri, &found, &pointer).await?;
-    println!("{uri} points to {candidate_version} now{}; the next run scores with it", models::before(previous));
+    println!(
+        "{uri} points to {candidate_version} now{}; the next run scores with it",
+        models::before(previous)
+    );
     let record = Record {
         action: "promote",
         time: now,
@@ -143,13 +159,18 @@ async fn run<O: Objects, C: Cpu>(args: &PromoteArgs, objects: &O, cpu: &C, now: 
 fn notes(comparison: &Comparison, found: &Found, current: &str) -> Vec<String> {
     let mut notes = Vec::new();
     if *found == Found::Nothing {
-        notes.push(format!("no model was current before, so it was compared with the default model {current}"));
+        notes.push(format!(
+            "no model was current before, so it was compared with the default model {current}"
+        ));
     }
     if comparison.is_empty() {
         notes.push("no instance has enough history, so that nothing was compared".into());
     }
     if comparison.unscored > 0 && !comparison.is_empty() {
-        notes.push(format!("{} instances have too little history to be scored", comparison.unscored));
+        notes.push(format!(
+            "{} instances have too little history to be scored",
+            comparison.unscored
+        ));
     }
     if !comparison.unread.is_empty() {
         notes.push(format!("{} instances could not be read", comparison.unread.len()));

@@ -22,7 +22,12 @@ const RIGHT: i32 = 60;
 ///
 /// # Errors
 /// Where it cannot be written.
-pub(super) fn draw(comparison: &Comparison, current: &str, candidate: &str, out: &Path) -> Result<()> {
+pub(super) fn draw(
+    comparison: &Comparison,
+    current: &str,
+    candidate: &str,
+    out: &Path,
+) -> Result<()> {
     let pages = |pair: &Pair| pair.current.pages.len().max(pair.candidate.pages.len());
     let mut drawn: Vec<(&InstanceId, &Pair)> =
         comparison.instances.iter().filter(|(_, pair)| pages(pair) > 0).collect();
@@ -40,9 +45,10 @@ pub(super) fn draw(comparison: &Comparison, current: &str, candidate: &str, out:
             comparison.instances.len()
         );
         area.draw(&Text::new(title, (20, 12), text(26)))?;
-        for (x, colour, name) in
-            [(20, EXPECTED, format!("current {current}")), (620, SCORE, format!("candidate {candidate}"))]
-        {
+        for (x, colour, name) in [
+            (20, EXPECTED, format!("current {current}")),
+            (620, SCORE, format!("candidate {candidate}")),
+        ] {
             area.draw(&Rectangle::new([(x, 56), (x + 22, 68)], colour.filled()))?;
             area.draw(&Text::new(name, (x + 30, 52), text(18)))?;
         }
@@ -52,7 +58,8 @@ pub(super) fn draw(comparison: &Comparison, current: &str, candidate: &str, out:
         for (row, (instance, pair)) in drawn.iter().enumerate() {
             let top = HEAD + ROW * row as i32;
             area.draw(&Text::new(instance.to_string(), (20, top + 4), text(18)))?;
-            let bars = [(top, &pair.current, EXPECTED), (top + ROW / 2 - 1, &pair.candidate, SCORE)];
+            let bars =
+                [(top, &pair.current, EXPECTED), (top + ROW / 2 - 1, &pair.candidate, SCORE)];
             for (top, side, colour) in bars {
                 let count = side.pages.len();
                 let length = (WIDTH as i32 - LEFT - RIGHT) * count as i32 / most as i32;
@@ -78,7 +85,8 @@ mod tests {
         for (count, rows) in [(0, 1), (3, 3), (60, 40)] {
             let mut comparison = Comparison::new(time(0), time(300));
             let pages = |number: usize| (0..number as i64).collect::<Vec<_>>();
-            let all = (0..count).map(|number| (instance(number), pair(&pages(number + 1), &pages(number / 2), 9)));
+            let all = (0..count)
+                .map(|number| (instance(number), pair(&pages(number + 1), &pages(number / 2), 9)));
             comparison.instances.extend(all);
             let out = folder.path().join(format!("{count}.png"));
             draw(&comparison, "v1", "v2", &out).unwrap();

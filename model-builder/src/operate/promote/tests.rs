@@ -28,7 +28,10 @@ fn promotion(version: &str) -> PromoteArgs {
 
 fn put(bucket: &Bucket, artifact: &Artifact) -> String {
     let version = artifact.version();
-    bucket.store(&format!("s3://my-models/models/{version}.safetensors"), artifact.to_bytes().unwrap());
+    bucket.store(
+        &format!("s3://my-models/models/{version}.safetensors"),
+        artifact.to_bytes().unwrap(),
+    );
     version
 }
 
@@ -36,7 +39,11 @@ fn put(bucket: &Bucket, artifact: &Artifact) -> String {
 fn fleet() -> (Fleet, i64) {
     let machines = crate::build::simulate::fleet(7, NOW);
     let fault = machines[0].fault.unwrap();
-    let cpu = machines.into_iter().take(3).enumerate().map(|(number, machine)| (instance(number), machine.datapoints));
+    let cpu = machines
+        .into_iter()
+        .take(3)
+        .enumerate()
+        .map(|(number, machine)| (instance(number), machine.datapoints));
     (Fleet { cpu: cpu.collect(), ..Fleet::default() }, fault)
 }
 
@@ -74,13 +81,15 @@ fn an_episode_is_one_page() {
         observed: last.usual,
         ..alarm(slot)
     };
-    let scored: Vec<_> = (0..3).map(alarm).chain((3..9).map(calm)).chain([alarm(9), alarm(10)]).collect();
+    let scored: Vec<_> =
+        (0..3).map(alarm).chain((3..9).map(calm)).chain([alarm(9), alarm(10)]).collect();
     assert_eq!(backtest::pages(&scored), [0, 9 * 300]);
     assert_eq!(backtest::pages(&[]), [0; 0]);
 }
 
 #[tokio::test]
-async fn without_a_pointer_it_is_compared_with_the_default_model_and_what_is_no_worse_becomes_current() {
+async fn without_a_pointer_it_is_compared_with_the_default_model_and_what_is_no_worse_becomes_current()
+ {
     let (bucket, (fleet, fault)) = (Bucket::default(), fleet());
     let version = put(&bucket, &artifact_with_threshold(artifact().card().threshold * 1.01));
     label(&bucket, instance(0), fault, "confirmed");
@@ -90,14 +99,27 @@ async fn without_a_pointer_it_is_compared_with_the_default_model_and_what_is_no_
     assert!(folder.path().join("pages.png").exists());
     let pointer = bucket.json(CURRENT);
     assert_eq!(pointer["key"], format!("models/{version}.safetensors"));
-    assert_eq!((&pointer["promoted"], &pointer["by"]), (&"2026-01-15T12:00:00Z".into(), &"somebody".into()));
+    assert_eq!(
+        (&pointer["promoted"], &pointer["by"]),
+        (&"2026-01-15T12:00:00Z".into(), &"somebody".into())
+    );
     assert_eq!(pointer["previous"], serde_json::Value::Null);
     let record = record(&bucket, &version);
-    assert!(record["notes"][0].as_str().unwrap().contains("compared with the default model"), "{record}");
+    assert!(
+        record["notes"][0].as_str().unwrap().contains("compared with the default model"),
+        "{record}"
+    );
     let comparison = &record["comparison"];
     let judged = &comparison["labels"][0];
-    assert_eq!((&judged["current"], &judged["candidate"]), (&true.into(), &true.into()), "{record}");
-    assert!(comparison["instances"][instance(0).as_str()]["candidate"]["scored"].as_u64().unwrap() > 3000);
+    assert_eq!(
+        (&judged["current"], &judged["candidate"]),
+        (&true.into(), &true.into()),
+        "{record}"
+    );
+    assert!(
+        comparison["instances"][instance(0).as_str()]["candidate"]["scored"].as_u64().unwrap()
+            > 3000
+    );
     assert_eq!(comparison["instances"].as_object().unwrap().len(), 3);
 
     let before = bucket.text(CURRENT);
@@ -116,10 +138,14 @@ async fn what_pages_more_is_refused_unless_somebody_says_why() {
     assert!(error.contains("is not promoted") && error.contains("--because"), "{error}");
     assert_eq!(bucket.json(CURRENT), to_current);
 
-    let args = PromoteArgs { because: Some("it finds the leak".parse().unwrap()), ..promotion(&version) };
+    let args =
+        PromoteArgs { because: Some("it finds the leak".parse().unwrap()), ..promotion(&version) };
     run(&args, &bucket, &fleet, now()).await.unwrap();
     let pointer = bucket.json(CURRENT);
-    assert_eq!((&pointer["because"], &pointer["previous"]), (&"it finds the leak".into(), &to_current));
+    assert_eq!(
+        (&pointer["because"], &pointer["previous"]),
+        (&"it finds the leak".into(), &to_current)
+    );
     let record = record(&bucket, &version);
     assert_eq!(record["because"], "it finds the leak");
     assert!(record["objections"][0].as_str().unwrap().contains("pages"), "{record}");
@@ -155,16 +181,19 @@ async fn of_two_promotions_at_once_one_moves_the_pointer() {
 
 #[tokio::test]
 async fn without_history_it_is_promoted_with_a_note_but_not_where_nothing_can_be_read() {
-    let young = (0..10).map(|slot| Datapoint { time: NOW - (slot + 1) * PERIOD, value: 5.0 }).collect();
+    let young =
+        (0..10).map(|slot| Datapoint { time: NOW - (slot + 1) * PERIOD, value: 5.0 }).collect();
     for cpu in [Vec::new(), vec![(instance(1), young)]] {
         let bucket = Bucket::default();
         let version = put(&bucket, &artifact_with_threshold(3.0));
         let mut fleet = Fleet { cpu: cpu.into_iter().collect(), ..Fleet::default() };
         if !fleet.cpu.is_empty() {
             fleet.broken.insert(instance(1));
-            let error = run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
+            let error =
+                run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
             assert!(
-                error.contains("none of 1 instances could be read") && error.contains("said the script"),
+                error.contains("none of 1 instances could be read")
+                    && error.contains("said the script"),
                 "{error}"
             );
             assert_eq!(bucket.text(CURRENT), None);
@@ -179,17 +208,20 @@ async fn without_history_it_is_promoted_with_a_note_but_not_where_nothing_can_be
 #[tokio::test]
 async fn what_cannot_be_loaded_is_not_promoted_nor_compared_with() {
     let (bucket, fleet) = (Bucket::default(), Fleet::default());
-    let refused =
-        async |version: &str| format!("{:#}", run(&promotion(version), &bucket, &fleet, now()).await.unwrap_err());
+    let refused = async |version: &str| {
+        format!("{:#}", run(&promotion(version), &bucket, &fleet, now()).await.unwrap_err())
+    };
     let version = put(&bucket, &artifact());
     assert!(refused("v1").await.contains("v1.safetensors does not exist: publish it"));
     bucket.store("s3://my-models/models/v2.safetensors", "damaged");
     assert!(refused("v2").await.contains("cannot be used"));
     bucket.store("s3://my-models/models/v3.safetensors", artifact().to_bytes().unwrap());
     assert!(refused("v3").await.contains(&format!("is version {version}")));
-    for bad in
-        ["{", r#"{"key":"models/v9.safetensors","sha256":"0"}"#, r#"{"key":"models/v2.safetensors","sha256":"0"}"#]
-    {
+    for bad in [
+        "{",
+        r#"{"key":"models/v9.safetensors","sha256":"0"}"#,
+        r#"{"key":"models/v2.safetensors","sha256":"0"}"#,
+    ] {
         bucket.store(CURRENT, bad);
         let error = refused(&version).await;
         assert!(error.contains("mend the pointer with `model-builder rollback"), "{error}");

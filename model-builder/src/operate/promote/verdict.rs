@@ -65,7 +65,9 @@ pub(super) struct Comparison {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum Objection {
     /// It pages more.
-    #[error("it pages {candidate:.2} times per instance and week, the current model {current:.2} times")]
+    #[error(
+        "it pages {candidate:.2} times per instance and week, the current model {current:.2} times"
+    )]
     MorePages {
         /// The candidate's pages per instance and week.
         candidate: f64,
@@ -97,20 +99,27 @@ impl Comparison {
         [total(pairs().map(|pair| &pair.current)), total(pairs().map(|pair| &pair.candidate))]
     }
 
-    /// What speaks against the candidate: it must page no more, miss nothing that is confirmed and found now, and raise nothing
-    /// that is rejected and silent now.
+    /// What speaks against the candidate: it must page no more, miss nothing that is confirmed and
+    /// found now, and raise nothing that is rejected and silent now.
     pub(super) fn objections(&self) -> Vec<Objection> {
         let [current, candidate] = self.totals();
         let mut objections = Vec::new();
         // As fractions: equal rates must not differ by rounding.
         if candidate.1 * current.0 > current.1 * candidate.0 {
-            objections.push(Objection::MorePages { candidate: per_week(candidate), current: per_week(current) });
+            objections.push(Objection::MorePages {
+                candidate: per_week(candidate),
+                current: per_week(current),
+            });
         }
         objections.extend(self.labels.iter().filter_map(|judged| {
             let Label { instance, from, .. } = &judged.label;
             match (judged.label.verdict, judged.current, judged.candidate) {
-                (Verdict::Confirmed, true, false) => Some(Objection::Misses(instance.clone(), *from)),
-                (Verdict::Rejected, false, true) => Some(Objection::Raises(instance.clone(), *from)),
+                (Verdict::Confirmed, true, false) => {
+                    Some(Objection::Misses(instance.clone(), *from))
+                }
+                (Verdict::Rejected, false, true) => {
+                    Some(Objection::Raises(instance.clone(), *from))
+                }
                 _ => None,
             }
         }));
@@ -121,7 +130,8 @@ impl Comparison {
     pub(super) fn table(&self, current: &str, candidate: &str) -> String {
         let [old, new] = self.totals();
         let labels = |verdict: Verdict, raised: fn(&Judged) -> bool| {
-            let of: Vec<&Judged> = self.labels.iter().filter(|judged| judged.label.verdict == verdict).collect();
+            let of: Vec<&Judged> =
+                self.labels.iter().filter(|judged| judged.label.verdict == verdict).collect();
             format!("{} of {}", of.iter().filter(|judged| raised(judged)).count(), of.len())
         };
         let mut table = Table::new();
@@ -137,15 +147,29 @@ impl Comparison {
         row("instances", count.clone(), count);
         row("weeks of CPU", format!("{:.1}", weeks(old)), format!("{:.1}", weeks(new)));
         row("pages", old.1.to_string(), new.1.to_string());
-        row("pages per instance and week", format!("{:.2}", per_week(old)), format!("{:.2}", per_week(new)));
-        for (name, verdict) in [("confirmed, found", Verdict::Confirmed), ("rejected, raised", Verdict::Rejected)] {
-            row(name, labels(verdict, |judged| judged.current), labels(verdict, |judged| judged.candidate));
+        row(
+            "pages per instance and week",
+            format!("{:.2}", per_week(old)),
+            format!("{:.2}", per_week(new)),
+        );
+        for (name, verdict) in
+            [("confirmed, found", Verdict::Confirmed), ("rejected, raised", Verdict::Rejected)]
+        {
+            row(
+                name,
+                labels(verdict, |judged| judged.current),
+                labels(verdict, |judged| judged.candidate),
+            );
         }
         let mut text = table.to_string();
-        let mut differ: Vec<_> =
-            self.instances.iter().filter(|(_, pair)| pair.current.pages != pair.candidate.pages).collect();
+        let mut differ: Vec<_> = self
+            .instances
+            .iter()
+            .filter(|(_, pair)| pair.current.pages != pair.candidate.pages)
+            .collect();
         if !differ.is_empty() {
-            let difference = |pair: &Pair| pair.current.pages.len().abs_diff(pair.candidate.pages.len());
+            let difference =
+                |pair: &Pair| pair.current.pages.len().abs_diff(pair.candidate.pages.len());
             differ.sort_by_key(|(_, pair)| std::cmp::Reverse(difference(pair)));
             let mut table = Table::new();
             table.set_header(["instances that differ most", "pages, current", "pages, candidate"]);
@@ -183,14 +207,23 @@ mod tests {
 
     fn comparison(pairs: impl IntoIterator<Item = Pair>) -> Comparison {
         let time = |second| Timestamp::from_second(second).unwrap();
-        let instances = pairs.into_iter().enumerate().map(|(number, pair)| (instance(number), pair)).collect();
+        let instances =
+            pairs.into_iter().enumerate().map(|(number, pair)| (instance(number), pair)).collect();
         Comparison { instances, ..Comparison::new(time(0), time(1)) }
     }
 
     fn judged(verdict: Verdict, current: bool, candidate: bool) -> Judged {
         let time = Timestamp::from_second(0).unwrap();
         let by = "me".parse().unwrap();
-        let label = Label { instance: instance(0), from: time, until: time, verdict, note: None, by, at: time };
+        let label = Label {
+            instance: instance(0),
+            from: time,
+            until: time,
+            verdict,
+            note: None,
+            by,
+            at: time,
+        };
         Judged { label, current, candidate }
     }
 
@@ -200,10 +233,15 @@ mod tests {
         assert_eq!(equal.objections(), []);
         let more = comparison([pair(&[0], &[], 2016), pair(&[], &[5, 9], 2016)]);
         assert_eq!(more.objections(), [Objection::MorePages { candidate: 1.0, current: 0.5 }]);
-        assert!(comparison([]).objections().is_empty(), "where nothing was compared nothing speaks against it");
+        assert!(
+            comparison([]).objections().is_empty(),
+            "where nothing was compared nothing speaks against it"
+        );
         let table = more.table("v1", "v2");
         assert!(
-            table.contains("candidate v2") && table.contains("1.00") && table.contains(instance(1).as_str()),
+            table.contains("candidate v2")
+                && table.contains("1.00")
+                && table.contains(instance(1).as_str()),
             "{table}"
         );
     }
@@ -221,7 +259,8 @@ mod tests {
             (judged(rejected, true, false), None),
             (judged(rejected, false, true), Some(Objection::Raises(instance(0), time))),
         ] {
-            let comparison = Comparison { labels: vec![judged.clone()], ..comparison([pair(&[], &[], 10)]) };
+            let comparison =
+                Comparison { labels: vec![judged.clone()], ..comparison([pair(&[], &[], 10)]) };
             assert_eq!(comparison.objections(), Vec::from_iter(expected), "{judged:?}");
         }
     }

@@ -27,7 +27,9 @@ impl WithSimd for Forth<'_> {
         let (of_input, of_states) = (S::F32_LANES * time * inputs, S::F32_LANES * time * hidden);
         let mut kept = vec![0.0; states.len().div_ceil(of_states) * sizes.kept() * S::F32_LANES];
         let tiles = S::as_mut_simd_f32s(&mut kept).0.chunks_exact_mut(sizes.kept());
-        for ((kept, input), states) in tiles.zip(input.chunks(of_input)).zip(states.chunks_mut(of_states)) {
+        for ((kept, input), states) in
+            tiles.zip(input.chunks(of_input)).zip(states.chunks_mut(of_states))
+        {
             let mut tile = Tile::<S>::of(kept, sizes);
             turn::<S>(input, tile.x);
             for step in 0..time {
@@ -39,7 +41,8 @@ impl WithSimd for Forth<'_> {
     }
 }
 
-/// A share on its way back: gives the gradients of the parameters, `[1 + inputs + hidden][hidden][gate]`.
+/// A share on its way back: gives the gradients of the parameters, `[1 + inputs +
+/// hidden][hidden][gate]`.
 pub(super) struct Back<'a> {
     pub(super) sizes: Sizes,
     pub(super) parameters: &'a [[f32; GATES]],
@@ -90,7 +93,9 @@ impl WithSimd for Back<'_> {
             products(simd, tile.h, hidden, tile.gates, hidden, of_recurrent);
             if let Some(input) = of_input.as_mut().and_then(Iterator::next) {
                 of_x.fill(zero);
-                for (of_x, of_gates) in of_x.chunks_exact_mut(inputs).zip(tile.gates.chunks_exact(hidden)) {
+                for (of_x, of_gates) in
+                    of_x.chunks_exact_mut(inputs).zip(tile.gates.chunks_exact(hidden))
+                {
                     add_rows(simd, &parameters[hidden..(1 + inputs) * hidden], of_gates, of_x);
                 }
                 turn_back::<S>(&of_x, input);
@@ -130,7 +135,13 @@ impl<'a, S: Simd> Tile<'a, S> {
 
     /// One step forth.
     #[inline(always)]
-    fn forth(&mut self, simd: S, Sizes { inputs, hidden, .. }: Sizes, parameters: &[[f32; GATES]], step: usize) {
+    fn forth(
+        &mut self,
+        simd: S,
+        Sizes { inputs, hidden, .. }: Sizes,
+        parameters: &[[f32; GATES]],
+        step: usize,
+    ) {
         let (bias, weights) = parameters.split_at(hidden);
         let (weights, recurrent) = weights.split_at(inputs * hidden);
         let x = &self.x[step * inputs..(step + 1) * inputs];
@@ -156,7 +167,11 @@ impl<'a, S: Simd> Tile<'a, S> {
             let (input, forget) = (open(simd, input), open(simd, forget));
             let (output, candidate) = (open(simd, output), bend(simd, candidate));
             *gates = [input, forget, output, candidate];
-            let c = simd.mul_add_f32s(forget, self.c[step * hidden + unit], simd.mul_f32s(input, candidate));
+            let c = simd.mul_add_f32s(
+                forget,
+                self.c[step * hidden + unit],
+                simd.mul_f32s(input, candidate),
+            );
             let bent = bend(simd, c);
             self.c[now + unit] = c;
             self.bent[step * hidden + unit] = bent;
@@ -164,16 +179,24 @@ impl<'a, S: Simd> Tile<'a, S> {
         }
     }
 
-    /// One step back: from the gradients of its `h` and of its `c`, as far as it comes from the steps after it, to those of the sums
-    /// of its gates, and of the `c` before it.
+    /// One step back: from the gradients of its `h` and of its `c`, as far as it comes from the
+    /// steps after it, to those of the sums of its gates, and of the `c` before it.
     #[inline(always)]
-    fn back(&mut self, simd: S, hidden: usize, step: usize, of_h: &[S::f32s], of_c: &mut [S::f32s]) {
+    fn back(
+        &mut self,
+        simd: S,
+        hidden: usize,
+        step: usize,
+        of_h: &[S::f32s],
+        of_c: &mut [S::f32s],
+    ) {
         let (before, bent) = (&self.c[step * hidden..], &self.bent[step * hidden..]);
         let gates = &mut self.gates[step * hidden..(step + 1) * hidden];
         for (unit, gates) in gates.iter_mut().enumerate() {
             let [input, forget, output, candidate] = *gates;
             let of_output = simd.mul_f32s(of_h[unit], bent[unit]);
-            let through = simd.mul_f32s(simd.mul_f32s(of_h[unit], output), of_tanh(simd, bent[unit]));
+            let through =
+                simd.mul_f32s(simd.mul_f32s(of_h[unit], output), of_tanh(simd, bent[unit]));
             let of_cell = simd.add_f32s(of_c[unit], through);
             of_c[unit] = simd.mul_f32s(of_cell, forget);
             *gates = [
@@ -186,7 +209,8 @@ impl<'a, S: Simd> Tile<'a, S> {
     }
 }
 
-// Functions that are always inlined, not closures: a closure would be compiled without the vector instructions.
+// Functions that are always inlined, not closures: a closure would be compiled without the vector
+// instructions.
 
 #[inline(always)]
 fn open<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
@@ -215,11 +239,18 @@ const ROWS: usize = 6;
 
 /// Adds to each of `sums` the product of its row of `weights` with the gradients of the gates.
 #[inline(always)]
-fn add_rows<S: Simd>(simd: S, weights: &[[f32; GATES]], of_gates: &[Gates<S>], sums: &mut [S::f32s]) {
+fn add_rows<S: Simd>(
+    simd: S,
+    weights: &[[f32; GATES]],
+    of_gates: &[Gates<S>],
+    sums: &mut [S::f32s],
+) {
     let hidden = of_gates.len();
     let (blocks, rest) = sums.split_at_mut(sums.len() - sums.len() % ROWS);
     let (of_blocks, of_rest) = weights.split_at(blocks.len() * hidden);
-    for (sums, weights) in blocks.as_chunks_mut::<ROWS>().0.iter_mut().zip(of_blocks.chunks_exact(ROWS * hidden)) {
+    for (sums, weights) in
+        blocks.as_chunks_mut::<ROWS>().0.iter_mut().zip(of_blocks.chunks_exact(ROWS * hidden))
+    {
         add_block(simd, weights, of_gates, sums);
     }
     for (sum, weights) in rest.as_chunks_mut::<1>().0.iter_mut().zip(of_rest.chunks_exact(hidden)) {
@@ -240,7 +271,8 @@ fn add_block<S: Simd, const ROWS: usize>(
         for row in 0..ROWS {
             let weights = &weights[row * hidden + unit];
             for gate in 0..GATES {
-                block[row] = simd.mul_add_f32s(simd.splat_f32s(weights[gate]), of_gates[gate], block[row]);
+                block[row] =
+                    simd.mul_add_f32s(simd.splat_f32s(weights[gate]), of_gates[gate], block[row]);
             }
         }
     }
@@ -250,8 +282,8 @@ fn add_block<S: Simd, const ROWS: usize>(
 /// Columns of what the gates were made from that are multiplied at once.
 const COLUMNS: usize = 3;
 
-/// Adds to `gradients` `[inputs][hidden]` the products of each input with the gradients of each unit's gates, summed over the
-/// steps. `x` has at least as many steps as there are of the gates.
+/// Adds to `gradients` `[inputs][hidden]` the products of each input with the gradients of each
+/// unit's gates, summed over the steps. `x` has at least as many steps as there are of the gates.
 #[inline(always)]
 fn products<S: Simd>(
     simd: S,
@@ -291,7 +323,8 @@ fn products_block<S: Simd, const COLUMNS: usize>(
             let (x, of_gates) = (&x[input..input + COLUMNS], &of_gates[unit]);
             for column in 0..COLUMNS {
                 for gate in 0..GATES {
-                    sums[column][gate] = simd.mul_add_f32s(x[column], of_gates[gate], sums[column][gate]);
+                    sums[column][gate] =
+                        simd.mul_add_f32s(x[column], of_gates[gate], sums[column][gate]);
                 }
             }
         }
@@ -301,7 +334,8 @@ fn products_block<S: Simd, const COLUMNS: usize>(
     }
 }
 
-/// Turns sequences so that a vector holds one number of all of them. Lanes without a sequence stay as they are.
+/// Turns sequences so that a vector holds one number of all of them. Lanes without a sequence stay
+/// as they are.
 #[inline(always)]
 fn turn<S: Simd>(sequences: &[f32], tile: &mut [S::f32s]) {
     let length = tile.len();

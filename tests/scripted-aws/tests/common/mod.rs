@@ -12,7 +12,9 @@ use aws_sdk_cloudwatch::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatch::operation::get_metric_data::builders::GetMetricDataFluentBuilder;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy};
+use aws_sdk_cloudwatch::types::{
+    Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy,
+};
 use scripted_aws::{Aws, Generated, Limits, Options};
 
 pub const NOW: i64 = 1_768_478_400;
@@ -40,7 +42,9 @@ pub fn s3(aws: &Aws) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
         .region(aws_sdk_s3::config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test"))
+        .credentials_provider(aws_sdk_s3::config::Credentials::new(
+            "key", "secret", None, None, "test",
+        ))
         .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
         .endpoint_url(aws.endpoint())
         .build();
@@ -49,13 +53,21 @@ pub fn s3(aws: &Aws) -> aws_sdk_s3::Client {
 
 pub fn query(id: String, instance: &str, period: i32) -> MetricDataQuery {
     let dimension = Dimension::builder().name("InstanceId").value(instance).build();
-    let metric = Metric::builder().namespace("AWS/EC2").metric_name("CPUUtilization").dimensions(dimension).build();
+    let metric = Metric::builder()
+        .namespace("AWS/EC2")
+        .metric_name("CPUUtilization")
+        .dimensions(dimension)
+        .build();
     let stat = MetricStat::builder().metric(metric).period(period).stat("Average").build();
     MetricDataQuery::builder().id(id).metric_stat(stat).build()
 }
 
 /// Of the first instances, the `slots` slots before now.
-pub fn get(client: &aws_sdk_cloudwatch::Client, instances: usize, slots: i64) -> GetMetricDataFluentBuilder {
+pub fn get(
+    client: &aws_sdk_cloudwatch::Client,
+    instances: usize,
+    slots: i64,
+) -> GetMetricDataFluentBuilder {
     let queries = (0..instances).map(|n| query(format!("m{n}"), &Generated::id(n), 300)).collect();
     client
         .get_metric_data()
@@ -97,7 +109,8 @@ impl Plain {
     }
 }
 
-/// Sends a request on a connection of its own; none when the connection is closed without an answer.
+/// Sends a request on a connection of its own; none when the connection is closed without an
+/// answer.
 pub fn plain(endpoint: &str, request: &str, headers: &str, body: &str) -> Option<Plain> {
     let mut stream = TcpStream::connect(endpoint.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

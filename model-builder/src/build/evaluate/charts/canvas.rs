@@ -10,7 +10,8 @@ use plotters::style::Color;
 use crate::common::files::write_whole;
 use crate::common::picture::{Area, font};
 
-/// Everything is drawn this much larger and then averaged: plotters draws thick lines and discs with jagged edges.
+/// Everything is drawn this much larger and then averaged: plotters draws thick lines and discs
+/// with jagged edges.
 const FINER: u32 = 2;
 /// Places beyond this are as good as there: plotters counts pixels in 32 bits.
 const FAR: f64 = 1e5;
@@ -34,7 +35,8 @@ pub(super) struct Canvas<'a, 'b> {
 }
 
 impl Canvas<'_, '_> {
-    /// Draws on a picture of this size and writes it as a PNG; where drawing fails, no file is written.
+    /// Draws on a picture of this size and writes it as a PNG; where drawing fails, no file is
+    /// written.
     ///
     /// # Errors
     /// Where `draw` fails or the file cannot be written.
@@ -66,7 +68,11 @@ impl Canvas<'_, '_> {
             if point != last {
                 self.area.draw(&PathElement::new([last, point], style))?;
                 // plotters leaves a notch where two thick lines meet.
-                self.area.draw(&Circle::new(point, (width * f64::from(FINER) / 2.0) as i32, colour.filled()))?;
+                self.area.draw(&Circle::new(
+                    point,
+                    (width * f64::from(FINER) / 2.0) as i32,
+                    colour.filled(),
+                ))?;
                 last = point;
             }
         }
@@ -113,16 +119,28 @@ impl Canvas<'_, '_> {
     }
 
     /// Text whose capitals are centred on the height of `spot`.
-    pub(super) fn text(&self, text: &str, spot: Spot, size: f64, align: Align, colour: RGBColor) -> Result<()> {
+    pub(super) fn text(
+        &self,
+        text: &str,
+        spot: Spot,
+        size: f64,
+        align: Align,
+        colour: RGBColor,
+    ) -> Result<()> {
         let (x, y) = spot;
         let left = match align {
             Align::Left => x,
             Align::Centre => x - width(text, size) / 2.0,
             Align::Right => x - width(text, size),
         };
-        // plotters puts the base line half a size below the place; capitals are 0.62 of a size high.
+        // plotters puts the base line half a size below the place; capitals are 0.62 of a size
+        // high.
         let style = ("sans-serif", size * f64::from(FINER)).into_font().color(&colour);
-        self.area.draw(&Text::new(text.to_string(), fine((left, y + (0.31 - 0.5) * size)), style))?;
+        self.area.draw(&Text::new(
+            text.to_string(),
+            fine((left, y + (0.31 - 0.5) * size)),
+            style,
+        ))?;
         Ok(())
     }
 }
@@ -157,8 +175,9 @@ fn averaged(fine: &[u8], width: usize) -> Vec<u8> {
     for rows in fine.chunks_exact(row * finer) {
         for place in 0..width * 3 {
             let (pixel, channel) = (place / 3, place % 3);
-            let square = (0..finer.pow(2))
-                .map(|part| usize::from(rows[part / finer * row + (pixel * finer + part % finer) * 3 + channel]));
+            let square = (0..finer.pow(2)).map(|part| {
+                usize::from(rows[part / finer * row + (pixel * finer + part % finer) * 3 + channel])
+            });
             coarse.push((square.sum::<usize>() / finer.pow(2)) as u8);
         }
     }
@@ -170,7 +189,8 @@ fn save(path: &Path, size: (u32, u32), pixels: &[u8]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let unfinished = folder.path().join("picture.png");
     let area = BitMapBackend::new(&unfinished, size).into_drawing_area();
-    let picture = BitMapElement::with_ref((0, 0), size, pixels).context("a picture with too few pixels")?;
+    let picture =
+        BitMapElement::with_ref((0, 0), size, pixels).context("a picture with too few pixels")?;
     area.draw(&picture)?;
     area.present()?;
     write_whole(path, &std::fs::read(&unfinished)?)
@@ -184,7 +204,8 @@ mod tests {
     fn edges_are_smooth_and_places_far_away_do_no_harm() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/picture.png");
-        let far = [(f64::NAN, 5.0), (-1e300, 1e300), (f64::INFINITY, f64::NEG_INFINITY), (20.0, 20.0)];
+        let far =
+            [(f64::NAN, 5.0), (-1e300, 1e300), (f64::INFINITY, f64::NEG_INFINITY), (20.0, 20.0)];
         Canvas::png(&path, (40, 30), |canvas| {
             canvas.line(&far[2..], 1.0, BLACK)?;
             canvas.dashes(&far, 1.0, BLACK)?;
@@ -215,7 +236,10 @@ mod tests {
         font().unwrap();
         assert_eq!(fitted("short", 20.0, 200.0), "short");
         let cut = fitted("a name that is by far too long", 20.0, 100.0);
-        assert!(cut.ends_with('…') && cut.starts_with("a name") && width(&cut, 20.0) <= 100.0, "{cut}");
+        assert!(
+            cut.ends_with('…') && cut.starts_with("a name") && width(&cut, 20.0) <= 100.0,
+            "{cut}"
+        );
         assert_eq!(fitted("none", 20.0, 0.0), "");
     }
 }

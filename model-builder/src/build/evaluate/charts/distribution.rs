@@ -17,12 +17,19 @@ const BARS: usize = 15;
 const DECADES: i32 = 7;
 const HEIGHT: u32 = 560;
 
-/// Draws each group's values over the same logarithmic bars, as parts of its own count, with its median as a line.
+/// Draws each group's values over the same logarithmic bars, as parts of its own count, with its
+/// median as a line.
 ///
 /// # Errors
 /// Where the picture cannot be written.
-pub(crate) fn distribution(out: &Path, title: &str, x_label: &str, groups: &[(String, Vec<f64>)]) -> Result<()> {
-    let groups: Vec<(&str, Vec<f64>)> = groups.iter().map(|(name, values)| (name.as_str(), sorted(values))).collect();
+pub(crate) fn distribution(
+    out: &Path,
+    title: &str,
+    x_label: &str,
+    groups: &[(String, Vec<f64>)],
+) -> Result<()> {
+    let groups: Vec<(&str, Vec<f64>)> =
+        groups.iter().map(|(name, values)| (name.as_str(), sorted(values))).collect();
     let (low, high) = decades(groups.iter().flat_map(|(_, values)| values));
     let bars = (high - low) as usize * BARS;
     let shares = |values: &[f64]| {
@@ -33,8 +40,10 @@ pub(crate) fn distribution(out: &Path, title: &str, x_label: &str, groups: &[(St
         }
         shares
     };
-    let drawn: Vec<(Vec<f64>, Option<f64>)> =
-        groups.iter().map(|(_, values)| (shares(values), values.get(values.len() / 2).copied())).collect();
+    let drawn: Vec<(Vec<f64>, Option<f64>)> = groups
+        .iter()
+        .map(|(_, values)| (shares(values), values.get(values.len() / 2).copied()))
+        .collect();
     let highest = drawn.iter().flat_map(|(shares, _)| shares).copied().fold(0.0, f64::max);
     let name = |name: &str, values: &[f64], median: Option<f64>| match median {
         Some(median) => format!("{name} ({} values, median {})", values.len(), short(median)),
@@ -44,7 +53,9 @@ pub(crate) fn distribution(out: &Path, title: &str, x_label: &str, groups: &[(St
         .iter()
         .zip(&drawn)
         .zip(colours())
-        .map(|(((group, values), (_, median)), colour)| (name(group, values, *median), colour, Sign::Block))
+        .map(|(((group, values), (_, median)), colour)| {
+            (name(group, values, *median), colour, Sign::Block)
+        })
         .collect();
     Canvas::png(out, (WIDTH, HEIGHT), |canvas| {
         let (left, right) = (MARGIN, f64::from(WIDTH) - MARGIN);
@@ -102,7 +113,9 @@ fn sorted(values: &[f64]) -> Vec<f64> {
 fn decades<'a>(values: impl Iterator<Item = &'a f64>) -> (i32, i32) {
     let mut values: Vec<f64> = values.copied().filter(|&value| value > 0.0).collect();
     values.sort_unstable_by(f64::total_cmp);
-    let (Some(low), Some(high)) = (values.get(values.len() / 500), values.last()) else { return (-3, 2) };
+    let (Some(low), Some(high)) = (values.get(values.len() / 500), values.last()) else {
+        return (-3, 2);
+    };
     let high = (high.log10() + 1e-9).floor().clamp(-10.0, 100.0) as i32 + 1;
     (((low.log10().floor()).max(-100.0) as i32).clamp(high - DECADES, high - 1), high)
 }

@@ -31,12 +31,18 @@ pub(crate) struct Dot {
     pub(crate) interval: Option<(f64, f64)>,
 }
 
-/// Draws the rows below each other. What lies outside of `range` stands at its edge, hollow; without a range, all of it
-/// and zero is shown.
+/// Draws the rows below each other. What lies outside of `range` stands at its edge, hollow;
+/// without a range, all of it and zero is shown.
 ///
 /// # Errors
 /// Where the picture cannot be written.
-pub(crate) fn dots(out: &Path, title: &str, x_label: &str, range: Option<(f64, f64)>, rows: &[Row]) -> Result<()> {
+pub(crate) fn dots(
+    out: &Path,
+    title: &str,
+    x_label: &str,
+    range: Option<(f64, f64)>,
+    rows: &[Row],
+) -> Result<()> {
     let mut series: Vec<&str> = Vec::new();
     for dot in rows.iter().flat_map(|row| &row.dots) {
         if !series.contains(&dot.series.as_str()) {
@@ -45,12 +51,19 @@ pub(crate) fn dots(out: &Path, title: &str, x_label: &str, range: Option<(f64, f
     }
     let lane = if series.len() > 4 { 15.0 } else { 19.0 };
     let row_height = lane * series.len().max(1) as f64 + 20.0;
-    let entries: Vec<Entry> =
-        series.iter().zip(colours()).map(|(name, colour)| (name.to_string(), colour, Sign::Disc)).collect();
+    let entries: Vec<Entry> = series
+        .iter()
+        .zip(colours())
+        .map(|(name, colour)| (name.to_string(), colour, Sign::Disc))
+        .collect();
     font()?;
     let (left, right) = (MARGIN, f64::from(WIDTH) - MARGIN);
     // A single detector is named by the title.
-    let legends = if series.len() > 1 { legend_height(right - left, LEGEND, &entries) + LEGEND * 0.6 } else { 0.0 };
+    let legends = if series.len() > 1 {
+        legend_height(right - left, LEGEND, &entries) + LEGEND * 0.6
+    } else {
+        0.0
+    };
     let top = MARGIN + TITLE * 1.8 + legends;
     let body = row_height * rows.len().max(2) as f64;
     let height = top + body + LABEL * 3.4 + MARGIN;
@@ -60,9 +73,12 @@ pub(crate) fn dots(out: &Path, title: &str, x_label: &str, range: Option<(f64, f
         if series.len() > 1 {
             legend(canvas, (left, MARGIN + TITLE * 1.8), right - left, LEGEND, &entries)?;
         }
-        let labels = rows.iter().map(|row| width(&row.label, LEGEND)).fold(0.0, f64::max).min(LABELS);
-        // One detector's values fit beside its dots; of several, the table beside the picture tells.
-        let written = if series.len() == 1 { rows.iter().map(value_text).collect() } else { Vec::new() };
+        let labels =
+            rows.iter().map(|row| width(&row.label, LEGEND)).fold(0.0, f64::max).min(LABELS);
+        // One detector's values fit beside its dots; of several, the table beside the picture
+        // tells.
+        let written =
+            if series.len() == 1 { rows.iter().map(value_text).collect() } else { Vec::new() };
         let texts = written.iter().map(|text: &String| width(text, LEGEND)).fold(0.0, f64::max);
         let values = rows.iter().flat_map(|row| &row.dots).flat_map(|dot| {
             let (low, high) = dot.interval.unwrap_or((dot.value, dot.value));
@@ -111,14 +127,25 @@ pub(crate) fn dots(out: &Path, title: &str, x_label: &str, range: Option<(f64, f
     })
 }
 
-fn draw_dot(canvas: &Canvas<'_, '_>, frame: &Frame, dot: &Dot, y: f64, lane: f64, colour: RGBColor) -> Result<()> {
+fn draw_dot(
+    canvas: &Canvas<'_, '_>,
+    frame: &Frame,
+    dot: &Dot,
+    y: f64,
+    lane: f64,
+    colour: RGBColor,
+) -> Result<()> {
     let x = |value: f64| frame.inside((frame.at(value, 0.0).0, y)).0;
     if let Some((low, high)) = dot.interval
         && let (Some(low), Some(high)) = (drawable(low), drawable(high))
     {
         canvas.rectangle((x(low), y - 1.5), (x(high), y + 1.5), colour)?;
         for end in [low, high].into_iter().filter(|&end| frame.x.contains(end)) {
-            canvas.rectangle((x(end) - 1.5, y - lane * 0.3), (x(end) + 1.5, y + lane * 0.3), colour)?;
+            canvas.rectangle(
+                (x(end) - 1.5, y - lane * 0.3),
+                (x(end) + 1.5, y + lane * 0.3),
+                colour,
+            )?;
         }
     }
     if let Some(value) = drawable(dot.value) {
@@ -135,7 +162,11 @@ fn draw_dot(canvas: &Canvas<'_, '_>, frame: &Frame, dot: &Dot, y: f64, lane: f64
 fn value_text(row: &Row) -> String {
     let Some(dot) = row.dots.first() else { return String::new() };
     let size = dot.interval.map_or(dot.value, |(low, high)| (high - low) / 2.0).abs();
-    let decimals = if size > 0.0 && size.is_finite() { (1.0 - size.log10().floor()).clamp(0.0, 4.0) } else { 2.0 };
+    let decimals = if size > 0.0 && size.is_finite() {
+        (1.0 - size.log10().floor()).clamp(0.0, 4.0)
+    } else {
+        2.0
+    };
     let decimals = decimals as usize;
     let number = |value: f64| match drawable(value) {
         None => "-".to_string(),

@@ -1,4 +1,5 @@
-//! What charts have in common: a frame with its axes and grid, lines cut off at it, a legend above it.
+//! What charts have in common: a frame with its axes and grid, lines cut off at it, a legend above
+//! it.
 
 use anyhow::Result;
 use plotters::style::RGBColor;
@@ -27,7 +28,10 @@ impl Frame {
 
     /// The nearest place on the picture that is inside of the frame.
     pub(super) fn inside(&self, (x, y): Spot) -> Spot {
-        (x.clamp(self.left, self.right.max(self.left)), y.clamp(self.top, self.bottom.max(self.top)))
+        (
+            x.clamp(self.left, self.right.max(self.left)),
+            y.clamp(self.top, self.bottom.max(self.top)),
+        )
     }
 
     /// Horizontal lines with their values at the left.
@@ -99,7 +103,8 @@ impl Frame {
             Some((self.at(x, low), self.at(x, high)))
         });
         let edges: Vec<Option<(Spot, Spot)>> = edges.collect();
-        // One column of pixels after the other, each drawn once: shapes that overlap or have no area do no harm then.
+        // One column of pixels after the other, each drawn once: shapes that overlap or have no
+        // area do no harm then.
         let columns = (self.right - self.left).max(0.0) as usize;
         let mut band: Vec<Option<(f64, f64)>> = vec![None; columns + 1];
         let mut add = |column: f64, low: f64, high: f64| {
@@ -116,15 +121,19 @@ impl Frame {
             for pair in run.windows(2) {
                 let ((low, high), (next_low, next_high)) = (pair[0], pair[1]);
                 let across = next_low.0 - low.0;
-                let (first, last) = ((low.0 - self.left).floor() + 1.0, (next_low.0 - self.left).floor());
-                for column in (first.max(0.0) as usize)..(last.clamp(0.0, columns as f64) as usize) {
+                let (first, last) =
+                    ((low.0 - self.left).floor() + 1.0, (next_low.0 - self.left).floor());
+                for column in (first.max(0.0) as usize)..(last.clamp(0.0, columns as f64) as usize)
+                {
                     let part = (column as f64 + self.left - low.0) / across;
                     let between = |from: f64, to: f64| from + part * (to - from);
                     add(column as f64, between(low.1, next_low.1), between(high.1, next_high.1));
                 }
             }
         }
-        for (column, (low, high)) in band.into_iter().enumerate().filter_map(|(column, band)| Some((column, band?))) {
+        for (column, (low, high)) in
+            band.into_iter().enumerate().filter_map(|(column, band)| Some((column, band?)))
+        {
             let x = self.left + column as f64;
             let ((_, top), (_, bottom)) = (self.inside((x, high)), self.inside((x, low)));
             if bottom > top {
@@ -153,18 +162,21 @@ impl Frame {
                 return None;
             }
         }
-        let at = |part: f64| if part == 1.0 { to } else { (from.0 + part * across, from.1 + part * down) };
+        let at = |part: f64| {
+            if part == 1.0 { to } else { (from.0 + part * across, from.1 + part * down) }
+        };
         (first <= last).then(|| (at(first), at(last)))
     }
 }
 
-/// The same line with fewer points: of all those in one column of pixels, only the first, the last and the extremes.
-/// No peak is lost.
+/// The same line with fewer points: of all those in one column of pixels, only the first, the last
+/// and the extremes. No peak is lost.
 pub(super) fn thinned(piece: &[Spot]) -> Vec<Spot> {
     let mut thinned = Vec::with_capacity(piece.len());
     for column in piece.chunk_by(|a, b| a.0.floor() == b.0.floor()) {
-        let extreme =
-            |sign: f64| (0..column.len()).max_by(|&a, &b| (sign * column[a].1).total_cmp(&(sign * column[b].1)));
+        let extreme = |sign: f64| {
+            (0..column.len()).max_by(|&a, &b| (sign * column[a].1).total_cmp(&(sign * column[b].1)))
+        };
         let mut kept = [Some(0), extreme(-1.0), extreme(1.0), column.len().checked_sub(1)];
         kept.sort_unstable();
         let mut kept = kept.to_vec();
@@ -186,7 +198,8 @@ pub(super) enum Sign {
 /// What a legend says of one colour.
 pub(super) type Entry = (String, RGBColor, Sign);
 
-/// Draws a legend from the left to the right in as many rows as it needs; returns the height below `top` it takes.
+/// Draws a legend from the left to the right in as many rows as it needs; returns the height below
+/// `top` it takes.
 pub(super) fn legend(
     canvas: &Canvas<'_, '_>,
     (left, top): Spot,
@@ -227,14 +240,17 @@ struct Arranged<'a> {
 /// Each entry with its row: all in one, or else below each other in columns.
 fn arranged(room: f64, size: f64, entries: &[Entry]) -> Vec<(usize, Arranged<'_>)> {
     let between = size * 1.4;
-    let names: Vec<String> = entries.iter().map(|entry| fitted(&entry.0, size, room - size * (SIGN + 0.4))).collect();
-    let widths: Vec<f64> = names.iter().map(|name| size * (SIGN + 0.4) + width(name, size) + between).collect();
+    let names: Vec<String> =
+        entries.iter().map(|entry| fitted(&entry.0, size, room - size * (SIGN + 0.4))).collect();
+    let widths: Vec<f64> =
+        names.iter().map(|name| size * (SIGN + 0.4) + width(name, size) + between).collect();
     let column = widths.iter().copied().fold(1.0, f64::max);
     let columns = ((room + between) / column).max(1.0) as usize;
     let one_row = widths.iter().sum::<f64>() <= room + between;
     let mut x = 0.0;
     let places = widths.iter().enumerate().map(|(number, width)| {
-        let place = if one_row { (0, x) } else { (number / columns, column * (number % columns) as f64) };
+        let place =
+            if one_row { (0, x) } else { (number / columns, column * (number % columns) as f64) };
         x += width;
         place
     });
@@ -255,8 +271,16 @@ mod tests {
     #[test]
     fn lines_are_broken_at_gaps_and_cut_off_at_the_frame() {
         let gap = (5.0, f64::NAN);
-        let pieces =
-            frame().pieces(&[(0.0, 0.0), (2.0, 5.0), gap, (6.0, 5.0), gap, (8.0, 5.0), (8.0, 20.0), (9.0, 5.0)]);
+        let pieces = frame().pieces(&[
+            (0.0, 0.0),
+            (2.0, 5.0),
+            gap,
+            (6.0, 5.0),
+            gap,
+            (8.0, 5.0),
+            (8.0, 20.0),
+            (9.0, 5.0),
+        ]);
         assert_eq!(pieces.len(), 4, "{pieces:?}");
         assert_eq!(pieces[0], [(0.0, 100.0), (20.0, 50.0)]);
         assert_eq!(pieces[1], [(60.0, 50.0)]);
@@ -273,7 +297,9 @@ mod tests {
         piece[505].1 = -40.0;
         piece[506].1 = 90.0;
         let thinned = thinned(&piece);
-        assert!(thinned.len() <= 40 && thinned.contains(&piece[505]) && thinned.contains(&piece[506]));
+        assert!(
+            thinned.len() <= 40 && thinned.contains(&piece[505]) && thinned.contains(&piece[506])
+        );
         assert!(thinned.is_sorted_by(|a, b| a.0 <= b.0));
         assert_eq!((thinned.first(), thinned.last()), (piece.first(), piece.last()));
     }

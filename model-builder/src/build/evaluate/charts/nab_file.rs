@@ -63,32 +63,52 @@ pub(crate) struct FilePicture<'a> {
 pub(crate) fn file_picture(out: &Path, title: &str, picture: &FilePicture<'_>) -> Result<()> {
     let rows = picture.times.len();
     let ends = [picture.low.len(), picture.high.len()];
-    let lengths = [picture.observed.len(), picture.expected.len(), ends[0], ends[1], picture.score.len()];
-    ensure!(lengths.iter().all(|&length| length == rows), "{rows} times, but {lengths:?} values for them");
+    let lengths =
+        [picture.observed.len(), picture.expected.len(), ends[0], ends[1], picture.score.len()];
+    ensure!(
+        lengths.iter().all(|&length| length == rows),
+        "{rows} times, but {lengths:?} values for them"
+    );
     font()?;
     let entries = entries();
     let inner = f64::from(WIDTH) - 2.0 * MARGIN;
     let top = MARGIN + TITLE * 1.5 + legend_height(inner, TEXT, &entries) + GAP;
-    let lanes = LANE * picture.alarms.len() as f64 + if picture.alarms.is_empty() { 0.0 } else { GAP };
+    let lanes =
+        LANE * picture.alarms.len() as f64 + if picture.alarms.is_empty() { 0.0 } else { GAP };
     let height = top + CPU + GAP + SCORES + lanes + TEXT * 2.2 + MARGIN;
     Canvas::png(out, (WIDTH, height as u32), |canvas| {
-        canvas.text(&fitted(title, TITLE, inner), (MARGIN, MARGIN + TITLE / 2.0), TITLE, Align::Left, INK)?;
+        canvas.text(
+            &fitted(title, TITLE, inner),
+            (MARGIN, MARGIN + TITLE / 2.0),
+            TITLE,
+            Align::Left,
+            INK,
+        )?;
         legend(canvas, (MARGIN, MARGIN + TITLE * 1.5), inner, TEXT, &entries)?;
         let (Some(&first), Some(&last)) = (picture.times.first(), picture.times.last()) else {
             return nothing(canvas, (f64::from(WIDTH) / 2.0, top + CPU / 2.0));
         };
         let y = picture.cpu_axis();
-        let names = picture.alarms.iter().map(|(name, _)| width(name, TEXT)).fold(0.0, f64::max).min(NAMES);
+        let names =
+            picture.alarms.iter().map(|(name, _)| width(name, TEXT)).fold(0.0, f64::max).min(NAMES);
         let left = MARGIN + TEXT * 0.5 + names.max(widest(&y, TEXT)).max(width("0.1", TEXT));
-        let right = f64::from(WIDTH) - MARGIN - if picture.alarms.is_empty() { TEXT } else { 2.0 * NUMBERS };
+        let right = f64::from(WIDTH)
+            - MARGIN
+            - if picture.alarms.is_empty() { TEXT } else { 2.0 * NUMBERS };
         let x = Axis::time((first, last), ((right - left) / 125.0) as usize);
         let cpu = Frame { left, top, right, bottom: top + CPU, x: x.clone(), y };
         let top = cpu.bottom + GAP;
         let y = picture.score_axis();
         let score = Frame { left, top, right, bottom: top + SCORES, x: x.clone(), y };
         let bottom = score.bottom + lanes;
-        let lanes =
-            Frame { left, top: (score.bottom + GAP).min(bottom), right, bottom, x, y: Axis::linear((0.0, 1.0), 1) };
+        let lanes = Frame {
+            left,
+            top: (score.bottom + GAP).min(bottom),
+            right,
+            bottom,
+            x,
+            y: Axis::linear((0.0, 1.0), 1),
+        };
         for frame in [&cpu, &score, &lanes] {
             picture.background(canvas, frame)?;
         }
@@ -96,7 +116,8 @@ pub(crate) fn file_picture(out: &Path, title: &str, picture: &FilePicture<'_>) -
         picture.draw_score(canvas, &score)?;
         picture.draw_lanes(canvas, &lanes)?;
         lanes.x_labels(canvas, TEXT)?;
-        let year = jiff::Timestamp::from_second(first).map(|time| time.strftime("%Y, UTC").to_string());
+        let year =
+            jiff::Timestamp::from_second(first).map(|time| time.strftime("%Y, UTC").to_string());
         let corner = (right, cpu.top - TEXT * 0.9);
         canvas.text(&year.unwrap_or_default(), corner, TEXT, Align::Right, INK)
     })
@@ -119,7 +140,8 @@ fn entries() -> Vec<Entry> {
 }
 
 impl FilePicture<'_> {
-    /// From zero, unless all of the CPU is far above it; never so near that a steady machine looks wild.
+    /// From zero, unless all of the CPU is far above it; never so near that a steady machine looks
+    /// wild.
     fn cpu_axis(&self) -> Axis {
         let values = self.observed.iter().copied().chain(self.expected.iter().copied().flatten());
         let (low, high) = span(values).unwrap_or((0.0, 100.0));
@@ -139,7 +161,11 @@ impl FilePicture<'_> {
     /// Shades what was not judged and what is labelled, and marks the days.
     fn background(&self, canvas: &Canvas<'_, '_>, frame: &Frame) -> Result<()> {
         let x = |time: i64| frame.inside(frame.at(time as f64, 0.0)).0;
-        canvas.rectangle((frame.left, frame.top), (x(self.probation_end), frame.bottom), PROBATION)?;
+        canvas.rectangle(
+            (frame.left, frame.top),
+            (x(self.probation_end), frame.bottom),
+            PROBATION,
+        )?;
         for window in self.windows {
             let (from, to) = (x(window.start), x(window.end));
             let to = to.max(from + 3.0);
@@ -174,12 +200,16 @@ impl FilePicture<'_> {
     fn draw_score(&self, canvas: &Canvas<'_, '_>, frame: &Frame) -> Result<()> {
         caption(canvas, frame, "score, 1 is the threshold")?;
         frame.horizontals(canvas, TEXT)?;
-        // Where datapoints share a column of pixels, the highest counts: that is the one that would ring.
-        let curve = self.curve(self.score.iter().map(|&score| drawable(score).map(|score| score.max(LEAST_SCORE))));
+        // Where datapoints share a column of pixels, the highest counts: that is the one that would
+        // ring.
+        let curve = self.curve(
+            self.score.iter().map(|&score| drawable(score).map(|score| score.max(LEAST_SCORE))),
+        );
         let floor: Vec<(f64, f64)> = curve.iter().map(|&(time, _)| (time, LEAST_SCORE)).collect();
         frame.band(canvas, &floor, &curve, BELOW_SCORE)?;
         for piece in frame.pieces(&curve) {
-            let highest = |column: &[Spot]| column.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+            let highest =
+                |column: &[Spot]| column.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
             let columns = piece.chunk_by(|a, b| a.0.floor() == b.0.floor());
             dot_or_line(canvas, &columns.filter_map(highest).collect::<Vec<_>>(), 1.5, SCORE)?;
         }
@@ -201,15 +231,31 @@ impl FilePicture<'_> {
         canvas.rectangle((frame.left, frame.top - 1.0), (outside, frame.top), FAINT)?;
         for (lane, (name, alarms)) in self.alarms.iter().enumerate() {
             let y = frame.top + LANE * (lane as f64 + 0.5);
-            canvas.rectangle((frame.left, y + LANE * 0.5 - 1.0), (outside, y + LANE * 0.5), FAINT)?;
+            canvas.rectangle(
+                (frame.left, y + LANE * 0.5 - 1.0),
+                (outside, y + LANE * 0.5),
+                FAINT,
+            )?;
             let name = fitted(name, TEXT, frame.left - MARGIN - TEXT * 0.5);
             canvas.text(&name, (frame.left - TEXT * 0.5, y), TEXT, Align::Right, INK)?;
             for &time in alarms.iter().filter(|&&time| frame.x.contains(time as f64)) {
                 let (x, _) = frame.at(time as f64, 0.0);
-                canvas.rectangle((x - 2.5, y - LANE * 0.36), (x + 2.5, y + LANE * 0.36), self.verdict(time))?;
+                canvas.rectangle(
+                    (x - 2.5, y - LANE * 0.36),
+                    (x + 2.5, y + LANE * 0.36),
+                    self.verdict(time),
+                )?;
             }
-            let hit = self.windows.iter().filter(|window| alarms.iter().any(|time| window.contains(time))).count();
-            let hit = if self.windows.is_empty() { "-".into() } else { format!("{hit} of {}", self.windows.len()) };
+            let hit = self
+                .windows
+                .iter()
+                .filter(|window| alarms.iter().any(|time| window.contains(time)))
+                .count();
+            let hit = if self.windows.is_empty() {
+                "-".into()
+            } else {
+                format!("{hit} of {}", self.windows.len())
+            };
             canvas.text(&hit, (hits, y), TEXT, Align::Right, INK)?;
             let wrong = alarms.iter().filter(|&&time| self.verdict(time) == FALSE).count();
             canvas.text(&wrong.to_string(), (outside, y), TEXT, Align::Right, INK)?;
@@ -245,7 +291,8 @@ impl FilePicture<'_> {
 
     /// Values at their times, with a break where datapoints are missing.
     fn curve(&self, values: impl Iterator<Item = Option<f64>>) -> Vec<(f64, f64)> {
-        let mut steps: Vec<i64> = self.times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+        let mut steps: Vec<i64> =
+            self.times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         steps.sort_unstable();
         let gap = steps.get(steps.len() / 2).copied().unwrap_or(0).saturating_mul(2);
         let mut curve = Vec::with_capacity(self.times.len());
@@ -267,7 +314,12 @@ fn caption(canvas: &Canvas<'_, '_>, frame: &Frame, text: &str) -> Result<()> {
 }
 
 /// A piece of a curve; one that is a single point is a dot.
-fn dot_or_line(canvas: &Canvas<'_, '_>, piece: &[Spot], width: f64, colour: RGBColor) -> Result<()> {
+fn dot_or_line(
+    canvas: &Canvas<'_, '_>,
+    piece: &[Spot],
+    width: f64,
+    colour: RGBColor,
+) -> Result<()> {
     match piece {
         [alone] => canvas.disc(*alone, 3.0, colour),
         _ => canvas.line(piece, width, colour),
@@ -306,28 +358,34 @@ mod tests {
         // A steady one around its level, which does not look wild.
         for steady in [[85.0, 85.2, 84.9, 85.0], [0.07; 4]] {
             let axis = axis(steady);
-            assert!(!axis.contains(0.0) && steady.iter().all(|&cpu| axis.contains(cpu)), "{axis:?}");
+            assert!(
+                !axis.contains(0.0) && steady.iter().all(|&cpu| axis.contains(cpu)),
+                "{axis:?}"
+            );
             assert!((axis.place(steady[0]) - axis.place(steady[1])).abs() < 0.02, "{axis:?}");
         }
     }
 
     #[test]
     fn missing_datapoints_are_gaps() {
-        let curve = picture(&[1.0; 4], &[0.0; 4]).curve([Some(1.0), None, Some(2.0), Some(3.0)].into_iter());
+        let curve = picture(&[1.0; 4], &[0.0; 4])
+            .curve([Some(1.0), None, Some(2.0), Some(3.0)].into_iter());
         let broken: Vec<bool> = curve.iter().map(|(_, value)| value.is_nan()).collect();
         assert_eq!(broken, [false, true, false, true, false]);
     }
 
     #[test]
     fn an_alarm_is_judged_by_the_windows_first() {
-        let picture = FilePicture { windows: &[(100..200), (500..700)], ..picture(&[1.0; 4], &[0.0; 4]) };
+        let picture =
+            FilePicture { windows: &[(100..200), (500..700)], ..picture(&[1.0; 4], &[0.0; 4]) };
         let verdicts = [150, 200, 299, 300, 500, 700].map(|time| picture.verdict(time));
         assert_eq!(verdicts, [HIT, UNJUDGED, UNJUDGED, FALSE, HIT, FALSE]);
     }
 
     #[test]
     fn slices_of_different_lengths_are_refused() {
-        let error = file_picture(Path::new("unwritten.png"), "", &picture(&[1.0; 3], &[0.0; 4])).unwrap_err();
+        let error = file_picture(Path::new("unwritten.png"), "", &picture(&[1.0; 3], &[0.0; 4]))
+            .unwrap_err();
         assert!(error.to_string().contains("4 times, but [3, 4, 4, 4, 4] values"), "{error}");
     }
 }

@@ -4,14 +4,18 @@ use proptest::prelude::*;
 #[test]
 fn alarms_are_counted_by_window() {
     let windows = [100..200, 300..400, 500..600];
-    // Before; twice in the first, later one told first; at the end of it, which is outside; in the second.
+    // Before; twice in the first, later one told first; at the end of it, which is outside; in the
+    // second.
     let found = Alarms::of(&[50, 180, 130, 200, 300], &windows);
     assert_eq!(found, Alarms { raised: 5, false_alarms: 2, windows: 3, delays: vec![30, 0] });
     assert_eq!((found.precision(), found.recall()), (Some(0.6), Some(2.0 / 3.0)));
     assert_eq!((found.hit(), found.median_delay()), (2, Some(15.0)));
 
     let silent = Alarms::of(&[], &windows[..1]);
-    assert_eq!((silent.precision(), silent.recall(), silent.median_delay()), (None, Some(0.0), None));
+    assert_eq!(
+        (silent.precision(), silent.recall(), silent.median_delay()),
+        (None, Some(0.0), None)
+    );
     let both: Alarms = [found, silent, Alarms::of(&[7], &[])].into_iter().sum();
     assert_eq!(both, Alarms { raised: 6, false_alarms: 3, windows: 4, delays: vec![30, 0] });
     assert_eq!(Alarms::default().recall(), None);
@@ -21,9 +25,14 @@ fn alarms_are_counted_by_window() {
 fn confusion_counts_rows() {
     let rows = [(true, true), (true, true), (true, false), (false, true), (false, false)];
     let found = Confusion::of(rows);
-    assert_eq!((found.precision(), found.recall(), found.f1()), (Some(2.0 / 3.0), Some(2.0 / 3.0), Some(2.0 / 3.0)));
+    assert_eq!(
+        (found.precision(), found.recall(), found.f1()),
+        (Some(2.0 / 3.0), Some(2.0 / 3.0), Some(2.0 / 3.0))
+    );
     let twice: Confusion = [found, found].into_iter().sum();
-    let counts = |of: Confusion| (of.true_positives, of.false_positives, of.false_negatives, of.true_negatives);
+    let counts = |of: Confusion| {
+        (of.true_positives, of.false_positives, of.false_negatives, of.true_negatives)
+    };
     assert_eq!((counts(found), counts(twice)), ((2, 1, 1, 1), (4, 2, 2, 2)));
     let quiet = Confusion::of([(false, false)]);
     assert_eq!((quiet.precision(), quiet.recall(), quiet.f1()), (None, None, None));
@@ -31,14 +40,22 @@ fn confusion_counts_rows() {
 
 #[test]
 fn ranking_of_a_case_worked_out_by_hand() {
-    // Two rows share 0.8, one of each class. Pairs won: 0.9 beats 3, 0.8 beats 2 and draws 1, 0.3 beats 1.
+    // Two rows share 0.8, one of each class. Pairs won: 0.9 beats 3, 0.8 beats 2 and draws 1, 0.3
+    // beats 1.
     let rows = [(0.9, true), (0.8, true), (0.8, false), (0.5, false), (0.3, true), (0.1, false)];
     let ranking = Ranking::of(rows).unwrap();
     assert!((ranking.auc() - (3.0 + 2.5 + 1.0) / 9.0).abs() < 1e-12);
     // Recall by steps of 1/3 at precisions 1, 2/3 and 3/5.
     assert!((ranking.average_precision() - (1.0 + 2.0 / 3.0 + 3.0 / 5.0) / 3.0).abs() < 1e-12);
     let third = 1.0 / 3.0;
-    let roc = [(0.0, 0.0), (0.0, third), (third, 2.0 / 3.0), (2.0 / 3.0, 2.0 / 3.0), (2.0 / 3.0, 1.0), (1.0, 1.0)];
+    let roc = [
+        (0.0, 0.0),
+        (0.0, third),
+        (third, 2.0 / 3.0),
+        (2.0 / 3.0, 2.0 / 3.0),
+        (2.0 / 3.0, 1.0),
+        (1.0, 1.0),
+    ];
     assert_eq!(ranking.roc_curve(100), roc);
     assert_eq!(
         ranking.precision_recall_curve(100),
@@ -60,7 +77,12 @@ fn what_stands_out_most_is_labelled_for_want_of_labels() {
     let values: Vec<f64> = (1..=100).map(f64::from).collect();
     let labelled = |proxy: Proxy, values: &[f64]| {
         let labels = proxy.labels(values, 0.05);
-        labels.iter().enumerate().filter(|(_, label)| **label).map(|(row, _)| row).collect::<Vec<usize>>()
+        labels
+            .iter()
+            .enumerate()
+            .filter(|(_, label)| **label)
+            .map(|(row, _)| row)
+            .collect::<Vec<usize>>()
     };
     assert_eq!(labelled(Proxy::Value, &values), [95, 96, 97, 98, 99]);
     // 50.5 is the median. 3 and 98 are as far from it as the quantile is, and so not over it.

@@ -45,16 +45,22 @@ fn a_false_positive_costs_less_just_behind_a_window() {
     // Three widths away the sigmoid still holds, beyond it does not.
     close(worth_outside(46, Some(&window)), 2.0 / (1.0 + 15.0_f64.exp()) - 1.0);
     assert_eq!(worth_outside(47, Some(&window)), -1.0);
-    assert_eq!(worth_outside(11, Some(&(10..11))), -1.0, "a window of one row has no width to measure by");
+    assert_eq!(
+        worth_outside(11, Some(&(10..11))),
+        -1.0,
+        "a window of one row has no width to measure by"
+    );
 }
 
 #[test]
 fn hits_misses_and_false_positives_add_up() {
     let (times, windows) = (times(100), [window(20, 29), window(60, 69)]);
-    // Under probation; far before; at once and again in the first window; just behind it; the second is missed.
+    // Under probation; far before; at once and again in the first window; just behind it; the
+    // second is missed.
     let scores = scores(100, &[(3, 1.0), (15, 0.9), (20, 0.8), (25, 0.9), (30, 0.7), (65, 0.2)]);
     let quiet = ScoredFile { times: &times, scores: &vec![0.1; 100], windows: &[], probation: 15 };
-    let rows = Rows::new(&[ScoredFile { scores: &scores, windows: &windows, ..quiet }, quiet]).unwrap();
+    let rows =
+        Rows::new(&[ScoredFile { scores: &scores, windows: &windows, ..quiet }, quiet]).unwrap();
     let outcome = rows.at(&Profile::LOW_FN, 0.7);
     let behind = 0.270_847_118_516_721;
     let expected = FileOutcome {
@@ -65,7 +71,10 @@ fn hits_misses_and_false_positives_add_up() {
         missed: 2.0,
         disturbed: 0.11 + 0.11 * behind,
     };
-    assert_eq!((outcome.files[0].windows, outcome.files[0].hit, outcome.files[0].false_positives), (2, 1, 2));
+    assert_eq!(
+        (outcome.files[0].windows, outcome.files[0].hit, outcome.files[0].false_positives),
+        (2, 1, 2)
+    );
     close(outcome.files[0].raw(), expected.raw());
     assert_eq!(outcome.files[1], FileOutcome::default());
     // Null: -4. Perfect: 2.
@@ -73,7 +82,8 @@ fn hits_misses_and_false_positives_add_up() {
     close(outcome.lost(&outcome.files[0]) + outcome.lost(&outcome.files[1]), 100.0 - outcome.score);
     assert_eq!((outcome.hit(), outcome.windows(), outcome.false_positives()), (1, 2, 2));
 
-    // The hit half way through the second window, at 0.2, is worth more than the false positive at 0.7 costs.
+    // The hit half way through the second window, at 0.2, is worth more than the false positive at
+    // 0.7 costs.
     let best = rows.best(&Profile::STANDARD);
     assert_eq!(best.threshold, 0.2);
     let half_way = 0.848_283_639_957_513 / 0.986_614_298_151_43;

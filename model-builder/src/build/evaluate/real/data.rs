@@ -23,7 +23,8 @@ const BESIDE: &str = "../shared/real";
 const CPU: &str = "cpu";
 const SERVERS: &str = "servers";
 /// The names of the servers of the one source begin so, those of the other do not.
-const LABELLED_BY: [(&str, &str); 2] = [("server", "servers, by incidents"), ("", "machines, by experts")];
+const LABELLED_BY: [(&str, &str); 2] =
+    [("server", "servers, by incidents"), ("", "machines, by experts")];
 
 /// Random windows of a machine's CPU for each horizon to train on, and of a metric of a server.
 const CPU_WINDOWS: usize = 600;
@@ -92,9 +93,13 @@ impl Real {
             None => {
                 let sources = Sources::pinned()?;
                 let series = sources.read(&cache_dir("real")?, &sources.url());
-                let series = series.context("give the folder of real machines with `--real DIR` or REAL_DIR")?;
+                let series = series
+                    .context("give the folder of real machines with `--real DIR` or REAL_DIR")?;
                 Ok(Self {
-                    cpu: numbered(series.into_iter().map(|(name, series)| (name, vec![unlabelled(series)])), 0),
+                    cpu: numbered(
+                        series.into_iter().map(|(name, series)| (name, vec![unlabelled(series)])),
+                        0,
+                    ),
                     servers: Vec::new(),
                 })
             }
@@ -109,18 +114,21 @@ impl Real {
         let (mut all, mut labelled) = (Vec::new(), Vec::new());
         if cpu.is_dir() {
             for name in names(&cpu)? {
-                let series = crate::common::csv::read_series(&cpu.join(&name).with_extension("csv"))?;
+                let series =
+                    crate::common::csv::read_series(&cpu.join(&name).with_extension("csv"))?;
                 all.push((name, vec![unlabelled(series)]));
             }
         }
         if servers.is_dir() {
             let path = servers.join("labels.json");
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
             let labels: BTreeMap<String, Labels> =
                 serde_json::from_str(&text).with_context(|| format!("in {}", path.display()))?;
             for (name, labels) in labels {
                 let path = servers.join(format!("{name}.csv"));
-                let metrics = metrics(&name, &path, &labels).with_context(|| format!("in {}", path.display()))?;
+                let metrics = metrics(&name, &path, &labels)
+                    .with_context(|| format!("in {}", path.display()))?;
                 labelled.push((name, metrics));
             }
         }
@@ -140,36 +148,57 @@ impl Real {
     }
 }
 
-/// What a network may be trained on: each metric of the machines whose number is `wanted`. For the fold that scores the machines
-/// `number % FOLDS == fold`, want all others.
+/// What a network may be trained on: each metric of the machines whose number is `wanted`. For the
+/// fold that scores the machines `number % FOLDS == fold`, want all others.
 pub(crate) fn sources(real: &Real, wanted: impl Fn(usize) -> bool) -> Vec<Source> {
     let machines = real.machines().filter(|machine| wanted(machine.number));
     let source = |machine: &Machine, metric: &Metric| {
         // A server's metrics have no meaning that is known; a machine's only one is its CPU.
         let is_cpu = machine.metrics.len() == 1;
-        let name = if is_cpu { machine.name.clone() } else { format!("{} {}", machine.name, metric.name) };
-        Source::of_machine(name, metric.series.clone(), if is_cpu { CPU_WINDOWS } else { METRIC_WINDOWS }, is_cpu)
+        let name =
+            if is_cpu { machine.name.clone() } else { format!("{} {}", machine.name, metric.name) };
+        Source::of_machine(
+            name,
+            metric.series.clone(),
+            if is_cpu { CPU_WINDOWS } else { METRIC_WINDOWS },
+            is_cpu,
+        )
     };
-    let sources = machines.flat_map(|machine| machine.metrics.iter().map(move |metric| source(machine, metric)));
+    let sources = machines
+        .flat_map(|machine| machine.metrics.iter().map(move |metric| source(machine, metric)));
     sources.collect()
 }
 
 /// Machines with their numbers, from `first` on.
-fn numbered(machines: impl IntoIterator<Item = (String, Vec<Metric>)>, first: usize) -> Vec<Machine> {
+fn numbered(
+    machines: impl IntoIterator<Item = (String, Vec<Metric>)>,
+    first: usize,
+) -> Vec<Machine> {
     let machines = machines.into_iter().enumerate();
-    machines.map(|(index, (name, metrics))| Machine { number: first + index, name, metrics }).collect()
+    machines
+        .map(|(index, (name, metrics))| Machine { number: first + index, name, metrics })
+        .collect()
 }
 
 /// Machines are judged once there are two weeks of history.
 fn unlabelled(series: Series) -> Metric {
     let judged_from = series.start() + HISTORY as i64 * PERIOD;
-    Metric { name: String::new(), series, judged_from, kind: "", shown: Vec::new(), elsewhere: Vec::new() }
+    Metric {
+        name: String::new(),
+        series,
+        judged_from,
+        kind: "",
+        shown: Vec::new(),
+        elsewhere: Vec::new(),
+    }
 }
 
 /// The names of the CSV files in a folder, sorted, without their ending.
 fn names(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+    for entry in
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
         let name = entry?.file_name().to_string_lossy().into_owned();
         names.extend(name.strip_suffix(".csv").map(String::from));
     }
@@ -180,19 +209,31 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 /// Every column but the times.
 fn metrics(machine: &str, path: &Path, labels: &Labels) -> Result<Vec<Metric>> {
     let csv = Csv::read(path)?;
-    let kind = LABELLED_BY.into_iter().find(|(begins, _)| machine.starts_with(begins)).map_or("", |(_, kind)| kind);
-    let span = |window: &Window| Ok::<_, anyhow::Error>(parse_time(&window.start)?..=parse_time(&window.end)?);
-    let windows = labels.windows.iter().map(|window| Ok((span(window)?, window))).collect::<Result<Vec<_>>>()?;
+    let kind = LABELLED_BY
+        .into_iter()
+        .find(|(begins, _)| machine.starts_with(begins))
+        .map_or("", |(_, kind)| kind);
+    let span = |window: &Window| {
+        Ok::<_, anyhow::Error>(parse_time(&window.start)?..=parse_time(&window.end)?)
+    };
+    let windows = labels
+        .windows
+        .iter()
+        .map(|window| Ok((span(window)?, window)))
+        .collect::<Result<Vec<_>>>()?;
     let times = csv.times()?;
     let columns = csv.header().iter().enumerate().filter(|(column, _)| *column != times);
     let metric = |(column, name): (usize, &String)| {
         let of = |here: bool| {
-            let mine = windows.iter().filter(move |(_, window)| window.metrics.contains(name) == here);
+            let mine =
+                windows.iter().filter(move |(_, window)| window.metrics.contains(name) == here);
             mine.map(|(span, _)| span.clone()).collect()
         };
         Ok(Metric {
             name: name.clone(),
-            series: Series::from_datapoints(csv.datapoints(column)?).with_context(|| format!("column `{name}`"))?.0,
+            series: Series::from_datapoints(csv.datapoints(column)?)
+                .with_context(|| format!("column `{name}`"))?
+                .0,
             judged_from: parse_time(&labels.labelled_from)?,
             kind,
             shown: of(true),
@@ -216,7 +257,10 @@ mod tests {
         let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         put("cpu/z.csv", "timestamp,value\n1970-01-01 00:00:00,1\n1970-01-01 00:10:00,2\n");
         put("cpu/a.csv", "timestamp,value\n1970-01-01 00:00:00,3\n");
-        put("servers/server1.csv", "timestamp,a,b\n1970-01-01 00:00:00,1,2\n1970-01-01 00:05:00,,3\n");
+        put(
+            "servers/server1.csv",
+            "timestamp,a,b\n1970-01-01 00:00:00,1,2\n1970-01-01 00:05:00,,3\n",
+        );
         put("servers/labels.json", LABELS);
         folder
     }
@@ -224,13 +268,20 @@ mod tests {
     #[test]
     fn machines_are_numbered_and_windows_belong_to_the_metrics_that_show_them() {
         let real = Real::read(folder().path()).unwrap();
-        let names: Vec<_> = real.machines().map(|machine| (machine.number, machine.name.as_str())).collect();
+        let names: Vec<_> =
+            real.machines().map(|machine| (machine.number, machine.name.as_str())).collect();
         assert_eq!(names, [(0, "a"), (1, "z"), (2, "server1")]);
         assert_eq!(real.cpu[1].metrics[0].judged_from, 14 * 86_400);
         let [a, b] = &real.servers[0].metrics[..] else { panic!("two metrics") };
         let window = vec![90_000..=93_600];
-        assert_eq!((a.series.len(), &a.shown, &a.elsewhere, a.judged_from), (1, &vec![], &window, 86_400));
-        assert_eq!((b.series.len(), &b.shown, &b.elsewhere, b.kind), (2, &window, &vec![], LABELLED_BY[0].1));
+        assert_eq!(
+            (a.series.len(), &a.shown, &a.elsewhere, a.judged_from),
+            (1, &vec![], &window, 86_400)
+        );
+        assert_eq!(
+            (b.series.len(), &b.shown, &b.elsewhere, b.kind),
+            (2, &window, &vec![], LABELLED_BY[0].1)
+        );
         let learnt = |fold: usize| {
             let sources = sources(&real, |number| number % 2 != fold);
             sources.into_iter().map(|source| source.name).collect::<Vec<_>>()
@@ -250,6 +301,9 @@ mod tests {
         std::fs::remove_file(folder.path().join("servers/labels.json")).unwrap();
         assert!(told().contains("labels.json"));
         let empty = tempfile::tempdir().unwrap();
-        assert!(format!("{:#}", Real::locate(Some(empty.path())).unwrap_err()).contains("holds no real machines"));
+        assert!(
+            format!("{:#}", Real::locate(Some(empty.path())).unwrap_err())
+                .contains("holds no real machines")
+        );
     }
 }

@@ -66,7 +66,8 @@ impl Sources {
         let manifest: Vec<Pinned> = raw().map(|raw| Pinned::file(&raw.path, &raw.sha256)).collect();
         fetch(cache, url, &manifest)?;
         let read = |(name, stretch): (&String, &Stretch)| {
-            let series = stretch.read(cache).with_context(|| format!("in the raw files of {name}"))?;
+            let series =
+                stretch.read(cache).with_context(|| format!("in the raw files of {name}"))?;
             Ok((name.clone(), series))
         };
         self.series.iter().map(read).collect()
@@ -77,7 +78,8 @@ impl Stretch {
     fn read(&self, cache: &Path) -> Result<Series> {
         let mut datapoints = Vec::new();
         for Raw { path, .. } in &self.files {
-            let text = std::fs::read_to_string(cache.join(path)).with_context(|| format!("cannot read {path}"))?;
+            let text = std::fs::read_to_string(cache.join(path))
+                .with_context(|| format!("cannot read {path}"))?;
             for (line, number) in text.lines().zip(1..) {
                 datapoints.push(value(line).with_context(|| format!("{path}, line {number}"))?);
             }
@@ -96,7 +98,8 @@ impl Stretch {
 
 /// The value of one line of a raw file.
 fn value(line: &str) -> Result<Datapoint> {
-    let [time, value] = COLUMNS.map(|column| line.split(',').nth(column).context("too few columns"));
+    let [time, value] =
+        COLUMNS.map(|column| line.split(',').nth(column).context("too few columns"));
     let value = value?;
     let value = value.parse().with_context(|| format!("`{value}` is no number"))?;
     Ok(Datapoint { time: parse_time(time?)?, value })
@@ -117,7 +120,8 @@ fn percent(series: &Series) -> Result<Series> {
     let (times, q) = CEILING;
     let ceiling = times * quantile(&sorted, q).context("no values")?;
     ensure!(ceiling > 0.0, "the values are 0 throughout");
-    let scaled = |point: Datapoint| Datapoint { value: (100.0 * point.value / ceiling).min(100.0), ..point };
+    let scaled =
+        |point: Datapoint| Datapoint { value: (100.0 * point.value / ceiling).min(100.0), ..point };
     Ok(Series::from_datapoints(series.datapoints().map(scaled))?.0)
 }
 
@@ -132,7 +136,8 @@ mod tests {
     /// Values every 30 seconds: two days, then a gap of more than a day, then one.
     fn raw() -> [String; 2] {
         let line = |half: i64| {
-            let time = jiff::Timestamp::from_second(half * 30).unwrap().strftime("%Y-%m-%d %H:%M:%S");
+            let time =
+                jiff::Timestamp::from_second(half * 30).unwrap().strftime("%Y-%m-%d %H:%M:%S");
             // Ten values a slot, 1 to 10 above 20 or, in one slot, above 110.
             let more = if half / 10 == 100 { 110 } else { 20 };
             format!("pool,{time},,{}.5,7\n", more + half % 10)
@@ -151,10 +156,18 @@ mod tests {
             to: "1970-01-02T23:55:00Z".into(),
             files: files.iter().enumerate().map(raw).collect(),
         };
-        Sources { repository: "a/b".into(), commit: "c".into(), series: BTreeMap::from([("pool".into(), stretch)]) }
+        Sources {
+            repository: "a/b".into(),
+            commit: "c".into(),
+            series: BTreeMap::from([("pool".into(), stretch)]),
+        }
     }
 
-    async fn read_from(server: &MockServer, sources: Sources, cache: &Path) -> Result<Vec<(String, Series)>> {
+    async fn read_from(
+        server: &MockServer,
+        sources: Sources,
+        cache: &Path,
+    ) -> Result<Vec<(String, Series)>> {
         let (url, cache) = (server.uri(), cache.to_path_buf());
         tokio::task::spawn_blocking(move || sources.read(&cache, &url)).await.unwrap()
     }
@@ -163,7 +176,10 @@ mod tests {
         let server = MockServer::start().await;
         for (number, text) in files.iter().enumerate() {
             let answer = ResponseTemplate::new(200).set_body_string(text.clone());
-            Mock::given(path(format!("/pool/{number}.csv"))).respond_with(answer).mount(&server).await;
+            Mock::given(path(format!("/pool/{number}.csv")))
+                .respond_with(answer)
+                .mount(&server)
+                .await;
         }
         Mock::given(any()).respond_with(ResponseTemplate::new(404)).mount(&server).await;
         server
@@ -192,17 +208,27 @@ mod tests {
         let files = raw();
         let altered = [files[0].replacen("20.5", "21.5", 1), files[1].clone()];
         let cut = [files[0][..files[0].len() / 2].to_string(), files[1].clone()];
-        for (served, told) in [(&altered[..], "SHA-256"), (&cut[..], "SHA-256"), (&files[..1], "cannot download")] {
+        for (served, told) in
+            [(&altered[..], "SHA-256"), (&cut[..], "SHA-256"), (&files[..1], "cannot download")]
+        {
             let cache = tempfile::tempdir().unwrap();
             let server = serve(served).await;
-            let error = format!("{:#}", read_from(&server, sources(&files), cache.path()).await.unwrap_err());
+            let error = format!(
+                "{:#}",
+                read_from(&server, sources(&files), cache.path()).await.unwrap_err()
+            );
             assert!(error.contains(told) && error.contains("pool/"), "{error}");
         }
         let cache = tempfile::tempdir().unwrap();
         let spoilt = [files[0].replacen("20.5", "many", 1), files[1].clone()];
-        for (files, told) in [(&files[1..], "longest stretch is not the one"), (&spoilt[..], "line 1: `many` is no")] {
+        for (files, told) in
+            [(&files[1..], "longest stretch is not the one"), (&spoilt[..], "line 1: `many` is no")]
+        {
             let server = serve(files).await;
-            let error = format!("{:#}", read_from(&server, sources(files), cache.path()).await.unwrap_err());
+            let error = format!(
+                "{:#}",
+                read_from(&server, sources(files), cache.path()).await.unwrap_err()
+            );
             assert!(error.contains(told), "{error}");
         }
     }
@@ -210,10 +236,19 @@ mod tests {
     #[test]
     fn the_list_is_whole() {
         let sources = Sources::pinned().unwrap();
-        assert!(sources.url().starts_with("https://raw.githubusercontent.com/") && sources.commit.len() == 40);
+        assert!(
+            sources.url().starts_with("https://raw.githubusercontent.com/")
+                && sources.commit.len() == 40
+        );
         for (name, stretch) in &sources.series {
-            assert!(parse_time(&stretch.from).unwrap() < parse_time(&stretch.to).unwrap(), "{name}");
-            assert!(!stretch.files.is_empty() && stretch.files.iter().all(|raw| raw.sha256.len() == 64), "{name}");
+            assert!(
+                parse_time(&stretch.from).unwrap() < parse_time(&stretch.to).unwrap(),
+                "{name}"
+            );
+            assert!(
+                !stretch.files.is_empty() && stretch.files.iter().all(|raw| raw.sha256.len() == 64),
+                "{name}"
+            );
         }
     }
 }

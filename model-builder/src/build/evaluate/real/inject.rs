@@ -107,7 +107,8 @@ impl Fault {
     /// How far it takes the values of the series, in percentage points: the mean.
     pub(super) fn change(&self, series: &Series) -> f64 {
         let values = self.values.iter().enumerate();
-        let changes = values.filter_map(|(slot, value)| Some((value - series.get(self.onset + slot)?).abs()));
+        let changes =
+            values.filter_map(|(slot, value)| Some((value - series.get(self.onset + slot)?).abs()));
         changes.sum::<f64>() / self.values.len() as f64
     }
 
@@ -115,8 +116,9 @@ impl Fault {
     pub(super) fn put_into(&self, series: &Series) -> Series {
         let altered = |point: Datapoint| {
             let since = usize::try_from((point.time - series.time_of(self.onset)) / PERIOD).ok();
-            let value =
-                since.filter(|_| point.time >= series.time_of(self.onset)).and_then(|slot| self.values.get(slot));
+            let value = since
+                .filter(|_| point.time >= series.time_of(self.onset))
+                .and_then(|slot| self.values.get(slot));
             Datapoint { value: value.copied().unwrap_or(point.value), ..point }
         };
         let altered = Series::from_datapoints(series.datapoints().map(altered));
@@ -154,13 +156,16 @@ struct Usual {
 
 impl Usual {
     fn of(series: &Series) -> Self {
-        let values: Vec<f64> = (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect();
+        let values: Vec<f64> =
+            (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect();
         let sorted = sorted(values.iter().copied());
         let hour = |slot: usize| (series.time_of(slot).rem_euclid(DAY_SECONDS) / PERIOD) as usize;
         let mut by_hour: Vec<Vec<f64>> = vec![Vec::new(); DAY];
         values.iter().enumerate().for_each(|(slot, &value)| by_hour[hour(slot)].push(value));
-        let profile: Vec<f64> =
-            by_hour.into_iter().map(|of| median(of.into_iter()).unwrap_or_else(|| at(&sorted, 0.5))).collect();
+        let profile: Vec<f64> = by_hour
+            .into_iter()
+            .map(|of| median(of.into_iter()).unwrap_or_else(|| at(&sorted, 0.5)))
+            .collect();
         let expected: Vec<f64> = (0..values.len()).map(|slot| profile[hour(slot)]).collect();
         let left = || values.iter().zip(&expected).map(|(value, expected)| value - expected);
         let middle = median(left()).unwrap_or(0.0);
@@ -180,7 +185,11 @@ impl Usual {
         let size = chosen(&SIZES, random) * self.noise;
         let sign = if random.random_bool(UP) { 1.0 } else { -1.0 };
         let period = chosen(&PERIODS, random) as f64;
-        let frozen = self.values[part.clone()].iter().copied().find(|value| !value.is_nan()).unwrap_or(f64::NAN);
+        let frozen = self.values[part.clone()]
+            .iter()
+            .copied()
+            .find(|value| !value.is_nan())
+            .unwrap_or(f64::NAN);
         let mut value = |slot: usize| {
             let (was, since) = (self.values[slot], slot - onset);
             match kind {
@@ -194,13 +203,19 @@ impl Usual {
                 }
                 Kind::Spike => was + 2.5 * size,
                 Kind::Burst => was + 1.5 * size,
-                Kind::Oscillation => was + size * (since as f64 * std::f64::consts::TAU / period).sin(),
+                Kind::Oscillation => {
+                    was + size * (since as f64 * std::f64::consts::TAU / period).sin()
+                }
                 Kind::Stuck => 99.0 + normal(0.5, random),
-                Kind::Crash => (0.3 * at(&self.sorted, 0.01) + normal(0.02 * self.noise, random)).max(0.0),
+                Kind::Crash => {
+                    (0.3 * at(&self.sorted, 0.01) + normal(0.02 * self.noise, random)).max(0.0)
+                }
             }
         };
         // What is missing stays so.
-        let values = part.map(|slot| if self.values[slot].is_nan() { f64::NAN } else { value(slot).clamp(0.0, 100.0) });
+        let values = part.map(|slot| {
+            if self.values[slot].is_nan() { f64::NAN } else { value(slot).clamp(0.0, 100.0) }
+        });
         Fault { kind, onset, values: values.collect() }
     }
 
@@ -212,7 +227,8 @@ impl Usual {
     }
 
     fn middle(&self, slots: Range<usize>) -> f64 {
-        median(self.values[slots.start..slots.end.min(self.values.len())].iter().copied()).unwrap_or(f64::NAN)
+        median(self.values[slots.start..slots.end.min(self.values.len())].iter().copied())
+            .unwrap_or(f64::NAN)
     }
 }
 
@@ -257,13 +273,23 @@ mod tests {
             30.0 - 20.0 * (hour * std::f64::consts::TAU).cos() + 4.0 * noise
         };
         let point = |slot: usize| Datapoint { time: slot as i64 * PERIOD, value: value(slot) };
-        Series::from_datapoints((100..DAYS * DAY + 100).filter(|slot| slot % 97 != 0).map(point)).unwrap().0
+        Series::from_datapoints((100..DAYS * DAY + 100).filter(|slot| slot % 97 != 0).map(point))
+            .unwrap()
+            .0
     }
 
     fn of(kind: Kind, trial: usize) -> (Series, Fault, Vec<(f64, f64)>) {
         let series = machine();
-        let fault = faults(&series, 3, 1).into_iter().filter(|fault| fault.kind == kind).nth(trial).unwrap();
-        let was = fault.values.iter().enumerate().map(|(slot, &value)| (series.get(fault.onset + slot), value));
+        let fault = faults(&series, 3, 1)
+            .into_iter()
+            .filter(|fault| fault.kind == kind)
+            .nth(trial)
+            .unwrap();
+        let was = fault
+            .values
+            .iter()
+            .enumerate()
+            .map(|(slot, &value)| (series.get(fault.onset + slot), value));
         let pairs = was.filter_map(|(was, value)| Some((was?, value))).collect();
         (series, fault, pairs)
     }
@@ -277,20 +303,31 @@ mod tests {
             let name = fault.kind.name();
             assert_eq!(fault.values.len(), fault.kind.length(), "{name}");
             assert!(
-                (DAYS - LAST_DAYS) * DAY <= fault.onset && fault.onset + fault.values.len() <= series.len(),
+                (DAYS - LAST_DAYS) * DAY <= fault.onset
+                    && fault.onset + fault.values.len() <= series.len(),
                 "{name}"
             );
-            assert!(fault.values.iter().all(|value| value.is_nan() || (0.0..=100.0).contains(value)), "{name}");
+            assert!(
+                fault.values.iter().all(|value| value.is_nan() || (0.0..=100.0).contains(value)),
+                "{name}"
+            );
             let altered = fault.put_into(&series);
             assert_eq!((altered.start(), altered.len()), (series.start(), series.len()), "{name}");
             let mut changed = 0;
             for slot in 0..series.len() {
                 let inside = (fault.onset..fault.onset + fault.values.len()).contains(&slot);
-                assert_eq!(altered.get(slot).is_some(), series.get(slot).is_some(), "{name}: what is missing stays so");
+                assert_eq!(
+                    altered.get(slot).is_some(),
+                    series.get(slot).is_some(),
+                    "{name}: what is missing stays so"
+                );
                 assert!(inside || altered.get(slot) == series.get(slot), "{name} at {slot}");
                 changed += usize::from(altered.get(slot) != series.get(slot));
             }
-            assert!(changed as f64 >= 0.8 * fault.values.len() as f64 || fault.values.len() == 1, "{name}: {changed}");
+            assert!(
+                changed as f64 >= 0.8 * fault.values.len() as f64 || fault.values.len() == 1,
+                "{name}: {changed}"
+            );
         }
     }
 
@@ -298,50 +335,73 @@ mod tests {
     fn each_kind_does_what_it_says() {
         let usual = Usual::of(&machine());
         assert!((0.5..2.0).contains(&usual.noise), "{}", usual.noise);
-        let size = |difference: f64| SIZES.iter().any(|size| (difference.abs() - size * usual.noise).abs() < 1e-9);
+        let size = |difference: f64| {
+            SIZES.iter().any(|size| (difference.abs() - size * usual.noise).abs() < 1e-9)
+        };
         for trial in 0..3 {
             let (_, _, pairs) = of(Kind::Shift, trial);
             let unclipped = |&(_, value): &(f64, f64)| value > 0.0 && value < 100.0;
-            assert!(pairs.iter().filter(|pair| unclipped(pair)).all(|(was, value)| size(value - was)), "shift");
+            assert!(
+                pairs.iter().filter(|pair| unclipped(pair)).all(|(was, value)| size(value - was)),
+                "shift"
+            );
 
             let (_, fault, _) = of(Kind::Leak, trial);
             let (series, last) = (machine(), fault.values.len() - 1);
-            let more = |slot: usize| series.get(fault.onset + slot).map(|was| fault.values[slot] - was);
-            assert!(more(0).is_none_or(|more| more.abs() < 1e-9) && more(last).is_none_or(|more| size(more / 1.5)));
+            let more =
+                |slot: usize| series.get(fault.onset + slot).map(|was| fault.values[slot] - was);
+            assert!(
+                more(0).is_none_or(|more| more.abs() < 1e-9)
+                    && more(last).is_none_or(|more| size(more / 1.5))
+            );
 
             let (_, fault, pairs) = of(Kind::Peakless, trial);
             let noon = (fault.onset + 100 + fault.values.len() / 2) % DAY;
             assert!(noon.abs_diff(DAY / 2) < 12, "the peak is around noon, not {noon}");
-            assert!(pairs.iter().all(|(was, value)| value <= was && *value < at(&usual.sorted, 0.2)), "no peak");
+            assert!(
+                pairs.iter().all(|(was, value)| value <= was && *value < at(&usual.sorted, 0.2)),
+                "no peak"
+            );
 
             let (_, _, pairs) = of(Kind::Frozen, trial);
             assert!(pairs.iter().all(|(_, value)| *value == pairs[0].0), "frozen");
 
             let (_, _, pairs) = of(Kind::Noisy, trial);
-            let rough = |values: Vec<f64>| values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum::<f64>();
+            let rough = |values: Vec<f64>| {
+                values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum::<f64>()
+            };
             let (was, now): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
             assert!(rough(now) > 2.0 * rough(was), "noisy");
 
             for (kind, times) in [(Kind::Spike, 2.5), (Kind::Burst, 1.5)] {
                 let (_, _, pairs) = of(kind, trial);
-                assert!(pairs.iter().all(|(was, value)| size((value - was) / times)), "{}", kind.name());
+                assert!(
+                    pairs.iter().all(|(was, value)| size((value - was) / times)),
+                    "{}",
+                    kind.name()
+                );
             }
             let (_, _, pairs) = of(Kind::Oscillation, trial);
-            let [up, down] =
-                [1.0, -1.0].map(|sign| pairs.iter().filter(|(was, now)| sign * (now - was) > usual.noise).count());
+            let [up, down] = [1.0, -1.0].map(|sign| {
+                pairs.iter().filter(|(was, now)| sign * (now - was) > usual.noise).count()
+            });
             assert!(up > 12 && down > 12, "oscillation: {up} up, {down} down");
 
             let (_, _, pairs) = of(Kind::Stuck, trial);
             assert!(pairs.iter().all(|(_, value)| *value > 95.0), "stuck");
             let (_, _, pairs) = of(Kind::Crash, trial);
-            assert!(pairs.iter().all(|(_, value)| *value < 0.4 * usual.sorted[0].max(usual.noise)), "crash");
+            assert!(
+                pairs.iter().all(|(_, value)| *value < 0.4 * usual.sorted[0].max(usual.noise)),
+                "crash"
+            );
         }
     }
 
     #[test]
     fn the_same_seed_gives_the_same_faults_and_another_one_others() {
         let series = machine();
-        let onsets = |seed| faults(&series, 1, seed).iter().map(|fault| fault.onset).collect::<Vec<_>>();
+        let onsets =
+            |seed| faults(&series, 1, seed).iter().map(|fault| fault.onset).collect::<Vec<_>>();
         assert_eq!(onsets(1), onsets(1));
         assert_ne!(onsets(1), onsets(2));
         let short = Series::from_datapoints(series.datapoints().take(19 * DAY)).unwrap().0;

@@ -77,7 +77,8 @@ fn daily_share(values: &[f64]) -> Option<f64> {
     let present = present(values);
     let all = squares(&present, mean(&present)?) / present.len() as f64;
     let hour = |hour: usize| {
-        let of_hour = (0..values.len()).filter(|slot| slot % DAY / HOUR == hour).map(|slot| values[slot]);
+        let of_hour =
+            (0..values.len()).filter(|slot| slot % DAY / HOUR == hour).map(|slot| values[slot]);
         mean(&of_hour.filter(|value| !value.is_nan()).collect::<Vec<_>>())
     };
     let hours: Vec<f64> = (0..HOURS).map(hour).collect::<Option<_>>()?;
@@ -86,18 +87,22 @@ fn daily_share(values: &[f64]) -> Option<f64> {
 
 /// Hill's estimator of the tail of the absolute changes from one slot to the next.
 fn tail_index(values: &[f64]) -> Option<f64> {
-    let mut changes = present(&values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect::<Vec<_>>());
+    let mut changes =
+        present(&values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect::<Vec<_>>());
     changes.sort_unstable_by(|a, b| b.total_cmp(a));
     let tail = (TAIL * changes.len() as f64) as usize;
     let least = *changes.get(tail).filter(|least| **least > 0.0)?;
-    let logarithms = mean(&changes[..tail].iter().map(|change| (change / least).ln()).collect::<Vec<_>>())?;
+    let logarithms =
+        mean(&changes[..tail].iter().map(|change| (change / least).ln()).collect::<Vec<_>>())?;
     (logarithms > 0.0).then_some(1.0 / logarithms)
 }
 
 /// Values far above the median of the hour before them, a day; what follows a spike within the hour
 /// belongs to it.
 fn spikes(values: &[f64]) -> Option<f64> {
-    let above = |slot: usize| values[slot] - median(&present(&values[slot - HOUR..slot])).unwrap_or(f64::NAN);
+    let above = |slot: usize| {
+        values[slot] - median(&present(&values[slot - HOUR..slot])).unwrap_or(f64::NAN)
+    };
     let above: Vec<f64> = (HOUR..values.len()).map(above).collect();
     let sizes: Vec<f64> = present(&above).iter().map(|above| above.abs()).collect();
     let least = SPIKE * ROBUST * median(&sizes)?;
@@ -148,7 +153,8 @@ mod tests {
     /// Hash noise in 0..1: as good as random, and the same everywhere.
     fn noise(slot: usize) -> f64 {
         let mixed = (slot as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 11) as f64 / (1u64 << 53) as f64
+        ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 11) as f64
+            / (1u64 << 53) as f64
     }
 
     fn series(of: impl Fn(usize) -> f64) -> Vec<f64> {
@@ -160,14 +166,20 @@ mod tests {
         let wave = series(|slot| (slot as f64 * std::f64::consts::TAU / DAY as f64).sin());
         let rough = series(noise);
         assert!(daily_share(&wave).unwrap() > 0.99 && daily_share(&rough).unwrap() < 0.02);
-        assert!(correlation(&wave, DAY).unwrap() > 0.999 && correlation(&rough, DAY).unwrap().abs() < 0.05);
-        assert!(correlation(&wave, 1).unwrap() > 0.99 && correlation(&rough, 1).unwrap().abs() < 0.05);
+        assert!(
+            correlation(&wave, DAY).unwrap() > 0.999
+                && correlation(&rough, DAY).unwrap().abs() < 0.05
+        );
+        assert!(
+            correlation(&wave, 1).unwrap() > 0.99 && correlation(&rough, 1).unwrap().abs() < 0.05
+        );
     }
 
     #[test]
     fn a_tail_has_the_index_that_it_was_made_with() {
         // Up by a Pareto variable of index 2.5, and down again.
-        let heavy = series(|slot| if slot % 2 == 0 { 0.0 } else { (1.0 - noise(slot)).powf(-1.0 / 2.5) });
+        let heavy =
+            series(|slot| if slot % 2 == 0 { 0.0 } else { (1.0 - noise(slot)).powf(-1.0 / 2.5) });
         let index = tail_index(&heavy).unwrap();
         assert!((index - 2.5).abs() < 0.7, "{index}");
     }

@@ -3,7 +3,8 @@
 //!
 //! - [`data`]: machines and labels; [`download`]: the public ones; [`inject`]: faults put into CPU;
 //! - [`likeness`]: how much generated machines are like them;
-//! - [`rates`]: thresholds, false pages and finds; [`peers`], [`ridge`]: what a user would pick instead;
+//! - [`rates`]: thresholds, false pages and finds; [`peers`], [`ridge`]: what a user would pick
+//!   instead;
 //! - [`tables`], [`pictures`]: what comes out.
 //!
 //! No machine is scored by a network that has seen it: see [`data::sources`].
@@ -118,8 +119,10 @@ impl Group {
             .chain(networks.iter().map(By::Network))
             .chain(peers().map(By::Peer))
             .collect();
-        let jobs: Vec<(By<'_>, usize)> =
-            all.iter().flat_map(|&by| (0..machines.len()).map(move |machine| (by, machine))).collect();
+        let jobs: Vec<(By<'_>, usize)> = all
+            .iter()
+            .flat_map(|&by| (0..machines.len()).map(move |machine| (by, machine)))
+            .collect();
         let bar: ProgressBar = bar(&format!("machines, {name}"), jobs.len())?;
         let seen = parallel(&jobs, stop, |&(by, machine)| {
             let tracks = by.follow(&machines[machine], &faulty[machine]);
@@ -145,14 +148,31 @@ fn truth(machines: &[Machine], faulty: &[Vec<Fault>]) -> Truth {
         let clean = track;
         for metric in &of.metrics {
             let labelled = metric.shown.iter().chain(&metric.elsewhere).cloned().collect();
-            truth.quiet.push(Quiet { machine, track, judged: metric.judged_from..metric.series.end(), labelled });
+            truth.quiet.push(Quiet {
+                machine,
+                track,
+                judged: metric.judged_from..metric.series.end(),
+                labelled,
+            });
             let shown = metric.shown.iter().cloned();
-            truth.wanted.extend(shown.map(|span| Wanted { machine, kind: metric.kind, track, span, clean: None }));
+            truth.wanted.extend(shown.map(|span| Wanted {
+                machine,
+                kind: metric.kind,
+                track,
+                span,
+                clean: None,
+            }));
             track += 1;
         }
         for fault in faults {
             let span = fault.span(&of.metrics[0].series);
-            truth.wanted.push(Wanted { machine, kind: fault.kind.name(), track, span, clean: Some(clean) });
+            truth.wanted.push(Wanted {
+                machine,
+                kind: fault.kind.name(),
+                track,
+                span,
+                clean: Some(clean),
+            });
             track += 1;
         }
     }
@@ -164,7 +184,9 @@ impl By<'_> {
     fn follow(self, machine: &Machine, faults: &[Fault]) -> Vec<Fresh> {
         match self {
             By::Network(networks) => followed(&networks.unseen_by(machine.number), machine, faults),
-            By::NoNetwork(artifact) => followed(&Detector::without_network(artifact.clone()), machine, faults),
+            By::NoNetwork(artifact) => {
+                followed(&Detector::without_network(artifact.clone()), machine, faults)
+            }
             By::Peer(peer) => {
                 let faulty = faults.iter().map(|fault| fault.put_into(&machine.metrics[0].series));
                 let all = machine.metrics.iter().map(|metric| metric.series.clone()).chain(faulty);
@@ -190,7 +212,11 @@ fn followed(detector: &Detector, machine: &Machine, faults: &[Fault]) -> Vec<Fre
 
 /// The track of a series, and those with each of its faults, which come by their onsets and are
 /// given back by their numbers.
-fn with_faults(detector: &Detector, series: &Series, faults: &[(usize, &Fault)]) -> (Fresh, Vec<Fresh>) {
+fn with_faults(
+    detector: &Detector,
+    series: &Series,
+    faults: &[(usize, &Fault)],
+) -> (Fresh, Vec<Fresh>) {
     let mut faulty = vec![Fresh::new(); faults.len()];
     let (mut clean, mut watch) = (Fresh::new(), Watch::default());
     for &(number, fault) in faults {
@@ -214,30 +240,52 @@ fn fresh(scored: &[Scored]) -> Fresh {
 }
 
 fn peer_fresh(peer: &Peer, series: &Series) -> Fresh {
-    let values: Vec<f64> = (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect();
+    let values: Vec<f64> =
+        (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect();
     let records = records(&(peer.score)(&values), REFRACTORY).into_iter().enumerate();
-    records.filter(|(_, score)| score.is_finite()).map(|(slot, score)| (series.time_of(slot), score)).collect()
+    records
+        .filter(|(_, score)| score.is_finite())
+        .map(|(slot, score)| (series.time_of(slot), score))
+        .collect()
 }
 
 /// The kinds of faults that are drawn.
 const DRAWN: [Kind; 3] = [Kind::Shift, Kind::Crash, Kind::Leak];
 
 /// Of each kind that is drawn the fault that changes most, each on another machine.
-fn pictured(machines: &[Machine], faulty: &[Vec<Fault>], networks: &[Networks], artifact: &Artifact) -> Vec<Pictured> {
-    let all =
-        || machines.iter().zip(faulty).flat_map(|(machine, faults)| faults.iter().map(move |fault| (machine, fault)));
+fn pictured(
+    machines: &[Machine],
+    faulty: &[Vec<Fault>],
+    networks: &[Networks],
+    artifact: &Artifact,
+) -> Vec<Pictured> {
+    let all = || {
+        machines
+            .iter()
+            .zip(faulty)
+            .flat_map(|(machine, faults)| faults.iter().map(move |fault| (machine, fault)))
+    };
     let mut pictured: Vec<Pictured> = Vec::new();
     for kind in DRAWN {
-        let left = all()
-            .filter(|(machine, fault)| fault.kind == kind && pictured.iter().all(|other| other.name != machine.name));
-        let change = |(machine, fault): &(&Machine, &Fault)| fault.change(&machine.metrics[0].series);
+        let left = all().filter(|(machine, fault)| {
+            fault.kind == kind && pictured.iter().all(|other| other.name != machine.name)
+        });
+        let change =
+            |(machine, fault): &(&Machine, &Fault)| fault.change(&machine.metrics[0].series);
         let most = left.max_by(|a, b| change(a).total_cmp(&change(b)));
         let (Some((machine, fault)), Some(networks)) = (most, networks.first()) else { continue };
         let series = fault.put_into(&machine.metrics[0].series);
-        let follow = |detector: &Detector| detector.follow(&series, &mut Watch::default(), series.end());
+        let follow =
+            |detector: &Detector| detector.follow(&series, &mut Watch::default(), series.end());
         let with = follow(&networks.unseen_by(machine.number));
         let without = follow(&Detector::without_network(artifact.clone()));
-        pictured.push(Pictured { name: machine.name.clone(), fault: fault.clone(), with, without, series });
+        pictured.push(Pictured {
+            name: machine.name.clone(),
+            fault: fault.clone(),
+            with,
+            without,
+            series,
+        });
     }
     pictured
 }
@@ -252,8 +300,11 @@ mod tests {
     use crate::testing::artifact;
 
     fn machine() -> Machine {
-        let value = |slot: i64| 30.0 + 9.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 101) as f64 / 50.0;
-        let points = (0..21 * 288).map(|slot| Datapoint { time: slot * PERIOD, value: value(slot) });
+        let value = |slot: i64| {
+            30.0 + 9.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 101) as f64 / 50.0
+        };
+        let points =
+            (0..21 * 288).map(|slot| Datapoint { time: slot * PERIOD, value: value(slot) });
         let series = Series::from_datapoints(points).unwrap().0;
         let metric = Metric {
             name: String::new(),
@@ -263,7 +314,11 @@ mod tests {
             shown: vec![0..=600],
             elsewhere: Vec::new(),
         };
-        Machine { number: 0, name: "one".into(), metrics: vec![metric.clone(), Metric { name: "b".into(), ..metric }] }
+        Machine {
+            number: 0,
+            name: "one".into(),
+            metrics: vec![metric.clone(), Metric { name: "b".into(), ..metric }],
+        }
     }
 
     #[test]
@@ -273,7 +328,8 @@ mod tests {
         let detector = Detector::new(artifact(), &device());
         let tracks = followed(&detector, &one, &faults);
         assert_eq!(tracks.len(), faults.len() + 2);
-        let whole = |series: &Series| fresh(&detector.follow(series, &mut Watch::default(), series.end()));
+        let whole =
+            |series: &Series| fresh(&detector.follow(series, &mut Watch::default(), series.end()));
         assert_eq!(tracks[0], whole(&one.metrics[0].series));
         for (fault, track) in faults.iter().zip(&tracks[1..]) {
             let altered = whole(&fault.put_into(&one.metrics[0].series));
@@ -281,19 +337,26 @@ mod tests {
             let seen: Fresh = altered.into_iter().filter(|(time, _)| *time < until).collect();
             assert_eq!(*track, seen, "{}", fault.kind.name());
         }
-        assert_eq!(tracks[faults.len() + 1], tracks[0], "the other metric has no faults and is the same series");
+        assert_eq!(
+            tracks[faults.len() + 1],
+            tracks[0],
+            "the other metric has no faults and is the same series"
+        );
     }
 
     #[test]
     fn tracks_are_those_that_the_truth_means() {
         let machines = [machine(), Machine { number: 1, ..machine() }];
-        let faulty: Vec<Vec<Fault>> = vec![Vec::new(), faults(&machines[1].metrics[0].series, 1, 1)];
+        let faulty: Vec<Vec<Fault>> =
+            vec![Vec::new(), faults(&machines[1].metrics[0].series, 1, 1)];
         let truth = truth(&machines, &faulty);
         let quiet: Vec<_> = truth.quiet.iter().map(|quiet| (quiet.machine, quiet.track)).collect();
         assert_eq!(quiet, [(0, 0), (0, 1), (1, 2), (1, 3)]);
         let of = |kind: &'static str| truth.wanted.iter().filter(move |wanted| wanted.kind == kind);
         assert_eq!(of("labelled").map(|wanted| wanted.track).collect::<Vec<_>>(), [0, 1, 2, 3]);
-        let leak: Vec<_> = of(Kind::Leak.name()).map(|wanted| (wanted.machine, wanted.track, wanted.clean)).collect();
+        let leak: Vec<_> = of(Kind::Leak.name())
+            .map(|wanted| (wanted.machine, wanted.track, wanted.clean))
+            .collect();
         assert_eq!(leak, [(1, 5, Some(2))]);
         let peer = &peers::PEERS[0];
         assert_eq!(By::Peer(peer).follow(&machines[1], &faulty[1]).len(), 2 + Kind::ALL.len());

@@ -1,8 +1,8 @@
 //! More of what a user would watch CPU with instead: a dashboard's band, and forecasts.
 //!
-//! Like the others (see [`crate::build::evaluate::peers`]) they give each slot a score and know nothing of
-//! what comes later. Those that forecast are held to what their errors have been: an error counts
-//! by the second largest of the daily largest ones of the two weeks before.
+//! Like the others (see [`crate::build::evaluate::peers`]) they give each slot a score and know
+//! nothing of what comes later. Those that forecast are held to what their errors have been: an
+//! error counts by the second largest of the daily largest ones of the two weeks before.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,11 @@ const LEAST: (f64, f64) = (1e-3, 1e-6);
 
 /// All of them.
 pub(super) const PEERS: [Peer; 4] = [
-    Peer { name: "hourly median and MAD, 14 days", score: hourly_median, fixed_threshold: Some(3.5) },
+    Peer {
+        name: "hourly median and MAD, 14 days",
+        score: hourly_median,
+        fixed_threshold: Some(3.5),
+    },
     Peer { name: "EWMA and k sigma", score: ewma, fixed_threshold: Some(3.0) },
     Peer { name: "local cubic, 3 h", score: local_cubic, fixed_threshold: None },
     Peer { name: "daily ridge forecast", score: ridge_forecast, fixed_threshold: None },
@@ -62,7 +66,8 @@ fn ewma(values: &[f64]) -> Vec<f64> {
             return f64::NAN;
         }
         let error: f64 = if mean.is_nan() { 0.0 } else { value - mean };
-        let score = if seen < DAY { f64::NAN } else { error.abs() / least(f64::sqrt(variance), mean) };
+        let score =
+            if seen < DAY { f64::NAN } else { error.abs() / least(f64::sqrt(variance), mean) };
         mean = if mean.is_nan() { value } else { mean + fast * error };
         variance += slow * (error * error - variance);
         seen += 1;
@@ -77,8 +82,9 @@ fn local_cubic(values: &[f64]) -> Vec<f64> {
     let filled = filled(values);
     let error = |slot: usize| {
         let before = slot.checked_sub(FITTED).map(|from| &filled[from..slot]);
-        let forecast =
-            before.map(|before| before.iter().zip(&weights).map(|(value, weight)| value * weight).sum::<f64>());
+        let forecast = before.map(|before| {
+            before.iter().zip(&weights).map(|(value, weight)| value * weight).sum::<f64>()
+        });
         forecast.map_or(f64::NAN, |forecast| values[slot] - forecast)
     };
     let errors: Vec<f64> = (0..values.len()).map(error).collect();
@@ -88,11 +94,16 @@ fn local_cubic(values: &[f64]) -> Vec<f64> {
 /// The error of a linear forecast that is fitted anew each day. Up and down apart: CPU goes up
 /// further than it goes down.
 fn ridge_forecast(values: &[f64]) -> Vec<f64> {
-    let errors: Vec<f64> =
-        ridge::forecasts(&filled(values)).iter().zip(values).map(|(forecast, value)| value - forecast).collect();
+    let errors: Vec<f64> = ridge::forecasts(&filled(values))
+        .iter()
+        .zip(values)
+        .map(|(forecast, value)| value - forecast)
+        .collect();
     let one_way = |sign: f64| {
-        let errors: Vec<f64> =
-            errors.iter().map(|error| if error.is_nan() { f64::NAN } else { (sign * error).max(0.0) }).collect();
+        let errors: Vec<f64> = errors
+            .iter()
+            .map(|error| if error.is_nan() { f64::NAN } else { (sign * error).max(0.0) })
+            .collect();
         by_largest(&errors, values)
     };
     one_way(1.0).into_iter().zip(one_way(-1.0)).map(|(up, down)| up.max(down)).collect()
@@ -108,7 +119,8 @@ fn by_largest(errors: &[f64], values: &[f64]) -> Vec<f64> {
         if largest.len() >= LEAST_DAYS {
             let days = sorted(largest.iter().copied());
             let usual = days[days.len() - 2];
-            let floor = least(0.01 * deviation(&values[from.saturating_sub(DAYS * DAY)..from]), 0.0);
+            let floor =
+                least(0.01 * deviation(&values[from.saturating_sub(DAYS * DAY)..from]), 0.0);
             for (score, error) in scores[from..].iter_mut().zip(errors) {
                 *score = (error + floor) / (usual + floor);
             }
@@ -133,8 +145,9 @@ fn extrapolation() -> [f64; FITTED] {
     for power in 0..=3 {
         // The place after the last of the slots comes along, and counts in no product.
         let mut polynomial: [f64; FITTED + 1] = std::array::from_fn(|slot| place(slot).powi(power));
-        let product =
-            |a: &[f64; FITTED + 1], b: &[f64; FITTED + 1]| (0..FITTED).map(|slot| a[slot] * b[slot]).sum::<f64>();
+        let product = |a: &[f64; FITTED + 1], b: &[f64; FITTED + 1]| {
+            (0..FITTED).map(|slot| a[slot] * b[slot]).sum::<f64>()
+        };
         for before in &basis {
             let along = product(&polynomial, before);
             polynomial.iter_mut().zip(before).for_each(|(value, before)| *value -= along * before);
@@ -142,7 +155,9 @@ fn extrapolation() -> [f64; FITTED] {
         let length = product(&polynomial, &polynomial).sqrt();
         basis.push(polynomial.map(|value| value / length));
     }
-    std::array::from_fn(|slot| basis.iter().map(|polynomial| polynomial[slot] * polynomial[FITTED]).sum())
+    std::array::from_fn(|slot| {
+        basis.iter().map(|polynomial| polynomial[slot] * polynomial[FITTED]).sum()
+    })
 }
 
 /// Missing values as the one before them; NaN where there is none.
@@ -183,8 +198,12 @@ mod tests {
 
     /// Twenty days of a daily wave with a little that repeats otherwise, and one spike.
     fn wave(spike: Option<usize>) -> Vec<f64> {
-        let value = |slot: usize| 30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0;
-        (0..20 * DAY).map(|slot| value(slot) + if spike == Some(slot) { 45.0 } else { 0.0 }).collect()
+        let value = |slot: usize| {
+            30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0
+        };
+        (0..20 * DAY)
+            .map(|slot| value(slot) + if spike == Some(slot) { 45.0 } else { 0.0 })
+            .collect()
     }
 
     #[test]
@@ -193,10 +212,12 @@ mod tests {
         for peer in PEERS {
             let (with, without) = ((peer.score)(&wave(Some(spike))), (peer.score)(&wave(None)));
             assert_eq!(with.len(), 20 * DAY, "{}", peer.name);
-            let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+            let same =
+                |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
             assert!(with.iter().zip(&without).take(spike).all(same), "{}", peer.name);
-            let highest =
-                (0..with.len()).filter(|slot| !with[*slot].is_nan()).max_by(|a, b| with[*a].total_cmp(&with[*b]));
+            let highest = (0..with.len())
+                .filter(|slot| !with[*slot].is_nan())
+                .max_by(|a, b| with[*a].total_cmp(&with[*b]));
             assert_eq!(highest, Some(spike), "{}", peer.name);
         }
     }
@@ -215,17 +236,27 @@ mod tests {
                 peer.name
             );
             assert!(scores[19 * DAY..].iter().any(|score| !score.is_nan()), "{}", peer.name);
-            assert!((peer.score)(&[f64::NAN; 20 * DAY]).iter().all(|score| score.is_nan()), "{}", peer.name);
-            assert!((peer.score)(&[5.0; 20 * DAY]).iter().all(|score| !score.is_infinite()), "{}", peer.name);
+            assert!(
+                (peer.score)(&[f64::NAN; 20 * DAY]).iter().all(|score| score.is_nan()),
+                "{}",
+                peer.name
+            );
+            assert!(
+                (peer.score)(&[5.0; 20 * DAY]).iter().all(|score| !score.is_infinite()),
+                "{}",
+                peer.name
+            );
             assert!((peer.score)(&[]).is_empty());
         }
     }
 
     #[test]
     fn a_cubic_is_extrapolated_as_it_is() {
-        let cubic =
-            |slot: usize| 5.0 + 0.3 * slot as f64 - 0.02 * (slot as f64).powi(2) + 0.001 * (slot as f64).powi(3);
-        let forecast: f64 = extrapolation().iter().enumerate().map(|(slot, weight)| weight * cubic(slot)).sum();
+        let cubic = |slot: usize| {
+            5.0 + 0.3 * slot as f64 - 0.02 * (slot as f64).powi(2) + 0.001 * (slot as f64).powi(3)
+        };
+        let forecast: f64 =
+            extrapolation().iter().enumerate().map(|(slot, weight)| weight * cubic(slot)).sum();
         assert!((forecast - cubic(FITTED)).abs() < 1e-6, "{forecast}, not {}", cubic(FITTED));
     }
 

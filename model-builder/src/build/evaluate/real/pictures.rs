@@ -35,7 +35,12 @@ impl Group {
             x_label: "false pages per machine and week".into(),
             y_label: "% found".into(),
             series,
-            options: Options { log_x: true, points: true, y_range: Some((0.0, 100.0)), ..Options::default() },
+            options: Options {
+                log_x: true,
+                points: true,
+                y_range: Some((0.0, 100.0)),
+                ..Options::default()
+            },
         };
         let caption = format!(
             "Further up and left is better. With and without the network, and the {} others that find most. {:.1} machine-weeks: one page more or \
@@ -61,9 +66,13 @@ impl Told {
             alt: format!("Percent found over false pages a week, {}", self.name),
             caption: caption.clone(),
         };
-        let section = Section::new(format!("Real machines: {}", self.name)).table(self.found.clone()).picture(curves);
+        let section = Section::new(format!("Real machines: {}", self.name))
+            .table(self.found.clone())
+            .picture(curves);
         let section = section.table(self.by_kind.clone()).table(self.asked_and_had.clone());
-        self.pictured.iter().try_fold(section, |section, pictured| Ok(section.picture(pictured.draw(out)?)))
+        self.pictured
+            .iter()
+            .try_fold(section, |section, pictured| Ok(section.picture(pictured.draw(out)?)))
     }
 }
 
@@ -80,10 +89,14 @@ impl Pictured {
             points.iter().map(|point| scored(point).map(value)).collect()
         };
         let times: Vec<i64> = points.iter().map(|point| point.time).collect();
-        let score: Vec<f64> = of(&|scored| scored.score.value()).into_iter().map(Option::unwrap_or_default).collect();
+        let score: Vec<f64> =
+            of(&|scored| scored.score.value()).into_iter().map(Option::unwrap_or_default).collect();
         let alarms = [("DeepGuard", &self.with), ("without its network", &self.without)];
         let shown_pages = |scored: &[Scored]| {
-            pages(&fresh(scored), SHIPPED).into_iter().filter(|page| shown.contains(page)).collect::<Vec<i64>>()
+            pages(&fresh(scored), SHIPPED)
+                .into_iter()
+                .filter(|page| shown.contains(page))
+                .collect::<Vec<i64>>()
         };
         let alarms = alarms.map(|(name, scored)| (name.to_string(), shown_pages(scored)));
         let what = self.fault.kind.name();
@@ -102,7 +115,10 @@ impl Pictured {
         let file = format!("real-{}.png", self.name);
         charts::file_picture(&out.join(&file), &format!("{}: {what}", self.name), &picture)?;
         Ok(Picture {
-            alt: format!("CPU, expected band, score and pages of {} around an injected fault: {what}", self.name),
+            alt: format!(
+                "CPU, expected band, score and pages of {} around an injected fault: {what}",
+                self.name
+            ),
             caption: format!(
                 "{}, {what}, injected where it is shaded. Pages at the detector's own threshold.",
                 self.name

@@ -70,8 +70,11 @@ impl Quiet {
     }
 
     fn false_pages(&self, pages: &[i64]) -> usize {
-        let labelled =
-            |page: i64| self.labelled.iter().any(|span| (span.start() - SLACK..=span.end() + SLACK).contains(&page));
+        let labelled = |page: i64| {
+            self.labelled
+                .iter()
+                .any(|span| (span.start() - SLACK..=span.end() + SLACK).contains(&page))
+        };
         pages.iter().filter(|&&page| self.judged.contains(&page) && !labelled(page)).count()
     }
 }
@@ -82,9 +85,12 @@ impl Wanted {
     fn found(&self, pages: &[Vec<i64>]) -> Option<i64> {
         let lead = if self.clean.is_some() { 0 } else { SLACK };
         let reach = self.span.start() - lead..=self.span.end() + SLACK;
-        let anyway =
-            |page: i64| self.clean.is_some_and(|clean| pages[clean].iter().any(|other| (other - page).abs() <= SLACK));
-        let page = pages[self.track].iter().find(|&&page| reach.contains(&page) && !anyway(page))?;
+        let anyway = |page: i64| {
+            self.clean
+                .is_some_and(|clean| pages[clean].iter().any(|other| (other - page).abs() <= SLACK))
+        };
+        let page =
+            pages[self.track].iter().find(|&&page| reach.contains(&page) && !anyway(page))?;
         Some(page - self.span.start())
     }
 }
@@ -130,13 +136,23 @@ pub(super) struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     pub(super) fn new(truth: &'a Truth, tracks: &'a [Fresh]) -> Self {
-        let scores = truth.quiet.iter().flat_map(|quiet| tracks[quiet.track].iter().map(|(_, score)| *score));
+        let scores = truth
+            .quiet
+            .iter()
+            .flat_map(|quiet| tracks[quiet.track].iter().map(|(_, score)| *score));
         let mut candidates: Vec<f64> = scores.collect();
         candidates.sort_unstable_by(f64::total_cmp);
         candidates.dedup();
         let mut weeks = vec![0.0; truth.machines];
         truth.quiet.iter().for_each(|quiet| weeks[quiet.machine] += quiet.weeks());
-        Self { truth, tracks, candidates, weeks, false_pages: RefCell::default(), found: RefCell::default() }
+        Self {
+            truth,
+            tracks,
+            candidates,
+            weeks,
+            false_pages: RefCell::default(),
+            found: RefCell::default(),
+        }
     }
 
     /// The tracks it is about.
@@ -148,7 +164,8 @@ impl<'a> Sweep<'a> {
         let counted = || {
             let mut counts = vec![0; self.truth.machines];
             for quiet in &self.truth.quiet {
-                counts[quiet.machine] += quiet.false_pages(&pages(&self.tracks[quiet.track], threshold));
+                counts[quiet.machine] +=
+                    quiet.false_pages(&pages(&self.tracks[quiet.track], threshold));
             }
             counts.into()
         };
@@ -173,7 +190,8 @@ impl<'a> Sweep<'a> {
     /// For each of what is wanted, seconds to the page that finds it.
     pub(super) fn found(&self, threshold: f64) -> Rc<[Option<i64>]> {
         let found = || {
-            let pages: Vec<Vec<i64>> = self.tracks.iter().map(|fresh| pages(fresh, threshold)).collect();
+            let pages: Vec<Vec<i64>> =
+                self.tracks.iter().map(|fresh| pages(fresh, threshold)).collect();
             self.truth.wanted.iter().map(|wanted| wanted.found(&pages)).collect()
         };
         Rc::clone(self.found.borrow_mut().entry(threshold.to_bits()).or_insert_with(found))
@@ -215,7 +233,14 @@ mod tests {
 
     #[test]
     fn a_page_needs_the_score_and_half_a_day_without_one() {
-        let fresh = [(0, 2.0), (HOUR, 3.0), (12 * HOUR - 1, 9.0), (12 * HOUR, 2.0), (25 * HOUR, 1.0), (26 * HOUR, 2.0)];
+        let fresh = [
+            (0, 2.0),
+            (HOUR, 3.0),
+            (12 * HOUR - 1, 9.0),
+            (12 * HOUR, 2.0),
+            (25 * HOUR, 1.0),
+            (26 * HOUR, 2.0),
+        ];
         assert_eq!(pages(&fresh, 2.0), [0, 12 * HOUR, 26 * HOUR]);
         assert_eq!(pages(&fresh, 2.5), [HOUR], "eleven hours later is too soon");
         assert_eq!(pages(&fresh, 9.5), [0; 0]);
@@ -224,7 +249,8 @@ mod tests {
     /// Two machines of two weeks each: the first has three false pages and a window, the second one
     /// false page.
     fn case() -> (Truth, Vec<Fresh>) {
-        let quiet = |machine, labelled| Quiet { machine, track: machine, judged: WEEK..3 * WEEK, labelled };
+        let quiet =
+            |machine, labelled| Quiet { machine, track: machine, judged: WEEK..3 * WEEK, labelled };
         let window = 2 * WEEK..=2 * WEEK + HOUR;
         let elsewhere = 2 * WEEK + 48 * HOUR..=2 * WEEK + 50 * HOUR;
         let wanted = Wanted { machine: 0, kind: "a", track: 0, span: window.clone(), clean: None };
@@ -263,7 +289,10 @@ mod tests {
         assert_eq!((sweep.percent_at(0.75, &both), sweep.percent_at(0.5, &both)), (100.0, 0.0));
         assert_eq!(*sweep.found(3.0), [Some(-HOUR / 2)], "half an hour before the window");
         // On the first machine alone, and on it twice, one false page is half a page a week.
-        assert_eq!((sweep.rate(5.0, &[0]), sweep.rate(5.0, &[0, 0]), sweep.rate(5.0, &[1])), (0.5, 0.5, 0.0));
+        assert_eq!(
+            (sweep.rate(5.0, &[0]), sweep.rate(5.0, &[0, 0]), sweep.rate(5.0, &[1])),
+            (0.5, 0.5, 0.0)
+        );
         assert_eq!(sweep.threshold(0.5, &[0, 0]), 5.0);
     }
 
@@ -272,8 +301,15 @@ mod tests {
         let (mut truth, tracks) = case();
         assert_eq!(Sweep::new(&truth, &tracks).rate(6.0, &[0]), 0.0);
         truth.quiet[0].labelled.pop();
-        assert_eq!(Sweep::new(&truth, &tracks).rate(6.0, &[0]), 0.5, "without the window it is false");
-        assert!(Sweep::new(&truth, &tracks).found(6.0).iter().all(Option::is_none), "and it finds nothing");
+        assert_eq!(
+            Sweep::new(&truth, &tracks).rate(6.0, &[0]),
+            0.5,
+            "without the window it is false"
+        );
+        assert!(
+            Sweep::new(&truth, &tracks).found(6.0).iter().all(Option::is_none),
+            "and it finds nothing"
+        );
     }
 
     #[test]
@@ -281,7 +317,8 @@ mod tests {
         let span = 100 * HOUR..=101 * HOUR;
         let wanted = Wanted { machine: 0, kind: "a", track: 1, span, clean: Some(0) };
         let truth = Truth { machines: 1, quiet: Vec::new(), wanted: vec![wanted] };
-        let found = |clean: Fresh, altered: Fresh| Sweep::new(&truth, &[clean, altered]).found(1.0)[0];
+        let found =
+            |clean: Fresh, altered: Fresh| Sweep::new(&truth, &[clean, altered]).found(1.0)[0];
         assert_eq!(found(vec![], vec![(100 * HOUR + 600, 1.0)]), Some(600));
         assert_eq!(found(vec![(100 * HOUR, 1.0)], vec![(100 * HOUR + 600, 1.0)]), None);
         assert_eq!(found(vec![(99 * HOUR, 1.0)], vec![(100 * HOUR + 600, 1.0)]), Some(600));

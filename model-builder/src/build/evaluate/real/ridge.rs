@@ -31,7 +31,8 @@ pub(super) fn forecasts(values: &[f64]) -> Vec<f64> {
         }
         let profile = profile(values, from - DAY..day);
         let row = |slot: usize| features(values, &sums, &profile, slot);
-        let rows: Vec<(Row, f64)> = (from..day).filter_map(|slot| Some((row(slot)?, values[slot]))).collect();
+        let rows: Vec<(Row, f64)> =
+            (from..day).filter_map(|slot| Some((row(slot)?, values[slot]))).collect();
         let Some(factors) = fit(&rows) else { continue };
         for (slot, forecast) in forecasts.iter_mut().enumerate().skip(day).take(DAY) {
             *forecast = row(slot).map_or(f64::NAN, |row| dot(&row, &factors));
@@ -54,7 +55,11 @@ fn sums(values: &[f64]) -> Vec<f64> {
 /// The mean of each time of the day.
 fn profile(values: &[f64], slots: std::ops::Range<usize>) -> Vec<f64> {
     let mean = |time: usize| {
-        let days = slots.clone().step_by(DAY).map(|day| values[day + time]).filter(|value| !value.is_nan());
+        let days = slots
+            .clone()
+            .step_by(DAY)
+            .map(|day| values[day + time])
+            .filter(|value| !value.is_nan());
         let (sum, count) = days.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
         sum / count
     };
@@ -81,10 +86,15 @@ fn fit(rows: &[(Row, f64)]) -> Option<Row> {
     let mut factors = None;
     for _ in 0..ROUNDS {
         let (mut matrix, mut right) = ([[0.0; FEATURES]; FEATURES], [0.0; FEATURES]);
-        for ((row, value), weight) in rows.iter().zip(&weights).filter(|((_, value), _)| value.is_finite()) {
+        for ((row, value), weight) in
+            rows.iter().zip(&weights).filter(|((_, value), _)| value.is_finite())
+        {
             for (index, feature) in row.iter().enumerate() {
                 right[index] += weight * feature * value;
-                matrix[index].iter_mut().zip(row).for_each(|(cell, other)| *cell += weight * feature * other);
+                matrix[index]
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(cell, other)| *cell += weight * feature * other);
             }
         }
         for (index, row) in matrix.iter_mut().enumerate() {
@@ -92,11 +102,13 @@ fn fit(rows: &[(Row, f64)]) -> Option<Row> {
             row[index] += 1e-9;
         }
         let solved = solve(matrix, right)?;
-        let errors: Vec<f64> = rows.iter().map(|(row, value)| (value - dot(row, &solved)).abs()).collect();
+        let errors: Vec<f64> =
+            rows.iter().map(|(row, value)| (value - dot(row, &solved)).abs()).collect();
         let mut sorted: Vec<f64> = errors.iter().copied().filter(|error| !error.is_nan()).collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let usual = HUBER * 1.4826 * sorted.get(sorted.len() / 2)?;
-        weights = errors.iter().map(|error| if *error > usual { usual / error } else { 1.0 }).collect();
+        weights =
+            errors.iter().map(|error| if *error > usual { usual / error } else { 1.0 }).collect();
         factors = Some(solved);
     }
     factors
@@ -117,7 +129,8 @@ fn solve(mut matrix: [Row; FEATURES], mut right: Row) -> Option<Row> {
         }
     }
     for pivot in (0..FEATURES).rev() {
-        let known: f64 = (pivot + 1..FEATURES).map(|other| matrix[pivot][other] * right[other]).sum();
+        let known: f64 =
+            (pivot + 1..FEATURES).map(|other| matrix[pivot][other] * right[other]).sum();
         right[pivot] = (right[pivot] - known) / matrix[pivot][pivot];
     }
     Some(right)
@@ -150,14 +163,20 @@ mod tests {
         for slot in 0..16 * DAY {
             off = 0.9 * off + (slot * 7919 % 101) as f64 / 50.0 - 1.0;
             let spike = if slot % 1009 == 0 { 60.0 } else { 0.0 };
-            values.push(40.0 + 15.0 * (slot as f64 * std::f64::consts::TAU / DAY as f64).sin() + off + spike);
+            values.push(
+                40.0 + 15.0 * (slot as f64 * std::f64::consts::TAU / DAY as f64).sin()
+                    + off
+                    + spike,
+            );
         }
         let forecasts = forecasts(&values);
         assert!(forecasts[..3 * DAY].iter().all(|forecast| forecast.is_nan()));
-        let mut errors: Vec<f64> = (14 * DAY..16 * DAY).map(|slot| (values[slot] - forecasts[slot]).abs()).collect();
+        let mut errors: Vec<f64> =
+            (14 * DAY..16 * DAY).map(|slot| (values[slot] - forecasts[slot]).abs()).collect();
         errors.sort_unstable_by(f64::total_cmp);
         assert!(errors[DAY] < 0.8, "median error {}, of steps up to 1", errors[DAY]);
-        let persistent = (14 * DAY..16 * DAY).map(|slot| (values[slot] - values[slot - DAY]).abs()).sum::<f64>();
+        let persistent =
+            (14 * DAY..16 * DAY).map(|slot| (values[slot] - values[slot - DAY]).abs()).sum::<f64>();
         assert!(errors.iter().sum::<f64>() < 0.7 * persistent);
     }
 }

@@ -83,7 +83,11 @@ impl Group {
             sweeps: self.ours.iter().flat_map(|tracks| sweep(tracks)).collect(),
             fixed: Some(SHIPPED),
         };
-        let without = Contestant { name: "without its network", sweeps: sweep(&self.without), fixed: Some(SHIPPED) };
+        let without = Contestant {
+            name: "without its network",
+            sweeps: sweep(&self.without),
+            fixed: Some(SHIPPED),
+        };
         let peers = self.peers.iter().map(|(peer, tracks)| Contestant {
             name: peer.name,
             sweeps: sweep(tracks),
@@ -96,10 +100,14 @@ impl Group {
     fn found(&self, contestants: &[Contestant<'_>]) -> Table {
         let all = self.truth.all();
         let row = |contestant: &Contestant<'_>| {
-            let at = |rate: &f64| spread(&contestant.each(|sweep| sweep.percent_at(*rate, &all)), 0);
-            let interval =
-                bootstrap(all.len(), RESAMPLES, SEED, |chosen| contestant.mean(|sweep| sweep.percent_at(RATE, chosen)));
-            let delay = |sweep: &Sweep<'_>| median_minutes(&self.truth, sweep, sweep.threshold(RATE, &all), None);
+            let at =
+                |rate: &f64| spread(&contestant.each(|sweep| sweep.percent_at(*rate, &all)), 0);
+            let interval = bootstrap(all.len(), RESAMPLES, SEED, |chosen| {
+                contestant.mean(|sweep| sweep.percent_at(RATE, chosen))
+            });
+            let delay = |sweep: &Sweep<'_>| {
+                median_minutes(&self.truth, sweep, sweep.threshold(RATE, &all), None)
+            };
             let fixed = |of: &dyn Fn(&Sweep<'_>, f64) -> f64, digits| match contestant.fixed {
                 Some(threshold) => spread(&contestant.each(|sweep| of(sweep, threshold)), digits),
                 None => "-".into(),
@@ -107,7 +115,9 @@ impl Group {
             std::iter::once(contestant.name.to_string())
                 .chain(RATES.iter().map(at))
                 .chain([
-                    interval.map_or("-".into(), |interval| format!("{:.0} to {:.0}", interval.low, interval.high)),
+                    interval.map_or("-".into(), |interval| {
+                        format!("{:.0} to {:.0}", interval.low, interval.high)
+                    }),
                     spread(&contestant.each(delay), 0),
                     fixed(&|sweep, threshold| sweep.percent(threshold, &all), 0),
                     fixed(&|sweep, threshold| sweep.rate(threshold, &all), 2),
@@ -121,7 +131,10 @@ impl Group {
             .chain(["found as it comes", "false a week", "days 2 to 14"].map(String::from));
         let wanted = self.truth.wanted.len();
         Table {
-            title: format!("Real machines, {}: % found by false pages per machine and week", self.name),
+            title: format!(
+                "Real machines, {}: % found by false pages per machine and week",
+                self.name
+            ),
             note: format!(
                 "{} machines, {} series, {:.1} machine-weeks in which a page is a false one (from day 14 on, or since labels begin), {wanted} \
                  things to find; the mean over their kinds. A page: higher than all of the half day before (DeepGuard: of the day before), at least the threshold, none \
@@ -143,10 +156,18 @@ impl Group {
         let all = self.truth.all();
         let row = |kind: &'static str| {
             let cell = |contestant: &Contestant<'_>| {
-                format!("{:.0}", contestant.mean(|sweep| self.percent_of(sweep, sweep.threshold(RATE, &all), kind)))
+                format!(
+                    "{:.0}",
+                    contestant.mean(|sweep| self.percent_of(
+                        sweep,
+                        sweep.threshold(RATE, &all),
+                        kind
+                    ))
+                )
             };
-            let minutes = contestants[0]
-                .each(|sweep| median_minutes(&self.truth, sweep, sweep.threshold(RATE, &all), Some(kind)));
+            let minutes = contestants[0].each(|sweep| {
+                median_minutes(&self.truth, sweep, sweep.threshold(RATE, &all), Some(kind))
+            });
             let cells = contestants.iter().map(cell);
             std::iter::once(kind.to_string())
                 .chain(cells.take(1))
@@ -156,9 +177,16 @@ impl Group {
         };
         let names = contestants[1..].iter().map(|contestant| contestant.name.to_string());
         Table {
-            title: format!("Real machines, {}: % found of each kind at {RATE} false pages a week", self.name),
+            title: format!(
+                "Real machines, {}: % found of each kind at {RATE} false pages a week",
+                self.name
+            ),
             note: "Minutes: median, from its start to the page. Of several seeds, the mean.".into(),
-            header: ["kind", "DeepGuard", "its minutes"].map(String::from).into_iter().chain(names).collect(),
+            header: ["kind", "DeepGuard", "its minutes"]
+                .map(String::from)
+                .into_iter()
+                .chain(names)
+                .collect(),
             rows: self.truth.kinds().into_iter().map(row).collect(),
             strong: Vec::new(),
         }
@@ -166,19 +194,22 @@ impl Group {
 
     /// Whether a threshold holds what it promises on machines that it was not set on.
     fn asked_and_had(&self, contestants: &[Contestant<'_>]) -> Table {
-        let halves =
-            [0, 1].map(|half| (0..self.machines.len()).filter(|machine| machine % 2 == half).collect::<Vec<_>>());
+        let halves = [0, 1].map(|half| {
+            (0..self.machines.len()).filter(|machine| machine % 2 == half).collect::<Vec<_>>()
+        });
         let row = |contestant: &Contestant<'_>| {
             let had = |rate: &f64| {
                 let of = |set: usize| {
-                    contestant.mean(|sweep| sweep.rate(sweep.threshold(*rate, &halves[set]), &halves[1 - set]))
+                    contestant.mean(|sweep| {
+                        sweep.rate(sweep.threshold(*rate, &halves[set]), &halves[1 - set])
+                    })
                 };
                 format!("{:.2} and {:.2}", of(0), of(1))
             };
             std::iter::once(contestant.name.to_string()).chain(RATES.iter().map(had)).collect()
         };
-        let header =
-            std::iter::once("detector".to_string()).chain(RATES.iter().map(|rate| format!("asked for {rate}")));
+        let header = std::iter::once("detector".to_string())
+            .chain(RATES.iter().map(|rate| format!("asked for {rate}")));
         Table {
             title: format!("Real machines, {}: false pages a week on machines that the threshold was not set on", self.name),
             note: "The threshold is set for the rate on every other machine, and the other half counts; then the other way round. \
@@ -194,9 +225,11 @@ impl Group {
         let [ours, without, ..] = contestants else { return Vec::new() };
         let difference = |rate: f64| {
             let of = |chosen: &[usize]| {
-                ours.mean(|sweep| sweep.percent_at(rate, chosen)) - without.mean(|sweep| sweep.percent_at(rate, chosen))
+                ours.mean(|sweep| sweep.percent_at(rate, chosen))
+                    - without.mean(|sweep| sweep.percent_at(rate, chosen))
             };
-            let name = format!("% found at {rate} false pages a week, real machines, {}", self.name);
+            let name =
+                format!("% found at {rate} false pages a week, real machines, {}", self.name);
             Some((name, bootstrap(self.machines.len(), RESAMPLES, SEED, of)?))
         };
         RATES.into_iter().filter_map(difference).collect()
@@ -221,9 +254,10 @@ impl Group {
 
     fn percent_of(&self, sweep: &Sweep<'_>, threshold: f64, kind: &str) -> f64 {
         let found = sweep.found(threshold);
-        let of_kind = self.truth.wanted.iter().zip(found.iter()).filter(|(wanted, _)| wanted.kind == kind);
-        let (hits, all) =
-            of_kind.fold((0, 0), |(hits, all), (_, found)| (hits + usize::from(found.is_some()), all + 1));
+        let of_kind =
+            self.truth.wanted.iter().zip(found.iter()).filter(|(wanted, _)| wanted.kind == kind);
+        let (hits, all) = of_kind
+            .fold((0, 0), |(hits, all), (_, found)| (hits + usize::from(found.is_some()), all + 1));
         100.0 * hits as f64 / all as f64
     }
 }
@@ -232,9 +266,13 @@ impl Group {
 /// where none of it is.
 fn median_minutes(truth: &Truth, sweep: &Sweep<'_>, threshold: f64, kind: Option<&str>) -> f64 {
     let found = sweep.found(threshold);
-    let of_kind =
-        truth.wanted.iter().zip(found.iter()).filter(|(wanted, _)| kind.is_none_or(|kind| wanted.kind == kind));
-    let mut minutes: Vec<f64> = of_kind.filter_map(|(_, found)| Some((*found)? as f64 / 60.0)).collect();
+    let of_kind = truth
+        .wanted
+        .iter()
+        .zip(found.iter())
+        .filter(|(wanted, _)| kind.is_none_or(|kind| wanted.kind == kind));
+    let mut minutes: Vec<f64> =
+        of_kind.filter_map(|(_, found)| Some((*found)? as f64 / 60.0)).collect();
     minutes.sort_unstable_by(f64::total_cmp);
     quantile(&minutes, 0.5).unwrap_or(f64::NAN)
 }
@@ -254,7 +292,8 @@ mod tests {
     /// Two machines of three weeks, judged in the last one, with a labelled hour each.
     fn group(tracks: [Fresh; 2]) -> Group {
         let machine = |number: usize| {
-            let points = (0..21 * DAY / PERIOD).map(|slot| Datapoint { time: slot * PERIOD, value: 1.0 });
+            let points =
+                (0..21 * DAY / PERIOD).map(|slot| Datapoint { time: slot * PERIOD, value: 1.0 });
             let metric = Metric {
                 name: String::new(),
                 series: Series::from_datapoints(points).unwrap().0,
@@ -284,12 +323,14 @@ mod tests {
         let first = vec![(5 * DAY, 2.0), (15 * DAY, 1.5), (16 * DAY + 600, 1.2)];
         let told = group([first, vec![(17 * DAY, 1.1)]]).tell();
         let row = &told.found.rows[0];
-        // Half a page a week is one on both: from 1.2 on, where the find is. Less is none: from 2 on.
+        // Half a page a week is one on both: from 1.2 on, where the find is. Less is none: from 2
+        // on.
         assert_eq!(row[..6], ["DeepGuard", "0", "0", "0", "50", "50"]);
         // At 1.0 both false pages count; a page in twice thirteen days is 0.27 a week.
         assert_eq!(row[7..], ["-", "50", "1.00", "0.27"]);
         assert_eq!(told.found.rows[1][1..6], ["0"; 5], "without pages nothing is found");
-        // Set on the first, it is 2 and the second has none. Set on the second, it is 1.2 and the first has one.
+        // Set on the first, it is 2 and the second has none. Set on the second, it is 1.2 and the
+        // first has one.
         assert_eq!(told.asked_and_had.rows[0][4], "0.00 and 1.00");
         assert_eq!(told.by_kind.rows, [["labelled", "0", "-", "0"]]);
         let at_half = &told.differences[3];
