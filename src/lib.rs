@@ -16,7 +16,7 @@
 //!    hidden: a forecast of five minutes, half an hour and two hours, which corrects the instance's
 //!    own. Its weights, the threshold and the record of its training are one checked file, the
 //!    [`Artifact`].
-//! 5. [`residual`]: how far the observed CPU is from its forecasts, up and down apart, and from
+//! 5. [`baseline`] again: how far the observed CPU is from its forecasts, up and down apart, and from
 //!    where it usually lies: an error in each [channel].
 //! 6. [`memory`]: what is kept of an instance between datapoints: its newest ones, and the largest
 //!    errors of its last days.
@@ -29,6 +29,29 @@
 //! and gives scores; [`Detector::follow`] does so along a series, with a new baseline each
 //! midnight, for evaluation and pictures; [`Detector::take`] does so from run to run, late
 //! datapoints included, for the Lambda function: see [`track`].
+//!
+//! # An example
+//!
+//! Two weeks of a machine with a daily rhythm end with a spike:
+//!
+//! ```
+//! use deepguard::model::{artifact::BUILTIN, device};
+//! use deepguard::series::{DAY, PERIOD};
+//! use deepguard::{Artifact, Datapoint, Detector, Series, Watch};
+//!
+//! let last = 15 * DAY - 1;
+//! let cpu = |slot: usize| match slot {
+//!     _ if slot == last => 93.0,
+//!     _ => 30.0 + 15.0 * (slot as f64 * std::f64::consts::TAU / DAY as f64).sin() + (slot * 7919 % 101) as f64 / 25.0,
+//! };
+//! let points = (0..=last).map(|slot| Datapoint { time: slot as i64 * PERIOD, value: cpu(slot) });
+//! let (series, _) = Series::from_datapoints(points)?;
+//! let detector = Detector::new(Artifact::from_bytes(BUILTIN)?, &device());
+//! let scored = detector.follow(&series, &mut Watch::default(), series.end());
+//! let newest = scored.last().expect("a score");
+//! assert!(newest.score.value() > 1.0 && newest.is_alarm());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod baseline;
 pub mod channel;

@@ -1,5 +1,5 @@
 """Checks that the documents name only commands, files and tests that exist, that README.md is short and shows a message as it
-arrives, and that no data of NAB are committed.
+arrives, that rooms of the code import only what ARCHITECTURE.md allows, and that no data of NAB are committed.
 
 Every line of a ```sh block in DOCUMENTS has to be one of: a make target of the Makefile, a script of this repository, a
 subcommand of model-builder, something under build/ that the Makefile puts there, something under target/, or a program that
@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ["README.md", "docs/reference.md", "docs/models.md", "docs/predictor.md", "docs/cost.md", "docs/operations.md"]
-# The table of peers; tests are its evidence.
-COMPARISON = ROOT / "docs" / "comparison.md"
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/reference.md", "docs/models.md", "docs/predictor.md",
+             "docs/cost.md", "docs/operations.md"]
+# Tests are the evidence of their tables.
+WITH_TESTS = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/comparison.md"]
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
 # What can be read aloud in five minutes.
 README_LINES = 150
@@ -136,7 +137,7 @@ def anchors(markdown):
 def link_problems():
     """Links of the documents to files and headings that are not there."""
     problems = []
-    for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for document in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]:
         for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
             if re.match(r"[a-z]+:", link):
                 continue
@@ -148,16 +149,20 @@ def link_problems():
 
 
 def test_problems():
-    """Tests that the comparison names as evidence, by the file that stands behind the name, and that are not there."""
-    problems, named = [], 0
-    for row in COMPARISON.read_text().splitlines():
-        for names, path in re.findall(r"((?:`\w+`(?: and )?)+) in \[[^\]]+\]\(([^)]+\.rs)\)", row):
-            file = COMPARISON.parent / path
-            source = file.read_text() if file.exists() else ""
-            tests = re.findall(r"`(\w+)`", names)
-            named += len(tests)
-            problems += [f"docs/comparison.md: {path} has no test {name}" for name in tests if f"fn {name}(" not in source]
-    return problems if named else ["docs/comparison.md names no test as evidence"]
+    """Tests that documents name as evidence, by the file that stands behind the name, and that are not there."""
+    problems = []
+    for document in WITH_TESTS:
+        path_of, named = (ROOT / document).parent, 0
+        for row in (ROOT / document).read_text().splitlines():
+            for names, path in re.findall(r"((?:`\w+`(?: and )?)+) in \[[^\]]+\]\(([^)]+\.(?:rs|py))\)", row):
+                file = path_of / path
+                source = file.read_text() if file.exists() else ""
+                tests = re.findall(r"`(\w+)`", names)
+                named += len(tests)
+                problems += [f"{document}: {path} has no test {name}"
+                             for name in tests if not re.search(rf"\b(?:fn|def) {name}\(", source)]
+        problems += [] if named else [f"{document} names no test as evidence"]
+    return problems
 
 
 def readme_problems():
@@ -181,7 +186,7 @@ def data_problems():
 
 
 def main():
-    problems = command_problems() + link_problems() + test_problems() + readme_problems() + data_problems()
+    problems = (command_problems() + link_problems() + test_problems() + readme_problems() + data_problems())
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems" if problems else "the documents and the tracked files are fine")

@@ -17,7 +17,7 @@ CRATES = {
 }
 # What a crate must not name, and why.
 FORBIDDEN = {
-    "src": (r"\b(?:aws_\w+|deepguard_aws|lambda_runtime|tokio|futures_util|std::time|SystemTime|Instant)\b",
+    "src": (r"\b(?:std::(?:time|env|fs|net|process)|async|tokio|futures_util|jiff|lambda_runtime|aws_\w+|deepguard_aws)\b",
             "the domain knows no AWS, no async and no clock"),
     "aws/src": (r"\b(?:functions|model_builder|lambda_runtime)::", "the edges know neither functions nor command line"),
     "model-builder/src": (r"\bfunctions::", "the command line does not know the functions"),
