@@ -22,6 +22,9 @@ export CARGO_TARGET_DIR ?= target
 # features that only the tests' dependencies ask for. The dev profile is optimised enough for training and replay.
 FEATURES = --workspace --features ndarray,functions/ndarray,model-builder/ndarray
 HOST = $(FEATURES) --bins --tests
+# The same without the tests. It compiles no dependency in another way: what tests/scripted-aws asks of
+# them is what the tests do.
+PROGRAMS = $(FEATURES) --bins
 
 # cargo-lambda, zig, the SAM CLI and cfn-lint, pinned, in an environment of their own that is made when first needed.
 WITH_TOOLS = tools="$$($(PYTHON) tests/local_aws/environment.py tools)" && PATH="$$tools:$$PATH"
@@ -36,7 +39,12 @@ export PYTHONDONTWRITEBYTECODE = 1
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: build build-host ## Deploy to a local AWS, replay a fleet, and watch the alarm ring
+run: build-host ## Deploy to a local AWS, replay a fleet, and watch the alarm ring
+	@# The function as it is built for this machine: the one for Lambda takes as long again (`make build`).
+	@mkdir -p build/bootstrap
+	@copy="build/bootstrap.$$$$" && strip -o $$copy $(CARGO_TARGET_DIR)/debug/bootstrap && \
+		mv $$copy build/bootstrap/bootstrap
+	@echo "The function is the development build for this machine; make build makes the one for Lambda."
 	@$(PYTHON) tests/local_aws/journey.py -- $(REPLAY)
 
 test: build ## All tests, the end-to-end ones on the local AWS included
@@ -62,8 +70,8 @@ build: ## The bootstrap of both functions for Lambda, into build/bootstrap
 	@cmp -s $(BOOTSTRAP) build/bootstrap/bootstrap || \
 		{ copy="build/bootstrap.$$$$" && cp $(BOOTSTRAP) $$copy && mv $$copy build/bootstrap/bootstrap; }
 
-build-host: ## model-builder, for this machine
-	cargo build $(HOST)
+build-host: ## model-builder and the function, for this machine
+	cargo build $(PROGRAMS)
 
 model: build-host ## Train the default model again, bit for bit
 	$(CARGO_TARGET_DIR)/debug/model-builder train --out models/default.safetensors --date 2026-11-26
