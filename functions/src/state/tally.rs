@@ -150,6 +150,10 @@ mod tests {
         tally.add(&scored(900, 0.2));
         assert_eq!(values(&tally.datums(&[900].into())), at(900, 1.0, 2.0, 1.0));
         assert!(tally.has_since(1200) && !tally.has_since(1201));
+        let of_a_time = Metric::ALL.into_iter().filter(|metric| {
+            !metric.is_per_instance() && !metric.is_gauge() && !metric.is_of_shadow()
+        });
+        assert_eq!(tally.datums(&[900].into()).len(), of_a_time.count(), "as the catalogue says");
         tally.forget(900);
         assert_eq!(values(&tally.datums(&[600].into())), at(600, 0.0, 0.0, 0.0));
     }

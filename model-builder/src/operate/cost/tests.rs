@@ -1,6 +1,9 @@
 use clap::Parser;
 
-use super::model::{custom_metrics, native};
+use super::model::{
+    custom_metrics, fleet_datums_a_datapoint, fleet_metrics, metrics_per_instance, native,
+    resources,
+};
 use super::numbers::{dollars, quantity};
 use super::*;
 
@@ -64,38 +67,40 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "S3, PUT"), 0.086_55);
     // 2 x 8,640 + 2 x 30 = 17,340 x 0.0004 / 1,000
     close(part(TEN_THOUSAND, "S3, GET"), 0.006_936);
-    // 10,000 x (3,300 x 289 + 6,900 x 3) = 9,744,000,000 bytes / 1,073,741,824 = 9.074807 GB x
+    // 10,000 x (4,300 x 289 + 8,600 x 3) = 12,685,000,000 bytes / 1,073,741,824 = 11.813827 GB x
     // 0.023
-    close(part(TEN_THOUSAND, "S3, storage"), 0.208_720_6);
+    close(part(TEN_THOUSAND, "S3, storage"), 0.2717180);
     close(part(TEN_THOUSAND, "Step Functions"), 0.0);
     // 8,670 x 1.00 / 1,000,000
     close(part(TEN_THOUSAND, "EventBridge Scheduler"), 0.008_67);
     // 8,670 x 2,000 = 17,340,000 bytes / 1,073,741,824 = 0.0161491 GB x 0.50
     close(part(TEN_THOUSAND, "CloudWatch Logs"), 0.008_074_6);
-    // Their sum: 867.00 + 1.734 + 0.2592 + 302.40 + 0.40 = 1,171.7932, Lambda 1.3696791, S3
-    // 0.3022066, the rest 0.0167446
-    close(deployment(TEN_THOUSAND).total(), 1_173.481_830);
+    // Their sum: 867.00 + 1.734 + 0.2592 + 303.30 + 0.80 + 50.00 + 3.00 = 1,226.0932, Lambda
+    // 1.3696791, S3 0.3652040, the rest 0.0167446
+    close(deployment(TEN_THOUSAND).total(), 1_227.844_828);
 }
 
 #[test]
 fn ten_thousand_instances_full_by_hand() {
     let full = "--instances 10000 --mode full";
-    // 10,000 x 2 + 8 = 20,008: 10,000 x 0.30 + 10,008 x 0.10
-    close(part(full, "custom metrics"), 4_000.80);
-    // 20,000 + 3 = 20,003 datums are 21 calls, and one for the gauges; 22 x 8,640 = 190,080 / 1,000
+    // 10,000 x 2 + 11 = 20,011: 10,000 x 0.30 + 10,011 x 0.10
+    close(part(full, "custom metrics"), 4_001.10);
+    // 20,000 + 4 = 20,004 datums are 21 calls, and one for the gauges; 22 x 8,640 = 190,080 / 1,000
     // x 0.01
     close(part(full, "PutMetricData"), 1.9008);
-    // The sparse total, less its 302.40 + 0.2592, and these two.
-    close(deployment(full).total(), 1_173.481_830 - 302.659_2 + 4_002.700_8);
+    // 10,000 x 0.10
+    close(part(full, "contributors' alarm"), 1_000.0);
+    // The sparse total, less its 303.30 + 0.2592 + 50.00, and these three.
+    close(deployment(full).total(), 1_227.844_828 - 353.559_2 + 4_003.000_8 + 1_000.0);
 }
 
 #[test]
 fn small_fleet_by_hand() {
-    // 10 x 0.05 x 2 + 8 = 9 metric-months x 0.30
-    close(part("--instances 10", "custom metrics"), 2.70);
-    // 10 x 2 + 8 = 28 x 0.30
-    close(part("--instances 10 --mode full", "custom metrics"), 8.40);
-    // 1 + 3 = 4 datums are one call, and one for the gauges: 2 x 8,640 = 17,280 / 1,000 x 0.01
+    // 10 x 0.05 x 2 + 11 = 12 metric-months x 0.30
+    close(part("--instances 10", "custom metrics"), 3.60);
+    // 10 x 2 + 11 = 31 x 0.30
+    close(part("--instances 10 --mode full", "custom metrics"), 9.30);
+    // 1 + 4 = 5 datums are one call, and one for the gauges: 2 x 8,640 = 17,280 / 1,000 x 0.01
     close(part("--instances 10", "PutMetricData"), 0.1728);
     // 1 page x 8,670 / 1,000 x 0.01
     close(part("--instances 10", "ListMetrics"), 0.0867);
@@ -130,10 +135,10 @@ fn shards_by_hand() {
     close(part(sharded, "Lambda, requests"), 0.017_34);
     // (2 x 8,640 + 30) x 10 = 173,100 x 0.005 / 1,000
     close(part(sharded, "S3, PUT"), 0.8655);
-    // 1,000 / 10 + 3 = 103 datums a shard are one call, and one for the gauges: 2 x 10 x 8,640 =
+    // 1,000 / 10 + 4 = 104 datums a shard are one call, and one for the gauges: 2 x 10 x 8,640 =
     // 172,800 / 1,000 x 0.01
     close(part(sharded, "PutMetricData"), 1.728);
-    // 20,000 / 10 + 3 = 2,003 datums a shard are 3 calls, and one: 4 x 10 x 8,640 = 345,600 / 1,000
+    // 20,000 / 10 + 4 = 2,004 datums a shard are 3 calls, and one: 4 x 10 x 8,640 = 345,600 / 1,000
     // x 0.01
     close(part("--instances 10000 --shards 10 --mode full", "PutMetricData"), 3.456);
     // Each shard lists the whole fleet: 20 x 8,670 x 10 = 1,734,000 / 1,000 x 0.01
@@ -145,14 +150,14 @@ fn a_rarer_schedule_costs_less() {
     // 10,000 x 720 / 1,000 x 0.01
     close(part("--instances 10000 --period 1h", "GetMetricData, detector"), 72.0);
     close(part("--instances 10000 --period 1h", "GetMetricData, calibrator"), 3.0);
-    // 12 datapoints of 2 metrics of 10,000 instances, and of 3 of the fleet: 240,000 + 36 = 240,036
+    // 12 datapoints of 2 metrics of 10,000 instances, and of 4 of the fleet: 240,000 + 48 = 240,048
     // datums are 241 calls, and one for the gauges; 242 x 720 = 174,240 / 1,000 x 0.01
     close(part("--instances 10000 --period 1h --mode full", "PutMetricData"), 1.7424);
-    // 10,000 x (3,300 x 25 + 6,900 x 3) = 1,032,000,000 bytes / 1,073,741,824 = 0.9611249 GB x
+    // 10,000 x (4,300 x 25 + 8,600 x 3) = 1,333,000,000 bytes / 1,073,741,824 = 1.241453 GB x
     // 0.023
-    close(part("--instances 10000 --period 1h", "S3, storage"), 0.022_105_9);
+    close(part("--instances 10000 --period 1h", "S3, storage"), 0.0285534);
     // A metric costs its hour however often it is sent in it.
-    close(part("--instances 10000 --period 1h", "custom metrics"), 302.40);
+    close(part("--instances 10000 --period 1h", "custom metrics"), 303.30);
 }
 
 #[test]
@@ -176,8 +181,8 @@ fn items_are_proportional_to_what_they_count() {
         part(arm, "Lambda, detector") / part(x86, "Lambda, detector"),
         0.000_013_333_4 / 0.000_016_666_7,
     );
-    // The fleet's 8 metrics stay whatever is active: 8 x 0.30
-    close(part("--instances 1000 --active 0", "custom metrics"), 2.40);
+    // The fleet's 11 metrics stay whatever is active: 11 x 0.30
+    close(part("--instances 1000 --active 0", "custom metrics"), 3.30);
     close(
         part("--instances 1000 --active 1", "custom metrics"),
         part("--instances 1000 --mode full", "custom metrics"),
@@ -271,7 +276,7 @@ fn json_holds_items_that_add_up_to_the_total() {
     assert_eq!(bill["deployment"]["architecture"], "x86_64");
     assert_eq!(bill["comparison"]["native"], serde_json::Value::Null);
     assert_eq!(bill["comparison"]["other_mode"], "full");
-    close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 4_873.523_430);
+    close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 5_877.286_428);
 }
 
 #[test]
@@ -325,8 +330,8 @@ fn the_text_says_what_the_numbers_are() {
         "$0.0000166667 per GB-second",
         "$0.30 per metric-month",
         "$864.00",
-        "$1,173.48",
-        "DeepGuard in full mode: $4,873.52",
+        "$1,227.84",
+        "DeepGuard in full mode: $5,877.29",
         "Prices: list prices us-east-1, without free tier, 2026-11",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
@@ -350,7 +355,7 @@ fn the_table_of_the_document_is_markdown() {
         "{table}"
     );
     assert!(lines[2].starts_with("| 500 | $") && lines[2].ends_with(" | $150.00 |"), "{table}");
-    assert_eq!(lines[3], "| 10,000 | $1,173.48 | $4,873.52 | not possible |");
+    assert_eq!(lines[3], "| 10,000 | $1,227.84 | $5,877.29 | not possible |");
     assert!(lines[5].contains("list prices us-east-1, without free tier, 2026-11"));
 
     let table = comparison_table(&TABLE_FLEETS, &deployment("--table"));
@@ -359,4 +364,23 @@ fn the_table_of_the_document_is_markdown() {
         include_str!("../../../../docs/cost.md").contains(table),
         "docs/cost.md lacks this table:\n\n{table}\n"
     );
+}
+
+#[test]
+fn the_catalogue_and_the_template_are_what_is_billed() {
+    // By the catalogue: 2 of an instance, 11 of the fleet, 4 of them for each datapoint's time.
+    assert_eq!(
+        (metrics_per_instance(), fleet_metrics(), fleet_datums_a_datapoint()),
+        (2.0, 11.0, 4.0)
+    );
+    // Every alarm and dashboard of the template is on the bill, or is one of a function that the
+    // default leaves out.
+    let template = include_str!("../../../../template.yaml");
+    let alarms = template.matches("Type: AWS::CloudWatch::Alarm\n").count() as f64;
+    let under = |condition| resources("AWS::CloudWatch::Alarm", condition);
+    let [always, contributors, predictor] =
+        [None, Some("HasContributorAlarm"), Some("HasPredictApi")].map(under);
+    assert_eq!((always, contributors, predictor), (8.0, 1.0, 1.0));
+    assert_eq!(always + contributors + predictor, alarms, "an alarm under another condition");
+    assert_eq!(resources("AWS::CloudWatch::Dashboard", Some("HasDashboard")), 1.0);
 }
