@@ -5,8 +5,7 @@ use super::level::Level;
 use crate::channel::{Channel, Errors, Measure};
 use crate::compress::distance;
 
-/// A forecast for each of [`HORIZONS`], compressed; `None` where there is too little to forecast
-/// from.
+/// A forecast for each of [`HORIZONS`], compressed; `None` where the values do not suffice.
 pub(crate) type Forecast = [Option<f64>; HORIZONS.len()];
 
 /// The error of each channel at slot `slot` of `values`, whose last slots were forecast as

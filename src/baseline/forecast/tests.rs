@@ -64,7 +64,7 @@ fn a_daily_rhythm_is_learnt() {
     let history = series(7 * DAY, rhythm);
     for (horizon, slots) in HORIZONS.into_iter().enumerate() {
         let pairs = of_next_day(&history, rhythm, horizon);
-        // What persistence is off by: it knows the value before the first slot only.
+        // The errors of persistence: it knows only the value before the first slot.
         let persistence: Vec<(f64, f64)> = pairs
             .iter()
             .enumerate()
@@ -175,7 +175,7 @@ fn a_system_is_solved_as_by_hand() {
     for (found, expected) in solve(matrix, right).into_iter().zip(expected) {
         assert!((found - expected).abs() < 1e-12, "{found} instead of {expected}");
     }
-    // Of what is no system at all, something finite.
+    // For a matrix that is not a valid system, something finite.
     assert!(
         solve([[0.0; FEATURES]; FEATURES], [1.0; FEATURES]).iter().all(|found| found.is_finite())
     );
