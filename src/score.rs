@@ -63,7 +63,7 @@ impl Score {
     }
 }
 
-/// The limits that an operator sets: deviations below them are ignored, however unusual they are.
+/// The anomalies that an operator wants to ignore, however unusual they are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sensitivity {
     /// A deviation smaller than this, in percentage points of CPU, is no anomaly.

@@ -1,4 +1,4 @@
-//! The metrics: what a run's result is called in CloudWatch.
+//! The metrics: the names of a run's results in CloudWatch.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::ids::InstanceId;
 pub enum Metric {
     /// How unusual an instance's CPU is.
     AnomalyScore,
-    /// How far it is from the network's reconstruction.
+    /// How far its CPU is from the network's reconstruction.
     ReconstructionError,
     /// In how many instances an alarm begins.
     AnomalousInstances,
@@ -17,7 +17,7 @@ pub enum Metric {
     InstancesScored,
     /// The highest score of all.
     MaxAnomalyScore,
-    /// How many instances have none.
+    /// How many instances have no score.
     InstancesSkipped,
     /// How old the newest score is.
     DataLagSeconds,
@@ -29,11 +29,11 @@ pub enum Metric {
     BaselineAgeHours,
     /// How many muted instances would be anomalous.
     SuppressedAnomalies,
-    /// How many episodes last.
+    /// How many episodes are open.
     OpenEpisodes,
     /// How many inputs are older than they should be.
     StaleInputs,
-    /// What the shadow makes of an instance.
+    /// An instance's score by the shadow.
     ShadowAnomalyScore,
     /// In how many instances an alarm would begin with the shadow.
     ShadowAnomalousInstances,
@@ -229,14 +229,14 @@ impl Skip {
     }
 }
 
-/// Whose a datum is.
+/// The subject of a datum.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Of {
-    /// The fleet's.
+    /// The fleet.
     Fleet,
-    /// One instance's.
+    /// One instance.
     Instance(InstanceId),
-    /// That of those instances that were skipped for this reason.
+    /// The instances that were skipped for this reason.
     Skipped(Skip),
 }
 
@@ -245,9 +245,9 @@ pub enum Of {
 pub struct Datum {
     /// Which metric.
     pub metric: Metric,
-    /// Whose.
+    /// Its subject.
     pub of: Of,
-    /// The time stamp of the CPU datapoint that it is about, in seconds since 1970.
+    /// The time stamp of its CPU datapoint, in seconds since 1970.
     pub time: i64,
     /// In the metric's unit.
     pub value: f64,
