@@ -62,7 +62,7 @@ pub const DIMENSION: &str = "InstanceId";
 const REASON: &str = "Reason";
 
 impl Metric {
-    /// Every metric there is.
+    /// All metrics.
     pub const ALL: [Self; 17] = [
         Self::AnomalyScore,
         Self::ReconstructionError,
@@ -130,7 +130,7 @@ impl Metric {
         matches!(self, Self::AnomalyScore | Self::ReconstructionError | Self::ShadowAnomalyScore)
     }
 
-    /// Whether it is true of one run, and not of the time of a datapoint.
+    /// Whether it describes one run, rather than the time of a datapoint.
     pub const fn is_gauge(self) -> bool {
         matches!(
             self,
@@ -149,7 +149,7 @@ impl Metric {
         Self::ALL.into_iter().any(|metric| metric.shadow() == Some(self))
     }
 
-    /// What it is called when it is the shadow's; `None` of what only the model in use has.
+    /// The shadow's version of this metric; `None` for metrics that only the model in use has.
     pub const fn shadow(self) -> Option<Self> {
         match self {
             Self::AnomalyScore => Some(Self::ShadowAnomalyScore),
@@ -160,7 +160,7 @@ impl Metric {
         }
     }
 
-    /// What it says.
+    /// A description of the metric.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::AnomalyScore => "how unusual the instance's CPU is; 1.0 is the threshold",
@@ -203,11 +203,11 @@ impl Metric {
 pub enum Skip {
     /// It has had no datapoint lately: it has just started, or stopped.
     NoDatapoints,
-    /// It has not run for long enough to say what is usual for it.
+    /// Its history is too short to learn its usual behaviour.
     NoBaseline,
     /// The baseline of the day that has just begun is still to be made.
     AwaitsBaseline,
-    /// What it has are no measurements.
+    /// Its datapoints are not valid measurements.
     Unusable,
     /// Its datapoints could not be read.
     ReadFailed,

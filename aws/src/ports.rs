@@ -140,8 +140,8 @@ pub struct Sent {
 pub trait Inventory {
     /// Every instance that `rule` holds for, with all of its tags.
     ///
+    /// # Errors
     /// [`CallError`] where the list cannot be read completely.
-    /// [`CallError`] where the list cannot be had whole.
     async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
 
     /// The tags of these instances.
