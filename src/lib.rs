@@ -1,6 +1,6 @@
 //! The usual CPU of one EC2 instance, and how far its newest datapoints are from it.
 //!
-//! This crate is the domain of DeepGuard. It knows no AWS, no async and no clock: datapoints and
+//! This crate is the domain of DeepGuard. It has no AWS, no async and no clock: datapoints and
 //! bytes go in, scores come out, and the same input always gives the same output.
 //!
 //! # The way of a datapoint
@@ -25,9 +25,9 @@
 //! 8. [`episode`]: scores become alerts for a person, one at the beginning and one at the end;
 //!    [`shape`] says what the anomaly looks like.
 //!
-//! [`detector`] walks that way: [`Detector::score`] takes new datapoints, a baseline and a memory,
-//! and gives scores; [`Detector::follow`] does so along a series, with a new baseline each
-//! midnight, for evaluation and pictures; [`Detector::take`] does so from run to run, late
+//! [`detector`] runs these steps. [`Detector::score`] takes new datapoints, a baseline and a
+//! memory, and gives scores. [`Detector::follow`] does so along a series, with a new baseline each
+//! midnight, for evaluation and pictures. [`Detector::take`] does so from run to run, late
 //! datapoints included, for the Lambda function: see [`track`].
 
 pub mod baseline;

@@ -1,4 +1,4 @@
-//! The residual against what is usual for the instance. 1.0 is the threshold, everywhere.
+//! The residual relative to the usual one of the instance. 1.0 is the threshold, everywhere.
 
 use std::str::FromStr;
 
@@ -72,7 +72,7 @@ pub struct Sensitivity {
     pub direction: Direction,
 }
 
-/// Which way from what was expected.
+/// Which way from the expected value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Direction {
     /// More CPU than expected.
@@ -135,9 +135,9 @@ const LEAST_RECORD: f64 = 0.25;
 pub struct Rule {
     /// The ratio of an error to the usual one from which on it is an anomaly. Part of the artifact.
     threshold: f64,
-    /// Of errors above what was expected.
+    /// For errors above the expected value.
     above: Side,
-    /// Of errors below it.
+    /// For errors below it.
     below: Side,
     /// The run of unchanged values that is an anomaly.
     frozen: usize,

@@ -39,7 +39,7 @@ pub enum Shape {
     Flatline,
     /// A value that is normal for the instance, but not at this hour.
     UnusualHour,
-    /// Now above, now below what is usual: another rhythm, or more noise.
+    /// Now above, now below the usual value: another rhythm, or more noise.
     Unrest,
     /// The datapoints have stopped.
     Stopped,

@@ -99,7 +99,7 @@ impl Track {
         let start = memory.end().unwrap_or(i64::MIN);
         let since =
             self.memory.recent.iter().flat_map(|recent| recent.between(start, i64::MAX)).collect();
-        // The memory itself is kept again when the first datapoint after it is.
+        // The memory itself is stored again with the first datapoint after it.
         Some((
             Self { memory, checkpoints: self.checkpoints.range(..index).cloned().collect() },
             since,
@@ -125,7 +125,7 @@ impl Track {
     ) -> (Vec<Datapoint>, Vec<Datapoint>) {
         let end = self.end().unwrap_or(i64::MIN);
         let unknown = |point: &Datapoint| match &self.memory.recent {
-            // What was muted was seen, and left no value.
+            // A muted datapoint was seen, and left no value.
             Some(recent) if point.time < end => {
                 recent.at(point.time).is_none() && !muted(point.time)
             }
@@ -163,7 +163,7 @@ impl Detector {
         points.extend(late.iter().chain(&new));
         points.sort_by_key(|point| point.time);
         let (ahead, mut scored, waits_for) = self.replay(ahead, &points, baseline, &muted);
-        // Going back without arriving where it was would forget what was taken in already.
+        // Going back without arriving at the same end would forget datapoints taken in already.
         if ahead.end() < end {
             return Taken { scored: Vec::new(), late: 0, waits_for };
         }

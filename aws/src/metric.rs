@@ -56,7 +56,7 @@ pub enum Unit {
     Seconds,
 }
 
-/// The dimension of the metrics of one instance. Those of the fleet have none.
+/// The dimension of the metrics of one instance. Metrics of the fleet have no dimension.
 pub const DIMENSION: &str = "InstanceId";
 /// The dimension that says why instances were skipped.
 const REASON: &str = "Reason";

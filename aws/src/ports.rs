@@ -53,7 +53,7 @@ pub(crate) fn slots(times: &Range<i64>) -> usize {
 /// The CPU of one instance over the stretch that was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
-    /// In any order; empty where there are none.
+    /// In any order; empty without datapoints.
     pub datapoints: Vec<Datapoint>,
     /// Whether these are all datapoints. Otherwise some of the measured ones are missing this time.
     pub whole: bool,

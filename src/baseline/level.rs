@@ -29,7 +29,7 @@ pub struct Level {
 }
 
 impl Level {
-    /// The level of `values` in percent, or `None` where there are none.
+    /// The level of `values` in percent, or `None` without values.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         let deviation = standard_deviation(&values);
         values.iter_mut().for_each(|value| *value = compress(*value));
@@ -43,7 +43,7 @@ impl Level {
         Some(Self { centre, scale, spread, deviation, datapoints: values.len() })
     }
 
-    /// The scale in the unit of errors above what was expected, or below it.
+    /// The scale in the unit of errors above the expected value, or below it.
     pub fn scale_of(&self, up: bool) -> f64 {
         let sign = if up { 1.0 } else { -1.0 };
         distance(self.centre + sign * self.scale, self.centre).max(1e-9)

@@ -1,4 +1,4 @@
-//! What is usual for one instance, learnt from its own history.
+//! The usual CPU of one instance, learnt from its own history.
 //!
 //! A baseline is made once a day, at midnight UTC, from the two weeks before. Every datapoint of
 //! that day is scored against it.

@@ -1,4 +1,4 @@
-//! What is usual at this hour: centre and spread by time of day and by time of the week.
+//! The usual CPU at an hour: centre and spread by time of day and by time of the week.
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ impl Profile {
     }
 
     /// The profile by time of the week, over the two weeks before slot `end`; `None` under that. It
-    /// has no spreads: two values have none.
+    /// has no spreads: two values do not have one.
     pub fn weekly(history: &Series, end: usize, level: &Level) -> Option<Self> {
         let weekly = Self::of(history, end, level, WEEK, 4)?;
         Some(Self { spreads: Vec::new(), ..weekly })

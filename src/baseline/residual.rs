@@ -35,7 +35,7 @@ pub(crate) fn errors(
     })
 }
 
-/// The distance of a value from what was expected, both compressed, where it is on that side of it.
+/// The distance of a value from the expected one, both compressed, if it is on that side of it.
 fn one_way(value: f64, expected: f64, up: bool) -> f64 {
     if (value > expected) == up { distance(value, expected) } else { 0.0 }
 }

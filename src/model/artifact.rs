@@ -27,7 +27,7 @@ const NO_CHECKSUM: &str = "00000000000000000000000000000000000000000000000000000
 const BEFORE_CHECKSUM: &[u8] = br#"\"checksum\":\""#;
 /// The artifact that is compiled in, so that DeepGuard works before anyone has trained one.
 pub const BUILTIN: &[u8] = include_bytes!("../../models/default.safetensors");
-/// No artifact is larger. A header that asks for more is damaged or hostile.
+/// The maximum size of an artifact. A header that asks for more is damaged or hostile.
 pub const MAX_BYTES: usize = 64 << 20;
 
 /// A trained model: its network's parameters and the card that says how to use them.
@@ -48,7 +48,7 @@ pub enum ArtifactError {
         "the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it again"
     )]
     Truncated(usize),
-    /// The content is not what was written.
+    /// The content differs from the written one.
     #[error("the artifact is damaged ({0}): copy or upload it again")]
     Damaged(String),
     /// Written by a newer DeepGuard.

@@ -20,7 +20,7 @@ pub struct Rates {
 const SLOWER: f64 = 0.5;
 /// ... and after each other call, they grow by this part of the set rates.
 const RECOVERY: f64 = 0.05;
-/// The lower bound of that factor.
+/// The lower bound of the part of the rates in use.
 const SLOWEST: f64 = 1.0 / 64.0;
 
 /// Lets calls begin one after another, no faster than the rates.

@@ -49,7 +49,7 @@ pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN) -> Changes 
 
 /// Checks the instances without recent datapoints. It does so only if others of the fleet have
 /// some. Otherwise CloudWatch is behind, or no instance reports, and there is an alarm for that.
-/// `told`: whether it is an anomaly at all.
+/// `told`: whether missing datapoints count as an anomaly at all.
 pub(crate) fn silent<O: Objects>(
     state: &mut State,
     fleet: &Fleet,

@@ -148,7 +148,7 @@ pub struct Anomaly {
     pub observed: f64,
     /// The CPU that was expected.
     pub expected: f64,
-    /// The lower end of the band of what was expected, in percent.
+    /// The lower end of the band of expected values, in percent.
     pub low: f64,
     /// The upper end.
     pub high: f64,

@@ -90,7 +90,7 @@ impl Tally {
         slot.anomalous = slot.anomalous.saturating_add(1);
     }
 
-    /// Forgets what was before `time` (seconds since 1970).
+    /// Forgets the times before `time` (seconds since 1970).
     pub fn forget(&mut self, time: i64) {
         self.0 = self.0.split_off(&time);
     }

@@ -7,7 +7,7 @@ fn series(slots: usize, value: impl Fn(usize) -> f64) -> Series {
     Series::from_datapoints(points).expect("usable").0
 }
 
-/// What is learnt of `history`, and what it is made against.
+/// The forecasts learnt from `history`, with its level and its daily profile.
 fn learnt(history: &Series) -> (Forecasts, Level, Profile) {
     let level = Level::of(history.present(0..history.len()).collect()).expect("values");
     let daily = Profile::daily(history, history.len(), &level);
