@@ -20,7 +20,7 @@ fn rhythm(slot: usize) -> f64 {
     30.0 + 20.0 * hour.sin() + (slot * 7919 % 101) as f64 / 100.0
 }
 
-/// Forecasts of what follows on `history` (a whole day of `next`), at each slot of it.
+/// Forecasts of the day after `history` (a whole day of `next`), at each slot of it.
 fn of_next_day(history: &Series, next: impl Fn(usize) -> f64, horizon: usize) -> Vec<(f64, f64)> {
     let (forecasts, level, daily) = learnt(history);
     let days = history.len();

@@ -280,7 +280,7 @@ fn add_block<S: Simd, const ROWS: usize>(
     *sums = block;
 }
 
-/// Columns of what the gates were made from that are multiplied at once.
+/// Columns of the inputs of the gates that are multiplied at once.
 const COLUMNS: usize = 3;
 
 /// Adds to `gradients` `[inputs][hidden]` the products of each input with the gradients of each
