@@ -27,10 +27,10 @@ pub enum Channel {
 /// How many channels there are.
 pub const CHANNELS: usize = 8;
 
-/// One error for each of [`Channel::ALL`], `None` where there is too little to go by.
+/// One error for each of [`Channel::ALL`]; `None` where there is too little data.
 pub type Errors = [Option<f64>; CHANNELS];
 
-/// What a channel compares with what is usual.
+/// The quantity that a channel compares with its usual value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// The mean of some slots, and its forecast at this place in
@@ -75,7 +75,7 @@ impl Channel {
         }
     }
 
-    /// What it compares.
+    /// The quantity that it compares.
     pub const fn measure(self) -> Measure {
         match self {
             Self::SpikeUp => Measure::Forecast { horizon: 0, up: true },
@@ -89,14 +89,14 @@ impl Channel {
         }
     }
 
-    /// Whether what it sees is above what was expected.
+    /// Whether the channel looks for values above the expected one.
     pub const fn is_up(self) -> bool {
         match self.measure() {
             Measure::Forecast { up, .. } | Measure::Record { up } => up,
         }
     }
 
-    /// Slots that it looks at, the newest included.
+    /// Number of slots that it looks at, the newest included.
     pub const fn slots(self) -> usize {
         match self {
             Self::SpikeUp | Self::SpikeDown => 1,

@@ -4,8 +4,8 @@
 //! 4 %. So errors below a forecast are distances of `asinh(percent)`, the compressed unit: linear
 //! under one percent, logarithmic above it, where a distance of 0.1 is a tenth of the value.
 //!
-//! Upwards a ratio says too much: 2 % that becomes 6 % is any small job. What counts there is how
-//! many more jobs there are, and the noise of a count grows with its root. So errors above a
+//! Upwards, a ratio says too much: any small job can take a machine from 2 % to 6 %. Upwards, the
+//! number of extra jobs counts, and the noise of a count grows with its root. So errors above a
 //! forecast are distances of `sqrt(percent)`. Both were measured on real machines:
 //! docs/experiments.md.
 
@@ -33,7 +33,7 @@ pub fn distance(compressed: f64, expected: f64) -> f64 {
     }
 }
 
-/// What lies so far from `expected` (compressed): above it or below, in percent.
+/// The value in percent that lies `distance` above or below `expected` (compressed).
 pub fn at_distance(expected: f64, distance: f64, above: bool) -> f64 {
     match above {
         true => {

@@ -18,36 +18,35 @@ use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::shape::{Deviations, Finding};
 use crate::window::{LOOKS, MOST_HIDDEN, Windows};
 
-/// Datapoints that are looked at at once: enough to fill the processor, few enough to stay in its
-/// cache.
+/// Datapoints in one batch: enough to fill the processor, few enough to stay in its cache.
 const BATCH: usize = 256;
-/// With less of the window visible than this, the network is not asked.
+/// The network does not run if less than this fraction of the window is visible.
 const MIN_VISIBLE: f64 = 0.5;
-/// How far the network's forecast moves the instance's own: half of the way. Measured in
-/// docs/experiments.md.
+/// The weight of the network in a forecast: it moves the instance's own forecast half of the way to
+/// its own. Measured in docs/experiments.md.
 const NETWORK: f64 = 0.5;
-/// Days that are scored again when nothing is remembered: the 14 that are kept, before them one
-/// that is not seen as it was because nothing is known of the evening before it, and yesterday's,
-/// with which a run shortly after midnight begins.
+/// Days to score again when there is no memory: the 14 stored days, one more day before them, and
+/// yesterday. The extra day is not exact, because the evening before it is unknown. A run shortly
+/// after midnight begins with yesterday.
 const REBUILD: i64 = 16;
 
 /// A model ready to score.
 #[derive(Debug)]
 pub struct Detector {
     artifact: Artifact,
-    /// `None`: the instance's own forecast stands alone.
+    /// `None`: the instance's own forecast is used alone.
     kernel: Option<Kernel>,
-    /// In place of the artifact's.
+    /// Replaces the artifact's threshold.
     threshold: Option<Threshold>,
     sensitivity: Sensitivity,
 }
 
-/// What is known of one instance: its baseline of the day, and what is remembered.
+/// The state of one instance: its baseline of the day, and its memory.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Watch {
-    /// What is usual today; `None` where there is too little history, or nothing was scored yet.
+    /// The baseline of today; `None` where there is too little history, or nothing was scored yet.
     pub baseline: Option<Baseline>,
-    /// What the datapoints so far left behind.
+    /// The memory of the datapoints so far.
     pub memory: Memory,
 }
 
@@ -58,57 +57,58 @@ impl Watch {
     }
 }
 
-/// One datapoint that was judged. Values in percent, distances in percentage points.
+/// One judged datapoint. Values in percent, distances in percentage points.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Scored {
     /// Start of the datapoint's period, in seconds since 1970.
     pub time: i64,
-    /// CPU that was measured.
+    /// The measured CPU.
     pub observed: f64,
-    /// CPU that the network expected; `None` where too much of its window was missing.
+    /// The CPU that the network expected; `None` where too much of its window was missing.
     pub reconstruction: Option<f64>,
-    /// CPU that was expected five minutes before: the instance's own forecast, corrected by the
-    /// network.
+    /// The CPU expected five minutes before: the instance's own forecast, corrected by the network.
     pub expected: f64,
     /// The lower end of the band: under it, this datapoint alone is an anomaly.
     pub low: f64,
     /// The upper end of the band.
     pub high: f64,
-    /// How unusual it is, by the channel that finds it most so.
+    /// How unusual the datapoint is, by the channel with the highest score.
     pub score: Score,
     /// That channel; `None` where the value is frozen.
     pub channel: Option<Channel>,
     /// Whether an alarm may begin here: the score is higher than each of the day before.
     pub surpasses: bool,
-    /// What is usual at the hour: the nearer of daily and weekly profile.
+    /// The usual value at the hour: from the daily or the weekly profile, whichever is nearer.
     pub usual: f64,
-    /// The same as the score, but for a frozen value, of which it stays up as long as that lasts.
+    /// The same as the score, except for a frozen value: there it stays up as long as the value
+    /// stays frozen.
     pub severity: Score,
     /// Whether this datapoint alone is an anomaly: outside of the band.
     pub outside: bool,
-    /// What there is to say of it, where it is one by its severity.
+    /// The description of the anomaly, where the severity is that of an anomaly.
     pub finding: Option<Finding>,
-    /// Whether the instance was muted at that time: the score is nobody's business, and nothing was
-    /// learnt of the value.
+    /// Whether the instance was muted at that time: the score raises no alarm, and the value was
+    /// not learnt from.
     pub muted: bool,
     /// How much history the score rests on.
     pub phase: Phase,
 }
 
 impl Scored {
-    /// Whether an alarm begins here: an anomaly, and worse than all of the day before. So an
-    /// episode has one alarm, and a second one only if it gets worse. What is muted raises none.
+    /// Whether an alarm begins here: an anomaly, and worse than all scores of the day before. So an
+    /// episode has one alarm, and a second one only if it gets worse. A muted datapoint raises no
+    /// alarm.
     pub fn is_alarm(&self) -> bool {
         self.score.is_anomalous() && self.surpasses && !self.muted
     }
 
-    /// How far it is above what is usual at the hour, in percentage points.
+    /// How far the value is above the usual one at the hour, in percentage points.
     pub fn deviation(&self) -> f64 {
         self.observed - self.usual
     }
 
-    /// `|observed - reconstruction|` in percentage points; from the expected value where the
-    /// network was not asked.
+    /// `|observed - reconstruction|` in percentage points; the distance from the expected value
+    /// where the network did not run.
     pub fn reconstruction_error(&self) -> f64 {
         (self.observed - self.reconstruction.unwrap_or(self.expected)).abs()
     }
@@ -122,12 +122,13 @@ impl Detector {
         Self { artifact, kernel, threshold: None, sensitivity: Sensitivity::default() }
     }
 
-    /// The same detector without its network: all else the same, it shows what the network adds.
+    /// The same detector without its network. Everything else is the same, so it shows what the
+    /// network adds.
     pub fn without_network(artifact: Artifact) -> Self {
         Self { artifact, kernel: None, threshold: None, sensitivity: Sensitivity::default() }
     }
 
-    /// The same detector, with so many threads where there is enough to do for them.
+    /// The same detector, with this number of threads where there is enough work for them.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { kernel: self.kernel.map(|kernel| kernel.with_threads(threads)), ..self }
@@ -139,7 +140,7 @@ impl Detector {
         Self { threshold: Some(threshold), ..self }
     }
 
-    /// The same detector, for which some anomalies do not count.
+    /// The same detector with limits: some anomalies do not count.
     #[must_use]
     pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
         Self { sensitivity, ..self }
@@ -172,12 +173,12 @@ impl Detector {
         scored
     }
 
-    /// Scores new datapoints, oldest first, against `baseline`, and remembers what the next ones
-    /// need.
+    /// Scores new datapoints, oldest first, against `baseline`, and remembers the state that the
+    /// next ones need.
     ///
-    /// Datapoints lie on slots and are newer than what is remembered; others are left out. Without
-    /// a baseline they are remembered, and scored from noon on if what is remembered is enough for
-    /// [`Baseline::of_newborn`]. How the datapoints are portioned changes nothing.
+    /// Datapoints must lie on slots and be newer than the memory; others are left out. Without a
+    /// baseline they are remembered, and scored from noon on if the memory suffices for
+    /// [`Baseline::of_newborn`]. The split into calls changes nothing.
     pub fn score(
         &self,
         baseline: Option<&Baseline>,
@@ -201,8 +202,8 @@ impl Detector {
         scored
     }
 
-    /// Scores datapoints of a time at which the instance is muted, and remembers no more of them
-    /// than that they were there.
+    /// Scores datapoints of a time at which the instance is muted. The memory records only that
+    /// they were there.
     pub fn score_muted(
         &self,
         baseline: Option<&Baseline>,
@@ -252,7 +253,7 @@ impl Detector {
         judged.collect()
     }
 
-    /// The score of one datapoint, given what was seen and forecast up to it.
+    /// The score of one datapoint, given the values and the forecasts up to it.
     fn judge(
         &self,
         baseline: &Baseline,
@@ -274,7 +275,7 @@ impl Detector {
         let deviation = |channel: Channel| seen.deviation(channel, &forecast, level.centre);
         let score =
             |index: usize| Some(rule.score(Channel::ALL[index], errors[index]?, usual[index]?));
-        // Whether it matters is asked only where it would be an anomaly.
+        // Only an anomaly is checked against the limits.
         let limited = |(index, channel): (usize, Channel)| {
             let score = score(index)?;
             let matters = self.sensitivity == Sensitivity::default() || !score.is_anomalous();
@@ -287,7 +288,7 @@ impl Detector {
             std::array::from_fn(|index| limited((index, Channel::ALL[index])));
         let higher = |best: (Score, _), next: (Score, _)| if next.0 > best.0 { next } else { best };
         let highest = scores.into_iter().flatten().fold((Score::default(), None), higher);
-        // A value that does not change goes no way: it matters to those who want to hear of all.
+        // A value that does not change has no direction: it counts only if both directions do.
         let of_frozen = |score: Option<Score>| {
             let score = score.filter(|_| self.sensitivity.direction == Direction::Both);
             score.map_or(highest, |score| higher(highest, (score, None)))
@@ -303,7 +304,7 @@ impl Detector {
             .flatten()
             .any(|(score, channel)| score.is_anomalous() && channel.is_some_and(is_spike));
         let [low, high] = self.band(&rule, compress(expected), &usual);
-        // Half a day shows too little of what a day has to be held against the next one.
+        // Half a day shows too little of a day to set the largest errors for the next one.
         if !baseline.is_of_newborn() {
             memory.usual_from_now_on(&errors);
         }
@@ -327,7 +328,7 @@ impl Detector {
         }
     }
 
-    /// What one datapoint may be, in percent, where it is expected to be `expected` (compressed).
+    /// The band of values for one datapoint, in percent, where `expected` (compressed) is expected.
     fn band(&self, rule: &Rule, expected: f64, usual: &[Option<f64>; CHANNELS]) -> [f64; 2] {
         let least = self.sensitivity.min_deviation;
         let end = |index: usize| {
@@ -347,22 +348,22 @@ impl Detector {
         self.threshold.map_or(self.artifact.card().threshold, Threshold::value)
     }
 
-    /// The error of each channel that is usual for the instance, by its days before this one;
-    /// `None` where there was none.
+    /// The usual error of each channel, from the instance's days before this one; `None` for a
+    /// channel without any.
     fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [Option<f64>; CHANNELS] {
         std::array::from_fn(|index| {
             let channel = Channel::ALL[index];
             let growth = |days: usize| self.artifact.card().growth.of(channel, days);
             let days: Vec<f64> = memory.largest(index).0.collect();
             match (days.as_slice(), baseline.largest) {
-                // What the history itself had stands for a first day.
+                // The errors within the history stand for a first day.
                 ([], Some(largest)) => rule.usual(channel, &[largest[index]], growth(0)),
                 (days, _) => rule.usual(channel, days, growth(days.len())),
             }
         })
     }
 
-    /// What the network makes of the instance's `own` forecasts of the datapoints in `slots` of
+    /// The network's correction of the instance's `own` forecasts of the datapoints in `slots` of
     /// `values`, for each of [`HORIZONS`]: compressed; `None` where too much of the window is
     /// missing. Slot 0 starts at `start` (seconds since 1970).
     fn look(
@@ -416,8 +417,8 @@ impl Detector {
         looks
     }
 
-    /// What the network makes of each window: scaled, newest first, `[batch, time]`; nothing
-    /// without one.
+    /// The network's reconstruction of each window: scaled, newest first, `[batch, time]`; empty
+    /// without a network.
     pub(crate) fn reconstruct(&self, windows: &Windows) -> Vec<f32> {
         match &self.kernel {
             Some(kernel) => kernel.reconstruct(windows, windows.time()),
@@ -433,11 +434,11 @@ impl Detector {
     }
 }
 
-/// What was seen up to one datapoint, and forecast of it.
+/// The values and the forecasts up to one datapoint.
 struct Seen<'a> {
     /// The newest values, compressed.
     values: &'a Compressed,
-    /// Which of them is the datapoint.
+    /// The index of the datapoint in them.
     slot: usize,
     /// The instance's own forecasts.
     own: Forecast,
@@ -465,9 +466,9 @@ impl Seen<'_> {
     }
 }
 
-/// Where to begin with an instance of which nothing is known, to score what lies before `until` as
-/// if it had always been watched, from yesterday's midnight on: nothing of what was before is left
-/// in what is remembered then.
+/// Where to begin with an instance without history, to score the datapoints before `until` as if it
+/// had always been watched, from yesterday's midnight on. By then, the memory holds nothing from
+/// before the start.
 pub fn rebuild_from(until: i64) -> i64 {
     calibrated_at(until - 1) - REBUILD * DAY_SECONDS
 }

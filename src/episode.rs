@@ -1,8 +1,8 @@
-//! Episodes: from the datapoint at which somebody is to be told, to the one at which it is over.
+//! Episodes: from the datapoint at which an alert is due to the datapoint at which it is over.
 //!
-//! Scores are about datapoints. What wakes a person is an episode: it begins once, however long it
-//! lasts, and ends when the instance has been back for half an hour, when what is unusual has
-//! lasted for a day and has become the new usual, or when the instance does not report any more.
+//! Scores are about datapoints. An episode is what wakes a person: it begins once, however long it
+//! lasts. It ends when the instance has been back for half an hour, or does not report any more. It
+//! also ends when the deviation has lasted for a day and has become the new usual.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,24 +11,24 @@ use crate::detector::Scored;
 use crate::series::{DAY_SECONDS, PERIOD};
 use crate::shape::Shape;
 
-/// So many datapoints in a row have to be as usual for an episode to be over: half an hour.
+/// The number of calm datapoints in a row that end an episode: half an hour.
 const CALM: u32 = 6;
-/// What has lasted so long, in seconds, is the new usual: its errors are among those that are usual
-/// from then on.
+/// The longest episode, in seconds. A deviation that has lasted this long is the new usual: its
+/// errors are among the usual ones from then on.
 const LONGEST: i64 = DAY_SECONDS;
 /// Seconds without a datapoint after which an instance that should report does not: half an hour.
 pub const SILENT: i64 = 6 * PERIOD;
-/// Seconds without a datapoint after which nothing more is to be said of an episode: as long as
-/// CloudWatch lists an instance.
+/// Seconds without a datapoint after which an episode gets no more messages: as long as CloudWatch
+/// lists an instance.
 const GONE: i64 = 3 * 3600;
-/// For so long, in seconds, a forecast remembers an episode that is over: a day, whose slots are
-/// among what it is made from, and the two hours that it is made for.
+/// How long a forecast remembers an episode that is over, in seconds: a day, whose slots are among
+/// its inputs, and the two hours that it forecasts.
 const ECHO: i64 = DAY_SECONDS + 2 * 3600;
-/// An instance is back where its deviation is less than this part of what it was.
+/// An instance is back once its deviation is below this part of the earlier one.
 const BACK: f64 = 0.5;
 /// A jump to this many times the highest severity of an episode is an episode of its own.
 const WORSE: f64 = 2.0;
-/// No more datapoints than these can be asked for.
+/// The upper bound of [`MOfN`], in datapoints.
 pub const MOST: u32 = 24;
 
 /// How many of how many datapoints have to be unusual for an episode to begin.
@@ -52,7 +52,7 @@ impl MOfN {
     }
 }
 
-/// What is known of the episodes of one instance.
+/// The episodes of one instance.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Episodes {
     /// A bit for each of the newest slots, the newest the lowest: whether its severity was that of
@@ -60,26 +60,26 @@ pub struct Episodes {
     unusual: u32,
     /// Start of the newest datapoint that was seen, in seconds since 1970.
     newest: Option<i64>,
-    /// Start of the newest datapoint at which an alarm began that nobody was told of.
+    /// Start of the newest datapoint at which an alarm began that was not reported.
     alarm: Option<i64>,
     open: Option<Episode>,
-    /// When the last one was over, in seconds since 1970, and how far from usual it was when it was
-    /// told, in percentage points.
+    /// When the last episode was over, in seconds since 1970, and its distance from usual when it
+    /// was reported, in percentage points.
     over: Option<(i64, f64)>,
 }
 
-/// One that has begun and is not over.
+/// An episode that has begun and is not over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     /// Start of the first datapoint of it, in seconds since 1970.
     pub since: i64,
-    /// Start of the datapoint at which it was told, in seconds since 1970.
+    /// Start of the datapoint at which it was reported, in seconds since 1970.
     pub told: i64,
     /// What it looked like.
     pub shape: Shape,
     /// The highest severity so far; 1.0 is the threshold.
     pub peak: f64,
-    /// How far from usual it was when it was told, in percentage points.
+    /// Its distance from usual when it was reported, in percentage points.
     deviation: f64,
     /// The CPU that was measured then.
     observed: f64,
@@ -106,14 +106,15 @@ pub enum End {
 /// What happens to an episode.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
-    /// One begins. With the datapoint at which it does, unless it is that there are none.
+    /// An episode begins. Holds the datapoint at which it does, unless it is that datapoints are
+    /// missing.
     Began(Episode, Option<Scored>),
-    /// One is over, at a time in seconds since 1970.
+    /// An episode is over, at a time in seconds since 1970.
     Ended(Episode, End, i64),
 }
 
 impl Episodes {
-    /// The one that lasts.
+    /// The current episode.
     pub fn open(&self) -> Option<&Episode> {
         self.open.as_ref()
     }
@@ -181,7 +182,7 @@ impl Episodes {
         })
     }
 
-    /// What a datapoint after those before means to the episode that lasts.
+    /// Applies a datapoint to the current episode; the datapoint is newer than all before it.
     fn goes_on(&mut self, scored: &Scored) -> Option<Change> {
         let episode = self.open.as_mut()?;
         let end = |episode: &Episode, why, at| Some(Change::Ended(*episode, why, at));
@@ -209,7 +210,7 @@ impl Episodes {
         if change.is_some() {
             self.over = Some((scored.time, episode.deviation));
             self.open = None;
-            // What it was about is over with it.
+            // The pending alarm was about this episode, and ends with it.
             self.alarm = None;
         }
         change
@@ -255,15 +256,15 @@ impl Episodes {
 }
 
 impl Episode {
-    /// Whether a deviation from what is usual at the hour (percentage points) is still much of what
-    /// it was.
+    /// Whether a deviation from the usual value at the hour (percentage points) is still a large
+    /// part of the first one.
     fn is_off(&self, deviation: f64) -> bool {
         deviation * self.deviation > 0.0 && deviation.abs() >= BACK * self.deviation.abs()
     }
 
-    /// Whether an alarm is something else than what lasts: a jump that the last five or thirty
-    /// minutes show, at least [`WORSE`] times as severe as all of it, half an hour after it was
-    /// told or later. What only grows is the same episode.
+    /// Whether an alarm differs from the current episode. It has to be a jump within the last five
+    /// or thirty minutes, at least [`WORSE`] times as severe as all of the episode. It has to come
+    /// half an hour after the report or later. A deviation that only grows is the same episode.
     fn is_outdone_by(&self, scored: &Scored) -> bool {
         let jump = scored.channel.is_some_and(|channel| {
             matches!(channel.measure(), Measure::Forecast { horizon: 0 | 1, .. })
@@ -273,14 +274,14 @@ impl Episode {
             && scored.score.value() >= WORSE * self.peak
     }
 
-    /// Whether it still is as it was.
+    /// Whether the episode still goes on.
     fn lasts_with(&self, scored: &Scored) -> bool {
         let deviation = scored.deviation();
         match self.shape {
             Shape::Flatline => scored.observed == self.observed,
             Shape::Unrest | Shape::Stopped => scored.severity.is_anomalous(),
-            // After an anomaly the forecast needs a while to come back, too: what is off it the
-            // other way is the end.
+            // After an anomaly the forecast needs a while to come back, too: a value on the other
+            // side of it is the end.
             _ if (scored.observed - scored.expected) * self.deviation < 0.0 => {
                 self.is_off(deviation)
             }

@@ -1,10 +1,10 @@
-//! A sequence of CPU values alone, without time or history: how far is it from what the network
-//! makes of it?
+//! A sequence of CPU values alone, without time or history: how far is it from the network's
+//! reconstruction?
 //!
-//! What usually tells what is usual, the instance's own past, is missing here. So the sequence is
-//! scaled by its own level, there are no profiles, and what is usual is what the artifact lends to
-//! instances that are new: the largest error of an ordinary day elsewhere, in units of the
-//! machine's own scale. [`Detector::score`] knows better wherever there is a history.
+//! The instance's own past usually defines the usual values, and it is missing here. So the
+//! sequence is scaled by its own level, and there are no profiles. The usual error is the one that
+//! the artifact lends to new instances: the largest error of an ordinary day elsewhere, in units of
+//! the machine's own scale. [`Detector::score`] knows better wherever there is a history.
 
 use crate::baseline::Expectation;
 use crate::baseline::level::Level;
@@ -21,7 +21,7 @@ pub const MOST: usize = 14 * DAY;
 /// CPU in percent.
 const LARGEST: f64 = 100.0;
 
-/// What is to be said of a sequence.
+/// The judgement of a sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// The error of the value that is most unusual. Its unit is the sequence's own robust standard
@@ -52,17 +52,17 @@ pub enum JudgeError {
         /// The fewest: a window.
         least: usize,
     },
-    /// No CPU in percent.
+    /// A value that is not CPU in percent.
     #[error("its value {index} (counted from 0) is {value}: give percent of CPU, 0 to 100")]
     Value {
         /// Which value.
         index: usize,
-        /// What it is.
+        /// The value.
         value: f64,
     },
 }
 
-/// An error, the error that is tolerated, and what comes of them.
+/// An error, the tolerated error, and the results made of them.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     error: f64,
@@ -76,7 +76,7 @@ impl Detector {
     /// Judges CPU values in percent, five minutes apart.
     ///
     /// # Errors
-    /// [`JudgeError`] names the value that is none.
+    /// [`JudgeError`] names the value that is not valid.
     pub fn judge_sequence(&self, sequence: &[f64]) -> Result<Judged, JudgeError> {
         let card = self.artifact().card();
         let time = card.shape.window;
@@ -98,7 +98,7 @@ impl Detector {
         else {
             return Err(length);
         };
-        // Made of nothing: the median, with no confidence.
+        // Made from no history: the median, with no confidence.
         let expectation =
             Expectation { daily: Profile::daily(&series, 0, &level), weekly: None, level };
 
@@ -154,7 +154,7 @@ impl Candidate {
         let scale = level.scale_of(channel.is_up());
         let (error, mut threshold) = (error / scale, threshold / scale);
         let is_anomaly = score.is_anomalous();
-        // What differs in the last bit only must not contradict itself.
+        // A difference in the last bit must not lead to a contradiction.
         if is_anomaly {
             threshold = threshold.min(error);
         } else if error >= threshold {

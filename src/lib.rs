@@ -1,6 +1,6 @@
-//! What is usual for one EC2 instance, and how far its newest CPU datapoints are from it.
+//! The usual CPU of one EC2 instance, and how far its newest datapoints are from it.
 //!
-//! This crate is the domain of DeepGuard. It knows no AWS, no async and no clock: datapoints and
+//! This crate is the domain of DeepGuard. It has no AWS, no async and no clock: datapoints and
 //! bytes go in, scores come out, and the same input always gives the same output.
 //!
 //! # The way of a datapoint
@@ -18,16 +18,16 @@
 //!    [`Artifact`].
 //! 5. [`baseline`] again: how far the observed CPU is from its forecasts, up and down apart, and from
 //!    where it usually lies: an error in each [channel].
-//! 6. [`memory`]: what is kept of an instance between datapoints: its newest ones, and the largest
+//! 6. [`memory`]: the state of an instance between datapoints: its newest ones, and the largest
 //!    errors of its last days.
 //! 7. [`score`]: the errors against those that are usual for that instance. A [`Score`] of exactly
 //!    1.0 is the threshold.
-//! 8. [`episode`]: scores become what a person is told of, once when it begins and once when it is
-//!    over; [`shape`] says what it looks like.
+//! 8. [`episode`]: scores become alerts for a person, one at the beginning and one at the end;
+//!    [`shape`] says what the anomaly looks like.
 //!
-//! [`detector`] walks that way: [`Detector::score`] takes new datapoints, a baseline and a memory,
-//! and gives scores; [`Detector::follow`] does so along a series, with a new baseline each
-//! midnight, for evaluation and pictures; [`Detector::take`] does so from run to run, late
+//! [`detector`] runs these steps. [`Detector::score`] takes new datapoints, a baseline and a
+//! memory, and gives scores. [`Detector::follow`] does so along a series, with a new baseline each
+//! midnight, for evaluation and pictures. [`Detector::take`] does so from run to run, late
 //! datapoints included, for the Lambda function: see [`track`].
 //!
 //! # An example

@@ -1,5 +1,5 @@
-//! What is remembered of one instance from one datapoint to the next: small, and all that scoring
-//! needs beside a baseline.
+//! The memory of one instance from one datapoint to the next. It is small, and it holds all that
+//! scoring needs beside a baseline.
 
 use std::collections::VecDeque;
 
@@ -9,31 +9,31 @@ use crate::baseline::calibrated_at;
 use crate::channel::CHANNELS;
 use crate::series::{DAY, DAY_SECONDS, Datapoint, PERIOD, Series};
 
-/// Days before this one whose largest errors are kept.
+/// Days before this one whose largest errors are stored.
 const DAYS: i64 = 14;
 /// Slots before an alarm that have no score as high as its own: a day.
 const RECORD: usize = DAY;
-/// Slots before an alarm above whose scores its own lies clearly: half a day. What creeps up is one
-/// alarm.
+/// Slots before an alarm whose scores the alarm's score clearly exceeds: half a day. A deviation
+/// that creeps up is one alarm.
 const EPISODE: usize = DAY / 2;
 /// How many times a score of the last half day a clearly worse one is.
 const WORSE: f64 = 1.05;
 
-/// The state of one instance's scoring. The same datapoints lead to the same state, however they
-/// were portioned.
+/// The state of one instance's scoring. The same datapoints lead to the same state, whatever the
+/// split into calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// The newest slots, as many as a window spans; ends with the newest datapoint.
     pub(crate) recent: Option<Series>,
     /// How many datapoints in a row had the newest one's value.
     pub(crate) run: usize,
-    /// Whether that run was reported: the length that is too long is another one on the next day.
+    /// Whether that run was reported. The limit on its length can be another one on the next day.
     reported: bool,
     /// The largest errors of the day so far.
     today: Day,
     /// Those of the days before, each with its midnight, oldest first.
     days: VecDeque<(i64, [f64; CHANNELS])>,
-    /// Times and scores that none that came after them has surpassed, oldest first.
+    /// Times and scores that no later score has surpassed, oldest first.
     unsurpassed: VecDeque<(i64, f64)>,
 }
 
@@ -60,13 +60,13 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// End of the newest slot that was taken in, in seconds since 1970: what comes next starts
-    /// there or later.
+    /// End of the newest slot that was taken in, in seconds since 1970: the next slot starts there
+    /// or later.
     pub fn end(&self) -> Option<i64> {
         self.recent.as_ref().map(Series::end)
     }
 
-    /// Takes a datapoint in, and keeps of what was before it as much as `slots`.
+    /// Takes a datapoint in, and retains as much of the past as `slots`.
     pub(crate) fn remember(&mut self, datapoint: Datapoint, slots: usize) {
         let before = self.recent.as_ref().and_then(Series::newest);
         if before == Some(datapoint.value) {
@@ -133,7 +133,7 @@ impl Memory {
         }
     }
 
-    /// Whether nobody has been told yet that the value stays the same. From now on somebody has.
+    /// Whether the unchanged value has not been reported yet. Marks it as reported.
     pub(crate) fn reports_run(&mut self) -> bool {
         !std::mem::replace(&mut self.reported, true)
     }

@@ -1,4 +1,4 @@
-//! The residual against what is usual for the instance. 1.0 is the threshold, everywhere.
+//! The residual relative to the usual one of the instance. 1.0 is the threshold, everywhere.
 
 use std::str::FromStr;
 
@@ -18,7 +18,7 @@ pub struct Score(f64);
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Threshold(f64);
 
-/// A number that is no threshold.
+/// A number that is not a valid threshold.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("{0} is no threshold: give a number greater than 0, such as 1.1")]
 pub struct NotAThreshold(f64);
@@ -63,7 +63,7 @@ impl Score {
     }
 }
 
-/// What an operator does not want to hear of, however unusual it is.
+/// The anomalies that an operator wants to ignore, however unusual they are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sensitivity {
     /// A deviation smaller than this, in percentage points of CPU, is no anomaly.
@@ -72,14 +72,14 @@ pub struct Sensitivity {
     pub direction: Direction,
 }
 
-/// Which way from what was expected.
+/// Which way from the expected value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Direction {
     /// More CPU than expected.
     Up,
     /// Less.
     Down,
-    /// Either, and what does not change or goes both ways.
+    /// Either, including a value that does not change or goes both ways.
     #[default]
     Both,
 }
@@ -92,9 +92,9 @@ impl Default for Sensitivity {
 }
 
 impl Sensitivity {
-    /// The score of something that is `deviation` percentage points from what was expected
-    /// (positive: above it): nothing where that is the other direction, and in proportion under the
-    /// threshold where it is too little.
+    /// The score of a value that is `deviation` percentage points from the expected one (positive:
+    /// above it). It is 0 in the other direction, and in proportion under the threshold where the
+    /// deviation is too small.
     pub(crate) fn limit(self, score: Score, deviation: f64) -> Score {
         let wanted = match self.direction {
             Direction::Up => deviation > 0.0,
@@ -111,23 +111,23 @@ impl Sensitivity {
     }
 }
 
-/// The highest score that is none of an anomaly.
+/// The highest score that is not an anomaly.
 const UNDER: f64 = 0.999_999;
 
-/// A run of unchanged values as long as this is never worth a word: two hours.
+/// A run of unchanged values up to this long is never reported: two hours.
 const MIN_FROZEN: f64 = 24.0;
-/// ... nor one less than this many times as long as the longest of the last 14 days.
+/// ... nor is one less than this many times as long as the longest of the last 14 days.
 const FROZEN: f64 = 1.5;
 /// A run as long as this is as ordinary as any shorter one.
 pub const ORDINARY_RUN: f64 = 6.0;
 
-/// From this many days on, the largest one is passed over.
+/// From this number of days on, the largest one is passed over.
 const ROBUST_DAYS: usize = 4;
 /// Part of the spread that is added to both sides of a ratio, so that a machine at rest does not
 /// divide by nothing.
 const FLOOR: f64 = 0.03;
-/// A stretch on one side of the median is usual up to this part of the spread, whatever the days
-/// had.
+/// A stretch on one side of the median is usual up to this part of the spread, whatever the errors
+/// of the days were.
 const LEAST_RECORD: f64 = 0.25;
 
 /// The rule that turns errors of one instance into scores.
@@ -135,17 +135,17 @@ const LEAST_RECORD: f64 = 0.25;
 pub struct Rule {
     /// The ratio of an error to the usual one from which on it is an anomaly. Part of the artifact.
     threshold: f64,
-    /// Of errors above what was expected.
+    /// For errors above the expected value.
     above: Side,
-    /// Of errors below it.
+    /// For errors below it.
     below: Side,
     /// The run of unchanged values that is an anomaly.
     frozen: usize,
-    /// How many times as long as the longest one it is.
+    /// How many times as long as the longest usual run it is.
     longer: f64,
 }
 
-/// What errors on one side are held against, in their unit.
+/// The yardstick for errors on one side, in their unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Side {
     /// How far a standard deviation of the instance's CPU lies from its median.
@@ -201,8 +201,8 @@ impl Rule {
         if channel.is_up() { self.above } else { self.below }
     }
 
-    /// The error that is usual, given the largest errors of the last days, oldest first; `None` of
-    /// no day.
+    /// The usual error, given the largest errors of the last days, oldest first; `None` without a
+    /// day.
     ///
     /// It is the largest, from the fourth day on the second largest, so that one bad day does not
     /// make its like usual; times `growth`: a machine that is two days old has not shown all that
@@ -235,8 +235,8 @@ impl Rule {
         Score((error + floor) / (self.tolerance(channel, usual) + floor))
     }
 
-    /// The score of the datapoint that makes a run of unchanged values `run` datapoints long.
-    /// Only the one that makes it too long has one: what lasts is reported once.
+    /// The score of the datapoint that makes a run of unchanged values `run` datapoints long. Only
+    /// the datapoint that makes it too long has one: a run is reported once.
     pub fn frozen(&self, run: usize) -> Option<Score> {
         (run == self.frozen).then(|| Score(self.longer / self.threshold))
     }
@@ -265,7 +265,7 @@ mod tests {
         Rule::of_level(threshold, &level, 0.0)
     }
 
-    /// The error of so many percentage points above the median.
+    /// The error at this number of percentage points above the median.
     fn points(points: f64) -> f64 {
         distance(compress(20.0 + points), compress(20.0))
     }

@@ -10,7 +10,8 @@ pub const PERIOD: i64 = 300;
 pub const DAY: usize = 288;
 /// Slots in a week.
 pub const WEEK: usize = 7 * DAY;
-/// Slots over which values are averaged: an instance is looked at in steps of 5 and of 20 minutes.
+/// Slots over which values are averaged: scoring looks at an instance in steps of 5 and of 20
+/// minutes.
 pub const RESOLUTIONS: [usize; 2] = [1, 4];
 /// Seconds in a day.
 pub const DAY_SECONDS: i64 = DAY as i64 * PERIOD;
@@ -18,7 +19,7 @@ pub const DAY_SECONDS: i64 = DAY as i64 * PERIOD;
 /// The longest stretch a series may span: ten years. A wrong unit in a time stamp (milliseconds
 /// for seconds) would otherwise ask for terabytes.
 const MAX_SPAN: i64 = 3653 * DAY_SECONDS;
-/// Time stamps that can be told as a date: the years 1 to 9999.
+/// Time stamps that can be written as a date: the years 1 to 9999.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 /// The largest magnitude taken for a measurement. Squares of it still fit a float with room to sum
 /// them.
@@ -118,7 +119,7 @@ pub(crate) mod gaps {
     }
 }
 
-/// What was done to datapoints on their way into a [`Series`].
+/// The changes to datapoints on their way into a [`Series`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Cleaning {
     /// Datapoints given.
@@ -134,7 +135,7 @@ pub struct Cleaning {
 /// Datapoints that cannot become a [`Series`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SeriesError {
-    /// There is nothing to make a series of.
+    /// No datapoint is usable.
     #[error("no usable datapoint among the {given} given")]
     Empty {
         /// Datapoints given, usable or not.
@@ -221,12 +222,13 @@ impl Series {
         self.values.len()
     }
 
-    /// The value of slot `index`, or `None` where there is none.
+    /// The value of slot `index`, or `None` where it has no value.
     pub fn get(&self, index: usize) -> Option<f64> {
         self.values.get(index).copied().filter(|value| !value.is_nan())
     }
 
-    /// The value of the slot that holds `time` (seconds since 1970), or `None` where there is none.
+    /// The value of the slot that holds `time` (seconds since 1970), or `None` where it has no
+    /// value.
     pub fn at(&self, time: i64) -> Option<f64> {
         let slot = time.checked_sub(self.start)?.div_euclid(PERIOD);
         usize::try_from(slot).ok().and_then(|slot| self.get(slot))
@@ -266,7 +268,7 @@ impl Series {
                 sum += compress(value);
                 count += 1.0;
             }
-            // Of nothing: NaN, a gap.
+            // Without a value: NaN, a gap.
             expand(sum / count)
         };
         Self { start: self.start, values: (0..self.values.len()).map(mean).collect() }
@@ -307,7 +309,7 @@ impl Series {
             .then(|| Self { start: time, values: vec![f64::NAN] })
     }
 
-    /// Adds so many slots without a value.
+    /// Adds this number of slots without a value.
     pub(crate) fn pass_over(&mut self, slots: usize) {
         self.values.resize(self.values.len() + slots, f64::NAN);
     }
@@ -317,8 +319,8 @@ impl Series {
         self.values.iter().rev().copied().find(|value| !value.is_nan())
     }
 
-    /// The same series without the values at times that `left_out` holds for (seconds since 1970);
-    /// `None` where none are left.
+    /// The same series without the values at times where `left_out` holds (seconds since 1970);
+    /// `None` where no value remains.
     pub fn without(&self, left_out: impl Fn(i64) -> bool) -> Option<Self> {
         let value = |(slot, &value): (usize, &f64)| {
             if left_out(self.time_of(slot)) { f64::NAN } else { value }

@@ -1,5 +1,5 @@
-//! What an anomaly looks like, and how unusual it is in the instance's own history: what a person
-//! wants to know of it.
+//! The shape of an anomaly, and how unusual it is in the instance's own history: the facts that a
+//! person needs.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,17 +10,17 @@ use crate::series::{PERIOD, Series};
 
 /// Slots for which a deviation has to last to be no spike: half an hour.
 const SHORT: usize = 6;
-/// Slots in which a machine that goes now up, now down shows that it does: two hours.
+/// Slots that show a machine that alternates between up and down: two hours.
 const UNREST: usize = 24;
 /// Slots after which a deviation that stays is a new level, wherever it lies: two hours.
 const LONG: usize = 24;
-/// A deviation that began at under this part of what it is now has grown.
+/// A deviation that began below this part of its present size has grown.
 const GROWN: f64 = 0.5;
-/// A deviation goes back as far as it is this part of what it is now.
+/// A deviation reaches back as far as it is at least this part of its present size.
 const PART: f64 = 0.5;
 /// Where the deviations of a window add up to this part of their sizes, they go one way.
 const ONE_WAY: f64 = 0.6;
-/// So many datapoints in a row that are off the rest do not end it: noise.
+/// Up to this number of datapoints in a row may differ without ending a deviation: noise.
 const ASIDE: usize = 2;
 
 /// The shape of an anomaly.
@@ -35,13 +35,13 @@ pub enum Shape {
     LevelShift,
     /// It moves away little by little.
     Drift,
-    /// The value does not change any more.
+    /// The value has stopped changing.
     Flatline,
-    /// A value that it does have, but not at this hour.
+    /// A value that is normal for the instance, but not at this hour.
     UnusualHour,
-    /// Now above, now below what is usual: another rhythm, or more noise.
+    /// Now above, now below the usual value: another rhythm, or more noise.
     Unrest,
-    /// There are no datapoints any more.
+    /// The datapoints have stopped.
     Stopped,
 }
 
@@ -77,7 +77,7 @@ pub enum Rank {
     LowestOfAll,
 }
 
-/// What there is to say of an anomaly beside its score.
+/// The facts of an anomaly beside its score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// What it looks like.
@@ -93,7 +93,7 @@ pub struct Finding {
     pub run: usize,
 }
 
-/// The newest slots of an instance, each with how far it is from what is usual at its hour.
+/// The newest slots of an instance, each with its distance from the usual value at its hour.
 #[derive(Debug, Clone)]
 pub(crate) struct Deviations {
     /// Time, value and deviation, oldest first, the newest one last.
@@ -113,13 +113,13 @@ impl Deviations {
         }
     }
 
-    /// The newest of them, as many as `channel` looks at.
+    /// The newest slots, as many as `channel` looks at.
     fn seen_by(&self, channel: Option<Channel>) -> &[(i64, f64, f64)] {
         let slots = channel.map_or(1, Channel::slots);
         &self.slots[self.slots.len().saturating_sub(slots)..]
     }
 
-    /// What the anomaly looks like that `channel` sees (`None`: the value does not change), `run`
+    /// Describes the anomaly that `channel` sees (`None`: the value does not change), `run`
     /// datapoints after the value last changed.
     pub(crate) fn finding(
         &self,
@@ -147,7 +147,7 @@ impl Deviations {
             _ => mean(&seen[seen.len().saturating_sub(SHORT)..]),
         };
         let both_ways = |slots: &[(i64, f64, f64)]| mean(slots).abs() < ONE_WAY * size(slots);
-        // One deviation of many that go now up, now down.
+        // One deviation among many that alternate between up and down.
         let recent = &self.slots[self.slots.len().saturating_sub(UNREST)..];
         let shaken = size(recent) >= PART * now.abs() && both_ways(recent);
         if shaken || both_ways(seen) || now * mean(seen) <= 0.0 {
@@ -159,7 +159,7 @@ impl Deviations {
                 run,
             };
         }
-        // As far back as it goes without more than [`ASIDE`] slots in a row that are not so.
+        // As far back as the deviation goes without more than [`ASIDE`] slots in a row that differ.
         let since = |part: f64| {
             let is_so =
                 |deviation: f64| deviation * now > 0.0 && deviation.abs() >= part * now.abs();
@@ -175,7 +175,7 @@ impl Deviations {
             }
             &self.slots[self.slots.len() - slots..]
         };
-        // What grows was small when it began.
+        // A deviation that grows was small when it began.
         let (stays, grew) = (since(PART), since(PART * PART * PART));
         let third = grew.len() / 3;
         let grown = grew.len() >= 2 * SHORT

@@ -1,9 +1,9 @@
-//! One instance, followed over many runs: what was scored stays as it was said, and what comes late
-//! is scored when it comes.
+//! One instance, followed over many runs. A score never changes once it is given, and a late
+//! datapoint is scored when it arrives.
 //!
-//! A datapoint has one score for ever. One that comes late gets the score that it would have had on
-//! time; those after it were scored without it and keep their scores; from then on everything is as
-//! if it had been on time. For that a [`Track`] holds, beside the memory at its newest datapoint,
+//! A datapoint has one score for ever. A late one gets the score that it would have had on time.
+//! Those after it were scored without it and keep their scores. From then on everything is as if it
+//! had been on time. For that, a [`Track`] holds the memory at its newest datapoint. It also holds
 //! the memories at the two boundaries of three hours before, to go on from again.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,37 +18,37 @@ use crate::series::{DAY_SECONDS, Datapoint, PERIOD, Series};
 
 /// How late a datapoint may come and still be scored, in seconds: three hours.
 pub const LATE: i64 = 3 * 3600;
-/// Memories that are kept to go back to. Their boundaries are [`LATE`] apart, so that with two of
-/// them one always lies before what is late by no more than that.
+/// Number of stored memories to go back to. Their boundaries are [`LATE`] apart. With two of them,
+/// one always lies before a datapoint that is late by no more than that.
 const CHECKPOINTS: usize = 2;
 
-/// What is known of one instance from run to run. How its datapoints were portioned, and whether
-/// some came late, changes nothing about it in the end.
+/// The state of one instance from run to run. The split of its datapoints into runs, and late ones,
+/// change nothing about it in the end.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Track {
-    /// What the datapoints so far left behind.
+    /// The memory of the datapoints so far.
     memory: Memory,
-    /// The same before the first datapoint of each of the last stretches of [`LATE`], oldest first.
-    /// Before the very first one nothing is known: that is kept, too, or what comes late in an
-    /// instance's first hours would be lost.
+    /// The memory before the first datapoint of each of the last stretches of [`LATE`], oldest
+    /// first. The empty memory before the very first one is stored, too. Without it, late
+    /// datapoints of an instance's first hours would be lost.
     checkpoints: VecDeque<Memory>,
 }
 
-/// What is known of the baseline of a day.
+/// The baseline of a day, or why there is not one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Known<'a> {
-    /// What is usual on that day.
+    /// The baseline of that day.
     Baseline(&'a Baseline),
-    /// There is none: too little history. Datapoints are remembered and have no score.
+    /// There is too little history for a baseline. Datapoints are remembered and have no score.
     TooLittle,
-    /// Nobody has looked yet. Datapoints have to wait.
+    /// The history has not been read yet. Datapoints have to wait.
     NotYet,
 }
 
-/// What became of new datapoints.
+/// The result of taking new datapoints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
-    /// Those that got a score, oldest first. None of them had one before.
+    /// Those that got a score, oldest first. Each gets its first and only score here.
     pub scored: Vec<Scored>,
     /// How many of them came after a later one had been scored.
     pub late: usize,
@@ -56,10 +56,10 @@ pub struct Taken {
     pub waits_for: Option<i64>,
 }
 
-/// An instance of which nothing was known before.
+/// A newly followed instance, which had no history here before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Begun {
-    /// What is known of it now.
+    /// Its state now.
     pub track: Track,
     /// The baseline of each of the days that were gone through, by their midnight; `None` where
     /// there was too little history.
@@ -69,7 +69,7 @@ pub struct Begun {
 }
 
 impl<'a> From<Option<&'a Baseline>> for Known<'a> {
-    /// Of a day that was looked at.
+    /// For a day whose history was read.
     fn from(baseline: Option<&'a Baseline>) -> Self {
         baseline.map_or(Self::TooLittle, Self::Baseline)
     }
@@ -81,8 +81,8 @@ impl Track {
         self.memory.end()
     }
 
-    /// From when on datapoints are needed (seconds since 1970) to go on, those that may still come
-    /// late among them; `None` of an instance of which nothing is known.
+    /// The time from which on datapoints are needed (seconds since 1970), including those that may
+    /// still come late; `None` for an instance without history.
     pub fn needs_from(&self) -> Option<i64> {
         Some(self.end()? - LATE)
     }
@@ -99,7 +99,7 @@ impl Track {
         let start = memory.end().unwrap_or(i64::MIN);
         let since =
             self.memory.recent.iter().flat_map(|recent| recent.between(start, i64::MAX)).collect();
-        // The memory itself is kept again when the first datapoint after it is.
+        // The memory itself is stored again with the first datapoint after it.
         Some((
             Self { memory, checkpoints: self.checkpoints.range(..index).cloned().collect() },
             since,
@@ -116,8 +116,7 @@ impl Track {
         }
     }
 
-    /// Of the datapoints of `series` before `until`, those that are late, and those that are newer
-    /// than all that is known.
+    /// Of the datapoints of `series` before `until`, the late ones, and those newer than the track.
     fn new_in(
         &self,
         series: &Series,
@@ -126,7 +125,7 @@ impl Track {
     ) -> (Vec<Datapoint>, Vec<Datapoint>) {
         let end = self.end().unwrap_or(i64::MIN);
         let unknown = |point: &Datapoint| match &self.memory.recent {
-            // What was muted was seen, and left no value.
+            // A muted datapoint was seen, and left no value.
             Some(recent) if point.time < end => {
                 recent.at(point.time).is_none() && !muted(point.time)
             }
@@ -142,7 +141,7 @@ impl Detector {
     /// seen, each against the baseline of its own day, and takes them in. Late ones are scored as
     /// if they had been on time.
     ///
-    /// Where a baseline is not known yet, what lies before that day is taken in, and the rest has
+    /// Where a baseline is not known yet, datapoints before that day are taken in, and the rest has
     /// to come again. At times (seconds since 1970) that are `muted`, datapoints are scored and not
     /// learnt from.
     pub fn take<'a>(
@@ -156,7 +155,7 @@ impl Detector {
         let (mut late, new) = track.new_in(series, until, &muted);
         let (ahead, mut points) =
             late.first().and_then(|first| track.back_to(first.time)).unwrap_or_else(|| {
-                // Older than all that is kept to go back to: as good as never measured.
+                // Older than all stored memories: as good as never measured.
                 late.clear();
                 (track.clone(), Vec::new())
             });
@@ -164,7 +163,7 @@ impl Detector {
         points.extend(late.iter().chain(&new));
         points.sort_by_key(|point| point.time);
         let (ahead, mut scored, waits_for) = self.replay(ahead, &points, baseline, &muted);
-        // Going back without arriving where it was would forget what was taken in already.
+        // Going back without arriving at the same end would forget datapoints taken in already.
         if ahead.end() < end {
             return Taken { scored: Vec::new(), late: 0, waits_for };
         }
@@ -176,8 +175,8 @@ impl Detector {
         Taken { scored, late: late.len(), waits_for }
     }
 
-    /// Scores what lies between `times` (seconds since 1970) once more, with all that is known now,
-    /// and changes nothing. `None` where `track` does not reach back so far.
+    /// Scores the datapoints between `times` (seconds since 1970) once more, with all that is known
+    /// now, and changes nothing. `None` where `track` does not reach back that far.
     pub fn review<'a>(
         &self,
         track: &Track,
@@ -228,7 +227,7 @@ impl Detector {
         (track, scored, None)
     }
 
-    /// Begins with an instance of which nothing is known. Where `series` reaches
+    /// Begins with an instance without history. Where `series` reaches
     /// [`HISTORY`](crate::baseline::HISTORY) further back than [`rebuild_from`], all is as if it
     /// had always been followed. `muted`: see [`Self::take`].
     pub fn begin(&self, series: &Series, until: i64, muted: impl Fn(i64) -> bool) -> Begun {
@@ -251,8 +250,9 @@ impl Detector {
         Begun { track, baselines, scored }
     }
 
-    /// What is usual on the day that begins at `day` (midnight UTC), or that there is too little
-    /// history: see [`Baseline::learn`]. Without what no datapoint of the day is compared with.
+    /// The baseline of the day that begins at `day` (midnight UTC), without the parts that no
+    /// datapoint of the day is compared with. `None` if there is too little history: see
+    /// [`Baseline::learn`].
     pub fn calibrate(&self, series: &Series, day: i64) -> Option<Baseline> {
         Baseline::learn(series, day).ok().map(|baseline| baseline.for_its_day(self.context()))
     }

@@ -20,8 +20,8 @@ use crate::series::{PERIOD, Series};
 /// Context features beside each value: see [`crate::window`].
 pub const CONTEXT: usize = 5;
 
-/// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and how many of its
-/// newest slots are hidden. What the network makes of these is its forecast.
+/// The windows of a datapoint, one for each of [`HORIZONS`]: the resolution, and the number of
+/// newest slots that are hidden. The network's reconstruction of these is its forecast.
 pub const LOOKS: [(usize, usize); HORIZONS.len()] = [(0, 1), (0, 6), (1, 6)];
 /// The most slots that one of them hides.
 pub(crate) const MOST_HIDDEN: usize = {
@@ -115,13 +115,14 @@ impl Windows {
         }
     }
 
-    /// Hides the newest `slots` slots of every window: what is forecast must not explain itself.
+    /// Hides the newest `slots` slots of every window: a value must not take part in its own
+    /// forecast.
     pub fn hide_newest(&mut self, slots: usize) {
         (0..self.len()).for_each(|index| self.forecast(index, slots, None));
     }
 
-    /// Hides the newest `slots` slots of window `index`, and puts in place of their daily profile
-    /// what the instance's own `forecast` of them is, scaled like a value.
+    /// Hides the newest `slots` slots of window `index`. Puts the instance's own `forecast` of
+    /// them, scaled like a value, in place of their daily profile.
     pub fn forecast(&mut self, index: usize, slots: usize, forecast: Option<f32>) {
         let end = (index + 1) * self.time;
         for slot in end - slots.min(self.time)..end {
@@ -132,8 +133,8 @@ impl Windows {
         }
     }
 
-    /// Hides what window `index` is to forecast at this horizon of `baseline`, and tells the
-    /// network the instance's `own` forecast (compressed) of it.
+    /// Hides the slots that window `index` is to forecast at this horizon of `baseline`. Gives the
+    /// network the instance's `own` forecast (compressed) of them.
     pub fn hide(&mut self, baseline: &Baseline, index: usize, horizon: usize, own: Option<f64>) {
         let (resolution, hidden) = LOOKS[horizon];
         let level = &baseline.expectations[resolution].level;
@@ -161,7 +162,7 @@ impl Windows {
         values.zip(visible).map(|(values, visible)| [values, visible])
     }
 
-    /// What the encoder reads of a slot, counted over all windows: the value where it is visible, 1
+    /// The encoder's input for a slot, counted over all windows: the value where it is visible, 1
     /// where it is hidden, and the context.
     #[inline(always)]
     pub(crate) fn input(&self, slot: usize) -> [f32; 2 + CONTEXT] {
@@ -189,7 +190,7 @@ impl Windows {
         self.values.len() / self.time
     }
 
-    /// Whether there are none.
+    /// Whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The account around the fleet: who knows what the instances are called, and who is told of them.
+//! The account around the fleet: the source of instance names, and the receiver of alerts.
 
 use std::collections::{BTreeMap, BTreeSet};
 

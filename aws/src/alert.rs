@@ -26,14 +26,14 @@ impl Kind {
     }
 }
 
-/// One event, as it is sent and, until it was, remembered.
+/// One event. It is stored until it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Which one.
+    /// Which event it is.
     pub kind: Kind,
-    /// The datapoint's time that it is about, in seconds since 1970.
+    /// The time of its datapoint, in seconds since 1970.
     pub time: i64,
-    /// Whose.
+    /// The instance that it is about.
     pub instance: InstanceId,
     /// The event's detail, JSON. The same episode has the same `id` in both events, and when one is
     /// sent again.

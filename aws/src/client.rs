@@ -1,4 +1,4 @@
-//! What all calls to AWS share: where they go, how long they may take, and how their failures read.
+//! The common part of all calls to AWS: endpoints, timeouts, and the text of failures.
 
 use std::error::Error;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(config)
 }
 
-/// A call that failed, with the code and the message that AWS gave, or what happened on the way
+/// A call that failed, with the code and the message from AWS, or with the failure on the way
 /// there.
 pub fn failed<E, R>(operation: &'static str, error: &SdkError<E, R>) -> CallError
 where
@@ -53,7 +53,7 @@ where
     CallError { operation, why }
 }
 
-/// Whether AWS said that it was asked too fast. CloudWatch says so with HTTP 400.
+/// Whether AWS throttled the call. CloudWatch does so with HTTP 400.
 pub fn is_throttled<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error
         .as_service_error()
@@ -61,8 +61,7 @@ pub fn is_throttled<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool 
         .is_some_and(|code| THROTTLING.contains(&code))
 }
 
-/// Whether AWS said that there is something wrong with what it was asked, so that it will say so
-/// again.
+/// Whether AWS refused the request as invalid, so that it will refuse it again.
 pub fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error
         .as_service_error()
@@ -70,7 +69,7 @@ pub fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
         .is_some_and(|code| REFUSING.contains(&code))
 }
 
-/// Codes of what came too fast.
+/// Error codes of throttled calls.
 const THROTTLING: [&str; 6] = [
     "Throttling",
     "ThrottlingException",
@@ -79,7 +78,7 @@ const THROTTLING: [&str; 6] = [
     "RequestLimitExceeded",
     "TooManyRequestsException",
 ];
-/// Codes of what is wrong in itself. (PutMetricData, Errors)
+/// Error codes of invalid requests. (PutMetricData, Errors)
 const REFUSING: [&str; 9] = [
     "InvalidParameterValue",
     "InvalidParameterValueException",
@@ -92,7 +91,7 @@ const REFUSING: [&str; 9] = [
     "InvalidFormat",
 ];
 
-/// What to do about an error, where its code tells.
+/// Advice on an error, where its code tells enough.
 fn advice(code: &str) -> &'static str {
     match code {
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct InstanceId(String);
 
-/// A text that names no instance.
+/// A text that is not the id of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no instance: give `i-` and 17 (or 8) hexadecimal digits, such as i-0123456789abcdef0"
@@ -66,7 +66,7 @@ pub struct ObjectUri {
     pub key: String,
 }
 
-/// A text that addresses no object.
+/// A text that is not the address of an object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no object: give s3://bucket/key, such as s3://my-models/models/current")]
 pub struct NotAnObject(String);
@@ -75,7 +75,7 @@ impl ObjectUri {
     /// The object `key` in the same bucket.
     ///
     /// # Errors
-    /// [`NotAnObject`] where no object can have that key.
+    /// [`NotAnObject`] where `key` is not a valid key.
     pub fn beside(&self, key: &str) -> Result<Self, NotAnObject> {
         format!("s3://{}/{key}", self.bucket).parse()
     }

@@ -1,13 +1,13 @@
-//! The edges of DeepGuard: what the functions and `model-builder` need of AWS.
+//! The edges of DeepGuard: its access to AWS, for the functions and `model-builder`.
 //!
-//! [`ports`] says what is needed, as traits and plain data. The rest implements it: [`cloudwatch`]
-//! reads CPU and publishes scores, [`s3`] holds objects, [`tagging`] knows the tags of instances,
-//! [`eventbridge`] takes the events of episodes, and [`account`] is the last two together. All of
-//! them are made of one [`client`] configuration.
+//! [`ports`] defines the interface, as traits and plain data. The rest implements it:
+//! [`cloudwatch`] reads CPU and publishes scores, [`s3`] holds objects, [`tagging`] knows the tags
+//! of instances, [`eventbridge`] takes the events of episodes, and [`account`] is the last two
+//! together. All of them are made of one [`client`] configuration.
 //!
-//! The data that pass are [`ids`], [`tags`], [`metric`] (the catalogue of what is published) and
-//! [`alert`] (one event). [`mute`] reads the file of mutes, [`mod@pointer`] says which model is
-//! current.
+//! The data types are [`ids`], [`tags`], [`metric`] (the catalogue of published metrics) and
+//! [`alert`] (one event). [`mute`] reads the file of mutes, and [`mod@pointer`] names the current
+//! model.
 
 pub mod account;
 pub mod alert;

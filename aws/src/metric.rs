@@ -1,4 +1,4 @@
-//! The metrics: what a run's result is called in CloudWatch.
+//! The metrics: the names of a run's results in CloudWatch.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::ids::InstanceId;
 pub enum Metric {
     /// How unusual an instance's CPU is.
     AnomalyScore,
-    /// How far it is from the network's reconstruction.
+    /// How far its CPU is from the network's reconstruction.
     ReconstructionError,
     /// In how many instances an alarm begins.
     AnomalousInstances,
@@ -17,7 +17,7 @@ pub enum Metric {
     InstancesScored,
     /// The highest score of all.
     MaxAnomalyScore,
-    /// How many instances have none.
+    /// How many instances have no score.
     InstancesSkipped,
     /// How old the newest score is.
     DataLagSeconds,
@@ -29,11 +29,11 @@ pub enum Metric {
     BaselineAgeHours,
     /// How many muted instances would be anomalous.
     SuppressedAnomalies,
-    /// How many episodes last.
+    /// How many episodes are open.
     OpenEpisodes,
     /// How many inputs are older than they should be.
     StaleInputs,
-    /// What the shadow makes of an instance.
+    /// An instance's score by the shadow.
     ShadowAnomalyScore,
     /// In how many instances an alarm would begin with the shadow.
     ShadowAnomalousInstances,
@@ -56,13 +56,13 @@ pub enum Unit {
     Seconds,
 }
 
-/// The dimension of the metrics of one instance. Those of the fleet have none.
+/// The dimension of the metrics of one instance. Metrics of the fleet have no dimension.
 pub const DIMENSION: &str = "InstanceId";
 /// The dimension that says why instances were skipped.
 const REASON: &str = "Reason";
 
 impl Metric {
-    /// Every metric there is.
+    /// All metrics.
     pub const ALL: [Self; 17] = [
         Self::AnomalyScore,
         Self::ReconstructionError,
@@ -130,7 +130,7 @@ impl Metric {
         matches!(self, Self::AnomalyScore | Self::ReconstructionError | Self::ShadowAnomalyScore)
     }
 
-    /// Whether it is true of one run, and not of the time of a datapoint.
+    /// Whether it describes one run, rather than the time of a datapoint.
     pub const fn is_gauge(self) -> bool {
         matches!(
             self,
@@ -149,7 +149,7 @@ impl Metric {
         Self::ALL.into_iter().any(|metric| metric.shadow() == Some(self))
     }
 
-    /// What it is called when it is the shadow's; `None` of what only the model in use has.
+    /// The shadow's version of this metric; `None` for metrics that only the model in use has.
     pub const fn shadow(self) -> Option<Self> {
         match self {
             Self::AnomalyScore => Some(Self::ShadowAnomalyScore),
@@ -160,7 +160,7 @@ impl Metric {
         }
     }
 
-    /// What it says.
+    /// A description of the metric.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::AnomalyScore => "how unusual the instance's CPU is; 1.0 is the threshold",
@@ -203,11 +203,11 @@ impl Metric {
 pub enum Skip {
     /// It has had no datapoint lately: it has just started, or stopped.
     NoDatapoints,
-    /// It has not run for long enough to say what is usual for it.
+    /// Its history is too short to learn its usual behaviour.
     NoBaseline,
     /// The baseline of the day that has just begun is still to be made.
     AwaitsBaseline,
-    /// What it has are no measurements.
+    /// Its datapoints are not valid measurements.
     Unusable,
     /// Its datapoints could not be read.
     ReadFailed,
@@ -229,14 +229,14 @@ impl Skip {
     }
 }
 
-/// Whose a datum is.
+/// The subject of a datum.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Of {
-    /// The fleet's.
+    /// The fleet.
     Fleet,
-    /// One instance's.
+    /// One instance.
     Instance(InstanceId),
-    /// That of those instances that were skipped for this reason.
+    /// The instances that were skipped for this reason.
     Skipped(Skip),
 }
 
@@ -245,9 +245,9 @@ pub enum Of {
 pub struct Datum {
     /// Which metric.
     pub metric: Metric,
-    /// Whose.
+    /// Its subject.
     pub of: Of,
-    /// The time stamp of the CPU datapoint that it is about, in seconds since 1970.
+    /// The time stamp of its CPU datapoint, in seconds since 1970.
     pub time: i64,
     /// In the metric's unit.
     pub value: f64,

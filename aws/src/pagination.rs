@@ -16,14 +16,14 @@ impl Pages {
         Self { operation, token: None, seen: HashSet::new() }
     }
 
-    /// What asks for the next page.
+    /// The token for the next page.
     pub(crate) fn token(&self) -> Option<String> {
         self.token.clone()
     }
 
     /// Whether there is no page after the one that came with `next`.
     ///
-    /// A token that was there before is an error: it would lead round in a circle.
+    /// A repeated token is an error: the pages would never end.
     pub(crate) fn end_with(&mut self, next: Option<String>) -> Result<bool, CallError> {
         self.token = next.filter(|token| !token.is_empty());
         match &self.token {

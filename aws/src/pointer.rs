@@ -1,8 +1,8 @@
-//! What a pointer to a model says, such as the object `models/current`.
+//! The content of a pointer to a model, such as the object `models/current`.
 
 use serde::{Deserialize, Serialize};
 
-/// A pointer is a line of JSON. No larger one is read.
+/// The maximum size of a pointer, in bytes. It is a line of JSON.
 pub const POINTER_BYTES: usize = 4096;
 
 /// The artifact that a pointer names. Other fields may stand beside these.

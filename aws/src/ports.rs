@@ -1,4 +1,4 @@
-//! What a run needs from outside, as traits, and the plain data that they pass.
+//! The outside world of a run, as traits, and the plain data that they pass.
 //!
 //! [`crate::cloudwatch`], [`crate::s3`], [`crate::tagging`] and [`crate::eventbridge`] implement
 //! them for AWS.
@@ -19,13 +19,13 @@ use crate::ids::{InstanceId, ObjectUri};
 use crate::metric::Datum;
 use crate::tags::{TagRule, Tags};
 
-/// A call to AWS that failed after the SDK had tried it as often as it does.
+/// A call to AWS that failed after all tries of the SDK.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{operation} failed: {why}")]
 pub struct CallError {
     /// The operation, such as `GetMetricData`.
     pub operation: &'static str,
-    /// What AWS, or the way to it, said, and what to do about it.
+    /// The message of AWS, or of the failure on the way to it, and advice.
     pub why: String,
 }
 
@@ -34,7 +34,7 @@ pub struct CallError {
 pub struct Batch {
     /// Seconds since 1970, aligned to the period.
     pub times: Range<i64>,
-    /// Whose CPU.
+    /// The instances to read.
     pub instances: Vec<InstanceId>,
 }
 
@@ -53,26 +53,26 @@ pub(crate) fn slots(times: &Range<i64>) -> usize {
 /// The CPU of one instance over the stretch that was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
-    /// In any order; empty where there are none.
+    /// In any order; empty without datapoints.
     pub datapoints: Vec<Datapoint>,
-    /// Whether these are all there are. Otherwise some of what was measured is missing this time.
+    /// Whether these are all datapoints. Otherwise some of the measured ones are missing this time.
     pub whole: bool,
 }
 
 /// The CPU of the fleet.
 pub trait Cpu {
-    /// From now on, so many runs at once share what may be asked for.
+    /// From now on, this number of concurrent runs shares the rates.
     fn share(&self, _parts: u32) {}
 
     /// Every instance that had a datapoint in the last three hours.
     ///
     /// # Errors
-    /// [`CallError`] where the list cannot be had whole.
+    /// [`CallError`] where the list cannot be read completely.
     async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError>;
 
     /// The datapoints of each instance of `batch`.
     ///
-    /// There is one answer for each, in the order of the batch: one that failed does not keep the
+    /// Each instance has one answer, in the order of the batch: one failure does not affect the
     /// others.
     async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)>;
 }
@@ -83,12 +83,12 @@ pub trait Scores {
     async fn publish(&self, datums: &[Datum]) -> Published;
 }
 
-/// What became of datums.
+/// The result of publishing datums.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Published {
     /// How many were taken.
     pub published: usize,
-    /// Those that were not, and may be another time.
+    /// Those that were not, and may be published another time.
     pub failed: Vec<Datum>,
     /// How many will never be taken.
     pub refused: usize,
@@ -96,7 +96,7 @@ pub struct Published {
     pub error: Option<CallError>,
 }
 
-/// Where people are told of episodes.
+/// The receiver of alerts about episodes.
 pub trait Alerts {
     /// Sends as many as can be sent.
     async fn send(&self, alerts: &[Alert]) -> Sent;
@@ -125,36 +125,36 @@ impl Inventory for Nobody {
     }
 }
 
-/// What became of alerts.
+/// The result of sending alerts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sent {
     /// How many were taken.
     pub sent: usize,
-    /// Those that were not, and may be another time.
+    /// Those that were not, and may be sent another time.
     pub failed: Vec<Alert>,
     /// Why: the last failure.
     pub error: Option<CallError>,
 }
 
-/// The tags of the fleet. An instance that never had one may be missing in what it says.
+/// The tags of the fleet. An instance that never had one may be missing in the answers.
 pub trait Inventory {
     /// Every instance that `rule` holds for, with all of its tags.
     ///
     /// # Errors
-    /// [`CallError`] where the list cannot be had whole.
+    /// [`CallError`] where the list cannot be read completely.
     async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
 
     /// The tags of these instances.
     ///
     /// # Errors
-    /// [`CallError`] where they cannot be had whole.
+    /// [`CallError`] where they cannot be read completely.
     async fn tags_of(
         &self,
         instances: &BTreeSet<InstanceId>,
     ) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
 }
 
-/// Where artifacts and all that is kept from run to run are.
+/// The store of artifacts and of all state between runs.
 pub trait Objects {
     /// The object at `uri`, unless it still is the version that `known` (an ETag) names.
     ///
@@ -171,7 +171,7 @@ pub trait Objects {
     /// where it does not hold: then nothing was written.
     ///
     /// # Errors
-    /// [`ObjectError`]. Whether it was written is not known then.
+    /// [`ObjectError`]. In that case, the object may or may not have been written.
     async fn put(
         &self,
         uri: &ObjectUri,
@@ -186,28 +186,28 @@ pub trait Objects {
     async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError>;
 }
 
-/// Objects that can be taken away. No function does that: it is for the command line.
+/// Objects that can be removed. No function does that: it is for the command line.
 pub trait Removable: Objects {
-    /// Removes the object at `uri`; that there is none is no error.
+    /// Removes the object at `uri`; a missing object is not an error.
     ///
     /// # Errors
     /// [`ObjectError`].
     async fn remove(&self, uri: &ObjectUri) -> Result<(), ObjectError>;
 }
 
-/// What must hold for an object to be written.
+/// The condition for writing an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only<'a> {
-    /// It still is the version that this ETag names.
+    /// The object still is the version that this ETag names.
     Over(&'a str),
-    /// There is none.
+    /// The object does not exist.
     New,
-    /// Nothing.
+    /// No condition.
     Any,
 }
 
 impl<'a> From<Option<&'a str>> for Only<'a> {
-    /// Over the version that is known, or a new one where none is.
+    /// Over the known version, or a new one without a known version.
     fn from(known: Option<&'a str>) -> Self {
         known.map_or(Self::New, Self::Over)
     }
@@ -236,10 +236,10 @@ pub enum Fetched {
     },
 }
 
-/// An object that could not be had, or written.
+/// An object that could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
-    /// There is none.
+    /// The object does not exist.
     #[error(
         "{uri} does not exist: publish and promote a model with `model-builder`, or set MODEL_URI to one that exists"
     )]
@@ -252,7 +252,7 @@ pub enum ObjectError {
     TooLarge {
         /// Its address.
         uri: ObjectUri,
-        /// Its size, as far as it was looked at.
+        /// Its size, as far as it was read.
         bytes: u64,
         /// The bound.
         most: usize,
@@ -262,7 +262,7 @@ pub enum ObjectError {
     Call {
         /// Its address.
         uri: ObjectUri,
-        /// What happened.
+        /// The failure.
         error: CallError,
     },
 }

@@ -1,4 +1,4 @@
-//! S3: where artifacts are, and what is kept from run to run.
+//! S3: holds artifacts, and the state between runs.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectError;
@@ -14,8 +14,8 @@ const DELETE: &str = "DeleteObject";
 const LIST: &str = "ListObjectsV2";
 /// HTTP status of a conditional request whose condition does not hold.
 const NOT_MODIFIED: u16 = 304;
-/// HTTP statuses of a conditional write whose condition does not hold: there is none, another write
-/// is under way, another version is there.
+/// HTTP statuses of a conditional write whose condition does not hold: the object is missing,
+/// another write is under way, another version is there.
 const NOT_WRITTEN: [u16; 3] = [404, 409, 412];
 
 /// S3 in one Region and account.

@@ -1,6 +1,6 @@
 //! The tags of an instance, and rules about them: `team=web,env=prod|stage`.
 //!
-//! One way to write a rule serves everywhere: which instances are watched, and which are muted
+//! The same syntax serves for both uses of a rule: which instances are watched, and which are muted
 //! ([`crate::mute`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// The tags of an instance, by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// Keys in a rule, and values of a key: what one question to AWS may name. (GetResources,
+/// Keys in a rule, and values of a key: the limits of one request to AWS. (GetResources,
 /// `TagFilters`)
 const MAX_KEYS: usize = 50;
 const MAX_VALUES: usize = 20;
@@ -18,13 +18,14 @@ const MAX_VALUES: usize = 20;
 const KEY_LENGTH: usize = 128;
 const VALUE_LENGTH: usize = 256;
 
-/// A rule about tags: keys, and for each the values that it may have. None at all is any value.
+/// A rule about tags: keys, and for each the values that it may have. A key without values allows
+/// any value.
 ///
 /// It is written `key=value,key2=a|b,key3`. Upper and lower case differ, as they do in AWS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TagRule(BTreeMap<String, BTreeSet<String>>);
 
-/// A text that is no rule about tags.
+/// A text that is not a valid rule about tags.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{rule}` is no rule about tags: {why}; give key=value, with more values after `|` and more keys after `,`, such as team=web,env=prod|stage"
@@ -37,12 +38,12 @@ pub struct NotATagRule {
 }
 
 impl TagRule {
-    /// Whether it names nothing.
+    /// Whether the rule is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Keys and the values that each may have; none is any.
+    /// Keys and the values that each may have; a key without values allows any.
     pub fn keys(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = &str>)> {
         self.0.iter().map(|(key, values)| (key.as_str(), values.iter().map(String::as_str)))
     }

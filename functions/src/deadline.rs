@@ -1,4 +1,4 @@
-//! How much time a run has, and that no call takes more.
+//! The time that a run has, as a bound for every call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,18 +13,18 @@ use deepguard_aws::ports::{
 use deepguard_aws::tags::Tags;
 use tokio::time::{Instant, timeout_at};
 
-/// What was read of each instance of a batch; `None` where there was no time to.
+/// The datapoints read of each instance of a batch; `None` where time ran out.
 pub(crate) type Answers = Option<Vec<(InstanceId, Result<Read, CallError>)>>;
 
-/// One part in this many of a run's time is kept free at its end, to write down what was decided
-/// and to publish it ...
+/// A run reserves one part in this many of its time at its end, to write down and publish its
+/// decisions ...
 const TO_END_IN_ORDER: u32 = 5;
 /// ... and one in this many to answer.
 const TO_ANSWER: u32 = 25;
-/// What becomes of what a run has no time for.
+/// The message about work that a run has no time for.
 pub(crate) const NEXT_RUN: &str = "the run had no time left for it: the next one goes on";
 
-/// The time that is left of a run; without a limit, all that it wants.
+/// The time left for a run; without a limit, all that it needs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct TimeLeft {
     /// When reading and scoring ends.
@@ -40,7 +40,7 @@ impl TimeLeft {
         Self { scoring: without(TO_END_IN_ORDER), end: without(TO_ANSWER) }
     }
 
-    /// Whether there is none left to score in.
+    /// Whether the time for scoring is over.
     pub(crate) fn is_over(&self) -> bool {
         self.scoring.is_some_and(|end| Instant::now() >= end)
     }
@@ -63,8 +63,8 @@ impl TimeLeft {
         (batch, answers)
     }
 
-    /// Publishes datums. Where time is over before CloudWatch has answered, none of them counts as
-    /// published: the next run publishes them, perhaps again.
+    /// Publishes datums. Where time is over before CloudWatch has answered, all of them count as
+    /// unpublished: the next run publishes them, perhaps again.
     pub(crate) async fn publish(&self, cloudwatch: &impl Scores, datums: &[Datum]) -> Published {
         let over = |_| Published {
             failed: datums.to_vec(),
@@ -86,7 +86,7 @@ impl TimeLeft {
         within(self.scoring, inventory.tags_of(instances)).await.unwrap_or_else(over)
     }
 
-    /// Sends alerts. Where time is over before the bus has answered, none of them counts as sent:
+    /// Sends alerts. Where time is over before the bus has answered, all of them count as unsent:
     /// the next run sends them, perhaps again.
     pub(crate) async fn send(&self, bus: &impl Alerts, alerts: &[Alert]) -> Sent {
         let over = |_| Sent {
@@ -98,7 +98,7 @@ impl TimeLeft {
     }
 }
 
-/// Objects to which no call goes on after the end of a run.
+/// Objects whose calls stop at the end of a run.
 #[derive(Debug)]
 pub(crate) struct Limited<O> {
     pub(crate) objects: O,

@@ -1,4 +1,4 @@
-//! What keeps a run of a function from doing anything at all.
+//! The errors that stop a whole run of a function.
 
 use deepguard_aws::ports::CallError;
 use lambda_runtime::Diagnostic;
@@ -8,7 +8,7 @@ use crate::settings::SettingsError;
 use crate::startup::NoSuchHandler;
 use crate::trigger::EventError;
 
-/// A run that failed as a whole. What fails for some instances only is in the summary.
+/// A run that failed as a whole. Failures of some instances only are in the summary.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RunError {
     /// The function's environment.
@@ -23,36 +23,36 @@ pub enum RunError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The instances are not known.
+    /// The list of instances failed.
     #[error("the instances cannot be listed: {0}")]
     List(CallError),
     /// No instance could be read.
     #[error("none of {instances} instances could be read; of the last one: {why}")]
     NothingRead {
-        /// How many there are.
+        /// Number of instances.
         instances: usize,
-        /// What went wrong.
+        /// The last failure.
         why: String,
     },
-    /// The scores reached nobody.
+    /// CloudWatch took no score.
     #[error("none of {datums} datums could be published: {error}")]
     NothingPublished {
-        /// How many there were.
+        /// Number of datums.
         datums: usize,
-        /// What went wrong, the last time.
+        /// The last failure.
         error: CallError,
     },
-    /// There is nowhere to keep baselines.
+    /// There is no place to store baselines.
     #[error(
         "STATE_URI is empty, so that baselines could not be kept: set it, or do without a calibrator"
     )]
     NothingKept,
-    /// Baselines were made in vain.
+    /// The new baselines could not be stored.
     #[error("the baselines that were made could not be written: the log says why")]
     NotWritten,
 }
 
-/// What the Lambda console shows, and what retries and alarms can tell apart.
+/// The error as the Lambda console shows it, and as retries and alarms can distinguish it.
 impl From<RunError> for Diagnostic {
     fn from(error: RunError) -> Self {
         let error_type = match &error {

@@ -1,4 +1,4 @@
-//! The model that is current: the one compiled in, or the one in S3.
+//! The current model: the one compiled in, or the one in S3.
 //!
 //! In S3, an object whose key ends with `.safetensors` is an artifact. Any other is a pointer, such
 //! as `models/current`: JSON that names an artifact in the same bucket, as `model-builder promote`
@@ -37,15 +37,15 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// A model that cannot be had. A process that has loaded one before goes on with that
-/// ([`Current::stale`]); there is no falling back to the one that is compiled in: whoever named a
+/// A model that cannot be loaded. A process that has loaded one before goes on with that
+/// ([`Current::stale`]). There is no fallback to the compiled-in model: an operator who named a
 /// model wants that one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
     /// The object.
     #[error(transparent)]
     Object(#[from] ObjectError),
-    /// It does not say how often it pages.
+    /// It has no table of false alarms.
     #[error(
         "the model {0} does not say at which threshold it pages how often, so that PAGES_PER_INSTANCE_WEEK cannot be kept: train it again with this version, or leave the setting empty"
     )]
@@ -57,7 +57,7 @@ pub enum ModelError {
     Pointer {
         /// Where the pointer is.
         uri: ObjectUri,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
     /// Not an artifact that can be used.
@@ -65,10 +65,10 @@ pub enum ModelError {
     Artifact {
         /// Where it is.
         origin: ModelSource,
-        /// What is wrong with it.
+        /// The fault.
         error: ArtifactError,
     },
-    /// Another artifact than the pointer says.
+    /// Another artifact than the one in the pointer.
     #[error(
         "{uri} has the checksum {found}, but the pointer to it says {needed}: publish the model again with `model-builder publish`"
     )]
@@ -87,24 +87,24 @@ pub enum ModelError {
 pub struct Current {
     /// The model.
     pub detector: Rc<Detector>,
-    /// Why it is the one that was loaded before and not the one that the source names now; `None`
-    /// where it is that one.
+    /// Why it is the previously loaded model and not the one that the source names now; `None`
+    /// where it is the latter.
     pub stale: Option<ModelError>,
 }
 
-/// The model, loaded once and asked for again in each run.
+/// The model, loaded once and checked again in each run.
 #[derive(Debug)]
 pub struct Models<O> {
     source: ModelSource,
     objects: O,
     threads: NonZeroUsize,
     sensitivity: Sensitivity,
-    /// How often an instance may page for nothing, a week.
+    /// The budget of false alarms per instance and week.
     pages: Option<f64>,
     loaded: Option<Loaded>,
 }
 
-/// A model that need not be there: the shadow.
+/// A model that may be missing: the shadow.
 #[derive(Debug)]
 pub struct Optional<O> {
     models: Models<O>,
@@ -137,8 +137,8 @@ impl<O: Objects> Models<O> {
         Self { sensitivity, ..self }
     }
 
-    /// The same, for models whose threshold is the one at which an instance pages so often for
-    /// nothing, a week; `None`: their own.
+    /// The same, with a threshold chosen for this number of false alarms per instance and week;
+    /// `None`: the models' own threshold.
     #[must_use]
     pub fn with_pages(self, pages: Option<f64>) -> Self {
         Self { pages, ..self }
@@ -149,7 +149,7 @@ impl<O: Objects> Models<O> {
         Optional { models: Self::new(ModelSource::Object(pointer.clone()), objects), pointer }
     }
 
-    /// The same, for models that score with so many threads.
+    /// The same, for models that score with this number of threads.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { threads, ..self }
@@ -160,14 +160,14 @@ impl<O: Objects> Models<O> {
         &self.source
     }
 
-    /// The current model. From S3 it is loaded where its object has another ETag than the last
+    /// The current model. From S3 it is loaded if its object's ETag has changed since the last
     /// time.
     ///
-    /// Where that fails and one was loaded before, that one stays in use, which is logged as an
-    /// error; the next call asks for the same again.
+    /// Where that fails and a model was loaded before, that one stays in use, which is logged as an
+    /// error; the next call tries the same again.
     ///
     /// # Errors
-    /// [`ModelError`] where none was loaded before.
+    /// [`ModelError`] without a previously loaded model.
     pub async fn current(&mut self) -> Result<Current, ModelError> {
         match self.newest().await {
             Ok(detector) => Ok(Current { detector, stale: None }),
@@ -175,7 +175,7 @@ impl<O: Objects> Models<O> {
         }
     }
 
-    /// What was loaded before, because of `error`, which is given back where there is none.
+    /// The previously loaded model, stale because of `error`. Without one, gives `error` back.
     fn kept(&self, error: ModelError) -> Result<Current, ModelError> {
         let Some(Loaded { detector, .. }) = &self.loaded else { return Err(error) };
         error!(%error, in_use = detector.artifact().version(), "the model that was loaded before stays in use");
@@ -231,8 +231,8 @@ impl<O: Objects> Models<O> {
         }
     }
 
-    /// The artifact that `pointer`, whose content is `pointing`, points to; what is loaded where it
-    /// still is the same.
+    /// The artifact that `pointer`, whose content is `pointing`, points to; the loaded model where
+    /// it still is the same.
     async fn follow(
         &self,
         pointer: &ObjectUri,
@@ -258,7 +258,7 @@ impl<O: Objects> Models<O> {
 }
 
 impl<O: Objects> Optional<O> {
-    /// The same, for models that score with so many threads.
+    /// The same, for models that score with this number of threads.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { models: self.models.with_threads(threads), ..self }
@@ -280,8 +280,8 @@ impl<O: Objects> Optional<O> {
     /// [`Models::current`].
     ///
     /// # Errors
-    /// [`ModelError`] where there is a pointer, its model cannot be had, and none was loaded
-    /// before.
+    /// [`ModelError`] where there is a pointer, its model cannot be loaded, and there is no
+    /// previous one.
     pub async fn current(&mut self) -> Result<Option<Current>, ModelError> {
         match self.models.newest().await {
             Err(ModelError::Object(ObjectError::Missing { uri })) if uri == self.pointer => {
@@ -294,7 +294,7 @@ impl<O: Objects> Optional<O> {
     }
 }
 
-/// Content and ETag of an object that was asked for without knowing a version.
+/// Content and ETag of an object that was requested without a known version.
 fn content(fetched: Fetched, uri: &ObjectUri) -> Result<(Vec<u8>, Option<String>), ObjectError> {
     match fetched {
         Fetched::Object { bytes, etag } => Ok((bytes, etag)),

@@ -20,11 +20,11 @@ use crate::watched::roster::Selection;
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// What holds where it is unset or empty.
+    /// The value if it is unset or empty.
     pub default: &'static str,
-    /// What it says.
+    /// A description of it.
     pub meaning: &'static str,
-    /// Which values it may have, in the words that follow "must be".
+    /// The valid values, in the words that follow "must be".
     pub values: &'static str,
 }
 
@@ -144,7 +144,7 @@ const EVENT_BUS: Variable = Variable {
     values: "empty, or the name or ARN of a bus",
 };
 
-/// Every variable there is.
+/// All variables.
 pub const VARIABLES: [Variable; 19] = [
     MODEL_URI,
     SHADOW_URI,
@@ -167,35 +167,34 @@ pub const VARIABLES: [Variable; 19] = [
     LOG_LEVEL,
 ];
 
-/// What the operator has decided.
+/// The operator's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Where the model comes from.
     pub model: ModelSource,
     /// Where a second model comes from that scores beside it, if there is one.
     pub shadow: Option<ObjectUri>,
-    /// Where it stands when which instances are muted.
+    /// The file that says which instances are muted, and when.
     pub mutes: Option<ObjectUri>,
     /// Which instances are watched.
     pub selection: Selection,
     /// Which anomalies count.
     pub sensitivity: Sensitivity,
-    /// How many of the newest datapoints have to be unusual before somebody is told.
+    /// How many of the newest datapoints have to be unusual before an alert is sent.
     pub m_of_n: MOfN,
-    /// How often an instance may page for nothing, a week; `None`: as often as the model's
-    /// threshold makes it.
+    /// The budget of false alarms per instance and week; `None`: the model's own threshold decides.
     pub pages_per_instance_week: Option<f64>,
     /// Whether it is an anomaly when an instance stops reporting.
     pub reporting_stopped: bool,
     /// The bus that gets events.
     pub event_bus: Option<String>,
-    /// The Region that the function runs in; empty where nobody knows.
+    /// The Region that the function runs in; empty where it is unknown.
     pub region: String,
-    /// Below which address all is kept that is remembered from run to run.
+    /// The address below which all state between runs is stored.
     pub state: Option<ObjectUri>,
     /// Which scores of an instance are published.
     pub mode: Mode,
-    /// How fast CloudWatch is asked, by all shards together.
+    /// The rates of calls to CloudWatch, for all shards together.
     pub rates: Rates,
     /// The CloudWatch namespace of the metrics.
     pub namespace: String,
@@ -212,7 +211,7 @@ const REGION: &str = "AWS_REGION";
 /// Lambda's own variable: the memory of the function in MB, by which it gives processors.
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 /// Memory in MB with which a function has one whole processor (AWS Lambda, "Configure Lambda
-/// function memory"). With less it has two to look at, and a part of the time of one.
+/// function memory"). With less, it sees two processors, and gets a part of the time of one.
 const MEMORY_OF_A_PROCESSOR: usize = 1769;
 
 /// Variables whose values cannot be used: all of them, so that one deployment mends all.
@@ -224,12 +223,12 @@ pub struct SettingsError(Vec<WrongValue>);
 pub struct WrongValue {
     /// The variable.
     pub variable: Variable,
-    /// What it was set to.
+    /// The value that was set.
     pub value: String,
 }
 
 impl SettingsError {
-    /// What is wrong, in the order of [`VARIABLES`].
+    /// The errors, in the order of [`VARIABLES`].
     pub fn wrong(&self) -> &[WrongValue] {
         &self.0
     }
@@ -247,7 +246,7 @@ impl fmt::Display for SettingsError {
 }
 
 impl Settings {
-    /// From the environment of the process.
+    /// Reads the environment of the process.
     ///
     /// # Errors
     /// [`SettingsError`] names every variable that cannot be used.
@@ -257,8 +256,8 @@ impl Settings {
         })
     }
 
-    /// From what `get` gives for each name in [`VARIABLES`]. Empty is the same as unset: a template
-    /// passes an empty parameter on as an empty value.
+    /// Reads the value that `get` gives for each name in [`VARIABLES`]. Empty is the same as unset:
+    /// a template passes an empty parameter on as an empty value.
     ///
     /// # Errors
     /// [`SettingsError`] names every variable that cannot be used.
@@ -355,7 +354,7 @@ impl<G: Fn(&str) -> Option<String>> Reader<'_, G> {
     }
 }
 
-/// As many as there are whole processors, and one where nothing is known of them.
+/// The number of whole processors, or one where the memory is unknown.
 fn threads(memory: Option<&str>) -> NonZeroUsize {
     let given =
         memory.and_then(|memory| memory.parse::<usize>().ok()).unwrap_or(0) / MEMORY_OF_A_PROCESSOR;
@@ -393,7 +392,7 @@ fn event_bus(value: &str) -> Option<Option<String>> {
 fn state_uri(value: &str) -> Option<Option<ObjectUri>> {
     match value.trim_end_matches('/') {
         "" => value.is_empty().then_some(None),
-        // What is kept has keys of its own below it.
+        // Stored data have keys of their own below it.
         uri if uri.len() <= 512 => uri.parse().ok().map(Some),
         _ => None,
     }
@@ -405,7 +404,7 @@ fn number(value: &str, least: f64, most: f64) -> Option<f64> {
 
 fn namespace(value: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/#:-".contains(&byte);
-    // AWS keeps what begins with `AWS/` for itself, and CloudWatch refuses a leading colon.
+    // AWS reserves names that begin with `AWS/`, and CloudWatch refuses a leading colon.
     let valid = value.len() <= limits::NAMESPACE_LENGTH
         && value.bytes().all(allowed)
         && !value.starts_with("AWS/")

@@ -13,11 +13,11 @@ pub enum Handler {
     Detector,
     /// Makes the baselines of a new day.
     Calibrator,
-    /// Answers who sends a sequence of CPU values.
+    /// Judges a sequence of CPU values that a client sends.
     Predictor,
 }
 
-/// A handler that there is not.
+/// A handler that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there is no handler `{0}`: set the function's Handler to detector, calibrator or predictor"
@@ -27,7 +27,7 @@ pub struct NoSuchHandler(String);
 impl FromStr for Handler {
     type Err = NoSuchHandler;
 
-    /// From the handler of the function's configuration. Where there is none, or the name of this
+    /// Parses the handler of the function's configuration. Without one, or with the name of this
     /// program (`cargo lambda` gives it), it is the detector.
     fn from_str(text: &str) -> Result<Self, NoSuchHandler> {
         match text {
@@ -42,11 +42,11 @@ impl FromStr for Handler {
 /// A start that is under way.
 #[derive(Debug)]
 pub struct Start {
-    /// When `main` began, by the clock of the machine: what started the process can tell how long
-    /// it took to get there.
+    /// When `main` began, by the clock of the machine: the parent process can then tell how long
+    /// the start took until then.
     began: Timestamp,
     clock: Instant,
-    /// Up to here, all belongs to a part.
+    /// The end of the last finished part.
     divided: Instant,
     parts: Parts,
 }
@@ -56,12 +56,11 @@ pub struct Start {
 pub struct Parts {
     /// The environment is read and the log begun.
     settings: u64,
-    /// What all calls to AWS share, above all the certificates that it is trusted by.
+    /// The shared configuration of all calls to AWS, above all the trusted certificates.
     aws_config: u64,
     /// The clients of CloudWatch and S3.
     clients: u64,
-    /// The model, loaded into a network; nothing for the calibrator, which loads it in its first
-    /// run.
+    /// The model, loaded into a network; 0 for the calibrator, which loads it in its first run.
     model: u64,
 }
 
@@ -79,7 +78,7 @@ pub enum Part {
 }
 
 impl Start {
-    /// It begins now.
+    /// Begins a start now.
     pub fn now() -> Self {
         let clock = Instant::now();
         Self { began: Timestamp::now(), clock, divided: clock, parts: Parts::default() }
@@ -95,7 +94,7 @@ impl Start {
         self.began
     }
 
-    /// What was done since the part before is this one.
+    /// Counts the time since the part before towards this one.
     pub fn done(&mut self, part: Part) {
         let now = Instant::now();
         let took = (now - self.divided).as_micros() as u64;

@@ -1,4 +1,4 @@
-//! What invoked the function: a schedule, or somebody who asked directly.
+//! The event that invoked the function: from a schedule, or a direct question.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,17 +13,18 @@ use serde_json::Value;
 
 use crate::state::shard::{MAX_SHARDS, Shard};
 
-/// No event names more instances: it would no longer be a question about some of them.
+/// The maximum number of instances in an event: with more, it would no longer be a question about
+/// some of them.
 pub const MAX_INSTANCES: usize = 500;
 /// How far ahead of this machine's clock an event's time may be: clocks differ.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// How long a run may take from its first look at the clock to its last call: Lambda's longest
 /// timeout.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_mins(15);
-/// The shapes that are understood, for whoever sent another.
+/// The supported shapes, for the error about another one.
 const SHAPES: &str = r#"send {}, {"shard": 0, "shards": 4} or {"time": "2026-01-15T12:00:00Z", "instances": ["i-0123456789abcdef0"], "dry_run": true} (all of them optional), or let an EventBridge rule or schedule send its own event"#;
 
-/// What a run was asked to do.
+/// The request to a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
     /// The time to look back from; `None` is now.
@@ -32,43 +33,43 @@ pub struct Trigger {
     pub instances: Option<BTreeSet<InstanceId>>,
     /// Whether to publish nothing.
     pub dry_run: bool,
-    /// Which part of the fleet.
+    /// The part of the fleet.
     pub shard: Shard,
-    /// Whether it is one of the runs that follow the fleet, and not somebody who asks: a
-    /// schedule's, or one that names its shard.
+    /// Whether the run follows the fleet instead of answering a question: it comes from a schedule,
+    /// or names its shard.
     pub scheduled: bool,
 }
 
-/// An event that asks for nothing the detector can do.
+/// An event that the detector cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// Neither of the shapes.
+    /// An unknown shape.
     #[error("the event is not understood: {0}; {SHAPES}")]
     Shape(String),
-    /// An event of something else than a schedule.
+    /// An event from another source than a schedule.
     #[error("the event `{detail_type}` of `{sender}` starts no run: {SHAPES}")]
     Foreign {
-        /// Who sent it.
+        /// Its source.
         sender: String,
-        /// What it is.
+        /// Its type.
         detail_type: String,
     },
     /// Not the name of an instance.
     #[error("the event's `instances`: {0}")]
     Instance(#[from] NotAnInstance),
-    /// Too many instances, or none.
+    /// Too many instances, or an empty list.
     #[error(
         "the event names {0} instances, 1 to {MAX_INSTANCES} can be asked for; leave `instances` out to score every one"
     )]
     Instances(usize),
-    /// No part of a fleet.
+    /// A part of a fleet that cannot exist.
     #[error(
         "the event's shard {shard} of {shards} is none: give 1 to {MAX_SHARDS} `shards` and a `shard` from 0 to one less, or neither for the whole fleet"
     )]
     Shard {
         /// The part's number.
         shard: u32,
-        /// How many there are to be.
+        /// The number of parts.
         shards: u32,
     },
     /// There can be no datapoints yet.
@@ -76,22 +77,22 @@ pub enum EventError {
         "the event's time {time} is in the future (it is {now}): give an earlier one, or none for now"
     )]
     Future {
-        /// The event's.
+        /// The event's time.
         time: Timestamp,
-        /// The clock's.
+        /// The clock's time.
         now: Timestamp,
     },
-    /// CloudWatch would take no scores.
+    /// CloudWatch would refuse the scores.
     #[error(
         "the event's time {time} is too long ago: CloudWatch takes no metrics older than two weeks. Give a later one, none for now, or \"dry_run\": true, which publishes nothing"
     )]
     Past {
-        /// The event's.
+        /// The event's time.
         time: Timestamp,
     },
 }
 
-/// What somebody sends who asks directly, and what a schedule's `Input` holds.
+/// The fields of a direct question, and of a schedule's `Input`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Direct {
@@ -103,8 +104,8 @@ struct Direct {
     shards: Option<u32>,
 }
 
-/// What EventBridge sends when a schedule has no `Input` of its own. Both kinds wrap nothing in
-/// `detail`: a rule `{}`, Scheduler the text `"{}"`.
+/// The event that EventBridge sends when a schedule has no `Input` of its own. Both kinds have an
+/// empty `detail`: a rule `{}`, Scheduler the text `"{}"`.
 #[derive(Debug, Deserialize)]
 struct Scheduled {
     source: String,
@@ -115,10 +116,10 @@ struct Scheduled {
 }
 
 impl Trigger {
-    /// Understands an event.
+    /// Parses an event.
     ///
     /// # Errors
-    /// [`EventError`] says what is wrong with it and which shapes are understood.
+    /// [`EventError`] describes the fault and the supported shapes.
     pub fn from_event(event: &Value) -> Result<Self, EventError> {
         let shape = |error: serde_json::Error| EventError::Shape(error.to_string());
         if !event.is_object() {
@@ -170,8 +171,8 @@ impl Trigger {
         Ok(Self { time, instances: instances.transpose()?, dry_run, shard, scheduled })
     }
 
-    /// Whether it asks what the scores up to `end` (seconds since 1970) are, at a time at which it
-    /// is `now`, and is not one of the runs that go on from where the last one was.
+    /// Whether the request, at the time `now`, is a question about the scores up to `end` (seconds
+    /// since 1970). A run that goes on from the last one is not a question.
     pub fn is_question(&self, end: i64, now: Timestamp) -> bool {
         let long_ago = end < now.as_second() - LATE;
         self.dry_run || self.instances.is_some() || (long_ago && !self.scheduled)

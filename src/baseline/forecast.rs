@@ -1,11 +1,11 @@
 //! A forecast for each instance: a ridge regression on its own last two weeks, at three horizons.
 //!
-//! What is forecast is the mean of the next 1, 6 or 24 slots, compressed. It is regressed on what
-//! is known before them: the newest value, the means of the last 15 minutes, hour, 3, 12 and 24
-//! hours, the same slots and the present one of the day before, and the daily profile at both
-//! times. The coefficients shrink towards persistence (tomorrow is like now) where there is little
-//! to learn from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so
-//! that yesterday's outage is not learnt.
+//! The target is the compressed mean of the next 1, 6 or 24 slots. The features are the values
+//! known before them: the newest value, the means of the last 15 minutes, hour, 3, 12 and 24 hours,
+//! the same slots and the present one of the day before, and the daily profile at both times. The
+//! coefficients shrink towards persistence (tomorrow is like now) where there is little to learn
+//! from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so the
+//! model does not learn yesterday's outage.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,25 +16,25 @@ use crate::series::{DAY, PERIOD, Series};
 
 /// Slots whose mean is forecast: 5 minutes, half an hour, two hours.
 pub const HORIZONS: [usize; 3] = [1, 6, 24];
-/// Slots before a forecast's first one that it is made from: a day, and what the day before
-/// yesterday's slots need.
+/// Slots before a forecast's first slot that the forecast reads: a day, and the slots needed from
+/// the day before yesterday.
 pub const SEEN: usize = DAY + 8;
-/// Days that are learnt from.
+/// Days to learn from.
 const DAYS: usize = 13;
 /// Slots of the means among the features.
 const MEANS: [usize; 5] = [3, 12, 36, 144, 288];
 /// Features of a forecast.
 const FEATURES: usize = 5 + MEANS.len();
-/// The newest value may be as many slots old as this.
+/// The maximum age of the newest value, in slots.
 const STALE: usize = 3;
 /// How strongly coefficients are held at persistence, in days of datapoints.
 const RIDGE: f64 = 1e-3;
-/// An error of more than so many robust standard deviations counts less.
+/// Errors above this number of robust standard deviations count less.
 const HUBER: f64 = 1.5;
 /// Rounds of reweighting.
 const ROUNDS: usize = 4;
-/// Fewer examples than this teach nothing beyond persistence: half a day, less what a forecast
-/// needs.
+/// The minimum number of examples: with fewer, a fit learns nothing beyond persistence. Half a day,
+/// less the slots that a forecast needs.
 const FEWEST: usize = DAY / 2 - 2 * HORIZONS[2];
 
 /// The forecasts of one instance, for one day.
@@ -159,7 +159,7 @@ fn enough(count: usize, from: isize, until: isize) -> bool {
     count > 0 && 2 * count as isize >= until - from
 }
 
-/// What a forecast is made against: the daily profile, and where the slots of the values lie in it.
+/// The context of a forecast: the daily profile, and where the slots of the values lie in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hours<'a> {
     /// Median and spread.
@@ -219,8 +219,8 @@ impl Forecasts {
         Self { coefficients: HORIZONS.map(|horizon| fit(&values, &hours, horizon)) }
     }
 
-    /// The compressed mean of the slots from `first` on, as many as the horizon has, from what lies
-    /// before them; `None` where the newest slots before them are missing.
+    /// The compressed mean of the slots from `first` on, as many as the horizon has, forecast from
+    /// the values before them; `None` where the newest slots before them are missing.
     pub(crate) fn of(
         &self,
         values: &Compressed,
@@ -244,7 +244,7 @@ fn fit(values: &Summed, hours: &Hours<'_>, horizon: usize) -> [f64; FEATURES] {
     let example = |first: usize| {
         let target = values.mean(first as isize, (first + horizon) as isize)?;
         let features = hours.features(values, first, horizon)?;
-        // What persistence leaves to be learnt.
+        // The part that persistence leaves to learn.
         Some((features, target - hours.level.centre - features[0]))
     };
     let last = (values.values.len() + 1).saturating_sub(horizon);

@@ -1,5 +1,4 @@
-//! What an instance did at each hour of the day: which values it had, and whether it reported at
-//! all.
+//! The values of an instance at each hour of the day, and whether it reported at all.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +10,7 @@ const HOURS: usize = 24;
 const HOUR: i64 = 3600;
 /// Slots in an hour.
 const SLOTS: usize = (HOUR / PERIOD) as usize;
-/// Days of a history that are looked at.
+/// Days of history to look at.
 const DAYS: i64 = 14;
 /// Without the same weekday to go by, an instance reports at an hour if it did on this part of the
 /// days, ...
@@ -24,7 +23,7 @@ const LEAST_DAYS: usize = 3;
 pub struct Hours {
     /// Lowest and highest value of each hour, in percent; `None` where there was none.
     ranges: [Option<Range>; HOURS],
-    /// A bit for each hour: whether the instance should report then, on the day that this is for.
+    /// A bit for each hour: whether the instance should report then, on the day of this baseline.
     reports: u32,
 }
 
@@ -58,8 +57,8 @@ impl Hours {
             *range = Some(range.unwrap_or(Range { low: value, high: value }).with(point.value));
         }
         let should = |hour: usize| {
-            // Whether the instance reported in this hour, so many days ago; `None` where that is
-            // not known.
+            // Whether the instance reported in this hour, `days` days ago; `None` where that is
+            // unknown.
             let reported = |days: i64| {
                 let start = at - days * DAY_SECONDS + hour as i64 * HOUR;
                 let present = || history.between(start, start + HOUR).count();
@@ -89,9 +88,9 @@ impl Hours {
         self.ranges.iter().flatten().copied().reduce(Range::over)
     }
 
-    /// Whether the instance should report in the hour of `time` (seconds since 1970), on the day
-    /// that this is for: it did on the last two of the same weekday, or, with less history, on most
-    /// days. What is switched off on a schedule should not.
+    /// Whether the instance should report in the hour of `time` (seconds since 1970), on the day of
+    /// this baseline. It should if it did on the last two of the same weekday, or, with less
+    /// history, on most days. An instance that is switched off on a schedule should not.
     pub fn reports(&self, time: i64) -> bool {
         self.reports & 1 << hour(time) != 0
     }

@@ -24,12 +24,12 @@ pub struct Level {
     pub spread: f64,
     /// Standard deviation of the CPU itself, in percentage points.
     pub deviation: f64,
-    /// Datapoints it was made of.
+    /// Number of datapoints behind it.
     pub datapoints: usize,
 }
 
 impl Level {
-    /// The level of `values` in percent, or `None` where there are none.
+    /// The level of `values` in percent, or `None` without values.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         let deviation = standard_deviation(&values);
         values.iter_mut().for_each(|value| *value = compress(*value));
@@ -43,7 +43,7 @@ impl Level {
         Some(Self { centre, scale, spread, deviation, datapoints: values.len() })
     }
 
-    /// The scale in the unit of errors above what was expected, or below it.
+    /// The scale in the unit of errors above the expected value, or below it.
     pub fn scale_of(&self, up: bool) -> f64 {
         let sign = if up { 1.0 } else { -1.0 };
         distance(self.centre + sign * self.scale, self.centre).max(1e-9)
@@ -74,14 +74,14 @@ impl Level {
 /// `asinh` of the largest magnitude that is taken for a measurement, rounded up.
 const MAX_COMPRESSED: f64 = 36.0;
 
-/// The standard deviation of all there is; 0 of nothing.
+/// The standard deviation of all values; 0 for an empty slice.
 fn standard_deviation(values: &[f64]) -> f64 {
     let count = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / count;
     (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
 }
 
-/// The `q`-quantile of sorted values, linear between neighbours; `None` of nothing.
+/// The `q`-quantile of sorted values, linear between neighbours; `None` for an empty slice.
 pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let position = q.clamp(0.0, 1.0) * last as f64;

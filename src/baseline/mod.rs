@@ -1,4 +1,4 @@
-//! What is usual for one instance, learnt from its own history.
+//! The usual CPU of one instance, learnt from its own history.
 //!
 //! A baseline is made once a day, at midnight UTC, from the two weeks before. Every datapoint of
 //! that day is scored against it.
@@ -18,10 +18,10 @@ use hours::Hours;
 use level::Level;
 use profile::Profile;
 
-/// Slots of history that a baseline is made of: 14 days. What is older changes nothing, so a
-/// datapoint has the same score however much history was read.
+/// Slots of history behind a baseline: 14 days. Older values change nothing, so a datapoint has the
+/// same score however much history was read.
 pub const HISTORY: usize = 14 * DAY;
-/// Datapoints without which there is no baseline: half a day's worth.
+/// The minimum number of datapoints for a baseline: half a day's worth.
 pub const MIN_DATAPOINTS: usize = DAY / 2;
 /// Slots before noon from which an instance that had too little history at midnight learns its
 /// first baseline: 14 hours. The newest slots that scoring remembers reach back this far until
@@ -53,8 +53,7 @@ pub enum Phase {
     Own,
 }
 
-/// The values that an instance's history leads one to expect at one resolution, before any network
-/// is asked.
+/// The values to expect from an instance's history at one resolution, before the network runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// Median and spread of the last 14 days.
@@ -72,18 +71,18 @@ impl Expectation {
         forecast::Hours { level: &self.level, daily: &self.daily, start }
     }
 
-    /// What is usual at the hour of `time` (seconds since 1970), in percent.
+    /// The usual value at the hour of `time` (seconds since 1970), in percent.
     pub fn daily(&self, time: i64) -> f64 {
         self.level.unscaled(self.daily.centre(time).into())
     }
 
-    /// What is usual at the hour of the week, in percent; only with two weeks of history.
+    /// The usual value at the hour of the week, in percent; only with two weeks of history.
     pub fn weekly(&self, time: i64) -> Option<f64> {
         Some(self.level.unscaled(self.weekly.as_ref()?.centre(time).into()))
     }
 
-    /// What is usual at the hour, as near to `value` (percent) as it comes within a quarter of an
-    /// hour of `time`: a job that starts ten minutes early is the same job.
+    /// The usual value at the hour, in percent: the one nearest to `value` within a quarter of an
+    /// hour of `time`. A job that starts ten minutes early is the same job.
     pub fn nearest_daily(&self, time: i64, value: f64) -> f64 {
         let hours = (-LENIENCE..=LENIENCE).map(|slots| self.daily(time + slots * PERIOD));
         let nearer = |best: f64, usual: f64| {
@@ -92,8 +91,8 @@ impl Expectation {
         hours.fold(self.daily(time), nearer)
     }
 
-    /// What is usual at `time` (seconds since 1970), in percent: the one of daily profile, a few
-    /// minutes early or late, and weekly profile that is nearer to `value`.
+    /// The usual value at `time` (seconds since 1970), in percent. It takes the daily profile, a
+    /// few minutes early or late, and the weekly profile, and gives the one nearer to `value`.
     pub fn nearest(&self, time: i64, value: f64) -> f64 {
         let daily = self.nearest_daily(time, value);
         self.weekly(time)
@@ -102,7 +101,7 @@ impl Expectation {
     }
 }
 
-/// What is usual for one instance from [`Self::at`] on, for one day.
+/// The usual behaviour of one instance from [`Self::at`] on, for one day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Made of the datapoints before this time, in seconds since 1970.
@@ -111,14 +110,14 @@ pub struct Baseline {
     pub phase: Phase,
     /// The values to expect, for each of [`RESOLUTIONS`].
     pub expectations: [Expectation; RESOLUTIONS.len()],
-    /// What is expected within five minutes, half an hour and two hours.
+    /// The forecasts for the next five minutes, half an hour and two hours.
     pub forecasts: Forecasts,
-    /// The largest errors that the history itself has, by [`Channel`](crate::channel::Channel):
-    /// they are usual until there is a day of scores. `None` where the history is longer than that.
+    /// The largest errors in the history itself, by [`Channel`](crate::channel::Channel): they are
+    /// usual until there is a day of scores. `None` where the history is longer than that.
     pub largest: Option<[f64; CHANNELS]>,
-    /// Most datapoints in a row that had the same value.
+    /// The largest number of datapoints in a row that had the same value.
     pub longest_run: usize,
-    /// The values that it had at each hour, and at which it should report.
+    /// The values at each hour, and the hours at which the instance should report.
     pub hours: Hours,
 }
 
@@ -129,8 +128,8 @@ impl Baseline {
     /// # Errors
     /// [`TooLittleHistory`] when they hold less than half a day.
     pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
-        // Up to `at`, even where the last slots are missing: whether they could be seen to be
-        // depends on what else was read.
+        // Up to `at`, even where the last slots are missing: whether the series shows them as
+        // missing depends on what else was read.
         let recent = history.up_to(at, HISTORY);
         let datapoints =
             recent.as_ref().map_or(0, |recent| recent.present(0..recent.len()).count());
@@ -178,8 +177,8 @@ impl Baseline {
         self.at != calibrated_at(self.at)
     }
 
-    /// The same, without what its day does not need: the other days of the week. `seen` are the
-    /// slots before the day that the windows of its first datapoints span.
+    /// The same baseline without the data that its day does not need: the other days of the week.
+    /// `seen` is the number of slots before the day that the windows of its first datapoints span.
     pub fn for_its_day(mut self, seen: usize) -> Self {
         let (start, end) = (self.at - seen as i64 * PERIOD, self.at + DAY_SECONDS);
         for expectation in &mut self.expectations {
@@ -203,7 +202,7 @@ impl Baseline {
         self.forecasts.of(values, &self.expectations[0].hours(start), first, horizon)
     }
 
-    /// Whole days of datapoints that it rests on.
+    /// Whole days of datapoints behind it.
     pub fn days(&self) -> usize {
         self.expectations[0].level.datapoints / DAY
     }
@@ -242,7 +241,7 @@ fn longest_run(history: &Series) -> usize {
     runs.split_last().and_then(|(_, ended)| ended.iter().copied().max()).unwrap_or(0)
 }
 
-/// An instance that has not been watched for long enough to say what is usual for it.
+/// An instance that has not been watched for long enough to learn its usual behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{datapoints} datapoints before time {at}, a baseline needs {MIN_DATAPOINTS} (half a day): wait until the instance has run for longer"
@@ -250,7 +249,7 @@ fn longest_run(history: &Series) -> usize {
 pub struct TooLittleHistory {
     /// The time the baseline was asked for, in seconds since 1970.
     pub at: i64,
-    /// Datapoints there are.
+    /// Number of datapoints in the history.
     pub datapoints: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What is usual at this hour: centre and spread by time of day and by time of the week.
+//! The usual CPU at an hour: centre and spread by time of day and by time of the week.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::series::{DAY, PERIOD, Series, WEEK};
 
 /// Neighbouring slots on each side that count as the same time: jobs do not start on the second.
 const NEIGHBOURS: usize = 2;
-/// Cycles without which there is no profile.
+/// The minimum number of cycles for a profile.
 const MIN_CYCLES: usize = 2;
 
 /// Centre and spread for each slot of a cycle (a day or a week), in the network's unit and
@@ -21,13 +21,13 @@ const MIN_CYCLES: usize = 2;
 pub struct Profile {
     /// Slots in a cycle.
     cycle: usize,
-    /// The number of the first slot that is kept, counted from 1970.
+    /// The number of the first stored slot, counted from 1970.
     first: i64,
     /// Median of each slot: see [`Level::scaled`].
     centres: Vec<f32>,
     /// `ln(spread / scale + 0.05)` of each slot, where the spread is half the compressed distance
-    /// between the quantiles at 16 % and 84 %: one sigma, were it normal. Empty where nobody needs
-    /// it.
+    /// between the quantiles at 16 % and 84 %: one sigma for a normal distribution. Empty where it
+    /// is not needed.
     spreads: Vec<f32>,
     /// How far the profile can be trusted, from 0 (not at all) to 1 (a week of days, a month of
     /// weeks).
@@ -48,7 +48,7 @@ impl Profile {
     }
 
     /// The profile by time of the week, over the two weeks before slot `end`; `None` under that. It
-    /// has no spreads: two values have none.
+    /// has no spreads: two values do not have one.
     pub fn weekly(history: &Series, end: usize, level: &Level) -> Option<Self> {
         let weekly = Self::of(history, end, level, WEEK, 4)?;
         Some(Self { spreads: Vec::new(), ..weekly })
@@ -105,8 +105,8 @@ impl Profile {
         })
     }
 
-    /// The slots between `start` and `end` alone (seconds since 1970): all that a day needs of a
-    /// week.
+    /// The profile cut to the slots between `start` and `end` (seconds since 1970): all that a day
+    /// needs of a week.
     pub(crate) fn between(&self, start: i64, end: i64) -> Self {
         let first = start.div_euclid(PERIOD);
         let slots = (end.div_euclid(PERIOD) - first).clamp(0, self.cycle as i64);
@@ -119,13 +119,13 @@ impl Profile {
         Self { first, centres: times().map(|time| self.centre(time)).collect(), spreads, ..*self }
     }
 
-    /// The centre at `time` (seconds since 1970), in the network's unit; the median where it is not
-    /// kept.
+    /// The centre at `time` (seconds since 1970), in the network's unit; the median where that slot
+    /// is not stored.
     pub fn centre(&self, time: i64) -> f32 {
         self.centres.get(self.index(time)).copied().unwrap_or_default()
     }
 
-    /// `ln(spread / scale + 0.05)` at `time` (seconds since 1970); 0 where it is not kept.
+    /// `ln(spread / scale + 0.05)` at `time` (seconds since 1970); 0 where that slot is not stored.
     pub fn spread(&self, time: i64) -> f32 {
         self.spreads.get(self.index(time)).copied().unwrap_or_default()
     }

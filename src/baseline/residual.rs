@@ -5,8 +5,7 @@ use super::level::Level;
 use crate::channel::{Channel, Errors, Measure};
 use crate::compress::distance;
 
-/// A forecast for each of [`HORIZONS`], compressed; `None` where there is too little to forecast
-/// from.
+/// A forecast for each of [`HORIZONS`], compressed; `None` where the values do not suffice.
 pub(crate) type Forecast = [Option<f64>; HORIZONS.len()];
 
 /// The error of each channel at slot `slot` of `values`, whose last slots were forecast as
@@ -36,7 +35,7 @@ pub(crate) fn errors(
     })
 }
 
-/// The distance of a value from what was expected, both compressed, where it is on that side of it.
+/// The distance of a value from the expected one, both compressed, if it is on that side of it.
 fn one_way(value: f64, expected: f64, up: bool) -> f64 {
     if (value > expected) == up { distance(value, expected) } else { 0.0 }
 }

@@ -102,7 +102,7 @@ fn as_many_as_were_asked_for_make_an_episode() {
     assert_eq!(begins(&[1.0, 30.0, 1.0, 1.0, 30.0, 1.0]), [0i64; 0]);
     assert_eq!(begins(&[1.0, 30.0, 1.0, 30.0, 1.0]), [4]);
     assert_eq!(begins(&[30.0, 30.0]), [2]);
-    // The alarm is the first of them: what lasts surpasses nothing.
+    // The alarm is the first of them: a lasting deviation surpasses nothing.
     let lasting = following(&[30.0, 29.0])
         .map(|scored| Scored { surpasses: scored.time == PERIOD, ..scored });
     assert_eq!(changes(&mut Episodes::default(), two_of_three, lasting), [2]);
@@ -149,7 +149,7 @@ fn an_instance_that_should_report_and_does_not() {
     );
     assert_eq!(episodes.silent(end, end + SILENT + PERIOD, || true), [], "once");
     assert_eq!(changes(&mut episodes, MOfN::default(), [at(120, 1.0)]), [-120], "it is back");
-    // What was unusual when it stopped is over.
+    // The deviation at the time of the stop is over.
     assert_eq!(changes(&mut episodes, MOfN::default(), [at(121, 30.0)]), [121]);
     let end = 122 * PERIOD;
     assert_eq!(episodes.silent(end, end + SILENT, || true), []);

@@ -21,13 +21,13 @@ use crate::channel::CHANNELS;
 pub const FORMAT: u32 = 3;
 /// The metadata key of the card.
 const KEY: &str = "deepguard";
-/// What stands in place of the checksum while it is taken.
+/// The placeholder for the checksum while it is computed.
 const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Stands before the checksum in the header, where the card is JSON inside a JSON string.
+/// The bytes before the checksum in the header, where the card is JSON inside a JSON string.
 const BEFORE_CHECKSUM: &[u8] = br#"\"checksum\":\""#;
 /// The artifact that is compiled in, so that DeepGuard works before anyone has trained one.
 pub const BUILTIN: &[u8] = include_bytes!("../../models/default.safetensors");
-/// No artifact is larger. A header that asks for more is damaged or hostile.
+/// The maximum size of an artifact. A header that asks for more is damaged or hostile.
 pub const MAX_BYTES: usize = 64 << 20;
 
 /// A trained model: its network's parameters and the card that says how to use them.
@@ -48,7 +48,7 @@ pub enum ArtifactError {
         "the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it again"
     )]
     Truncated(usize),
-    /// The content is not what was written.
+    /// The content differs from the written one.
     #[error("the artifact is damaged ({0}): copy or upload it again")]
     Damaged(String),
     /// Written by a newer DeepGuard.
@@ -67,7 +67,7 @@ pub enum ArtifactError {
         /// Format of the artifact.
         found: u32,
     },
-    /// Another scaling rule: the weights would see numbers they do not know.
+    /// Another scaling rule: the weights would get numbers that they were not trained on.
     #[error(
         "the artifact was trained on another scaling rule, `{0}`: train it again with this version"
     )]
@@ -79,9 +79,9 @@ pub enum ArtifactError {
     Shape {
         /// Name in the file.
         tensor: String,
-        /// What the file has.
+        /// The shape in the file.
         found: String,
-        /// What is needed.
+        /// The shape that the network needs.
         needed: Vec<usize>,
     },
     /// A number that cannot be used.
@@ -137,7 +137,7 @@ impl Artifact {
         Self::from_bytes(&self.to_bytes()?)
     }
 
-    /// What it says of itself.
+    /// The artifact's card.
     pub fn card(&self) -> &Card {
         &self.card
     }
@@ -332,7 +332,7 @@ fn verify(file: &[u8]) -> Result<(), ArtifactError> {
     }
 }
 
-/// What a file is that the safetensors reader refuses.
+/// Describes a file that the safetensors reader refuses.
 fn explain(error: &SafeTensorError, file: &[u8]) -> ArtifactError {
     let looks_right = file.get(8) == Some(&b'{') && file[..8].iter().skip(4).all(|&byte| byte == 0);
     match error {

@@ -1,11 +1,11 @@
-//! What an artifact says of itself: how to use it, and how it was made.
+//! The card of an artifact: how to use it, and how it was made.
 
 use serde::{Deserialize, Serialize};
 
 use crate::channel::{CHANNELS, Channel, Measure};
 use crate::model::Shape;
 
-/// What an artifact says of itself.
+/// The card of an artifact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// SHA-256 of the file, in hexadecimal. First, so that it is found before anything a file name
@@ -20,12 +20,12 @@ pub struct Card {
     /// Ratio of a residual to the usual one that makes a score of 1.0.
     pub threshold: f64,
     /// Largest error of an ordinary day, by [`crate::channel::Channel`], in units of the machine's
-    /// scale: what is usual for a sequence that has no past.
+    /// scale: the usual error for a sequence that has no past.
     pub borrowed_usual: [f64; CHANNELS],
-    /// By how much what is usual for a young instance still grows.
+    /// How much the usual errors of a young instance still grow.
     #[serde(flatten)]
     pub growth: Growth,
-    /// How it came to be.
+    /// The record of the training.
     pub training: Training,
     /// False alarms by threshold, thresholds rising. Empty where they were not measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +63,7 @@ impl Growth {
     }
 }
 
-/// How often a threshold calls somebody for nothing, measured on machines that were not trained on.
+/// How often a threshold raises a false alarm, measured on machines that were not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pages {
     /// Ratio of a residual to the usual one that makes a score of 1.0.
@@ -76,8 +76,9 @@ pub struct Pages {
 }
 
 impl Card {
-    /// The threshold with so many false alarms per instance and week: between two of the table on
-    /// the line that joins them, beyond its ends the nearer one. `None` where the table is empty.
+    /// The threshold with this number of false alarms per instance and week. Between two entries of
+    /// the table it interpolates linearly; beyond the ends it takes the nearer one. `None` where
+    /// the table is empty.
     pub fn threshold_for(&self, per_instance_week: f64) -> Option<f64> {
         let above =
             self.pages.iter().position(|pages| pages.per_instance_week <= per_instance_week);
@@ -115,7 +116,7 @@ impl Card {
 /// The record of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    /// The date given by whoever trained, `YYYY-MM-DD`.
+    /// The date of the training as it was given, `YYYY-MM-DD`.
     pub date: String,
     /// Version of the crate that trained.
     pub crate_version: String,
@@ -129,11 +130,11 @@ pub struct Training {
     pub loss: f64,
     /// Reconstruction error of the newest datapoint on the training windows, in percentage points.
     pub error: ErrorQuantiles,
-    /// What it saw.
+    /// The files that it was trained on.
     pub files: Vec<TrainedOn>,
-    /// How many generated machines it saw beside them.
+    /// Number of generated machines that it was trained on beside them.
     pub generated: usize,
-    /// What came from an account's own instances; `None` where nothing did.
+    /// The part from an account's own instances; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<Fleet>,
 }
@@ -141,7 +142,8 @@ pub struct Training {
 /// The part of a training that came from an account's own instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {
-    /// Version of the artifact that it went on from; `None` where it began afresh.
+    /// Version of the artifact that the training started from; `None` where it started from
+    /// scratch.
     pub tuned_from: Option<String>,
     /// Days of history that were asked for.
     pub days: usize,
@@ -153,7 +155,7 @@ pub struct Fleet {
     pub left_out_datapoints: usize,
     /// Stretches that were left out.
     pub left_out_stretches: usize,
-    /// Which these were; of a large fleet the first ones only.
+    /// The stretches that were left out; only the first ones of a large fleet.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -176,9 +178,9 @@ pub struct LeftOut {
 pub enum Why {
     /// It was muted.
     Muted,
-    /// Somebody has confirmed that it is an anomaly.
+    /// A person has confirmed that it is an anomaly.
     Confirmed,
-    /// The model that was there before finds it clearly anomalous.
+    /// The previous model finds it clearly anomalous.
     Contaminated,
 }
 

@@ -56,7 +56,7 @@ pub fn states(
     let [hidden, _] = recurrent.dims();
     let [_, time, _] = input.dims();
     let projected = linear(input, weight, Some(bias));
-    // Both states begin at zero, where a multiplication would give nothing.
+    // Both states begin at zero, where a multiplication would be wasted.
     let mut state: Option<(Tensor<2>, Tensor<2>)> = None;
     let step = |step| {
         let mut gates = projected.clone().narrow(1, step, 1).squeeze_dim::<2>(1);

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::window::{CONTEXT, Windows};
 use lstm::Lstm;
 
-/// What the network says of each datapoint: an offset, the logarithm of a scale, and a gate on the
-/// profile.
+/// The outputs of the network for each datapoint: an offset, the logarithm of a scale, and a gate
+/// on the profile.
 const OUTPUTS: usize = 3;
 /// Bounds of the logarithm of the scale. Wider, a perfectly reconstructed datapoint would dominate
 /// a training batch.
@@ -52,7 +52,7 @@ pub struct Shape {
 pub const LAYERS: usize = 6;
 
 impl Shape {
-    /// What `model-builder train` makes unless told otherwise.
+    /// The shape that `model-builder train` makes by default.
     pub const DEFAULT: Self = Self { window: 32, hidden: 24, bottleneck: 8 };
 
     /// The layers of a network of this shape: name, inputs, outputs, and whether there is a bias.
@@ -130,7 +130,7 @@ pub struct Reconstruction {
 /// A batch of windows on a device.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// What the encoder reads: value where visible, 1 where hidden, context. `[batch, time, 2 +
+    /// The encoder's input: value where visible, 1 where hidden, context. `[batch, time, 2 +
     /// CONTEXT]`, oldest first.
     input: Tensor<3>,
     /// Context alone, `[batch, time, CONTEXT]`, oldest first.
@@ -210,8 +210,8 @@ impl Autoencoder {
         self.forward_by(batch, datapoints, lstm::states)
     }
 
-    /// The same, where `states` makes the states of an LSTM of its input, weight, bias and
-    /// recurrent weight, as [`lstm::states`] does.
+    /// The same, with another function for the states of an LSTM: `states` takes its input, weight,
+    /// bias and recurrent weight, as [`lstm::states`] does.
     pub fn forward_by(
         &self,
         batch: &Batch,

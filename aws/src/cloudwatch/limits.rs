@@ -1,4 +1,4 @@
-//! What CloudWatch allows in one call. From the API reference of each operation, as of 2026.
+//! The limits of CloudWatch for one call. From the API reference of each operation, as of 2026.
 
 use jiff::SignedDuration;
 
@@ -9,8 +9,8 @@ pub const QUERIES_PER_READ: usize = 500;
 pub const DATAPOINTS_PER_READ: usize = 100_800;
 /// Datums in one PutMetricData call. (PutMetricData, `MetricData`)
 pub const DATUMS_PER_PUT: usize = 1000;
-/// Bytes of one PutMetricData call. (PutMetricData: "no larger than 1 MB") It counts after
-/// compression; here it is kept to before.
+/// Bytes of one PutMetricData call. (PutMetricData: "no larger than 1 MB") AWS counts them after
+/// compression; here the limit holds before it.
 pub const BYTES_PER_PUT: usize = 1_000_000;
 /// The largest magnitude of a value, 2^360; NaN and infinities are refused too. (MetricDatum,
 /// `Value`)

@@ -1,7 +1,7 @@
 //! CloudWatch: where CPU comes from and where scores go.
 //!
-//! [`limits`] is what it allows, [`plan`] which calls to make within that, `read` and `publish`
-//! make them, as fast as [`pace`] lets them.
+//! [`limits`] holds its limits, and [`plan`] plans calls within them. `read` and `publish` make the
+//! calls, as fast as [`pace`] lets them.
 
 pub mod limits;
 pub mod pace;
@@ -16,8 +16,8 @@ use pace::{Pace, Rates};
 use crate::client::{failed, is_throttled};
 use crate::ports::CallError;
 
-/// How often a call that is throttled begins anew, beside the tries that the SDK makes each time.
-/// The run's deadline may end it before.
+/// How often a throttled call starts anew, beside the tries that the SDK makes each time. The run's
+/// deadline may end it before.
 const THROTTLED: usize = 6;
 
 /// CloudWatch in one Region and account, publishing into one namespace.
@@ -34,7 +34,7 @@ impl CloudWatch {
         Self { client, namespace: namespace.into(), pace: Pace::new(rates) }
     }
 
-    /// Makes a call when it is its turn, and more slowly again where it is throttled.
+    /// Makes a call in its turn, and again, more slowly, where it is throttled.
     async fn paced<T, E, R, F>(
         &self,
         datapoints: usize,

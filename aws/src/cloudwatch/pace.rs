@@ -1,5 +1,5 @@
-//! How fast CloudWatch is asked: within what the account may ask for a second, and slower where
-//! CloudWatch says so.
+//! The pace of calls to CloudWatch: within the account's limits per second, and slower where
+//! CloudWatch throttles.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// What a run may ask for. The account's own limits are higher; others ask, too.
+/// The rates of a run. The account's own limits are higher, because others call, too.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
     /// Calls a second.
@@ -16,24 +16,24 @@ pub struct Rates {
     pub datapoints: f64,
 }
 
-/// After a call that was throttled, the rates are this much of what they were ...
+/// After a throttled call, the rates are multiplied by this ...
 const SLOWER: f64 = 0.5;
-/// ... and after each that was not, this much more of what was set.
+/// ... and after each other call, they grow by this part of the set rates.
 const RECOVERY: f64 = 0.05;
-/// Never slower than this.
+/// The lower bound of the part of the rates in use.
 const SLOWEST: f64 = 1.0 / 64.0;
 
 /// Lets calls begin one after another, no faster than the rates.
 #[derive(Debug)]
 pub(super) struct Pace {
     rates: Rates,
-    /// When the next call may begin. Whose turn it is holds it until then: the next one counts from
-    /// when that call really began, so that calls which all had to wait for something else do not
-    /// begin at once.
+    /// When the next call may begin. The call in turn holds the lock until then. The next one
+    /// counts from the real beginning of that call, so calls that all had to wait for something
+    /// else do not begin at once.
     next: Mutex<Option<Instant>>,
-    /// How much of the rates is used.
+    /// The part of the rates in use.
     part: Cell<f64>,
-    /// How many runs at once share them.
+    /// How many concurrent runs share them.
     shared: Cell<f64>,
 }
 
@@ -42,7 +42,7 @@ impl Pace {
         Self { rates, next: Mutex::new(None), part: Cell::new(1.0), shared: Cell::new(1.0) }
     }
 
-    /// Waits until a call for so many datapoints may begin.
+    /// Waits until a call for this number of datapoints may begin.
     pub(super) async fn turn(&self, datapoints: usize) {
         let mut next = self.next.lock().await;
         if let Some(next) = *next {
@@ -54,7 +54,7 @@ impl Pace {
         );
     }
 
-    /// So many runs at once share the rates.
+    /// Divides the rates among this number of concurrent runs.
     pub(super) fn share(&self, parts: u32) {
         self.shared.set(f64::from(parts.max(1)));
     }
@@ -119,7 +119,7 @@ mod tests {
             pace.turn(0).await;
             started.elapsed()
         };
-        // Somebody has the thread for as long as three calls take.
+        // Another task has the thread for as long as three calls take.
         let blocked = async {
             tokio::task::yield_now().await;
             std::thread::sleep(Duration::from_millis(60));

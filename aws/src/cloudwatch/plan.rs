@@ -1,4 +1,4 @@
-//! Which calls to make: GetMetricData for what is needed, PutMetricData for what is known.
+//! Plans calls: GetMetricData for the datapoints to read, PutMetricData for the datums to publish.
 
 use deepguard::series::PERIOD;
 
@@ -10,9 +10,9 @@ use crate::ports::{Batch, slots};
 /// Plans calls that read each instance from its time on (seconds since 1970, aligned) up to `end`.
 ///
 /// A call is as full as [`QUERIES_PER_READ`] and [`DATAPOINTS_PER_READ`] allow. Instances that need
-/// about the same stretch share one, which then reads the longest of theirs: a query costs the same
-/// however many datapoints it has. The shortest stretches come first, so that what is followed does
-/// not wait for what is new; among equals the order is that of `wanted`.
+/// about the same stretch share a call, which then reads the longest of their stretches: a query
+/// costs the same however many datapoints it has. The shortest stretches come first, so that
+/// followed instances do not wait for new ones; among equals the order is that of `wanted`.
 pub fn batches(wanted: impl IntoIterator<Item = (InstanceId, i64)>, end: i64) -> Vec<Batch> {
     let mut wanted: Vec<(InstanceId, i64)> = wanted.into_iter().collect();
     wanted.sort_by_key(|(_, start)| std::cmp::Reverse(*start));
@@ -51,11 +51,12 @@ pub fn puts(datums: &[Datum]) -> impl Iterator<Item = &[Datum]> {
     })
 }
 
-/// More than a call has beside its datums: the longest namespace, and the names of its fields.
+/// An upper bound for the bytes of a call beside its datums: the longest namespace, and the names
+/// of its fields.
 const PUT_OVERHEAD: usize = 500;
 
-/// More bytes than a datum has in a call: its texts and numbers, and the names and marks of its
-/// fields.
+/// An upper bound for the bytes of a datum in a call: its texts and numbers, and the names and
+/// marks of its fields.
 pub fn datum_bytes(datum: &Datum) -> usize {
     let dimension = |(name, value): (&str, &str)| 30 + name.len() + value.len();
     120 + datum.metric.name().len() + datum.dimension().map_or(0, dimension)
@@ -132,8 +133,8 @@ mod tests {
             for (instance, start) in &wanted {
                 prop_assert!(read[instance] <= *start);
             }
-            // No call could have been left out: it and the first instance of the next one exceed a
-            // limit.
+            // No call could have been left out: each call and the first instance of the next one
+            // exceed a limit.
             for pair in plan.windows(2) {
                 let one_more = pair[0].instances.len() + 1;
                 let with = wanted.iter().find(|(instance, _)| *instance == pair[1].instances[0]).map(|(_, start)| *start);

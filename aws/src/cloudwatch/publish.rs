@@ -1,4 +1,4 @@
-//! PutMetricData: what the scores become.
+//! PutMetricData: publishes the scores.
 
 use aws_sdk_cloudwatch::operation::RequestId;
 use aws_sdk_cloudwatch::primitives::DateTime;
@@ -41,8 +41,8 @@ impl Scores for CloudWatch {
 }
 
 impl CloudWatch {
-    /// Publishes the datums of one call, and where CloudWatch refuses them, all but the one that it
-    /// refuses.
+    /// Publishes the datums of one call. Where CloudWatch refuses a datum, publishes all but that
+    /// one.
     async fn put(&self, datums: &[Datum]) -> Published {
         let mut published = Published::default();
         let mut parts = vec![datums];
@@ -55,8 +55,8 @@ impl CloudWatch {
                 .set_metric_data(Some(data));
             match request.send().await {
                 Ok(answer) if answer.request_id().is_some() => published.published += part.len(),
-                // The SDK looks at nothing else, as the answer has no content: so would be a
-                // proxy's page.
+                // The SDK checks nothing else, as the answer has no content: a proxy's page would
+                // look the same.
                 Ok(_) => {
                     let why =
                         "the answer has no request id: what answers there is no CloudWatch".into();

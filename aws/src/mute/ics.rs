@@ -1,8 +1,8 @@
 //! Mutes from a calendar (RFC 5545): its events are windows.
 //!
-//! Whom an event mutes stands in its words (`SUMMARY`, `DESCRIPTION`, `LOCATION`, `CATEGORIES`):
-//! instances, `key=value` tags that all have to match, or `all` alone or as `all instances`. What
-//! is not understood is an error that names the event.
+//! The words of an event (`SUMMARY`, `DESCRIPTION`, `LOCATION`, `CATEGORIES`) say which instances
+//! it mutes: instances, `key=value` tags that all have to match, or `all` alone or as `all
+//! instances`. Anything else is an error that names the event.
 
 mod rule;
 
@@ -19,15 +19,15 @@ use super::{MAX_MUTES, Mute, Who};
 use crate::ids::InstanceId;
 use crate::tags::TagRule;
 
-/// How deep components lie in each other: calendar, event, alarm, and one to spare. The parser goes
-/// into each.
+/// The maximum depth of nested components: calendar, event, alarm, and one to spare. The parser
+/// recurses into each.
 const MAX_DEPTH: usize = 4;
-/// What is read for whom an event mutes.
+/// The properties that say which instances an event mutes.
 const TEXTS: [&str; 4] = ["SUMMARY", "DESCRIPTION", "LOCATION", "CATEGORIES"];
-/// What adds to an event or takes away from it in a way that is not understood.
+/// Properties that add repetitions to an event or remove some, and are not supported.
 const FOREIGN: [&str; 2] = ["RDATE", "EXRULE"];
 
-/// The mutes of a calendar, or what is wrong with it, event by event.
+/// The mutes of a calendar, or its errors, event by event.
 pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| vec![format!("it is no text in UTF-8: {error}")])?;
@@ -53,7 +53,7 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
             .unwrap_or_default();
         wrong.push(format!("event {} ({}): {why}", index + 1, shown(name)));
     };
-    // Repetitions that have an event of their own, by the event that they are one of.
+    // Repetitions that have an event of their own, by the event that they belong to.
     let mut moved: BTreeMap<&str, Vec<Moment>> = BTreeMap::new();
     for (index, event) in events.iter().enumerate() {
         let Some(property) = find(&event.properties, "RECURRENCE-ID") else { continue };
@@ -90,8 +90,8 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
     if wrong.is_empty() { Ok(mutes) } else { Err(wrong) }
 }
 
-/// The text with its folded lines joined, all ending alike and none empty, if nothing in it lies
-/// too deep.
+/// The text with its folded lines joined, all with the same line ending and without empty lines.
+/// Fails where a component is nested too deep.
 fn lines(text: &str) -> Result<String, Vec<String>> {
     let unfolded = unfold(text);
     let lines: Vec<&str> =
@@ -112,8 +112,8 @@ fn lines(text: &str) -> Result<String, Vec<String>> {
             )]);
         }
     }
-    // The parser would look for this end of a line to the end of the text, where lines end in
-    // another way.
+    // In a text with other line endings, the parser would search for this one to the end of the
+    // text.
     Ok(lines.join("\r\n") + "\r\n")
 }
 
@@ -246,8 +246,8 @@ impl Moment {
         Self::read(property.val.as_str(), property, its_zone)
     }
 
-    /// Understands `text`, which stands in `property`. What names no zone is by the clock of the
-    /// calendar's.
+    /// Parses `text`, the value of `property`. A time without a zone is by the clock of the
+    /// calendar's zone.
     fn read(
         text: &str,
         property: &Property<'_>,
@@ -258,7 +258,7 @@ impl Moment {
             .map_err(|why| format!("its {} {:?} {why}", property.name, shown(text)))
     }
 
-    /// Understands `20261122`, `20261122T020000` and `20261122T020000Z`.
+    /// Parses `20261122`, `20261122T020000` and `20261122T020000Z`.
     pub(super) fn parse(text: &str, zone: Option<&TimeZone>) -> Result<Self, &'static str> {
         const NOT_UNDERSTOOD: &str =
             "is neither a day such as 20261122 nor a time such as 20261122T020000Z";
@@ -305,7 +305,7 @@ impl Moment {
     }
 }
 
-/// Whom an event mutes, by its words.
+/// The instances that an event mutes, by its words.
 fn who(properties: &[Property<'_>]) -> Result<Who, String> {
     let (mut instances, mut tags, mut all) = (BTreeSet::new(), Vec::new(), false);
     for property in properties.iter().filter(|property| TEXTS.iter().any(|name| is(property, name)))

@@ -22,7 +22,7 @@ use super::text::{reason, shown, zone};
 use super::{MAX_MUTES, Mute, Who};
 use crate::ids::InstanceId;
 
-/// What is repeated is repeated since this day, before anything that can be asked for.
+/// The first day of repeated mutes, before any time that can be asked for.
 const ALWAYS: Date = Date::constant(1970, 1, 1);
 
 #[derive(Debug, Deserialize)]
@@ -31,7 +31,7 @@ struct File {
     mutes: Vec<Entry>,
 }
 
-/// The same, before anybody has looked into its entries.
+/// The file before its entries are parsed.
 #[derive(Debug, Deserialize)]
 struct Loose {
     mutes: Vec<Value>,
@@ -51,7 +51,7 @@ struct Entry {
     why: Option<String>,
 }
 
-/// The mutes of a file, or what is wrong with it, entry by entry.
+/// The mutes of a file, or its errors, entry by entry.
 pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
     let file: File = serde_json::from_slice(bytes).map_err(|error| located(bytes, &error))?;
     if file.mutes.len() > MAX_MUTES {
@@ -68,7 +68,7 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
     if wrong.is_empty() { Ok(mutes) } else { Err(wrong) }
 }
 
-/// In which entries the fault is that serde has found.
+/// Finds the entries with the fault that serde reports.
 fn located(bytes: &[u8], error: &serde_json::Error) -> Vec<String> {
     let loose: Vec<Value> =
         serde_json::from_slice(bytes).map_or_else(|_| Vec::new(), |loose: Loose| loose.mutes);
@@ -80,7 +80,7 @@ fn located(bytes: &[u8], error: &serde_json::Error) -> Vec<String> {
     if faults.is_empty() { vec![error.to_string()] } else { faults }
 }
 
-/// An entry, as it is called in an error.
+/// The name of an entry in an error.
 fn named(index: usize, why: Option<&str>) -> String {
     let number = index + 1;
     why.map_or_else(|| format!("mute {number}"), |why| format!("mute {number} ({})", shown(why)))
@@ -150,7 +150,7 @@ fn time(text: &str, field: &str, zone: Option<&TimeZone>) -> Result<i64, String>
     })
 }
 
-/// Days of the week, from Monday on; none is every one.
+/// Days of the week, from Monday on; an empty set means every day.
 fn weekdays(every: &Value) -> Result<BTreeSet<i8>, String> {
     const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let days = |name: &Value| match name.as_str()? {

@@ -1,9 +1,9 @@
-//! Times in which nobody is to be woken: the windows of a file in S3, for named instances, for
-//! tags, or for all.
+//! Mutes, times without alerts: the windows of a file in S3, for named instances, for tags, or for
+//! all.
 //!
 //! The file is `.json` (`json`) or a calendar, `.ics` (`ics`). Either becomes [`Mutes`]; a mute
-//! holds once or is repeated (`repeat`). A file of which a part is not understood is refused whole,
-//! with what is wrong: half a list of mutes would mute something else than its author believes.
+//! holds once or is repeated (`repeat`). A file with a part that cannot be parsed is refused whole,
+//! with its errors: half a list of mutes would not mute the instances that its author expects.
 //!
 //! A datapoint is muted where any part of its five minutes is.
 
@@ -27,14 +27,14 @@ use crate::tags::{TagRule, Tags};
 pub const MAX_BYTES: usize = 256 * 1024;
 /// The most mutes in a file.
 pub const MAX_MUTES: usize = 1000;
-/// What is wrong with a file is told of so many of its entries.
+/// The number of faulty entries that an error describes.
 const TOLD: usize = 5;
-/// What a mute without a reason says.
+/// The reason of a mute without one.
 const NO_REASON: &str = "muted";
-/// Characters of a reason that are kept.
+/// The maximum length of a stored reason, in characters.
 const REASON_LENGTH: usize = 200;
 
-/// What is muted, and when.
+/// The instances that are muted, and when.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Mutes {
     mutes: Vec<Mute>,
@@ -69,20 +69,20 @@ impl Who {
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MutesError {
-    /// Of neither kind.
+    /// A file of neither kind.
     #[error("{uri} is no list of mutes: its name has to end with .json or .ics")]
     Kind {
         /// Its address.
         uri: ObjectUri,
     },
-    /// What stands in it is not understood.
+    /// Its content cannot be parsed.
     #[error("{uri} cannot be used: {}{}", .wrong.join("; "), more(*.others))]
     Content {
         /// Its address.
         uri: ObjectUri,
-        /// What is wrong with the first of the entries that are not understood.
+        /// The errors of the first of the faulty entries.
         wrong: Vec<String>,
-        /// How many others there are.
+        /// How many other faulty entries there are.
         others: usize,
     },
     /// It cannot be read.
@@ -95,10 +95,10 @@ fn more(others: usize) -> String {
 }
 
 impl Mutes {
-    /// From the content of the file at `uri`.
+    /// Parses the content of the file at `uri`.
     ///
     /// # Errors
-    /// [`MutesError`] names the entries that are not understood, and what is wrong with them.
+    /// [`MutesError`] names the entries that cannot be parsed, and their errors.
     pub fn parse(uri: &ObjectUri, bytes: &[u8]) -> Result<Self, MutesError> {
         let key = uri.key.to_ascii_lowercase();
         let read = if key.ends_with(".json") {
@@ -126,7 +126,7 @@ impl Mutes {
         self.mutes.is_empty()
     }
 
-    /// Whether it depends on an instance's tags what is muted.
+    /// Whether any mute depends on an instance's tags.
     pub fn needs_tags(&self) -> bool {
         self.mutes.iter().any(|mute| matches!(mute.who, Who::Tags(_)))
     }
@@ -144,8 +144,8 @@ impl Mutes {
         mute.map(|mute| mute.why.as_str())
     }
 
-    /// The windows that lie in `times` (seconds since 1970), worked out once for a whole fleet.
-    /// What is repeated is worked out for the first four hundred days of `times`.
+    /// The windows that lie in `times` (seconds since 1970), computed once for a whole fleet.
+    /// Repeated mutes are computed for the first four hundred days of `times`.
     pub fn during(&self, times: Range<i64>) -> During {
         let windows = self.mutes.iter().map(|mute| (mute.clone(), windows(mute, &times)));
         During(windows.filter(|(_, windows)| !windows.is_empty()).collect())
@@ -178,7 +178,7 @@ impl During {
 /// When an instance is muted, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MutedRanges<'a> {
-    /// In the order of time; none touches another's times.
+    /// In the order of time, without overlap or contact.
     ranges: Vec<(Range<i64>, &'a str)>,
 }
 
@@ -187,7 +187,7 @@ impl<'a> MutedRanges<'a> {
         all.sort_by_key(|(range, _)| (range.start, range.end));
         let mut ranges: Vec<(Range<i64>, &str)> = Vec::with_capacity(all.len());
         for (range, why) in all {
-            // What two mutes cover is the earlier one's.
+            // Where two mutes overlap, the earlier one counts.
             let start =
                 ranges.last().map_or(range.start, |(before, _)| range.start.max(before.end));
             if start < range.end {
@@ -236,8 +236,8 @@ impl<O: Objects> MuteFile<O> {
         Self { uri, objects, etag: None, mutes: Rc::default() }
     }
 
-    /// What is muted now, and why that may be out of date: the file cannot be read, or not be used.
-    /// Then what was in it the last time stays in use. Where there is no file, nothing is muted.
+    /// The current mutes, and the reason why they may be out of date: the file cannot be read or
+    /// used. In that case the last mutes stay in use. Where there is no file, nothing is muted.
     pub async fn current(&mut self) -> (Rc<Mutes>, Option<MutesError>) {
         let Some(uri) = &self.uri else { return (Rc::clone(&self.mutes), None) };
         let stale = match self.objects.get(uri, self.etag.as_deref(), MAX_BYTES).await {
@@ -247,7 +247,8 @@ impl<O: Objects> MuteFile<O> {
                     (self.mutes, self.etag) = (Rc::new(mutes), etag);
                     None
                 }
-                // Not remembered as read: it is told in each run until it is mended.
+                // Not remembered as read: the error is reported in each run until the file is
+                // mended.
                 Err(error) => Some(error),
             },
             Err(ObjectError::Missing { .. }) => {

@@ -7,11 +7,11 @@ use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::{Disambiguation, TimeZone};
 use jiff::{SpanFieldwise, Timestamp, ToSpan, Zoned};
 
-/// Days of a stretch of time for which what is repeated is worked out.
+/// Days of a stretch of time for which repetitions are computed.
 pub(super) const MAX_DAYS: i32 = 400;
 /// The longest that a repeated window may be, in seconds: a month.
 pub(super) const LONGEST: i64 = 31 * DAY;
-/// Days after its first one on which the last of a counted number of repetitions has to lie.
+/// The maximum number of days from the first one to the last of a counted number of repetitions.
 const COUNTED_DAYS: usize = 20 * 366;
 /// A day, and the most that clocks are put forward or back around it.
 const DAY: i64 = 24 * 3600;
@@ -28,7 +28,7 @@ pub(super) enum When {
 /// A window on each of certain days.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Repeated {
-    /// Whose clock.
+    /// The time zone of its clock.
     pub(super) zone: TimeZone,
     /// The first day.
     pub(super) first: Date,
@@ -40,7 +40,7 @@ pub(super) struct Repeated {
     pub(super) lasts: Lasts,
     /// The last second in which it may begin, if there is one.
     pub(super) until: Option<i64>,
-    /// Nothing outside of this holds.
+    /// The bounds outside which it does not hold.
     pub(super) within: Range<i64>,
     /// Beginnings that are left out, in seconds since 1970 ...
     pub(super) except: BTreeSet<i64>,
@@ -51,7 +51,7 @@ pub(super) struct Repeated {
 /// Days, counted from a first one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Days {
-    /// Every `interval` days, if it is one of these days of the week; none is any.
+    /// Every `interval` days, if it is one of these days of the week; an empty set allows any day.
     Daily { interval: i32, weekdays: BTreeSet<i8> },
     /// On these days of the week in every `interval`-th week; weeks begin on `starts`.
     Weekly { interval: i32, weekdays: BTreeSet<i8>, starts: Weekday },
@@ -65,9 +65,9 @@ pub(super) enum Days {
 pub(super) enum Lasts {
     /// Until this time of the same day by the clock, or of the next one.
     Clock { next_day: bool, time: Time },
-    /// So many seconds.
+    /// This number of seconds.
     Seconds(i64),
-    /// As long by the clock: days are days, however many hours they have.
+    /// This span by the clock: a day is a day, however many hours it has.
     Nominal(SpanFieldwise),
 }
 
@@ -94,7 +94,7 @@ impl Repeated {
         let day = |time: i64| {
             Timestamp::from_second(time).ok().map(|time| self.zone.to_datetime(time).date())
         };
-        // What begins as long before as it may last can still hold.
+        // A window that began as long ago as the longest one lasts can still hold.
         let earliest = times.start.max(self.within.start).saturating_sub(LONGEST + 2 * DAY);
         let start = day(earliest).unwrap_or(Date::MIN).max(self.first);
         let latest = times.end.min(self.within.end).saturating_add(DAY);
@@ -119,13 +119,13 @@ impl Repeated {
             Lasts::Nominal(span) => start.checked_add(span.0).ok()?.timestamp().as_second(),
             Lasts::Clock { next_day, time } => {
                 let last = if *next_day { date.tomorrow().ok()? } else { date };
-                // An hour that comes twice is muted twice.
+                // An hour that occurs twice is muted twice.
                 let end = self
                     .instant(last.to_datetime(*time), Disambiguation::Later)?
                     .timestamp()
                     .as_second();
-                // One that is left out would take the window with it: it is as long as on any other
-                // day, and an hour later.
+                // An hour that does not occur would remove the window. So the window is as long as
+                // on any other day, and an hour later.
                 if end > began { end } else { began + length(self.begins, *next_day, *time) }
             }
         };

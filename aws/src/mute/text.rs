@@ -1,10 +1,10 @@
-//! What both kinds of files say in the same words: instances, tags, time zones, reasons.
+//! The common vocabulary of both kinds of files: instances, tags, time zones, reasons.
 
 use jiff::tz::TimeZone;
 
 use super::{NO_REASON, REASON_LENGTH};
 
-/// A zone by its name in the IANA database. Calendars put things of their own before it
+/// A zone by its name in the IANA database. Calendars put prefixes of their own before it
 /// (`/example.com/Europe/Berlin`).
 pub(super) fn zone(name: &str) -> Result<TimeZone, String> {
     let ends = std::iter::successors(Some(name), |name| name.split_once('/').map(|(_, rest)| rest));
@@ -17,7 +17,7 @@ pub(super) fn zone(name: &str) -> Result<TimeZone, String> {
     })
 }
 
-/// A text from a file, as it is repeated in an error.
+/// A text from a file, shortened for an error.
 pub(super) fn shown(text: &str) -> String {
     text.chars()
         .map(|character| if character.is_control() { ' ' } else { character })
@@ -25,7 +25,7 @@ pub(super) fn shown(text: &str) -> String {
         .collect()
 }
 
-/// A reason, as it is kept.
+/// A reason, as it is stored.
 pub(super) fn reason(text: Option<&str>) -> String {
     let words: Vec<&str> = text.unwrap_or_default().split_whitespace().collect();
     match words.is_empty() {

@@ -17,12 +17,12 @@ use crate::ports::{CallError, Inventory};
 use crate::tags::{TagRule, Tags};
 
 const GET: &str = "GetResources";
-/// What is looked for.
+/// The resource type to look for.
 const INSTANCES: &str = "ec2:instance";
 /// Resources in one answer, and in one question that names them. (GetResources, `ResourcesPerPage`,
 /// `ResourceARNList`)
 const PER_CALL: usize = 100;
-/// How often a call that is throttled begins anew, beside the tries that the SDK makes each time.
+/// How often a throttled call starts anew, beside the tries that the SDK makes each time.
 const THROTTLED: u32 = 4;
 /// How long it waits before the first of them, and twice as long before each other.
 const WAIT: Duration = Duration::from_millis(500);
@@ -31,12 +31,12 @@ const WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Tagging {
     client: Client,
-    /// What stands before an instance's id in its ARN.
+    /// The part of an instance's ARN before its id.
     home: OnceLock<String>,
 }
 
 impl Tagging {
-    /// Asks through `client`.
+    /// Makes calls through `client`.
     pub fn new(client: Client) -> Self {
         Self { client, home: OnceLock::new() }
     }
@@ -98,7 +98,7 @@ fn values_of(values: Vec<&str>) -> Option<Vec<String>> {
         .filter(|values: &Vec<String>| !values.is_empty())
 }
 
-/// What stands before an instance's id in its ARN, and the id.
+/// Splits an ARN into the part before an instance's id, and the id.
 fn of_arn(arn: &str) -> Option<(&str, Result<InstanceId, crate::ids::NotAnInstance>)> {
     let (before, id) = arn.split_at_checked(arn.rfind('/')? + 1)?;
     before.ends_with(":instance/").then(|| (before, id.parse()))
@@ -119,7 +119,7 @@ async fn send(request: GetResourcesFluentBuilder) -> Result<GetResourcesOutput, 
     }
 }
 
-/// The same failure, with what to do about a role that may not ask.
+/// The same failure, with advice for a role without the permission.
 fn told(mut failure: CallError, error: &dyn Error) -> CallError {
     if format!("{error:?}").contains("AccessDenied") {
         failure.why.push_str("; the action is tag:GetResources");
@@ -130,7 +130,7 @@ fn told(mut failure: CallError, error: &dyn Error) -> CallError {
 impl Inventory for Tagging {
     async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
         let mut found = self.pages(rule).await?;
-        // AWS has filtered already; what it may not understand as we do is left out here.
+        // AWS has filtered already; this removes results where AWS may read the rule differently.
         found.retain(|_, tags| rule.holds_for(tags));
         Ok(found)
     }
@@ -143,7 +143,8 @@ impl Inventory for Tagging {
             return Ok(BTreeMap::new());
         }
         let Some(home) = self.home.get() else {
-            // Nobody has said where they live. The answers of this do.
+            // The partition, Region and account are not known yet. The answers of this call contain
+            // them.
             let mut found = self.pages(&TagRule::default()).await?;
             found.retain(|instance, _| instances.contains(instance));
             return Ok(found);

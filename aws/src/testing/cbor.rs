@@ -1,4 +1,4 @@
-//! CBOR, which CloudWatch speaks, from and to JSON. What JSON does not have is written as
+//! CBOR, the format of CloudWatch, from and to JSON. Values that JSON lacks are written as
 //! `{"$time": seconds}` and `{"$float": "NaN"}`.
 
 use aws_sdk_cloudwatch::primitives::DateTime;

@@ -1,4 +1,4 @@
-//! The outside of a run, in memory.
+//! The outside world of a run, in memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ fn error(operation: &'static str) -> CallError {
     CallError { operation, why: "said the script".into() }
 }
 
-/// The CPU of a fleet, and what was published of it.
+/// The CPU of a fleet, and the datums published about it.
 #[derive(Debug, Default)]
 pub struct Metrics {
     pub cpu: RefCell<BTreeMap<InstanceId, Vec<Datapoint>>>,
@@ -32,16 +32,16 @@ pub struct Metrics {
     pub unlisted: RefCell<BTreeSet<InstanceId>>,
     /// How many datums are taken before all others fail.
     pub takes: Cell<Option<usize>>,
-    /// What was read since this was last emptied.
+    /// The reads since this was last emptied.
     pub reads: RefCell<Vec<Batch>>,
-    /// What was published since this was last emptied.
+    /// The datums published since this was last emptied.
     pub published: RefCell<Vec<Datum>>,
-    /// What was told since this was last emptied.
+    /// The alerts sent since this was last emptied.
     pub told: RefCell<Vec<Alert>>,
-    /// Whether nobody can be told anything.
+    /// Whether sending alerts fails.
     pub deaf: Cell<bool>,
     pub tags: RefCell<BTreeMap<InstanceId, Tags>>,
-    /// Whether tags cannot be had.
+    /// Whether reading tags fails.
     pub untagged: Cell<bool>,
 }
 
@@ -124,9 +124,9 @@ pub struct Bucket {
     puts: Cell<usize>,
     /// Every request since this was last emptied: the address, and whether the answer had content.
     pub gets: RefCell<Vec<(String, bool)>>,
-    /// Whether nothing can be read or written.
+    /// Whether reading and writing fail.
     pub down: Cell<bool>,
-    /// Whether what is written is written, and the answer gets lost.
+    /// Whether writes succeed and their answers get lost.
     pub mute: Cell<bool>,
 }
 

@@ -1,4 +1,5 @@
-//! What the tests of several crates need: the outside of a run in memory, and a scripted AWS.
+//! Common helpers for the tests of several crates: the outside world of a run in memory, and a
+//! scripted AWS.
 
 #![allow(
     missing_docs,

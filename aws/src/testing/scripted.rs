@@ -1,5 +1,5 @@
-//! A scripted AWS on a loopback port: it gives the answers it was told, in their order, and keeps
-//! the requests.
+//! A scripted AWS on a loopback port: it gives the scripted answers in their order, and stores the
+//! requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -117,7 +117,7 @@ impl Scripted {
         Tagging::new(aws_sdk_resourcegroupstagging::Client::from_conf(config))
     }
 
-    /// The requests that came, as they came.
+    /// The requests as they came.
     pub async fn raw_requests(&self) -> Vec<Request> {
         self.server.received_requests().await.unwrap()
     }

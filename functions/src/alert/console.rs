@@ -8,13 +8,13 @@ use crate::time::rfc3339;
 
 /// Seconds that a graph shows before an anomaly begins ...
 const BEFORE: i64 = 24 * 3600;
-/// ... and after it was told.
+/// ... and after it was reported.
 const AFTER: i64 = 2 * 3600;
 
 /// The console of one Region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Console {
-    /// The Region's name; empty where nobody knows it.
+    /// The Region's name; empty where it is unknown.
     pub region: String,
     /// The namespace of DeepGuard's metrics.
     pub namespace: String,

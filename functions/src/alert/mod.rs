@@ -1,4 +1,4 @@
-//! What a person is told of an episode: one event when it begins, one when it is over.
+//! The alerts about an episode: one event when it begins, one when it is over.
 
 pub mod console;
 
@@ -18,20 +18,20 @@ use serde_json::{Value, json};
 use crate::alert::console::Console;
 use crate::time::rfc3339;
 
-/// What is known beside the episode.
+/// The context of an episode.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
-    /// Whose it is.
+    /// The instance that it is about.
     pub instance: &'a InstanceId,
     /// Its tag `Name`.
     pub name: Option<&'a str>,
-    /// What is usual on the day.
+    /// The baseline of the day.
     pub baseline: Option<&'a Baseline>,
     /// Version of the model.
     pub model: &'a str,
     /// Days since it was trained.
     pub model_days: Option<f64>,
-    /// Where there are graphs.
+    /// The console for links to graphs.
     pub console: &'a Console,
 }
 
@@ -47,7 +47,7 @@ impl About<'_> {
         Alert { kind, time, instance: self.instance.clone(), detail: detail.to_string() }
     }
 
-    /// The instance, as a person calls it.
+    /// The instance's name for a person.
     fn who(&self) -> String {
         self.name
             .map_or_else(|| self.instance.to_string(), |name| format!("{name} ({})", self.instance))
@@ -166,12 +166,12 @@ impl About<'_> {
         detail
     }
 
-    /// Days of history that the baseline rests on.
+    /// Days of history behind the baseline.
     fn days(&self) -> usize {
         self.baseline.map_or(0, |baseline| baseline.expectations[0].level.datapoints.div_ceil(DAY))
     }
 
-    /// By what the instance is judged.
+    /// The basis on which the instance is judged.
     fn rests_on(&self, scored: Option<&Scored>, at: i64) -> String {
         let model = match self.model_days {
             Some(days) => {
@@ -211,7 +211,7 @@ fn percent(value: f64) -> String {
     if value.abs() < 10.0 { format!("{value:.2} %") } else { format!("{value:.1} %") }
 }
 
-/// What was seen, and what was expected, as the rest of a sentence about the instance.
+/// The observed and the expected value, as the rest of a sentence about the instance.
 fn observed(scored: &Scored, shape: Shape) -> String {
     let Scored { observed, expected, low, high, usual, .. } = *scored;
     match (shape, scored.channel) {
@@ -257,7 +257,7 @@ fn short(scored: Option<&Scored>) -> String {
     }
 }
 
-/// Which rule saw it.
+/// The rule that found it.
 fn rule(channel: Option<Channel>) -> &'static str {
     match channel {
         None => "because the value does not change",
@@ -293,7 +293,7 @@ pub fn in_words(finding: &Finding, days: usize) -> String {
     }
 }
 
-/// What to look at next.
+/// The next thing to look at.
 pub const fn next(shape: Shape) -> &'static str {
     match shape {
         Shape::Spike => {
@@ -323,7 +323,7 @@ pub const fn next(shape: Shape) -> &'static str {
     }
 }
 
-/// So many of a thing, in words.
+/// A number of things, in words.
 fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }

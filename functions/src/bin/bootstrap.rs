@@ -1,6 +1,6 @@
-//! The functions, in one binary: which of them it is, the handler says that Lambda was told.
-//! `detector` scores the CPU of EC2 instances, `calibrator` makes the baselines of a new day, and
-//! `predictor` answers who sends a sequence of CPU values.
+//! The functions, in one binary: Lambda's handler setting selects the function. `detector` scores
+//! the CPU of EC2 instances, `calibrator` makes the baselines of a new day, and `predictor` judges
+//! a sequence of CPU values that a client sends.
 
 use std::time::{Duration, SystemTime};
 
@@ -35,8 +35,8 @@ async fn main() -> Result<(), Error> {
         Err(error) => {
             log::start(Level::INFO);
             error!(%error, "the function cannot work");
-            // Answers every event with the error instead of ending: an exit would tell the caller
-            // nothing but its code.
+            // Answers every event with the error instead of exiting: an exit would show the caller
+            // only its code.
             let refuse = |_: LambdaEvent<Value>| {
                 std::future::ready(Err::<Value, Diagnostic>(error.clone().into()))
             };
@@ -97,8 +97,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(run)).await
 }
 
-/// Until when Lambda lets the run go on. A deadline that is over before it begins is not Lambda's:
-/// an emulator gives such ones.
+/// The deadline that Lambda sets for the run. A deadline that is over before the run begins does
+/// not come from Lambda: an emulator sends such deadlines.
 fn time_left(context: &Context) -> Option<Duration> {
     context.deadline().duration_since(SystemTime::now()).ok()
 }

@@ -1,7 +1,7 @@
-//! The old API: whoever sends a sequence of CPU values is told whether it is an anomaly.
+//! The old API: a client sends a sequence of CPU values, and learns whether it is an anomaly.
 //!
-//! Invoked directly with `{"sequence": [...]}`, or by a function URL (payload version 2.0): `POST
-//! /predict` with the same as its body, and `GET /health`.
+//! It is invoked directly with `{"sequence": [...]}`, or by a function URL (payload version 2.0):
+//! `POST /predict` with the same as its body, and `GET /health`.
 
 use std::str::Utf8Error;
 
@@ -19,25 +19,25 @@ use crate::settings::Settings;
 
 /// The field that holds the values.
 const SEQUENCE: &str = "sequence";
-/// How many sequences were anomalies, as the old service called it.
+/// The number of anomalous sequences, under the old service's name.
 pub const ANOMALIES: &str = "deepguard_anomalies_total";
-/// How far each was from what was expected, as the old service called it.
+/// The distance of each sequence from the expected values, under the old service's name.
 pub const ERRORS: &str = "deepguard_reconstruction_error";
 
-/// A question that has no answer.
+/// A question that cannot be answered.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PredictError {
     /// It cannot be read.
     #[error("{0}: send JSON such as {{\"sequence\": [12.5, 13.0, ...]}}")]
     Shape(String),
-    /// A value is none.
+    /// A value that is not CPU in percent.
     #[error(
         "`sequence` holds at {index} (counted from 0) {value}, which is no number: give percent of CPU, 0 to 100"
     )]
     Number {
-        /// Which.
+        /// Its index.
         index: usize,
-        /// What it is.
+        /// Its text.
         value: String,
     },
     /// It cannot be judged.
@@ -74,12 +74,12 @@ impl From<PredictError> for Diagnostic {
     }
 }
 
-/// What is answered.
+/// The answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
-    /// To whoever asked.
+    /// The answer for the client.
     pub body: Value,
-    /// To the log: metrics in the embedded metric format.
+    /// Metrics for the log, in the embedded metric format.
     pub metrics: Option<Value>,
 }
 
@@ -100,8 +100,8 @@ impl<O: Objects> Prediction<O> {
     /// Answers an event.
     ///
     /// # Errors
-    /// [`PredictError`] where it was sent directly. Whoever sends it to the URL gets the error as
-    /// an answer.
+    /// [`PredictError`] where the event was sent directly. A client of the URL gets the error as an
+    /// answer.
     pub async fn answer(
         &mut self,
         event: &Value,
@@ -159,7 +159,7 @@ impl<O: Objects> Prediction<O> {
         }
     }
 
-    /// What comes of a question, with the model that answered it.
+    /// The judgement of a question, with the model that made it.
     async fn judge(&mut self, question: &Value) -> Result<(Judged, Value), PredictError> {
         let sequence = sequence(question)?;
         let detector = self.models.current().await?.detector;
@@ -184,7 +184,7 @@ impl<O: Objects> Prediction<O> {
     }
 }
 
-/// What somebody has sent to the function's URL.
+/// A request to the function's URL.
 struct Request<'a> {
     method: &'a str,
     path: &'a str,
@@ -193,7 +193,7 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// `None`: it was sent in another way.
+    /// `None`: the event is not such a request.
     fn of(event: &'a Value) -> Option<Self> {
         let text = |field: &str| event.get(field).and_then(Value::as_str);
         let method = event.get("requestContext")?.get("http")?.get("method")?.as_str()?;
@@ -254,7 +254,7 @@ fn refused(status: u16, why: &str, allow: Option<&str>) -> Value {
     response(status, &json!({ "error": why, "field": null }), allow)
 }
 
-/// A line of the log that CloudWatch makes metrics of (embedded metric format).
+/// A line of the log that CloudWatch turns into metrics (embedded metric format).
 fn metrics(namespace: &str, (judged, _): &(Judged, Value), now: Timestamp) -> Value {
     json!({
         "_aws": {

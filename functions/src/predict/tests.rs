@@ -27,7 +27,7 @@ fn url(method: &str, path: &str, body: Value) -> Value {
     json!({ "version": "2.0", "rawPath": path, "requestContext": { "http": { "method": method, "path": path } }, "body": body, "isBase64Encoded": false })
 }
 
-/// Status, body and headers of what is answered to the URL.
+/// Status, body and headers of the answer to the URL.
 async fn http(event: Value) -> (u64, Value, Value) {
     let answered = answer(event).await.unwrap().body;
     let body = serde_json::from_str(answered["body"].as_str().unwrap()).unwrap();

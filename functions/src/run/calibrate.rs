@@ -1,5 +1,4 @@
-//! The daily run: what is usual for each instance on the day that has begun, for the detector to
-//! read.
+//! The daily run: makes each instance's baseline of the new day, for the detector to read.
 
 use std::time::Duration;
 
@@ -42,47 +41,48 @@ pub struct Calibration<C, O, A = Nobody> {
     time: TimeLeft,
 }
 
-/// What a run of the calibrator did.
+/// The result of a run of the calibrator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibrated {
     /// The time of the run, in whole slots.
     #[serde(serialize_with = "timestamp")]
     pub time: i64,
-    /// Which part of the fleet it was about.
+    /// The part of the fleet that it covered.
     pub shard: Shard,
     /// The day, UTC, whose baselines were made.
     #[serde(serialize_with = "as_date")]
     pub day: i64,
-    /// What became of the instances.
+    /// The results by instance.
     pub instances: Instances,
     /// Milliseconds from the event to this answer.
     pub duration_ms: u64,
 }
 
-/// What became of the instances.
+/// The results by instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Instances {
     /// How many there are.
     pub seen: usize,
-    /// How many baselines were there already.
+    /// How many baselines existed already.
     pub known: usize,
     /// How many were made.
     pub made: usize,
-    /// How many instances have too little history for one.
+    /// How many instances have too little history for a baseline.
     pub too_little: usize,
-    /// How many could not be read, or not in time: the detector makes theirs when it needs them.
+    /// How many could not be read, or not in time: the detector makes their baselines when it needs
+    /// them.
     pub skipped: usize,
 }
 
 impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
-    /// Knows nothing yet of any instance, nor of any tags.
+    /// A calibrator without any state or tags.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
         Self::of(settings, cloudwatch, objects, Nobody)
     }
 }
 
 impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
-    /// Knows nothing yet of any instance. `account` knows the tags.
+    /// A calibrator without any state. `account` knows the tags.
     pub fn of(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
         let models = Models::new(settings.model, objects.clone()).with_threads(settings.threads);
         let roster = Roster::new(settings.selection, account);
@@ -102,13 +102,13 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         self.roster.inventory()
     }
 
-    /// The next run has this much time, or all it wants.
+    /// Sets the time for the next run; `None` for no limit.
     pub fn set_time_left(&mut self, left: Option<Duration>) {
         self.time = TimeLeft::new(left);
         self.store.set_end(self.time.end);
     }
 
-    /// Makes the baselines of the day of the event's time, or of `now`, that are not there yet.
+    /// Makes the missing baselines of the day of the event's time, or of `now`.
     ///
     /// # Errors
     /// [`RunError`], where nothing at all could be read or written.
@@ -175,7 +175,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
                     }
                 };
                 let series = Series::from_datapoints(datapoints).ok();
-                // What was muted is nobody's habit.
+                // Muted datapoints are not usual behaviour.
                 let series = series.and_then(|(series, _)| series.without(mutes.of(&instance)));
                 let baseline = series.and_then(|series| detector.calibrate(&series, day));
                 match &baseline {
@@ -198,7 +198,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         Ok(Calibrated { time, shard, day, instances: done, duration_ms })
     }
 
-    /// What is known of the baseline of an instance on a day, for tests.
+    /// The baseline of an instance on a day, for tests.
     #[cfg(test)]
     pub(crate) fn knows(&self, instance: &InstanceId, day: i64) -> bool {
         self.store.baseline(instance, day) != Known::NotYet

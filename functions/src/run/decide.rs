@@ -1,5 +1,5 @@
-//! From new scores to what is published of them and whom it is told: decided before anything is
-//! written down.
+//! Turns new scores into datums to publish and alerts to send. All of it is decided before anything
+//! is written down.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,14 @@ use crate::state::store::Store;
 use crate::state::tally::Mode;
 use crate::watched::muted::Muted;
 
-/// Where another instance of the fleet has a datapoint no older than this, in seconds, CloudWatch
-/// has what there is.
+/// CloudWatch is up to date if another instance of the fleet has a datapoint no older than this, in
+/// seconds.
 const FRESH: i64 = 3 * PERIOD;
 
 /// What happened to the episodes of the instances in one run.
 pub(crate) type Changes = Vec<(InstanceId, Change)>;
 
-/// Takes the new scores into the episodes and the tally of the fleet, and says what changed.
+/// Applies the new scores to the episodes and the tally of the fleet, and gives the changes.
 pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN) -> Changes {
     let mut changes = Changes::new();
     for (instance, scored) in &fleet.scored {
@@ -47,9 +47,9 @@ pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN) -> Changes 
     changes
 }
 
-/// Looks at the instances that have no datapoints lately. Only where others of the fleet have some:
-/// otherwise it is CloudWatch that has none, or nobody reports, and there is an alarm for that.
-/// `told`: whether it is an anomaly at all.
+/// Checks the instances without recent datapoints. It does so only if others of the fleet have
+/// some. Otherwise CloudWatch is behind, or no instance reports, and there is an alarm for that.
+/// `told`: whether missing datapoints count as an anomaly at all.
 pub(crate) fn silent<O: Objects>(
     state: &mut State,
     fleet: &Fleet,
@@ -65,7 +65,7 @@ pub(crate) fn silent<O: Objects>(
     let mut changes = Changes::new();
     for (instance, followed) in &mut state.instances {
         let Some(end) = followed.track.end().filter(|end| *end < until - FRESH) else { continue };
-        // Where it could not be read, nobody knows.
+        // Where it could not be read, this is unknown.
         if !fleet.looked_at(instance) {
             continue;
         }
@@ -84,7 +84,7 @@ pub(crate) fn silent<O: Objects>(
     changes
 }
 
-/// What is published of the new scores and of the fleet.
+/// The datums about the new scores and about the fleet.
 pub(crate) fn datums(
     state: &mut State,
     fleet: &Fleet,
@@ -107,7 +107,7 @@ pub(crate) fn datums(
     datums
 }
 
-/// What people are told of it.
+/// The alerts about the changes.
 pub(crate) fn alerts<O: Objects>(
     changes: &Changes,
     store: &Store<O>,

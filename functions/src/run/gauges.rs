@@ -1,10 +1,10 @@
-//! What a run publishes of itself.
+//! The metrics that a run publishes about itself.
 
 use std::collections::BTreeMap;
 
 use deepguard_aws::metric::{Datum, Metric, Of, Skip};
 
-/// What is only true of one run.
+/// The values that hold for one run only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gauges {
     /// Instances that could not be scored, by reason.
@@ -17,11 +17,11 @@ pub struct Gauges {
     pub model_days: Option<f64>,
     /// Hours since the midnight of the oldest baseline in use.
     pub baseline_hours: Option<f64>,
-    /// Whether no instance has a score lately: an empty fleet is not a silent detector.
+    /// Whether no instance has a recent score: an empty fleet is not a silent detector.
     pub nothing_scored: bool,
     /// Episodes that last.
     pub open_episodes: usize,
-    /// Inputs that could not be had, so that older ones are in use.
+    /// Inputs that could not be read, so that older ones are in use.
     pub stale: usize,
 }
 

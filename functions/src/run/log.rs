@@ -13,7 +13,7 @@ use crate::startup::{Parts, Start};
 use crate::time::rfc3339;
 use crate::watched::muted::Muted;
 
-/// Of skipped instances, no more are named in the log of a run; the rest is counted.
+/// The maximum number of skipped instances that the log of a run names; the rest is counted.
 const MOST_NAMED: usize = 50;
 
 /// Starts logging at `level`. Of the libraries only warnings are logged, and from `lambda_runtime`
@@ -63,7 +63,7 @@ pub(crate) fn instances(fleet: &Fleet, mutes: &Muted) {
     }
 }
 
-/// Logs what people are told, as it is sent.
+/// Logs the alerts as they are sent.
 pub fn alerts(alerts: &[Alert]) {
     #[derive(Serialize)]
     struct Line<'a> {

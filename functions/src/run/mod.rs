@@ -50,11 +50,11 @@ use crate::trigger::Trigger;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
 
-/// No more datums wait to be published: the oldest are given up, so that what is kept stays small
-/// enough to be kept.
+/// The maximum number of datums that wait to be published. Above it, the oldest are dropped, so
+/// that the stored state stays small enough to store.
 const MOST_WAITING: usize = 200_000;
 
-/// The detector, with what it keeps from one run to the next while the function is warm.
+/// The detector, with its state from one run to the next while the function is warm.
 #[derive(Debug)]
 pub struct Detection<C, O, A = Nobody> {
     /// Seconds.
@@ -76,7 +76,7 @@ pub struct Detection<C, O, A = Nobody> {
 }
 
 impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
-    /// Knows nothing yet of any instance, and tells nobody but the log.
+    /// A detector without any state, which sends alerts to the log only.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
         Self::telling(settings, cloudwatch, objects, Nobody)
     }
@@ -88,7 +88,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         self.roster.inventory()
     }
 
-    /// Knows nothing yet of any instance. `account` knows the tags and gets the alerts.
+    /// A detector without any state. `account` knows the tags and gets the alerts.
     pub fn telling(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
         Self {
             lookback: settings.lookback_minutes * 60,
@@ -116,8 +116,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         }
     }
 
-    /// Loads the model before the first event. A failure is logged and no more: the run that comes
-    /// will meet it again, and has somebody to tell.
+    /// Loads the model before the first event. A failure is only logged: the next run meets it
+    /// again, and can report it to its caller.
     pub async fn prepare(&mut self, started: std::time::Instant) {
         if let Err(error) = self.models.current().await {
             error!(%error, "the model cannot be loaded yet");
@@ -125,14 +125,14 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         self.init = Some(started.elapsed());
     }
 
-    /// The next run has this much time, or all it wants. What it cannot score by then is skipped,
-    /// and what it knows by then is kept: the next run goes on from there.
+    /// Sets the time for the next run; `None` for no limit. Instances that it cannot score by then
+    /// are skipped, and its results so far are stored: the next run goes on from there.
     pub fn set_time_left(&mut self, left: Option<Duration>) {
         self.time = TimeLeft::new(left);
         self.store.set_end(self.time.end);
     }
 
-    /// One run. `now` is the time of the event where it has none of its own.
+    /// One run. `now` is the time of the event if the event has no time of its own.
     ///
     /// # Errors
     /// [`RunError`].
@@ -217,7 +217,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         })
     }
 
-    /// Scores what was not scored yet, and writes down what was decided.
+    /// Scores the new datapoints, and writes down the decisions.
     async fn follow(
         &mut self,
         detector: &Detector,
@@ -229,7 +229,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     ) -> Result<Run, RunError> {
         let listed: BTreeSet<InstanceId> = match self.time.list(&self.cloudwatch).await {
             Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
-            // Those that are remembered can be read all the same.
+            // Instances in the state can be read all the same.
             Err(error) if !state.instances.is_empty() => {
                 warn!(%error, "the instances cannot be listed: those that were seen before are scored");
                 state.instances.keys().cloned().collect()
@@ -291,7 +291,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         })
     }
 
-    /// Those of `listed` that are watched. What was watched and is no more is forgotten.
+    /// The watched instances of `listed`. Instances that are no longer watched are forgotten.
     async fn selected(
         &mut self,
         listed: BTreeSet<InstanceId>,
@@ -308,7 +308,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 });
                 Ok(selected.instances)
             }
-            // Those that are remembered were watched.
+            // Instances in the state were watched.
             Err(error) if !state.instances.is_empty() => {
                 inputs.tell("the tags", Some(error));
                 Ok(all
@@ -320,7 +320,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         }
     }
 
-    /// When which of these instances are muted, in a run up to `until` (seconds since 1970).
+    /// The times at which each of these instances is muted, in a run up to `until` (seconds since
+    /// 1970).
     fn muted(&self, instances: &BTreeSet<InstanceId>, inputs: &Inputs, until: i64) -> Muted {
         let tags = || {
             instances
@@ -332,8 +333,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         Muted::new(&inputs.mutes, tags, until)
     }
 
-    /// What the instances are called whose episodes have changed: their tags `Name`. Nothing waits
-    /// for it: who is told may have to do without.
+    /// The names of the instances whose episodes have changed: their tags `Name`. Nothing waits for
+    /// them: an alert may have to do without.
     async fn names(&self, changes: &Changes) -> BTreeMap<InstanceId, String> {
         let instances: BTreeSet<InstanceId> =
             changes.iter().map(|(instance, _)| instance.clone()).collect();
@@ -391,7 +392,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         instances.retain(|instance| trigger.shard.holds(instance));
         let all = instances.len();
         if trigger.instances.is_none() || inputs.mutes.needs_tags() {
-            // Who asks for an instance by name gets an answer, watched or not.
+            // A question that names an instance gets an answer, watched or not.
             let selected =
                 self.roster.selected(instances.clone(), inputs.mutes.needs_tags(), now).await;
             let selected = selected.map_err(RunError::List)?;
@@ -444,26 +445,26 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     }
 }
 
-/// What a run found out.
+/// The results of a run.
 struct Run {
     fleet: Fleet,
     oldest_baseline: Option<i64>,
     /// Seconds from the newest datapoint of all to the run's time.
     lag: Option<i64>,
     nothing_scored: bool,
-    /// What became of the state; `None` where nothing was to change.
+    /// The result of saving the state; `None` where there was nothing to save.
     saved: Option<Saved>,
-    /// What is published of a question's answer.
+    /// The datums of a question's answer.
     answers: Vec<Datum>,
     episodes: Episodes,
     /// The instances that were to be scored.
     listed: BTreeSet<InstanceId>,
-    /// How many more there are that are not watched.
+    /// How many more instances there are that are not watched.
     left_out: usize,
     mutes: Muted,
 }
 
-/// What a run takes from outside beside the model, and how much of it is older than it should be.
+/// The inputs of a run beside the model, and how many of them are older than they should be.
 #[derive(Debug, Default)]
 struct Inputs {
     mutes: Rc<Mutes>,
@@ -474,7 +475,7 @@ struct Inputs {
 }
 
 impl Inputs {
-    /// Notes that `what` could not be had, and that what was known of it stays in use.
+    /// Notes that `what` could not be read, and that its last version stays in use.
     fn tell(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
         if let Some(error) = error {
             error!(%error, what, "what was known before stays in use");

@@ -1,4 +1,4 @@
-//! What a run found out: the new scores, and why instances have none.
+//! The results of a run: the new scores, and the reasons why instances have no score.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -25,9 +25,9 @@ pub struct Fleet {
     pub times: Range<i64>,
     /// The new scores of each instance, at least one, oldest first.
     pub scored: BTreeMap<InstanceId, Vec<Scored>>,
-    /// Those that have all the scores that they can have.
+    /// The instances that already have all possible scores.
     pub unchanged: BTreeSet<InstanceId>,
-    /// Those that have none lately.
+    /// The instances without a recent score.
     pub skipped: BTreeMap<InstanceId, Skipped>,
     /// Datapoints that came after a later one had its score.
     pub late: usize,
@@ -35,11 +35,11 @@ pub struct Fleet {
     pub scoring: Duration,
 }
 
-/// Slots at the end of a run's time in which it is no wonder that a datapoint was not there before.
+/// The number of slots at the end of a run's time in which a datapoint may well be new.
 const ON_TIME: i64 = 3;
 
 impl Fleet {
-    /// Nothing found out yet. The run is about `times` (seconds since 1970, aligned, not empty).
+    /// An empty result for a run over `times` (seconds since 1970, aligned, not empty).
     pub fn new(times: Range<i64>) -> Self {
         Self {
             times,
@@ -58,14 +58,14 @@ impl Fleet {
         }
     }
 
-    /// Whether it is known what became of an instance.
+    /// Whether there is a result for an instance.
     pub fn has(&self, instance: &InstanceId) -> bool {
         self.scored.contains_key(instance)
             || self.unchanged.contains(instance)
             || self.skipped.contains_key(instance)
     }
 
-    /// Whether its newest datapoints were looked for, and what there is was found.
+    /// Whether the instance was read successfully up to its newest datapoints.
     pub fn looked_at(&self, instance: &InstanceId) -> bool {
         let unread = |skipped: &Skipped| !matches!(skipped.reason, Skip::NoDatapoints);
         !self.skipped.get(instance).is_some_and(unread)
@@ -83,7 +83,7 @@ impl Fleet {
         reasons
     }
 
-    /// The start of the newest slot that there could be, in seconds since 1970.
+    /// The start of the newest slot that is possible, in seconds since 1970.
     pub fn newest_slot(&self) -> i64 {
         self.times.end - PERIOD
     }
@@ -98,7 +98,7 @@ impl Fleet {
         self.scored.values().flatten().map(|scored| scored.time).collect()
     }
 
-    /// The new scores that an earlier run would have given, had it been made and seen the
+    /// The new scores that an earlier run would have given, if it had taken place and seen the
     /// datapoints: how many, and the time of the oldest.
     pub fn caught_up(&self) -> (usize, Option<i64>) {
         let before = self.times.end - ON_TIME * PERIOD;

@@ -1,4 +1,4 @@
-//! The way of one instance through a run: what is read of it, and what becomes of that.
+//! The way of one instance through a run: its datapoints are read, scored and stored.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -22,38 +22,38 @@ use crate::state::store::Store;
 use crate::state::{Followed, State};
 use crate::watched::muted::Muted;
 
-/// Two weeks, in seconds: what a baseline is made of.
+/// Two weeks, in seconds: the history behind a baseline.
 const TWO_WEEKS: i64 = HISTORY as i64 * PERIOD;
 /// How long after midnight, in seconds, the baselines of the new day are left to the calibrator.
 /// After that they are made here.
 const CALIBRATOR: i64 = 30 * 60;
-/// How long, in seconds, an instance is remembered that has no datapoints any more: CloudWatch
-/// takes no scores of what is older, and most of what is remembered is of no use by then.
+/// How long, in seconds, an instance without datapoints is remembered. CloudWatch takes no scores
+/// of older ones, and most of its state is of no use by then.
 const FORGET: i64 = 14 * DAY_SECONDS;
 
-/// From when on to read an instance of which nothing is known, to score what lies before `until`
-/// (seconds since 1970).
+/// The time from which on to read an instance without history, to score the datapoints before
+/// `until` (seconds since 1970).
 pub(crate) fn history_from(until: i64) -> i64 {
     rebuild_from(until) - TWO_WEEKS
 }
 
-/// One round through the fleet: everything that is known, and what was found out.
+/// One round through the fleet: all the state, and the results.
 #[derive(Debug)]
 pub(crate) struct Round<'a, O> {
     pub(crate) detector: &'a Detector,
     pub(crate) store: &'a mut Store<O>,
     pub(crate) state: &'a mut State,
     pub(crate) shard: Shard,
-    /// How far back, in seconds, the scores go of an instance of which nothing is known.
+    /// How far back, in seconds, the first scores of an instance without history go.
     pub(crate) lookback: i64,
     pub(crate) fleet: Fleet,
-    /// When which instances are muted.
+    /// The times at which instances are muted.
     pub(crate) mutes: &'a Muted,
     /// The midnight of the oldest baseline that was used.
     pub(crate) oldest_baseline: Option<i64>,
 }
 
-/// What is to be done with an instance.
+/// The next step for an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Nothing more in this run.
@@ -63,7 +63,7 @@ pub(crate) enum Next {
 }
 
 impl<'a, O: Objects> Round<'a, O> {
-    /// Nothing found out yet. The run is about `times` (seconds since 1970).
+    /// A round without results, over `times` (seconds since 1970).
     pub(crate) fn new(
         detector: &'a Detector,
         store: &'a mut Store<O>,
@@ -85,7 +85,7 @@ impl<'a, O: Objects> Round<'a, O> {
         }
     }
 
-    /// Reads and scores all instances that are `listed` or remembered, as far as the time goes.
+    /// Reads and scores all instances that are `listed` or in the state, as far as the time goes.
     pub(crate) async fn all(
         &mut self,
         cloudwatch: &impl Cpu,
@@ -122,9 +122,9 @@ impl<'a, O: Objects> Round<'a, O> {
         self.fleet.times.end
     }
 
-    /// From when on each instance is to be read (seconds since 1970), those that wait longest
-    /// first. An instance is read that is among those `listed`, or that may have had a datapoint
-    /// since it was last looked at.
+    /// The time from which on to read each instance (seconds since 1970), those that wait longest
+    /// first. It includes the `listed` instances, and those that may have had a datapoint since
+    /// they were last read.
     pub(crate) async fn wanted(&mut self, listed: &BTreeSet<InstanceId>) -> Vec<(InstanceId, i64)> {
         let until = self.until();
         self.state.instances.retain(|_, followed| followed.watermark > until - FORGET);
@@ -144,7 +144,7 @@ impl<'a, O: Objects> Round<'a, O> {
         wanted.into_iter().map(read_from).collect()
     }
 
-    /// Makes the baselines known that the instances need, as far as they are kept.
+    /// Loads the baselines that the instances need, as far as they are stored.
     async fn open_days(&mut self, wanted: &[InstanceId]) {
         let until = self.until();
         let end = |instance| {
@@ -171,15 +171,14 @@ impl<'a, O: Objects> Round<'a, O> {
         self.store.baseline(instance, day) == Known::NotYet
     }
 
-    /// Whether a baseline of this day that is not known is still to be expected from the
-    /// calibrator.
+    /// Whether the calibrator is still expected to make the missing baselines of this day.
     fn is_awaited(&self, day: i64) -> bool {
         self.until() < day + CALIBRATOR
     }
 
-    /// From when on to read an instance to score what was not scored: with the context of it where
-    /// all else is known, else from two weeks before the first day whose baseline is missing, or as
-    /// far as it takes to begin.
+    /// The time from which on to read an instance. It is the context of the new datapoints where
+    /// all else is known. Otherwise it is two weeks before the first day whose baseline is missing,
+    /// or as far back as a new instance needs.
     fn read_from(&self, instance: &InstanceId) -> i64 {
         let track = self.state.instances.get(instance).map(|followed| &followed.track);
         let Some((track, end)) = track.and_then(|track| Some((track, track.end()?))) else {
@@ -193,7 +192,7 @@ impl<'a, O: Objects> Round<'a, O> {
         }
     }
 
-    /// Scores an instance by what was read of it from `times.start` on, or says why it cannot.
+    /// Scores an instance by its datapoints from `times.start` on, or says why it cannot.
     pub(crate) async fn score(
         &mut self,
         instance: InstanceId,
@@ -211,8 +210,8 @@ impl<'a, O: Objects> Round<'a, O> {
         let followed = self.state.instances.get(&instance);
         let behind = followed.is_some_and(|followed| followed.track.end() < Some(until - LATE));
         if !read.whole && !behind {
-            // What is missing now may be there the next time. Only where that lasts, what there is
-            // has to do.
+            // Missing datapoints may be there the next time. Only where they stay missing does the
+            // run use the rest alone.
             self.fleet.skip(
                 instance,
                 Skip::ReadFailed,
@@ -240,7 +239,7 @@ impl<'a, O: Objects> Round<'a, O> {
         }
     }
 
-    /// Begins with an instance of which nothing is known.
+    /// Begins with an instance without history.
     fn begin(&mut self, instance: InstanceId, series: &Series) {
         let until = self.until();
         let began = Instant::now();
@@ -266,7 +265,7 @@ impl<'a, O: Objects> Round<'a, O> {
         self.found(instance, scored, 0);
     }
 
-    /// Scores what `series` has and `track` does not.
+    /// Scores the datapoints of `series` that are new to `track`.
     fn take(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Taken {
         let began = Instant::now();
         let taken = self.detector.take(
@@ -280,8 +279,8 @@ impl<'a, O: Objects> Round<'a, O> {
         taken
     }
 
-    /// Goes on with an instance that was scored up to `end`, by what was read of it from
-    /// `times.start` on: the `whole` of it, or not.
+    /// Goes on with an instance that was scored up to `end`, by its datapoints from `times.start`
+    /// on: the `whole` of them, or not.
     async fn go_on(
         &mut self,
         instance: InstanceId,
@@ -292,7 +291,7 @@ impl<'a, O: Objects> Round<'a, O> {
     ) -> Next {
         let until = self.until();
         let covered = |day: i64| times.start <= day - TWO_WEEKS;
-        // Not of history with holes in it: a baseline that was made stays for its day.
+        // Not from history with holes in it: a baseline stays for its day once it is made.
         let missing = days(end - 2 * LATE..until)
             .filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
         for day in missing.collect::<Vec<_>>() {
@@ -349,7 +348,7 @@ impl<'a, O: Objects> Round<'a, O> {
         }
     }
 
-    /// Takes the last new scores in, or says why there are none.
+    /// Takes the last new scores in, or says why there are no scores.
     fn found(&mut self, instance: InstanceId, scored: Vec<Scored>, late: usize) {
         self.found_some(&instance, scored, late);
         if self.fleet.scored.contains_key(&instance) {
@@ -366,7 +365,7 @@ impl<'a, O: Objects> Round<'a, O> {
         }
     }
 
-    /// An instance has no new datapoints: that is no wonder where it had one lately.
+    /// An instance has no new datapoints: that is normal if it had one recently.
     fn nothing_new(&mut self, instance: InstanceId) {
         let until = self.until();
         let lookback = self.lookback;

@@ -1,4 +1,4 @@
-//! The end of a run: people are told, and what was decided is published.
+//! The end of a run: sends the alerts and publishes the datums.
 
 use deepguard::Detector;
 use deepguard_aws::cloudwatch::limits;
@@ -14,12 +14,12 @@ use crate::run::{Detection, Run};
 use crate::state::State;
 use crate::state::store::Saved;
 
-/// An alert that could not be sent for so long, in seconds, is news to nobody: a day.
+/// The age, in seconds, at which an unsent alert is dropped as old news: a day.
 const FORGOTTEN: i64 = 86_400;
 
 impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
-    /// Sends what people are to be told, what is left of earlier runs included. What is not taken
-    /// waits for the next run.
+    /// Sends the alerts, including those left from earlier runs. Alerts that are not taken wait for
+    /// the next run.
     pub(super) async fn send(&mut self, run: &Run, state: &mut State) -> Sent {
         if run.saved.is_none() || state.alerts.is_empty() {
             return Sent::default();
@@ -34,8 +34,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         sent
     }
 
-    /// Publishes what was decided, what is left of earlier runs included, and what is true of this
-    /// run.
+    /// Publishes the datums, including those left from earlier runs, and the metrics of this run
+    /// itself.
     pub(super) async fn publish(
         &mut self,
         run: &Run,
@@ -65,7 +65,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             };
             let gauges = gauges.datums(run.fleet.newest_slot());
             let told = self.time.publish(&self.cloudwatch, &gauges).await;
-            // They are true of this run only: none of them is worth keeping for the next one.
+            // They hold for this run only, so they are not stored for the next one.
             published.published += told.published;
             published.refused += told.refused + told.failed.len();
             published.error = told.error.or(published.error);

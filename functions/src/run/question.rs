@@ -1,5 +1,5 @@
-//! A question: what the scores of some instances are, with all that is known now. Answering it
-//! changes nothing.
+//! A question: the scores of some instances, with all that is known now. Answering it changes
+//! nothing.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,13 +17,13 @@ use crate::state::State;
 use crate::state::store::Store;
 use crate::watched::muted::Muted;
 
-/// What it takes to answer.
+/// The inputs of an answer.
 #[derive(Debug)]
 pub(crate) struct Question<'a, O> {
     pub(crate) detector: &'a Detector,
     pub(crate) store: &'a Store<O>,
     pub(crate) state: &'a State,
-    /// When which instances are muted.
+    /// The times at which instances are muted.
     pub(crate) mutes: &'a Muted,
     /// The stretch that is asked for, in seconds since 1970.
     pub(crate) times: Range<i64>,
@@ -35,8 +35,8 @@ pub(crate) fn days_needed(times: &Range<i64>) -> impl Iterator<Item = i64> {
 }
 
 impl<O: Objects> Question<'_, O> {
-    /// What has to be read: a little where the instance is followed and the stretch is not long
-    /// ago, else all its history.
+    /// The reads for an answer: a little where the instance is followed and the stretch is recent,
+    /// else all its history.
     pub(crate) fn reads(&self, instances: BTreeSet<InstanceId>) -> Vec<Batch> {
         let wanted = instances.into_iter().map(|instance| {
             let followed = self
@@ -56,7 +56,7 @@ impl<O: Objects> Question<'_, O> {
         plan::batches(wanted.collect::<Vec<_>>(), self.times.end)
     }
 
-    /// The scores of an instance, at least one, or why there are none.
+    /// The scores of an instance, at least one, or the reason why it has no score.
     pub(crate) fn answer(
         &self,
         instance: &InstanceId,

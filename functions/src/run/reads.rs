@@ -1,4 +1,4 @@
-//! The calls of a run that read: some at once, and going on while others are scored.
+//! The read calls of a run: several at once, in progress while other instances are scored.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use crate::deadline::{Answers, TimeLeft};
 
-/// Answers that are under way or wait to be scored: what is held in memory at once.
+/// The maximum number of answers under way or waiting to be scored, all held in memory.
 const AT_ONCE: usize = 8;
 
 type Reading<'a> = Pin<Box<dyn Future<Output = (Batch, Answers)> + 'a>>;
@@ -47,9 +47,8 @@ impl<'a, C: Cpu> Reads<'a, C> {
         }
     }
 
-    /// Lets what is under way go on, between two instances that are scored. Scoring leaves the
-    /// thread to nobody else, and a call that nobody looks after for long would be taken for one
-    /// that hangs.
+    /// Lets pending calls make progress, between two instances that are scored. Scoring occupies
+    /// the thread, and a call that is not polled for long would look as if it hangs.
     pub(crate) async fn go_on(&mut self) {
         tokio::task::yield_now().await;
         while let Some(Some(done)) = self.under_way.next().now_or_never() {

@@ -1,9 +1,9 @@
 //! The shadow: a second model that scores the same instances, to be compared with the one in use
 //! before it takes its place.
 //!
-//! It goes its own way after the run is through: it reads again what it needs, has states of its
-//! own, publishes under names of its own, and whatever goes wrong with it changes nothing about the
-//! run. Nobody is told of what it finds.
+//! It works on its own after the run is through. It reads its datapoints again, has states of its
+//! own, and publishes under names of its own. Its failures change nothing about the run. It sends
+//! no alerts.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -32,7 +32,7 @@ pub(crate) struct Shadow<O> {
     pub(crate) store: Store<O>,
 }
 
-/// What the shadow needs of a run.
+/// The shadow's inputs from a run.
 #[derive(Debug)]
 pub(crate) struct After<'a, C> {
     pub(crate) cloudwatch: &'a C,
@@ -47,8 +47,8 @@ pub(crate) struct After<'a, C> {
 }
 
 impl<O: Objects> Shadow<O> {
-    /// The model that is the shadow now, if there is one, and whether it is another than the
-    /// pointer names, which could not be had.
+    /// The current shadow model, if there is one, and whether it is stale because the model in the
+    /// pointer could not be loaded.
     pub(crate) async fn current(&mut self) -> Option<(Option<Rc<Detector>>, bool)> {
         match self.models.current().await {
             Ok(None) => None,
@@ -60,7 +60,8 @@ impl<O: Objects> Shadow<O> {
         }
     }
 
-    /// Scores what the shadow has not seen, and publishes it. The version that did.
+    /// Scores the datapoints that are new to the shadow, and publishes the scores. Gives the
+    /// version of its model.
     pub(crate) async fn run<C: Cpu + Scores>(
         &mut self,
         detector: &Detector,
@@ -112,7 +113,7 @@ impl<O: Objects> Shadow<O> {
     }
 }
 
-/// The datum under the shadow's name; `None` of what only the model in use has.
+/// The datum under the shadow's name; `None` for a metric that only the model in use has.
 fn shadowed(datum: Datum) -> Option<Datum> {
     Some(Datum { metric: datum.metric.shadow()?, ..datum })
 }

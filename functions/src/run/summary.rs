@@ -15,17 +15,17 @@ use crate::state::shard::Shard;
 use crate::state::store::Loaded;
 use crate::time::{maybe_timestamp, timestamp};
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// The time that the run looked back from, in whole slots.
     #[serde(serialize_with = "timestamp")]
     pub time: i64,
-    /// Whether nothing was published, as asked.
+    /// Whether publishing was turned off, as asked.
     pub dry_run: bool,
-    /// Which part of the fleet it was about.
+    /// The part of the fleet that it covered.
     pub shard: Shard,
-    /// What scored.
+    /// The model that scored.
     pub model: Model,
     /// Version of the second model that scored beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,28 +33,28 @@ pub struct Summary {
     /// Start of the newest datapoint that was scored in this run.
     #[serde(serialize_with = "maybe_timestamp")]
     pub newest_datapoint: Option<i64>,
-    /// Seconds from the end of the newest datapoint that ever was to the time of the run.
+    /// Seconds from the end of the newest datapoint of all runs to the time of the run.
     pub data_lag_seconds: Option<i64>,
-    /// What became of the instances.
+    /// The results by instance.
     pub instances: Instances,
-    /// What earlier runs had left.
+    /// The scores that earlier runs had left out.
     pub caught_up: CaughtUp,
-    /// What is kept from run to run.
+    /// The state between runs.
     pub state: StateSummary,
     /// Whether another run decided meanwhile, so that this one published nothing.
     pub superseded: bool,
-    /// What became of the anomalies.
+    /// The changes of episodes.
     pub episodes: Episodes,
-    /// Events that were sent: one when an anomaly begins, one when it is over. In a dry run, none.
+    /// Events that were sent: one when an anomaly begins, one when it is over. 0 in a dry run.
     pub alerts_sent: usize,
-    /// Datums that CloudWatch took; in a dry run, none.
+    /// Datums that CloudWatch took; 0 in a dry run.
     pub datums_published: usize,
-    /// Datums that it did not take: the next run publishes them, but for those that it refuses.
+    /// Datums that it did not take: the next run publishes them, except for those that it refuses.
     pub datums_failed: usize,
     /// Milliseconds from the event to this answer.
     pub duration_ms: u64,
-    /// Milliseconds of it that went into scores and baselines; the rest is AWS's answers, and what
-    /// is kept.
+    /// Milliseconds of it that went into scores and baselines; the rest is waiting for AWS, and
+    /// storing the state.
     pub scoring_ms: u64,
     /// Whether this was the first run of this process.
     pub cold_start: bool,
@@ -69,11 +69,11 @@ pub struct Summary {
 pub struct Model {
     /// Its version.
     pub version: String,
-    /// Where it comes from: `builtin`, or what `MODEL_URI` names.
+    /// Its origin: `builtin`, or the value of `MODEL_URI`.
     pub source: String,
 }
 
-/// What earlier runs would have scored, had they been made and seen it.
+/// The scores that earlier runs would have given, if they had taken place and seen the datapoints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CaughtUp {
     /// Datapoints that were scored more than a quarter of an hour after their time.
@@ -85,20 +85,20 @@ pub struct CaughtUp {
     pub oldest: Option<i64>,
 }
 
-/// What became of the anomalies: from the datapoint at which one begins to the one at which it is
-/// over.
+/// The changes of episodes. An episode lasts from the datapoint at which an anomaly begins to the
+/// one at which it is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Episodes {
     /// How many have begun.
     pub began: usize,
     /// How many are over.
     pub ended: usize,
-    /// How many last.
+    /// How many are open.
     pub open: usize,
 }
 
 impl Episodes {
-    /// Of these changes, and what is remembered after them.
+    /// Counts these changes, and the open episodes after them.
     pub(crate) fn of(changes: &Changes, state: &State) -> Self {
         let began =
             changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
@@ -108,27 +108,27 @@ impl Episodes {
     }
 }
 
-/// What is kept from run to run.
+/// The state between runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StateSummary {
-    /// How the run came by it.
+    /// How the run got it.
     pub loaded: Loaded,
-    /// Whether it was written down again.
+    /// Whether it was stored again.
     pub saved: bool,
 }
 
-/// What became of the instances.
+/// The results by instance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Instances {
     /// How many there are.
     pub seen: usize,
     /// How many have a new score.
     pub scored: usize,
-    /// How many had all scores that they can have already.
+    /// How many already had all possible scores.
     pub unchanged: usize,
     /// How many more there are that are not watched: their tags say so.
     pub left_out: usize,
-    /// How many have none, by [`deepguard_aws::metric::Skip::name`].
+    /// How many were skipped, by [`deepguard_aws::metric::Skip::name`].
     pub skipped: BTreeMap<&'static str, usize>,
     /// The anomalous ones, highest score first.
     pub anomalous: Vec<Anomaly>,
@@ -137,7 +137,7 @@ pub struct Instances {
 /// The datapoint of an anomalous instance with the highest score. CPU in percent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Anomaly {
-    /// Whose.
+    /// The instance.
     pub instance: InstanceId,
     /// Start of the datapoint.
     #[serde(serialize_with = "timestamp")]
@@ -148,12 +148,12 @@ pub struct Anomaly {
     pub observed: f64,
     /// The CPU that was expected.
     pub expected: f64,
-    /// The lower end of the band of what was expected, in percent.
+    /// The lower end of the band of expected values, in percent.
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// What is unusual: the [channel](deepguard::channel::Channel) with the highest score, or that
-    /// the value is `frozen`.
+    /// The kind of anomaly: the [channel](deepguard::channel::Channel) with the highest score, or
+    /// `frozen` for an unchanged value.
     pub channel: &'static str,
     /// Whether the instance was judged by its own history alone.
     pub phase: Phase,

@@ -1,5 +1,5 @@
-//! The baselines of a part of the fleet, by day: made by the calibrator, used by the detector,
-//! which makes what is missing.
+//! The baselines of a part of the fleet, by day. The calibrator makes them, and the detector uses
+//! them and makes missing ones.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::state::shard::Shard;
 /// The baselines of one day.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Baselines {
-    /// Of each instance that was looked at; `None` where there is too little history.
+    /// The baseline of each instance that was read; `None` where there is too little history.
     pub instances: BTreeMap<InstanceId, Option<Baseline>>,
 }
 
@@ -29,7 +29,7 @@ struct Head {
 }
 
 impl Baselines {
-    /// What is kept of them, as those of `day` for windows that span `context` slots: see
+    /// The stored form of the baselines, for `day` and for windows that span `context` slots: see
     /// [`crate::state::format`].
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Baselines {
         writer.finish()
     }
 
-    /// What was kept for `day` and such windows; nothing where it was for others.
+    /// Reads the baselines stored for `day` and such windows; empty where they are for others.
     ///
     /// # Errors
     /// [`Damaged`].
@@ -55,13 +55,13 @@ impl Baselines {
         Ok(Self { instances })
     }
 
-    /// What is known of an instance.
+    /// The baseline of an instance, or why there is not one.
     pub fn known(&self, instance: &InstanceId) -> Known<'_> {
         self.instances.get(instance).map_or(Known::NotYet, |baseline| baseline.as_ref().into())
     }
 
-    /// Takes over what others are known of instances that belong to `shard`. What others have used
-    /// already is right.
+    /// Takes over the baselines in `others` of instances that belong to `shard`. Theirs win,
+    /// because other runs may have used them already.
     pub fn take_over(&mut self, others: Self, shard: Shard) {
         self.instances
             .extend(others.instances.into_iter().filter(|(instance, _)| shard.holds(instance)));

@@ -1,5 +1,5 @@
-//! The form of what is kept in S3 from run to run: a head and records, compressed, checked, and
-//! read one record at a time.
+//! The format of the state in S3: a head and records, compressed, checked, and read one record at a
+//! time.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -16,15 +16,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-/// What every object begins with. The last byte is the version: another one is another form of the
-/// records.
+/// The first bytes of every object. The last byte is the version: another version has another form
+/// of the records.
 const MAGIC: [u8; 8] = *b"DEEPGRD\x04";
 const DIGEST: usize = 32;
 /// Bytes before the compressed records: no two different objects have the same ones.
 pub const BEGINNING: usize = MAGIC.len() + DIGEST;
-/// No record is longer: it would be no record of ours.
+/// The maximum length of a record. A longer one was not written by DeepGuard.
 const LONGEST: u32 = 1 << 24;
-/// No object is larger. At some kilobytes an instance this is a hundred thousand of them.
+/// The maximum size of an object. At some kilobytes an instance this is a hundred thousand of them.
 pub const MAX_BYTES: usize = 1 << 30;
 
 /// An object that cannot be used.
@@ -55,8 +55,8 @@ impl Writer {
     pub fn new(head: &impl Serialize) -> Result<Self, Damaged> {
         let mut begun = MAGIC.to_vec();
         begun.resize(BEGINNING, 0);
-        // The fastest: what is long are measurements, which hardly get shorter, and repeats, which
-        // any level finds.
+        // The fastest level. Most of the data are measurements, which hardly compress, and repeats,
+        // which any level finds.
         let mut writer = Self { stream: ZlibEncoder::new(begun, Compression::fast()) };
         writer.record(head)?;
         Ok(writer)
@@ -80,7 +80,7 @@ impl Writer {
     /// The object.
     ///
     /// # Errors
-    /// Where compression fails, which in memory it does not.
+    /// Where compression fails, which cannot happen in memory.
     pub fn finish(self) -> Result<Vec<u8>, Damaged> {
         let mut bytes = self.stream.finish().map_err(unreadable)?;
         let digest = Sha256::digest(&bytes[BEGINNING..]);
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         if length > LONGEST {
             return Err(Damaged::Record(format!("a record has {length} bytes")));
         }
-        // As much as there is, and not as much as is said to be there.
+        // Reads the bytes that are there, not the number that the length claims.
         let mut bytes = Vec::new();
         (&mut self.stream).take(length.into()).read_to_end(&mut bytes).map_err(unreadable)?;
         postcard::from_bytes(&bytes).map(Some).map_err(unreadable)

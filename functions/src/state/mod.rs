@@ -1,9 +1,9 @@
-//! What is remembered of a part of the fleet from run to run.
+//! The state of a part of the fleet from run to run.
 //!
-//! A run decides first and tells then: new scores and what is to be published of them are written
-//! down before anything is published. So a datapoint that was published once can never get another
-//! score, whatever ends a run; what was decided and perhaps not published is published again, with
-//! the same values at the same times.
+//! A run decides first and publishes then: new scores and their datums are written down before
+//! anything is published. So a datapoint that was published once can never get another score,
+//! whatever ends a run. Decisions that were perhaps not published are published again, with the
+//! same values at the same times.
 
 pub mod baselines;
 pub mod format;
@@ -24,34 +24,34 @@ use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::shard::Shard;
 use crate::state::tally::Tally;
 
-/// What is remembered.
+/// The stored state.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct State {
-    /// Checksum of the artifact that scored: what is remembered of the instances is as that one
-    /// sees them.
+    /// Checksum of the artifact that scored: the state of the instances is as that artifact sees
+    /// them.
     pub model: String,
     /// The instances.
     pub instances: BTreeMap<InstanceId, Followed>,
-    /// What was decided, and perhaps not published.
+    /// Datums that were decided, and perhaps not published.
     pub outbox: Vec<Datum>,
-    /// What somebody is to be told, and perhaps was not.
+    /// Alerts that were decided, and perhaps not sent.
     pub alerts: Vec<Alert>,
-    /// What is known of the fleet at each time of the last hours.
+    /// The numbers of the fleet at each time of the last hours.
     pub tally: Tally,
 }
 
-/// What is remembered of one instance.
+/// The state of one instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Followed {
-    /// What scoring needs.
+    /// The state that scoring needs.
     pub track: Track,
-    /// All that is older was scored, in seconds since 1970.
+    /// All older datapoints were scored, in seconds since 1970.
     pub watermark: i64,
-    /// Until when datapoints were looked for, in seconds since 1970.
+    /// The end of the time that was last read, in seconds since 1970.
     pub looked: i64,
-    /// How many scores are still to be published, whatever they are.
+    /// How many scores are still to be published, whatever their values.
     pub tail: u8,
-    /// What somebody was told of it.
+    /// Its episodes, as they were reported.
     pub episodes: Episodes,
 }
 
@@ -66,7 +66,7 @@ struct Head {
 }
 
 impl State {
-    /// What is kept of it: see [`crate::state::format`]. The same state is the same bytes.
+    /// The stored form: see [`crate::state::format`]. The same state gives the same bytes.
     ///
     /// # Errors
     /// Where it has no binary form.
@@ -82,7 +82,7 @@ impl State {
         writer.finish()
     }
 
-    /// What was kept.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Damaged`].
@@ -101,13 +101,13 @@ impl State {
         }
     }
 
-    /// How far each instance is: what changes whenever a run finds something new.
+    /// The progress of each instance: it changes whenever a run finds something new.
     pub fn marks(&self) -> Vec<(i64, i64)> {
         self.instances.values().map(|followed| (followed.watermark, followed.looked)).collect()
     }
 
-    /// Takes over what another state, kept by another division of the fleet, knows of instances
-    /// that belong to `shard`: the one that knows more of an instance is right.
+    /// Takes over another state, stored by another division of the fleet, for instances that belong
+    /// to `shard`: the state that is further ahead for an instance wins.
     pub fn take_over(&mut self, other: Self, shard: Shard) {
         if self.instances.is_empty() {
             self.model.clone_from(&other.model);
@@ -137,7 +137,7 @@ impl State {
         self.alerts.extend(alerts);
     }
 
-    /// Forgets what another model than `model` saw. What was scored stays scored.
+    /// Forgets the state of another model than `model`. Scored datapoints stay scored.
     pub fn seen_by(&mut self, model: &str) {
         if self.model != model {
             self.instances.values_mut().for_each(|followed| followed.track = Track::default());
@@ -229,7 +229,7 @@ mod tests {
             (whole.outbox.len(), whole.alerts.len()),
             "each is in one of the parts"
         );
-        // What the parts know is newer than what the whole knew.
+        // The state of the parts is newer than that of the whole.
         back.take_over(whole, Shard::WHOLE);
         assert_eq!(
             back.instances,

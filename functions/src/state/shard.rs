@@ -1,14 +1,14 @@
-//! Which part of the fleet a run is about.
+//! The part of the fleet that a run covers.
 
 use std::fmt;
 
 use deepguard_aws::ids::InstanceId;
 use serde::{Deserialize, Serialize};
 
-/// No fleet is divided into more parts.
+/// The maximum number of parts of a fleet.
 pub const MAX_SHARDS: u32 = 100;
 
-/// One part of the fleet, of so many. An instance always belongs to the same one.
+/// One of a number of parts of the fleet. An instance always belongs to the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shard {
     /// Its number, from 0 on.
@@ -37,7 +37,7 @@ impl Shard {
     }
 }
 
-/// `<shards>/<shard>`, as in the keys of what is kept of it.
+/// `<shards>/<shard>`, as in the keys of its stored data.
 impl fmt::Display for Shard {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.shards, self.shard)

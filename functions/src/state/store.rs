@@ -1,8 +1,8 @@
-//! Where all that is kept from run to run is: below one address in S3, or nowhere.
+//! The store of all state between runs: below one address in S3, or only in the process.
 //!
 //! `shards/<shards>/<shard>` is the [`State`] of a part of the fleet,
 //! `baselines/<day>/<shards>/<shard>` its [`Baselines`]. Both are written on condition that they
-//! still are the version that was read, so that of two runs at once one decides.
+//! still are the version that was read, so that of two runs at once only one decides.
 //! `shards/<shards>/<shard>.published` is the beginning of the state whose outbox was published,
 //! checksum included: another process need not publish that again.
 
@@ -22,43 +22,43 @@ use crate::state::format::{BEGINNING, Damaged, MAX_BYTES};
 use crate::state::shard::Shard;
 use crate::time::date;
 
-/// The end of the key that says what was published.
+/// The end of the key that records a published outbox.
 const PUBLISHED: &str = ".published";
-/// How often what others wrote meanwhile is taken over before giving up.
+/// The number of tries to merge concurrent writes before giving up.
 const TRIES: usize = 4;
 
-/// How a run came to its state.
+/// How a run got its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loaded {
-    /// It is kept nowhere: the process remembers it as long as it lives.
+    /// It is not stored: the process remembers it as long as it lives.
     InProcess,
-    /// The process knew it, and nobody has written another one.
+    /// The process knew it, and the stored one has not changed.
     Known,
     /// It was read.
     Read,
-    /// There was none.
+    /// It did not exist.
     Missing,
-    /// There was none of this division of the fleet, and that of another one was taken over.
+    /// It did not exist for this division of the fleet, and that of another one was taken over.
     Resharded,
-    /// What was there cannot be used. It is made anew from history.
+    /// The stored one cannot be used. It is made anew from history.
     Damaged,
-    /// Nobody knows whether there is one: S3 does not answer.
+    /// It is unknown whether it exists: S3 does not answer.
     Unreachable,
 }
 
-/// What became of a state that was to be written.
+/// The result of saving a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Saved {
     /// It is written, or need not be.
     Yes,
     /// It could not be written. The next run of this process tries again.
     No,
-    /// Another run has decided meanwhile: this one must not publish what it decided.
+    /// Another run has decided meanwhile: this one must not publish its decisions.
     Superseded,
 }
 
-/// The place, and what is known of what is there.
+/// The place of a state, and the last known version there.
 #[derive(Debug)]
 pub struct Store<O> {
     objects: Limited<O>,
@@ -75,7 +75,7 @@ struct Kept {
     etag: Option<String>,
     /// The beginning of the object that was written last.
     beginning: Vec<u8>,
-    /// `None` while a run has it: where that ends without giving it back, what is kept is read
+    /// `None` while a run has it. If the run ends without giving it back, the stored state is read
     /// again.
     state: Option<State>,
 }
@@ -86,11 +86,11 @@ struct Day {
     shard: Shard,
     etag: Option<String>,
     baselines: Baselines,
-    /// Whether there are some that were made here and are not written.
+    /// Whether it has new baselines that are not written.
     changed: bool,
 }
 
-/// An object that is not there for us.
+/// An object that could not be read.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error(transparent)]
@@ -102,25 +102,25 @@ enum Unusable {
 }
 
 impl<O: Objects> Store<O> {
-    /// Keeps all below `root`, or, without one, nothing.
+    /// Stores all below `root`, or, without one, nothing.
     pub fn new(objects: O, root: Option<ObjectUri>) -> Self {
         let objects = Limited { objects, end: None };
         Self { objects, root, states: "shards", state: None, baselines: BTreeMap::new() }
     }
 
-    /// The same place, with states of the shadow's own. Baselines are made of CPU alone: they are
-    /// the same.
+    /// The same place, with separate states for the shadow. Baselines are made of CPU alone, so
+    /// they are shared.
     #[must_use]
     pub fn of_shadow(self) -> Self {
         Self { states: "shadow/shards", ..self }
     }
 
-    /// No call goes on after `end`.
+    /// Stops all calls after `end`.
     pub(crate) fn set_end(&mut self, end: Option<Instant>) {
         self.objects.end = end;
     }
 
-    /// Whether anything is kept.
+    /// Whether there is an address to store at.
     pub fn keeps(&self) -> bool {
         self.root.is_some()
     }
@@ -132,7 +132,7 @@ impl<O: Objects> Store<O> {
             .transpose()
     }
 
-    /// The state of `shard`, to be [saved](Self::save) again, and how it was come by.
+    /// The state of `shard`, to be [saved](Self::save) again, and how it was loaded.
     pub async fn state(&mut self, shard: Shard) -> (State, Loaded) {
         let known = self.state.take().filter(|kept| kept.shard == shard);
         let known = known.and_then(|kept| Some((kept.etag, kept.state?)));
@@ -145,7 +145,8 @@ impl<O: Objects> Store<O> {
         let (etag, state, loaded) = match (self.objects.get(&uri, etag, MAX_BYTES).await, known) {
             (Ok(Fetched::Unchanged), Some((etag, state))) => (etag, state, Loaded::Known),
             (Ok(Fetched::Object { bytes, etag }), known) => {
-                // First met by this process: another division of the fleet may have gone on since.
+                // The first load by this process: another division of the fleet may have gone on
+                // since.
                 let others =
                     if known.is_none() { self.other_states(&uri, shard).await } else { None };
                 match State::from_bytes(&bytes) {
@@ -157,7 +158,7 @@ impl<O: Objects> Store<O> {
                     }
                     Err(error) => {
                         warn!(%uri, %error, "the state is made anew");
-                        // What the process knows is older than what was damaged, and right.
+                        // The process has a state that is older than the damaged one, and valid.
                         (
                             etag,
                             known.map(|(_, state)| state).or(others).unwrap_or_default(),
@@ -184,8 +185,8 @@ impl<O: Objects> Store<O> {
         (state, loaded)
     }
 
-    /// What other divisions of the fleet know of the instances of `shard`, where they were written
-    /// after the object at `own`.
+    /// The state in other divisions of the fleet for the instances of `shard`, where they were
+    /// written after the object at `own`.
     async fn other_states(&self, own: &ObjectUri, shard: Shard) -> Option<State> {
         let folder = self.uri(self.states).ok()??;
         let listed = self
@@ -220,8 +221,8 @@ impl<O: Objects> Store<O> {
         taken
     }
 
-    /// Empties the outbox of the state that was read from `uri` where it was published. Where
-    /// nobody knows, it is published again.
+    /// Empties the outbox of the state read from `uri` if it was published. Where that is unknown,
+    /// it is published again.
     async fn forget_published(&self, uri: &ObjectUri, bytes: &[u8], state: &mut State) {
         if state.outbox.is_empty() && state.alerts.is_empty() {
             return;
@@ -287,16 +288,16 @@ impl<O: Objects> Store<O> {
         };
         let written = match written {
             Some(etag) => Some(etag),
-            // It may be our own: a try whose answer got lost.
+            // It may be our own write, from a try whose answer got lost.
             None => match self.objects.get(&uri, None, MAX_BYTES).await {
                 Ok(Fetched::Object { bytes: there, etag }) if there.starts_with(&beginning) => etag,
                 Ok(_) => None,
-                // Somebody has removed it: the next run writes it as a new one.
+                // The object was removed: the next run writes it as a new one.
                 Err(ObjectError::Missing { .. }) => {
                     self.state.iter_mut().for_each(|kept| kept.etag = None);
                     return Saved::No;
                 }
-                // Somebody has decided. If it was this run, the next one publishes what it decided.
+                // A run has decided. If it was this run, the next one publishes its decisions.
                 Err(_) => None,
             },
         };
@@ -320,8 +321,8 @@ impl<O: Objects> Store<O> {
         }
     }
 
-    /// Makes sure that what is kept of the baselines of `day` is known, as far as it can be read.
-    /// `context` is the slots that a window spans.
+    /// Loads the baselines of `day`, as far as they can be read. `context` is the number of slots
+    /// that a window spans.
     pub async fn open(&mut self, shard: Shard, day: i64, context: usize) {
         let known = self.baselines.remove(&day).filter(|known| known.shard == shard);
         let mut known = known.unwrap_or_else(|| Day {
@@ -352,7 +353,7 @@ impl<O: Objects> Store<O> {
         self.baselines.insert(day, known);
     }
 
-    /// Takes over what other divisions of the fleet know.
+    /// Takes over the baselines of other divisions of the fleet.
     async fn other_baselines(
         &self,
         baselines: &mut Baselines,
@@ -378,12 +379,12 @@ impl<O: Objects> Store<O> {
         self.baselines.contains_key(&day)
     }
 
-    /// What is known of the baseline of `instance` on `day`.
+    /// The baseline of `instance` on `day`, or why there is not one.
     pub fn baseline(&self, instance: &InstanceId, day: i64) -> Known<'_> {
         self.baselines.get(&day).map_or(Known::NotYet, |known| known.baselines.known(instance))
     }
 
-    /// Adds what was learnt of an instance. What is known already stays.
+    /// Adds a new baseline of an instance. An existing one stays.
     pub fn learn(
         &mut self,
         shard: Shard,
@@ -403,8 +404,8 @@ impl<O: Objects> Store<O> {
         });
     }
 
-    /// Writes down the baselines that were made here, beside what others wrote meanwhile. How many
-    /// days could not be written.
+    /// Writes the new baselines, merged with concurrent writes. Gives the number of days that could
+    /// not be written.
     pub async fn save_baselines(&mut self, context: usize) -> usize {
         let mut failed = 0;
         let days: Vec<i64> = self.baselines.keys().copied().collect();

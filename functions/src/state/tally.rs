@@ -1,4 +1,4 @@
-//! Which scores are published, and what is remembered of the fleet at each time.
+//! Selects the scores to publish, and remembers the numbers of the fleet at each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,21 +13,21 @@ use serde::{Deserialize, Serialize};
 pub enum Mode {
     /// All of them.
     Full,
-    /// Those from this one on, and the [`TAIL`] after each: a metric costs by the hour in which it
-    /// is sent.
+    /// Those with at least this score, and the [`TAIL`] after each: a metric costs by the hour in
+    /// which it is sent.
     Sparse {
         /// A score; 1.0 is the threshold.
         from: f64,
     },
 }
 
-/// How many scores are published after the last one that was worth it, so that an alarm sees the
-/// recovery: half an hour.
+/// How many scores are published after the last one that reached the limit, so that an alarm sees
+/// the recovery: half an hour.
 pub const TAIL: u8 = 6;
 
 impl Mode {
-    /// What is published of an instance's new scores, oldest first. `tail` is how many are still to
-    /// be sent, whatever they are. Of muted ones nothing is: alarms stand on these metrics.
+    /// The datums of an instance's new scores, oldest first. `tail` is how many are still to be
+    /// sent, whatever their values. Muted scores are not published: alarms stand on these metrics.
     pub fn datums(self, instance: &InstanceId, scored: &[Scored], tail: &mut u8) -> Vec<Datum> {
         let mut datums = Vec::new();
         for scored in scored.iter().filter(|scored| !scored.muted) {
@@ -58,8 +58,8 @@ impl Mode {
 /// How long, in seconds, the fleet's numbers at a time are remembered.
 pub const TALLIED: i64 = 2 * LATE;
 
-/// What is known of the fleet at each time: it grows as scores come, so that what is published of a
-/// time again is never less.
+/// The numbers of the fleet at each time. They only grow as scores come, so a value that is
+/// published again is never less.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally(BTreeMap<i64, Counted>);
 
@@ -84,13 +84,13 @@ impl Tally {
         }
     }
 
-    /// Takes in that an episode begins at `time` (seconds since 1970).
+    /// Counts an episode that begins at `time` (seconds since 1970).
     pub fn begins(&mut self, time: i64) {
         let slot = self.0.entry(time).or_default();
         slot.anomalous = slot.anomalous.saturating_add(1);
     }
 
-    /// Forgets what was before `time` (seconds since 1970).
+    /// Forgets the times before `time` (seconds since 1970).
     pub fn forget(&mut self, time: i64) {
         self.0 = self.0.split_off(&time);
     }
@@ -100,7 +100,7 @@ impl Tally {
         self.0.range(time..).next().is_some()
     }
 
-    /// What is published of the fleet at `times` (seconds since 1970).
+    /// The datums of the fleet at `times` (seconds since 1970).
     pub fn datums(&self, times: &BTreeSet<i64>) -> Vec<Datum> {
         let at = |&time: &i64| {
             let Counted { scored, anomalous, suppressed, highest } =

@@ -1,4 +1,4 @@
-//! What several tests need.
+//! Common helpers for tests.
 
 use deepguard::Artifact;
 use deepguard::detector::Scored;
@@ -46,7 +46,7 @@ pub(crate) fn scored(time: i64, score: f64) -> Scored {
     }
 }
 
-/// A datapoint at `time` with this score, in an episode that has been worse.
+/// A datapoint at `time` with this score, in an episode with a higher score before.
 pub(crate) fn lasting(time: i64, score: f64) -> Scored {
     Scored { surpasses: false, ..scored(time, score) }
 }

@@ -1,4 +1,4 @@
-//! When which instances are muted, as one run sees it.
+//! The times at which instances are muted, as one run sees them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -8,18 +8,17 @@ use deepguard_aws::ids::InstanceId;
 use deepguard_aws::mute::{During, MutedRanges, Mutes};
 use deepguard_aws::tags::Tags;
 
-/// How far back, in seconds, a run looks at most: at the history of an instance of which nothing is
-/// known.
+/// How far back, in seconds, a run looks at most: at the history of a new instance.
 const HISTORY: i64 = 32 * DAY_SECONDS;
-/// The tags of an instance that has none.
+/// The empty tags of an untagged instance.
 static UNTAGGED: LazyLock<Tags> = LazyLock::new(Tags::new);
 
-/// When which instances are muted.
+/// The times at which instances are muted.
 #[derive(Debug, Default)]
 pub(crate) struct Muted {
-    /// The mutes of the stretch that a run can look at, worked out once for all instances.
+    /// The mutes of the stretch that a run can look at, computed once for all instances.
     during: During,
-    /// Of the instances that have any, where they matter.
+    /// The tags of the instances that have any, where tags matter.
     tags: BTreeMap<InstanceId, Tags>,
 }
 

@@ -1,7 +1,7 @@
-//! Which instances are watched, by their tags, and the tags that are known of them.
+//! Which instances are watched, by their tags, and the known tags.
 //!
-//! Tags change seldom, so they are asked for every quarter of an hour; of instances that are new,
-//! at once. Where they cannot be had, what was known stays in use, and whoever asks is told.
+//! Tags change seldom, so they are read every quarter of an hour; those of new instances, at once.
+//! Where they cannot be read, the last ones stay in use, and the caller learns why.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,9 @@ use deepguard_aws::ports::{CallError, Inventory};
 use deepguard_aws::tags::{TagRule, Tags};
 use jiff::{SignedDuration, Timestamp};
 
-/// How long tags are taken for unchanged.
+/// How long tags count as unchanged.
 pub const FRESH: SignedDuration = SignedDuration::from_mins(15);
-/// The tags of an instance that has none, or of which none are known.
+/// The tags of an instance without any, or without known ones.
 static NONE: Tags = Tags::new();
 
 /// Which instances are to be watched.
@@ -36,7 +36,7 @@ impl Selection {
     }
 }
 
-/// The instances that are watched, with what is known of their tags.
+/// The watched instances, with their known tags.
 #[derive(Debug)]
 pub struct Roster<I> {
     inventory: I,
@@ -46,9 +46,9 @@ pub struct Roster<I> {
 
 #[derive(Debug)]
 struct Known {
-    /// When all of it was asked for.
+    /// When all tags were read.
     at: Timestamp,
-    /// Instances whose tags were asked for. One without tags is in no answer.
+    /// Instances whose tags were requested. One without tags is in no answer.
     asked: BTreeSet<InstanceId>,
     tags: BTreeMap<InstanceId, Tags>,
 }
@@ -58,14 +58,14 @@ struct Known {
 pub struct Selected {
     /// Those to be watched.
     pub instances: BTreeSet<InstanceId>,
-    /// How many of those that were listed are not: their tags say so, or cannot be had so far.
+    /// How many listed instances are left out: their tags say so, or could not be read so far.
     pub left_out: usize,
-    /// Why tags are in use that may have changed.
+    /// Why the tags in use may be out of date.
     pub stale: Option<CallError>,
 }
 
 impl<I: Inventory> Roster<I> {
-    /// Nothing known yet.
+    /// A roster without any tags.
     pub fn new(selection: Selection, inventory: I) -> Self {
         Self { inventory, selection, known: None }
     }
@@ -75,15 +75,15 @@ impl<I: Inventory> Roster<I> {
         &self.inventory
     }
 
-    /// Those of `listed` that are watched. `needs_tags` is whether somebody asks for [`Self::tags`]
-    /// afterwards: where not, and all are watched, nothing is asked for.
+    /// The watched instances of `listed`. `needs_tags` is whether the caller uses [`Self::tags`]
+    /// afterwards. Without that, and with all instances watched, tags are not read.
     ///
-    /// An instance that is new while its tags cannot be had is left out; the run that knows them
+    /// An instance that is new while its tags cannot be read is left out; the run that knows them
     /// makes up for it.
     ///
     /// # Errors
-    /// [`CallError`] where tags decide, and none were ever had. It is no time to guess: the next
-    /// run makes up for this one.
+    /// [`CallError`] where tags decide, and were never read. Guessing is not safe: the next run
+    /// makes up for this one.
     pub async fn selected(
         &mut self,
         listed: BTreeSet<InstanceId>,
@@ -114,7 +114,7 @@ impl<I: Inventory> Roster<I> {
             }),
         };
         let Some(known) = &self.known else {
-            // Nothing was ever known, so this was the first time that it was asked for.
+            // Tags were never known, so this was the first read.
             return stale.map(|()| Selected { instances: listed, left_out: 0, stale: None });
         };
         let count = listed.len();
@@ -126,7 +126,7 @@ impl<I: Inventory> Roster<I> {
         Ok(Selected { left_out: count - instances.len(), instances, stale: stale.err() })
     }
 
-    /// What is known of the tags of an instance.
+    /// The known tags of an instance.
     pub fn tags(&self, instance: &InstanceId) -> &Tags {
         self.known.as_ref().and_then(|known| known.tags.get(instance)).unwrap_or(&NONE)
     }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::testing::instance;
 
-    /// An account whose calls are written down.
+    /// An account that records its calls.
     #[derive(Default)]
     struct Account {
         tags: RefCell<BTreeMap<InstanceId, Tags>>,

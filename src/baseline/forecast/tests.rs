@@ -7,7 +7,7 @@ fn series(slots: usize, value: impl Fn(usize) -> f64) -> Series {
     Series::from_datapoints(points).expect("usable").0
 }
 
-/// What is learnt of `history`, and what it is made against.
+/// The forecasts learnt from `history`, with its level and its daily profile.
 fn learnt(history: &Series) -> (Forecasts, Level, Profile) {
     let level = Level::of(history.present(0..history.len()).collect()).expect("values");
     let daily = Profile::daily(history, history.len(), &level);
@@ -20,7 +20,7 @@ fn rhythm(slot: usize) -> f64 {
     30.0 + 20.0 * hour.sin() + (slot * 7919 % 101) as f64 / 100.0
 }
 
-/// Forecasts of what follows on `history` (a whole day of `next`), at each slot of it.
+/// Forecasts of the day after `history` (a whole day of `next`), at each slot of it.
 fn of_next_day(history: &Series, next: impl Fn(usize) -> f64, horizon: usize) -> Vec<(f64, f64)> {
     let (forecasts, level, daily) = learnt(history);
     let days = history.len();
@@ -64,7 +64,7 @@ fn a_daily_rhythm_is_learnt() {
     let history = series(7 * DAY, rhythm);
     for (horizon, slots) in HORIZONS.into_iter().enumerate() {
         let pairs = of_next_day(&history, rhythm, horizon);
-        // What persistence is off by: it knows the value before the first slot only.
+        // The errors of persistence: it knows only the value before the first slot.
         let persistence: Vec<(f64, f64)> = pairs
             .iter()
             .enumerate()
@@ -175,7 +175,7 @@ fn a_system_is_solved_as_by_hand() {
     for (found, expected) in solve(matrix, right).into_iter().zip(expected) {
         assert!((found - expected).abs() < 1e-12, "{found} instead of {expected}");
     }
-    // Of what is no system at all, something finite.
+    // For a matrix that is not a valid system, something finite.
     assert!(
         solve([[0.0; FEATURES]; FEATURES], [1.0; FEATURES]).iter().all(|found| found.is_finite())
     );

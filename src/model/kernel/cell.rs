@@ -2,8 +2,8 @@
 //! divisions.
 //!
 //! `sigmoid(x) = 1 / (1 + 2^(-x log2 e))` and `tanh(x) = (2^(2 x log2 e) - 1) / (2^(2 x log2 e) +
-//! 1)`. The factor of the exponent is part of the packed weights, so that what arrives here are
-//! exponents of two.
+//! 1)`. The factor of the exponent is part of the packed weights, so the inputs here are exponents
+//! of two.
 
 use std::f32::consts::{LN_2, LOG2_E};
 
@@ -11,15 +11,15 @@ use pulp::Simd;
 
 use crate::model::lstm::GATES;
 
-/// What `x` is multiplied with to be the exponent of its [`sigmoid`].
+/// The factor that makes `x` the exponent of its [`sigmoid`].
 pub(super) const SIGMOID: f32 = -LOG2_E;
-/// What `x` is multiplied with to be the exponent of its [`tanh`].
+/// The factor that makes `x` the exponent of its [`tanh`].
 pub(super) const TANH: f32 = 2.0 * LOG2_E;
 /// The same for each gate of a cell: input, forget, output, candidate.
 pub(super) const EXPONENTS: [f32; GATES] = [SIGMOID, SIGMOID, SIGMOID, TANH];
 
-/// Beyond `2^±30` nothing changes any more: both activations are at their ends to the last bit but
-/// a few. And the product of three such numbers is still a number.
+/// Beyond `2^±30` nothing changes any more: both activations are at their ends, except for the last
+/// few bits. The product of three such numbers is still a number.
 const MOST: f32 = 30.0;
 /// Added to a small number, it leaves the nearest integer, plus 127, in the lowest bits.
 const TO_INTEGER: f32 = 12_582_912.0 + 127.0;

@@ -1,11 +1,11 @@
-//! An LSTM for training: all its states, and the gradients of what it was given.
+//! An LSTM for training: all its states, and the gradients of its inputs and parameters.
 //!
-//! The same tiles as for scoring, a lane for each sequence. What the way back needs is kept on the
-//! way forth, and the gradient of a weight is summed lane by lane, over all steps of a tile at
-//! once. The way back is the chain rule of `c' = f c + i g`, `h = o tanh(c')`, through time (Werbos
-//! 1990).
+//! Training uses the same tiles as scoring, a lane for each sequence. The forward pass stores the
+//! values that the backward pass needs. The gradient of a weight is summed lane by lane, over all
+//! steps of a tile at once. The backward pass is the chain rule of `c' = f c + i g`, `h = o
+//! tanh(c')`, through time (Werbos 1990).
 //!
-//! A batch is cut into shares that depend on its size alone, and their gradients are added in their
+//! A batch is cut into shares that depend on its size alone, and their gradients are added in
 //! order. So the number of threads changes nothing.
 
 mod tile;
@@ -20,7 +20,7 @@ use tile::{Back, Forth};
 
 /// Sequences in a share, at least.
 const SHARE: usize = 2 * MOST_LANES;
-/// Shares of a batch, at most: each has sums of its own, which cost something at its end.
+/// The maximum number of shares in a batch: each share has its own sums, which cost time to add up.
 const MOST_SHARES: usize = 4;
 
 /// The sizes of an LSTM and of a batch of sequences.
@@ -37,7 +37,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Vectors that are kept of a tile: see `tile`.
+    /// Number of vectors stored for a tile: see `tile`.
     fn kept(&self) -> usize {
         self.time * self.inputs
             + self.time * GATES * self.hidden
@@ -52,7 +52,7 @@ impl Sizes {
     }
 }
 
-/// The gradients of what an LSTM was given, each as long as what it is the gradient of.
+/// The gradients of an LSTM's input and parameters, each as long as its original.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradients {
     /// Of the input, `[batch, time, inputs]`; empty where it was not asked for.
@@ -65,13 +65,13 @@ pub struct Gradients {
     pub recurrent: Vec<f32>,
 }
 
-/// An LSTM that has been run over a batch, and can be gone back through.
+/// An LSTM that has run over a batch and is ready for the backward pass.
 #[derive(Debug, Clone)]
 pub struct Recurrence {
     sizes: Sizes,
     /// `[1 + inputs + hidden][hidden][gate]`.
     parameters: Vec<[f32; GATES]>,
-    /// What was kept of each share, and what is made of it on the way back.
+    /// The stored values of each share; the backward pass overwrites them.
     shares: Vec<Vec<f32>>,
     threads: NonZeroUsize,
 }
@@ -111,7 +111,7 @@ impl Recurrence {
         (Self { sizes, parameters, shares, threads }, states)
     }
 
-    /// What it was run over.
+    /// The sizes of the run.
     pub fn sizes(&self) -> Sizes {
         self.sizes
     }
@@ -149,7 +149,7 @@ impl Recurrence {
     }
 }
 
-/// What `work` makes of each of the `jobs`, in their order.
+/// The results of `work` for each of the `jobs`, in their order.
 fn on_threads<Job: Send, Done: Send>(
     threads: NonZeroUsize,
     jobs: Vec<Job>,

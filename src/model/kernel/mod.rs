@@ -1,4 +1,4 @@
-//! The same network, made for the processor: what scoring runs.
+//! The same network, written for the processor: scoring runs this one.
 //!
 //! [`Autoencoder`] stays the one definition of the model. Its parameters are packed here once, and
 //! the reconstruction is computed without a tensor: two LSTMs whose gates stay in registers until
@@ -14,16 +14,15 @@
 //!   new datapoint, which cost less than half as much as a tile of sixteen.
 //!
 //! Every sum is taken in the order bias, inputs, state, each addition fused with its
-//! multiplication, and activations are the same few operations everywhere. So neither the batch,
-//! nor the number of threads, nor the processor changes a bit of the result. What the sum of a gate
-//! is multiplied with before it becomes an exponent of two stands in the packed weights already:
-//! see `cell`.
+//! multiplication. Activations are the same few operations everywhere. So the batch, the number of
+//! threads and the processor do not change a bit of the result. The packed weights already contain
+//! the factor that turns the sum of a gate into an exponent of two: see `cell`.
 //!
-//! What cannot change the result is left out: the part of the decoder's input that is the same at
-//! every step is multiplied once, and the scale, which only training looks at, is not computed.
+//! Work that cannot change the result is left out. The part of the decoder's input that is the same
+//! at every step is multiplied once. The scale, which only training looks at, is not computed.
 //!
-//! Which instructions there are is asked when the kernel is made ([`Path::best`]). All unsafe code
-//! that this takes is in `pulp`.
+//! The kernel detects the available instructions when it is made ([`Path::best`]). All unsafe code
+//! for this is in `pulp`.
 
 mod cell;
 pub mod gradient;
@@ -65,12 +64,12 @@ impl Path {
     /// All of them, fastest first.
     pub const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable];
 
-    /// Those that this processor can go.
+    /// The paths that this processor supports.
     pub fn here() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|path| path.is_here())
     }
 
-    /// The fastest that this processor can go.
+    /// The fastest path that this processor supports.
     pub fn best() -> Self {
         Self::here().next().unwrap_or(Self::Portable)
     }
@@ -89,8 +88,8 @@ impl Path {
         }
     }
 
-    /// Runs what is compiled for each of them. On a processor that cannot go this one, the portable
-    /// one is taken.
+    /// Runs the code compiled for this path. On a processor without support for it, runs the
+    /// portable one.
     fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
         #[cfg(target_arch = "x86_64")]
         if let Some(simd) = pulp::x86::V4::try_new().filter(|_| self == Self::Avx512) {
@@ -186,13 +185,13 @@ impl Kernel {
         }
     }
 
-    /// The same, by another path. On a processor that cannot go it, the portable one is taken.
+    /// The same kernel on another path. A processor without support for it takes the portable one.
     #[must_use]
     pub fn by(self, path: Path) -> Self {
         Self { path, ..self }
     }
 
-    /// The same, with so many threads where there are enough windows for them.
+    /// The same kernel, with this number of threads where there are enough windows for them.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { threads, ..self }

@@ -77,7 +77,7 @@ pub(super) fn reconstruct<S: Simd>(
 }
 
 /// Turns `count` windows from `first` on so that a vector holds one feature of one slot of all of
-/// them. What is in the other lanes is of no account.
+/// them. The content of the other lanes does not matter.
 #[inline(always)]
 fn load<S: Simd>(windows: &Windows, first: usize, count: usize, input: &mut [S::f32s]) {
     let time = windows.time();

@@ -1,4 +1,4 @@
-//! ListMetrics and GetMetricData: which instances there are, and their CPU.
+//! ListMetrics and GetMetricData: the instances, and their CPU.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -106,7 +106,7 @@ impl CloudWatch {
     }
 }
 
-/// The instance of a metric that has exactly the one dimension: with more of them it is another
+/// The instance of a metric that has exactly this one dimension: with more dimensions it is another
 /// metric.
 fn of_instance(metric: &Metric) -> Option<InstanceId> {
     let [dimension] = metric.dimensions() else { return None };
@@ -130,11 +130,11 @@ fn told(message: &MessageData) -> String {
     format!("{}: {}", message.code().unwrap_or("no code"), message.value().unwrap_or("no text"))
 }
 
-/// What the pages say of one query.
+/// The merged answer to one query.
 #[derive(Debug, Default)]
 struct Answer {
     datapoints: Vec<Datapoint>,
-    /// Of the last page that spoke of it.
+    /// The status on the last page that had this query.
     status: Option<StatusCode>,
     messages: Vec<String>,
 }

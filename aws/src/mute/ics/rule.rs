@@ -1,4 +1,4 @@
-//! `RRULE`: on which days an event is repeated, and until when.
+//! `RRULE`: the days on which an event is repeated, and the end of the repetition.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::super::repeat::{Days, Repeated};
 use super::super::text::shown;
 use super::Moment;
 
-/// What is understood of a rule.
+/// The supported parts of a rule.
 const PARTS: [&str; 7] = ["FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "WKST"];
 /// Days of the week as a calendar calls them, from Monday on.
 const WEEKDAYS: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];

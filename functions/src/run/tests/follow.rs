@@ -1,4 +1,4 @@
-//! What a run finds, publishes and says, and that missed runs change nothing.
+//! The results of a run, its datums and its answer, and that missed runs change nothing.
 
 use super::*;
 
@@ -167,7 +167,7 @@ async fn what_stopped_is_looked_for_no_longer_than_it_may_come_late() {
         seen.push(process.run(&json!({}), at(time)).await.unwrap().instances.seen);
     }
     assert_eq!(seen, [5, 5, 5, 4]);
-    // Started again, it goes on from what is remembered.
+    // After a restart, it goes on from the stored state.
     world.metrics.unlisted.borrow_mut().clear();
     world.metrics.cpu.borrow_mut().insert(instance(4), cpu(4, DAYS));
     world.reads();

@@ -29,7 +29,7 @@ pub(super) const NOW: &str = "2026-01-15T15:02:00Z";
 /// The instance that misbehaves, and when it begins to.
 pub(super) const FAULTY: usize = 2;
 pub(super) const FAULT: &str = "2026-01-15T14:50:00Z";
-/// Days, and some hours, that are read of an instance of which nothing is known.
+/// Days, and some hours, that are read of an instance without history.
 const COLD: i64 = 30;
 /// The days of CPU that an instance has, up to a day after the time of most runs: enough to be
 /// judged by its own.
@@ -80,7 +80,7 @@ pub(super) fn cpu(number: usize, days: i64) -> Vec<Datapoint> {
         .collect()
 }
 
-/// Everything outside of the functions.
+/// The outside world of the functions.
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) metrics: Rc<Metrics>,
@@ -90,7 +90,7 @@ pub(super) struct World {
 type Running = Detection<Rc<Metrics>, Rc<Bucket>>;
 
 impl World {
-    /// Five instances, and nothing kept of them.
+    /// Five instances without stored state.
     pub(super) fn new() -> Self {
         let metrics = Metrics::default();
         metrics.cpu.borrow_mut().extend((0..5).map(|number| (instance(number), cpu(number, DAYS))));
@@ -127,7 +127,7 @@ impl World {
         self.metrics.published.take()
     }
 
-    /// What was published of the instances.
+    /// The datums published about the instances.
     fn scores(&self) -> Scores {
         of_instances(&self.published())
     }
@@ -160,7 +160,7 @@ pub(super) fn every_five_minutes(from: &str, to: &str) -> impl Iterator<Item = T
     (seconds(from)..=seconds(to)).step_by(300).map(|time| Timestamp::from_second(time).unwrap())
 }
 
-/// What undisturbed runs publish of the instances.
+/// The datums that undisturbed runs publish about the instances.
 async fn undisturbed(world: &World, from: &str, to: &str) -> Scores {
     let apart = World { bucket: Rc::new(Bucket::default()), ..world.clone() };
     let mut process = apart.process();

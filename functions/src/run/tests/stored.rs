@@ -9,13 +9,13 @@ async fn of_two_runs_at_once_one_decides_and_publishes() {
     one.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
     two.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
     world.published();
-    // Both know the same; the second comes when the first has decided.
+    // Both start with the same state; the second comes when the first has decided.
     let (mut state, _) = two.store.state(Shard::WHOLE).await;
     one.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
     let first = world.published();
     state.instances.clear();
     assert_eq!(two.store.save(&state).await, Saved::Superseded);
-    // It begins with what the first has decided and published.
+    // It begins with the decisions that the first has made and published.
     assert_eq!(of_instances(&first).len(), 5 * 2);
     let summary = two.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
     assert_eq!(
@@ -223,7 +223,7 @@ async fn a_datapoint_that_comes_late_is_scored_once_and_nothing_else_again() {
     );
     assert_eq!(first.len() + rest.len(), expected.len(), "nothing lost");
     for (key @ (_, _, time), value) in first.iter().chain(&rest) {
-        // What came while it was missing was scored without it.
+        // Datapoints that came while it was missing were scored without it.
         let without_it =
             (late + 1..seconds("2026-01-15T15:00:00Z")).contains(time) && key.0 == instance(1);
         assert!(without_it || *value == expected[key], "{key:?}");

@@ -1,4 +1,4 @@
-//! What a run tells people: episodes, mutes, tags, the shadow, and inputs that are out of date.
+//! The alerts of a run: episodes, mutes, tags, the shadow, and inputs that are out of date.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ impl World {
         )
     }
 
-    /// What was told: of which instance, which event, and its detail.
+    /// The alerts that were sent: the instance, the event, and its detail.
     fn told(&self) -> Vec<(InstanceId, Kind, Value)> {
         let alerts = self.metrics.told.take().into_iter();
         alerts
@@ -191,7 +191,7 @@ async fn what_is_muted_is_counted_and_not_told_nor_learnt() {
     let of_score = |datum: &&Datum| datum.metric == Metric::AnomalyScore;
     assert_eq!(published.iter().filter(loud).filter(of_score).count(), 0);
 
-    // On the next day the same fault, and no mute: as if there had never been one.
+    // On the next day the same fault, without a mute: as if there had never been a mute.
     let tomorrow = seconds(FAULT) + deepguard::series::DAY_SECONDS;
     {
         let mut cpu = world.metrics.cpu.borrow_mut();
@@ -278,7 +278,7 @@ async fn an_instance_that_should_report_and_does_not_is_an_anomaly_where_that_is
             assert_eq!((&told[0].0, &told[0].2["shape"]), (&instance(1), &json!("stopped")));
             assert_eq!(told[0].2["since"], "2026-01-15T13:00:00Z");
         }
-        // CloudWatch has nothing of anybody: that is the other alarm's.
+        // CloudWatch has no datapoints of any instance: that is for the other alarm.
         world
             .metrics
             .cpu

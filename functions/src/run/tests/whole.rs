@@ -15,7 +15,7 @@ async fn a_run_fails_as_a_whole_for_three_reasons_only() {
     world.bucket.store(CURRENT, pointer("models/one.safetensors", &artifact()));
     assert_eq!(process.run(&json!({}), at(NOW)).await.unwrap().model.source, CURRENT);
 
-    // Nothing can be read: there is no list and nothing is remembered, or no instance answers.
+    // Nothing can be read: there is no list and no state, or no instance answers.
     let world = World::new();
     world.metrics.list_fails.set(true);
     let error = world.process().run(&json!({}), at(NOW)).await.unwrap_err();
@@ -104,7 +104,7 @@ async fn a_question_is_answered_and_changes_nothing() {
     );
     world.reads();
 
-    // Of a time that is long over, and of a process that knows nothing.
+    // For a time that is long over, and in a process without any state.
     let event = json!({ "time": "2026-01-15T04:02:00Z", "instances": ids });
     assert_eq!(process.run(&event, at(NOW)).await.unwrap().instances.scored, 2);
     let answered = world.scores();

@@ -1,4 +1,4 @@
-//! Tiles of sequences, forth and back: a lane for each sequence.
+//! Tiles of sequences, forward and backward: a lane for each sequence.
 
 use pulp::{Simd, WithSimd, bytemuck};
 
@@ -7,7 +7,7 @@ use crate::model::kernel::cell::{SIGMOID, TANH, sigmoid, tanh};
 use crate::model::kernel::wide::{Gates, UNITS, sums};
 use crate::model::lstm::GATES;
 
-/// A share on its way forth: gives what is kept of it.
+/// The forward pass of a share: gives the stored values.
 pub(super) struct Forth<'a> {
     pub(super) sizes: Sizes,
     pub(super) parameters: &'a [[f32; GATES]],
@@ -41,7 +41,7 @@ impl WithSimd for Forth<'_> {
     }
 }
 
-/// A share on its way back: gives the gradients of the parameters, `[1 + inputs +
+/// The backward pass of a share: gives the gradients of the parameters, `[1 + inputs +
 /// hidden][hidden][gate]`.
 pub(super) struct Back<'a> {
     pub(super) sizes: Sizes,
@@ -109,7 +109,7 @@ impl WithSimd for Back<'_> {
     }
 }
 
-/// What is kept of a tile of sequences, a lane each.
+/// The stored values of a tile of sequences, a lane each.
 struct Tile<'a, S: Simd> {
     /// `[time][inputs]`
     x: &'a mut [S::f32s],
@@ -133,7 +133,7 @@ impl<'a, S: Simd> Tile<'a, S> {
         Self { x, gates: gates.as_chunks_mut().0, c, h, bent }
     }
 
-    /// One step forth.
+    /// One step of the forward pass.
     #[inline(always)]
     fn forth(
         &mut self,
@@ -179,8 +179,9 @@ impl<'a, S: Simd> Tile<'a, S> {
         }
     }
 
-    /// One step back: from the gradients of its `h` and of its `c`, as far as it comes from the
-    /// steps after it, to those of the sums of its gates, and of the `c` before it.
+    /// One step of the backward pass. It starts from the gradients of its `h` and of its `c`, the
+    /// latter as far as it comes from later steps. It gives the gradients of the gates' sums and of
+    /// the `c` before it.
     #[inline(always)]
     fn back(
         &mut self,
@@ -279,7 +280,7 @@ fn add_block<S: Simd, const ROWS: usize>(
     *sums = block;
 }
 
-/// Columns of what the gates were made from that are multiplied at once.
+/// Columns of the inputs of the gates that are multiplied at once.
 const COLUMNS: usize = 3;
 
 /// Adds to `gradients` `[inputs][hidden]` the products of each input with the gradients of each
@@ -347,7 +348,7 @@ fn turn<S: Simd>(sequences: &[f32], tile: &mut [S::f32s]) {
     }
 }
 
-/// The other way round.
+/// The inverse of that.
 #[inline(always)]
 fn turn_back<S: Simd>(tile: &[S::f32s], sequences: &mut [f32]) {
     let length = tile.len();
