@@ -3,7 +3,7 @@ use deepguard::series::{DAY, PERIOD};
 use super::growth::{ENOUGH_REAL, GROWN, Ratios, growth};
 use super::*;
 
-/// Two generated machines, and one as if from a file, of which `days` days are kept.
+/// Two generated machines, and one that looks like a file, with `days` days of history.
 fn sources(days: usize) -> Vec<Source> {
     let mut sources = Source::generated(3).unwrap();
     for source in &mut sources {
