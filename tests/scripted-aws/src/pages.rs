@@ -1,5 +1,5 @@
-//! Where the next page begins, as a token that tells whether it is one of ours and of the same
-//! request.
+//! The place where the next page begins, as a token. It shows whether it is one of ours and belongs
+//! to the same request.
 
 use crate::fault::{Hit, Kind};
 use crate::hash;
