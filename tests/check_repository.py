@@ -14,12 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", "docs/reference.md", "docs/models.md", "docs/predictor.md", "docs/cost.md", "docs/operations.md"]
-# The table of peers; tests are its evidence.
+# The table of peers. Its evidence is in the tests.
 COMPARISON = ROOT / "docs" / "comparison.md"
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
-# What can be read aloud in five minutes.
+# The length of a text that a person can read aloud in five minutes.
 README_LINES = 150
-# How a NAB data file looks, whatever it is called.
+# The format of a NAB data file, whatever its name.
 NAB_HEADER = b"timestamp,value"
 
 

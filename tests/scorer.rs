@@ -20,7 +20,8 @@ const HOUR: i64 = 12;
 const DAY_SLOTS: i64 = DAY as i64;
 const NONE: [i64; 0] = [];
 
-/// The state after it was written and read again. It is all that survives the end of a process.
+/// The state after it was written and read again. It is all that the next process knows of an
+/// instance when a process ends.
 fn restarted<T: Serialize + DeserializeOwned>(known: &T) -> T {
     let json = serde_json::to_string(known).expect("JSON");
     serde_json::from_str(&json).expect("what was written")
@@ -131,7 +132,8 @@ fn a_datapoint_missing_here_and_there_does_no_harm() {
         whole += of_whole.len();
         holed += of_holed.len();
     }
-    // Two weeks of five machines: a hole in front of a nightly job hides the basis of its forecast.
+    // Two weeks of five machines. Where a datapoint is missing in front of a nightly job, the
+    // forecast of that job loses its basis.
     assert!(holed <= whole + 6, "{holed} alarms instead of {whole}");
 }
 
@@ -161,7 +163,8 @@ fn no_alarm_comes_of_a_gap_and_nothing_is_made_up_for_it() {
                 "half of a window is empty until 16 of its 32 slots have passed"
             );
             assert!(after(40).skip(16).all(|scored| scored.reconstruction.is_some()));
-            // A gap gives no forecast, and a stretch with more than half missing is not seen.
+            // A gap gives no forecast. A channel does not judge a stretch of which more than half
+            // is missing, so it raises no alarm.
             let seen = |slots: i64, channels: &[Channel]| {
                 after(slots)
                     .any(|scored| scored.channel.is_some_and(|channel| channels.contains(&channel)))
@@ -385,7 +388,7 @@ fn a_frozen_value_is_reported_once() {
             |slot: i64| runs.iter().any(|(start, length)| (0..*length).contains(&(slot - start)));
         reported_of(&|slot| if frozen(slot) { 31.5 } else { jittery(slot) })
     };
-    // One and a half times the longest run, and the growth that a machine this young still has.
+    // One and a half times the longest run, times the growth that a machine this young still has.
     let too_long = |longest: f64, days: usize| {
         let grown = 1.5 * longest.max(6.0) * detector.artifact().card().growth.of_run(days);
         grown.max(24.0).ceil() as i64
@@ -435,7 +438,7 @@ fn an_episode_has_one_alarm_unless_it_gets_worse() {
         (alarms_from(2, &scored), scored.iter().filter(anomalous).count())
     };
     assert_eq!(of_shift(0.0, 0.0), (vec![], 0));
-    // Its first datapoint is an alarm. The averages of half an hour and two hours are unusual once
+    // Its first datapoint is an alarm. The windows of half an hour and two hours are unusual once
     // they are full of it: clearly worse twice.
     let begins_once = |(alarms, anomalous): (Vec<i64>, usize), from: i64, what: &str| {
         let lasting: Vec<i64> = alarms.into_iter().filter(|slot| *slot < end).collect();

@@ -105,7 +105,7 @@ pub(crate) struct Scene {
     pub(crate) prepared: Prepared,
     /// The time of the run before.
     pub(crate) at: i64,
-    /// What a process logs.
+    /// The log of a process.
     pub(crate) log: PathBuf,
 }
 

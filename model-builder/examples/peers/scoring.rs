@@ -34,7 +34,7 @@ pub(crate) struct Floor {
     pub(crate) time: f64,
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug)]
 pub(crate) struct Scored {
     pub(crate) cells: Vec<Cell>,

@@ -39,7 +39,7 @@ pub(crate) struct Machine {
     pub(crate) name: &'static str,
     /// Its CPU, up to the morning.
     pub(crate) datapoints: Vec<Datapoint>,
-    /// What happens to it.
+    /// Its events.
     pub(crate) event: Option<Event>,
 }
 

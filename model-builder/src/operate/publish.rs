@@ -40,7 +40,7 @@ struct File {
     sha256: String,
 }
 
-/// What the model was trained on.
+/// The training data of the model.
 #[derive(Debug, Serialize)]
 struct Data {
     files: usize,

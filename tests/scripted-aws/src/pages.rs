@@ -63,7 +63,7 @@ impl Place {
         (place.token(request) == token).then_some(place)
     }
 
-    /// What follows a page that begins here and that `next` follows, with these faults.
+    /// The place after a page that begins here and that `next` follows, with these faults.
     pub(crate) fn follow(self, next: Option<Self>, hits: &[Hit]) -> Option<Self> {
         let hit = |kind: Kind| hits.iter().any(|hit| hit.kind == kind);
         if self.why == Why::Loop || hit(Kind::LoopToken) {

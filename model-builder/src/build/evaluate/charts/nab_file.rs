@@ -308,7 +308,7 @@ impl FilePicture<'_> {
     }
 }
 
-/// What a part shows, above its upper left corner.
+/// The title of a part, above its upper left corner.
 fn caption(canvas: &Canvas<'_, '_>, frame: &Frame, text: &str) -> Result<()> {
     canvas.text(text, (frame.left, frame.top - TEXT * 0.9), TEXT, Align::Left, INK)
 }

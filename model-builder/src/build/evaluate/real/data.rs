@@ -149,8 +149,8 @@ impl Real {
     }
 }
 
-/// What a network may be trained on: each metric of the machines whose number is `wanted`. For the
-/// fold that scores the machines `number % FOLDS == fold`, want all others.
+/// The sources for training a network: each metric of the machines whose number is `wanted`. For
+/// the fold that scores the machines `number % FOLDS == fold`, want all others.
 pub(crate) fn sources(real: &Real, wanted: impl Fn(usize) -> bool) -> Vec<Source> {
     let machines = real.machines().filter(|machine| wanted(machine.number));
     let source = |machine: &Machine, metric: &Metric| {
