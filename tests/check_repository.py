@@ -14,12 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", "docs/reference.md", "docs/models.md", "docs/predictor.md", "docs/cost.md", "docs/operations.md"]
-# The table of peers. Its evidence is in the tests.
+# The table of peers; tests are its evidence.
 COMPARISON = ROOT / "docs" / "comparison.md"
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
-# The length of a text that a person can read aloud in five minutes.
+# What can be read aloud in five minutes.
 README_LINES = 150
-# The format of a NAB data file, whatever its name.
+# How a NAB data file looks, whatever it is called.
 NAB_HEADER = b"timestamp,value"
 
 
