@@ -18,8 +18,9 @@ FUZZ_SECONDS ?= 600
 
 export CARGO_TARGET_DIR ?= target
 
-# What every host build names, so that no dependency is compiled a second time: both backends, and with the tests also the
-# features that only the tests' dependencies ask for. The dev profile is optimised enough for training and replay.
+# The packages and features that every host build names, so that no dependency is compiled a second
+# time: both backends, and with the tests also the features that only the tests' dependencies need.
+# The dev profile is optimised enough for training and replay.
 FEATURES = --workspace --features ndarray,functions/ndarray,model-builder/ndarray
 HOST = $(FEATURES) --bins --tests
 # The same without the tests. It compiles no dependency in another way: what tests/scripted-aws asks of
@@ -136,7 +137,7 @@ template: ## Lints of template.yaml and shards.asl.json
 parameters: ## The table of the template's parameters in docs/reference.md
 	$(WITH_TOOLS) && python tests/check_template.py --write
 
-# Keeps the versions of the .txt that fit the .in. Takes the newest of all if the .txt is gone.
+# Keeps the versions of the .txt that fit the .in. Takes the newest versions if the .txt is gone.
 # `universal`: one file for every system and for every Python from that version on.
 LOCK = uv pip compile --quiet --no-config --universal --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
@@ -160,7 +161,8 @@ $(DENY):
 		--version $(DENY_VERSION) --root $(DENY_ROOT) --target-dir $(DENY_ROOT)/build
 	rm -rf $(DENY_ROOT)/build
 
-# Fetches first, so that what follows asks nobody. Leaves out warnings: `--log-level warn` has them.
+# Fetches first, so that the following checks need no network. Leaves out warnings: `--log-level
+# warn` has them.
 dependencies: $(DENY) ## Licences and sources of all crates, and is THIRD_PARTY.md up to date?
 	cargo fetch --locked
 	$(DENY) --workspace --locked --offline --log-level error check bans licenses sources

@@ -1,5 +1,5 @@
-//! How long it takes to reconstruct, to score an instance and a fleet, to calibrate, and to load an
-//! artifact.
+//! Measures how long it takes to reconstruct, to score an instance and a fleet, to calibrate, and
+//! to load an artifact.
 //!
 //! `make bench`; one group alone: `make bench ONLY=kernel`.
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark that cannot begin should stop")]
@@ -22,7 +22,7 @@ fn artifact() -> Artifact {
     Artifact::from_bytes(ARTIFACT).expect("sound")
 }
 
-/// Days of a machine with a habit and some noise, from the beginning of a day on.
+/// Days of a machine with a daily habit and some noise, from the beginning of a day on.
 fn machine(number: usize, slots: usize) -> Series {
     let mut random = 88_172_645_463_325_252u64 + number as u64;
     let points = (0..slots).map(|slot| {

@@ -1,4 +1,4 @@
-//! What an artifact withstands: every kind of wrong bytes has its own clear error.
+//! Checks that each kind of wrong bytes in an artifact has its own clear error.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -26,7 +26,7 @@ fn training() -> Training {
         windows: 3,
         loss: -0.5,
         error: ErrorQuantiles { p50: 1.0, p95: 2.0, p99: 3.0, max: 4.0 },
-        // A name that tries to be mistaken for the checksum.
+        // A name that could be mistaken for the checksum.
         files: vec![TrainedOn {
             name: r#"a","checksum":"0000"#.into(),
             sha256: "00".into(),

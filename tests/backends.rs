@@ -1,5 +1,5 @@
-//! Both backends, the same scores: those of the kernel, whichever the network was loaded on. Runs
-//! where both are compiled in: `--features ndarray`.
+//! Both backends give the same scores: those of the kernel, whichever backend loaded the network.
+//! Runs where both are compiled in: `--features ndarray`.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -30,7 +30,7 @@ fn machine(kind: i64) -> Vec<Datapoint> {
     kept.map(|slot| Datapoint { time: slot * PERIOD, value: value(slot) }).collect()
 }
 
-/// Deprecated upstream, and kept for those who have to compare with it: see docs/DESIGN.md.
+/// Deprecated upstream, but still here for people who have to compare with it: see docs/DESIGN.md.
 #[expect(deprecated, reason = "burn-ndarray is the other backend that this project promises")]
 fn ndarray() -> Device {
     Device::ndarray()

@@ -15,7 +15,7 @@ CRATES = {
     "functions": "functions/src",
     "model-builder": "model-builder/src",
 }
-# What a crate must not name, and why.
+# Names that a crate must not use, and why.
 FORBIDDEN = {
     "src": (r"\b(?:std::(?:time|env|fs|net|process)|async|tokio|futures_util|jiff|lambda_runtime|aws_\w+|deepguard_aws)\b",
             "the domain knows no AWS, no async and no clock"),
@@ -23,11 +23,11 @@ FORBIDDEN = {
     "model-builder/src": (r"\bfunctions::", "the command line does not know the functions"),
     "functions/src": (r"\bmodel_builder::", "the functions do not know the command line"),
 }
-# Rooms of the function, and floors on which they lie, at most.
+# The largest number of rooms of the function, and of floors that hold them.
 MOST_ROOMS, MOST_FLOORS = 15, 6
-# Lines of a source file, at most. A longer one does more than one thing.
+# The largest number of lines of a source file. A longer file does more than one thing.
 MOST_LINES = 450
-# What is longer all the same, and the limit that it has: none may be added, none may grow.
+# Longer files, each with its limit. The list must not grow, and neither must the files.
 LONGER = {
     "aws/src/mute/tests.rs": 540,
     "functions/src/run/mod.rs": 500,
@@ -39,7 +39,7 @@ LONGER = {
     "src/detector.rs": 480,
     "tests/scorer.rs": 455,
 }
-# Only tests are in these, and tests may look anywhere.
+# These hold only tests, and tests may look anywhere.
 TESTS = ("testing", "tests")
 
 

@@ -21,7 +21,7 @@ HEADING = """## Parameters
 `make deploy PARAMETERS='MOfN="2 of 5" Direction=up'` sets them; the others stay as they are.
 This table is made of the template, by `make parameters`.
 """
-# Only a value of these is bounded by nothing but its type.
+# Only a value of these types has no bound but its type.
 BOUNDS = ("AllowedValues", "AllowedPattern", "MinValue", "MaxValue")
 
 
@@ -107,7 +107,7 @@ def parameter_problems(template):
 
 
 def version_problems(template):
-    # Not with tomllib, which Python 3.10 has not.
+    # Does not use tomllib, which Python 3.10 lacks.
     cargo = re.search(r'^\[workspace\.package\]\nversion = "(.+?)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
     version = template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"]
     return [] if version == cargo else [f"SemanticVersion is {version}, and the version in Cargo.toml {cargo}"]

@@ -1,5 +1,5 @@
-//! The scorer keeps a memory and goes through batches. Here is what its scores are, written down
-//! without either: each one from the whole series. The two give the same, bit for bit.
+//! The scorer keeps a memory and works in batches. This test defines its scores without either:
+//! each score from the whole series. The two give the same scores, bit for bit.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -22,7 +22,7 @@ use deepguard::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS};
 use deepguard::window::{LOOKS, Windows};
 use deepguard::{Detector, Scored, Series};
 
-/// What is known of a datapoint that was scored.
+/// The facts about a datapoint that was scored.
 struct Judged {
     errors: Errors,
     score: Score,
@@ -39,13 +39,13 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The root of the percent that a compressed value is: the unit of errors above a forecast.
+/// Converts a compressed value to the root of its percent: the unit of errors above a forecast.
 fn root(compressed: f64) -> f64 {
     let percent = expand(compressed);
     percent.abs().sqrt().copysign(percent)
 }
 
-/// What the network says, in the compressed unit. No CPU is more than 1e15 %, and asinh(1e15) is
+/// The network's forecast, in the compressed unit. No CPU is more than 1e15 %, and asinh(1e15) is
 /// under 36.
 fn unscaled(level: &Level, said: f32) -> f64 {
     (level.centre + level.scale * f64::from(said).clamp(-20.0, 20.0).sinh()).clamp(-36.0, 36.0)
@@ -72,7 +72,7 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
         }
         let Some(baseline) = &baseline else { continue };
 
-        // The instance's own forecasts, and the network's, which moves them half of the way.
+        // The instance's own forecasts, moved half of the way to the network's.
         let own: [Option<f64>; 3] = std::array::from_fn(|horizon| {
             baseline.forecast(&values, series.start(), slot, horizon)
         });

@@ -1,4 +1,4 @@
-//! The kernel that scores, held to the network it was packed from.
+//! Compares the kernel that scores with the network it was packed from.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -16,7 +16,7 @@ use deepguard::{Artifact, Series};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// The largest difference between a reconstruction and the one it is held to.
+/// The largest allowed difference between a reconstruction and its reference.
 const CLOSE: f32 = 1e-5;
 
 /// Numbers that look random, and are the same every time.
@@ -32,7 +32,7 @@ impl Numbers {
     }
 }
 
-/// A network whose weights are up to `most`, those that a state is multiplied with up to
+/// A network whose weights are up to `most`. The weights that multiply a state are up to
 /// `recurrent`.
 fn network(shape: Shape, most: f32, recurrent: f32, seed: u64) -> Autoencoder {
     let mut numbers = Numbers(seed);
@@ -54,8 +54,8 @@ fn default_network() -> Autoencoder {
     artifact.network(&deepguard::model::device())
 }
 
-/// Three days of a machine with a habit, noise, a gap, and now and then a value far outside of it
-/// all.
+/// Three days of a machine with a habit, noise, a gap, and now and then a value far outside the
+/// rest.
 fn machine(seed: u64) -> (Series, [Expectation; 2]) {
     let mut numbers = Numbers(seed);
     let value = |slot: usize, noise: f32, chance: f32| {
@@ -71,7 +71,7 @@ fn machine(seed: u64) -> (Series, [Expectation; 2]) {
     (series, baseline.expectations)
 }
 
-/// As many windows of a machine as `count` says, of both resolutions, the newest slot hidden.
+/// `count` windows of a machine, of both resolutions, with the newest slot hidden.
 fn windows(time: usize, count: usize, seed: u64) -> Windows {
     let (series, expectations) = machine(seed);
     let mut windows = Windows::new(time, count);
@@ -149,13 +149,13 @@ fn neither_path_nor_batch_nor_threads_change_a_bit() {
         bits(&Kernel::new(&network).by(Path::Portable).reconstruct(&windows, windows.time()));
     for path in Path::here() {
         let kernel = Kernel::new(&network).by(path);
-        // Every size of a tail, of every number of lanes, and what comes before it.
+        // Every size of a tail, for every number of lanes, with full lanes before it.
         for count in (0..=70).chain([128, 255, 256, 257, 300]) {
             let some: Vec<usize> = (300 - count..300).collect();
             let said = kernel.reconstruct(&windows.select(&some), windows.time());
             assert_eq!(bits(&said), expected[(300 - count) * 32..], "{path:?}, {count} windows");
         }
-        // The newest alone are the same as among all.
+        // The newest slots alone are the same as among all.
         for (count, datapoints) in [(1, 1), (2, 6), (3, 6), (16, 1), (300, 31)] {
             let some: Vec<usize> = (300 - count..300).collect();
             let said = kernel.reconstruct(&windows.select(&some), datapoints);
@@ -182,7 +182,7 @@ fn neither_path_nor_batch_nor_threads_change_a_bit() {
 #[test]
 fn gates_at_their_ends_are_as_burns_are() {
     // Sums of up to some hundreds: sigmoids at 0 and 1, tanh at -1 and 1, cells that count up and
-    // down. What hangs on the state hangs on it weakly, else a rounding would decide everything.
+    // down. The state has only a weak influence, or else a rounding error would decide everything.
     let shape = Shape { window: 32, hidden: 17, bottleneck: 3 };
     for seed in 0..20 {
         let (network, windows) = (network(shape, 40.0, 0.02, seed), windows(32, 20, seed));

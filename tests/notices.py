@@ -19,9 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "THIRD_PARTY.md"
 TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
-# What is taken where there is a choice: the first of these that is offered.
+# The preferred licences where there is a choice: the first of these that is offered.
 PREFERRED = ["Apache-2.0", "MIT", "BSD-3-Clause", "ISC", "Zlib"]
-# Part of a file's name that tells of which licence its text is.
+# Part of a file's name that tells which licence its text is.
 OF = {"apache": "Apache-2.0", "mit": "MIT", "bsd": "BSD-3-Clause", "zlib": "Zlib", "isc": "ISC",
       "unicode": "Unicode-3.0", "boost": "BSL-1.0", "0bsd": "0BSD", "unlicense": "Unlicense"}
 # The MIT licence from here on is the same for all. A few crates are shipped without their copy.
@@ -49,7 +49,7 @@ def crates():
                      "--target", target, "--prefix", "none", "--format", "{p}")
         found |= {tuple(line.split()[:2]) for line in tree.splitlines() if line}
     packages = [described[name, version.removeprefix("v")] for name, version in sorted(found)]
-    # What has no source is of this workspace.
+    # A package without a source belongs to this workspace.
     return [package for package in packages if package["source"]]
 
 
@@ -120,14 +120,14 @@ def hinted(name):
 def texts(licence, shipped):
     """The texts that have to be kept for one licence of a crate."""
     named = [text for name, text in shipped if hinted(name) == licence]
-    # A file of no licence in particular has whatever the crate is under.
+    # A file that names no licence has the licence of the crate.
     return named or [text for name, text in shipped
                      if hinted(name) is None and not name.startswith(("notice", "copyright"))]
 
 
 def document():
     packages = crates()
-    # A text and the crates that are shipped with it, whatever its lines are broken at.
+    # A text and the crates that are shipped with it. Line breaks do not matter.
     kept = defaultdict(lambda: {"licences": set(), "texts": set(), "crates": set()})
     apache, permissions, notices, bare, rows = Counter(), Counter(), [], [], []
 
@@ -144,7 +144,7 @@ def document():
         for licence in licences:
             found = texts(licence, shipped)
             if licence == "Apache-2.0":
-                # A longer one has other licences in the same file. Those are kept by themselves.
+                # A longer file has other licences as well. Those are stored separately.
                 apache.update(text for text in found
                               if "TERMS AND CONDITIONS FOR USE" in text and len(text) < 12_000)
                 continue

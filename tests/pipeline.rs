@@ -1,4 +1,4 @@
-//! Datapoints to scores with the committed artifact: what the pipeline promises to its callers.
+//! From datapoints to scores with the committed artifact: the pipeline's promises to its callers.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -152,7 +152,7 @@ fn a_young_machine_is_judged_from_its_second_day_on() {
 
     let ordinary = machine(5, |_, cpu| cpu);
     let scored = followed(&detector, &ordinary);
-    // What its first day had is usual, times what the artifact says that such errors still grow.
+    // The errors of its first day are usual, times the artifact's factor for their growth.
     let baseline = Baseline::learn(&series(&ordinary), DAY_SECONDS).expect("enough history");
     let card = detector.artifact().card();
     let (rule, largest) =

@@ -1,4 +1,4 @@
-//! What the scorer withstands, and what it promises however its datapoints come.
+//! The scorer's robustness, and its promises for any order and portions of datapoints.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -20,8 +20,8 @@ const HOUR: i64 = 12;
 const DAY_SLOTS: i64 = DAY as i64;
 const NONE: [i64; 0] = [];
 
-/// What is left after it was written and read again: all that is known of an instance where a
-/// process ends.
+/// The state after it was written and read again. It is all that the next process knows of an
+/// instance when a process ends.
 fn restarted<T: Serialize + DeserializeOwned>(known: &T) -> T {
     let json = serde_json::to_string(known).expect("JSON");
     serde_json::from_str(&json).expect("what was written")
@@ -85,13 +85,13 @@ fn alarms(scored: &[Scored]) -> Vec<i64> {
     scored.iter().filter(|scored| scored.is_alarm()).map(|scored| scored.time / PERIOD).collect()
 }
 
-/// Those from a day on that is counted from 0. On its second day an instance has shown a day only:
-/// what it does every day may be unusual still.
+/// The alarms from a day on, counted from 0. On its second day an instance has shown only one day,
+/// so its daily events may still be unusual.
 fn alarms_from(day: i64, scored: &[Scored]) -> Vec<i64> {
     alarms(scored).into_iter().filter(|slot| *slot >= day * DAY_SLOTS).collect()
 }
 
-/// The first alarm of each episode: what follows within two hours is the same one getting worse.
+/// The first alarm of each episode. An alarm within two hours is the same episode getting worse.
 fn episodes(alarms: &[i64]) -> Vec<i64> {
     alarms.chunk_by(|before, next| next - before <= 2 * HOUR).map(|episode| episode[0]).collect()
 }
@@ -132,8 +132,8 @@ fn a_datapoint_missing_here_and_there_does_no_harm() {
         whole += of_whole.len();
         holed += of_holed.len();
     }
-    // Two weeks of five machines: a hole in front of a nightly job hides what its forecast rests
-    // on.
+    // Two weeks of five machines. Where a datapoint is missing in front of a nightly job, the
+    // forecast of that job loses its basis.
     assert!(holed <= whole + 6, "{holed} alarms instead of {whole}");
 }
 
@@ -163,8 +163,8 @@ fn no_alarm_comes_of_a_gap_and_nothing_is_made_up_for_it() {
                 "half of a window is empty until 16 of its 32 slots have passed"
             );
             assert!(after(40).skip(16).all(|scored| scored.reconstruction.is_some()));
-            // Nothing is forecast from a gap, and no stretch is seen of which more than half is
-            // missing.
+            // A gap gives no forecast. A channel does not judge a stretch of which more than half
+            // is missing, so it raises no alarm.
             let seen = |slots: i64, channels: &[Channel]| {
                 after(slots)
                     .any(|scored| scored.channel.is_some_and(|channel| channels.contains(&channel)))
@@ -312,9 +312,9 @@ fn what_hardly_moves_is_no_alarm_and_a_step_of_it_is() {
         assert_eq!(alarms(&ordinary), NONE, "{name}");
         let scored = followed(&detector, &machine(7, |slot, _| stepped(slot)));
         assert_finite(&scored);
-        // A step that fills half an hour little by little may become clearly worse as it does; its
-        // end is another step. A day later its forecast remembers the step: an episode takes that
-        // for the echo that it is.
+        // A step that slowly fills half an hour may become clearly worse as it does. Its end is
+        // another step. A day later its forecast remembers the step, and an episode recognises that
+        // echo.
         let alarms: Vec<i64> =
             alarms(&scored).into_iter().filter(|slot| *slot < shift + DAY_SLOTS - HOUR).collect();
         assert_eq!(alarms.first(), Some(&shift), "{name}");
@@ -388,7 +388,7 @@ fn a_frozen_value_is_reported_once() {
             |slot: i64| runs.iter().any(|(start, length)| (0..*length).contains(&(slot - start)));
         reported_of(&|slot| if frozen(slot) { 31.5 } else { jittery(slot) })
     };
-    // One and a half of the longest run, and of what that still grows on so young a machine.
+    // One and a half times the longest run, times the growth that a machine this young still has.
     let too_long = |longest: f64, days: usize| {
         let grown = 1.5 * longest.max(6.0) * detector.artifact().card().growth.of_run(days);
         grown.max(24.0).ceil() as i64
@@ -438,8 +438,8 @@ fn an_episode_has_one_alarm_unless_it_gets_worse() {
         (alarms_from(2, &scored), scored.iter().filter(anomalous).count())
     };
     assert_eq!(of_shift(0.0, 0.0), (vec![], 0));
-    // The first datapoint of it is an alarm. Half an hour and two hours are unusual once they are
-    // full of it: clearly worse twice.
+    // Its first datapoint is an alarm. The windows of half an hour and two hours are unusual once
+    // they are full of it: clearly worse twice.
     let begins_once = |(alarms, anomalous): (Vec<i64>, usize), from: i64, what: &str| {
         let lasting: Vec<i64> = alarms.into_iter().filter(|slot| *slot < end).collect();
         assert_eq!(lasting.first(), Some(&from), "{what}: {lasting:?}");

@@ -14,11 +14,11 @@ from collections import Counter
 from pathlib import Path
 
 STANDARD = {"core", "alloc", "std", "compiler_builtins", "hashbrown", "rustc_demangle", "gimli", "addr2line", "object"}
-# Where a path begins: not in its middle.
+# Matches the beginning of a path, not its middle.
 HEAD = re.compile(r"(?<![\w:>])([A-Za-z_]\w*)(?:\[[0-9a-f]+\])?::")
-# What has no path is C or assembler, nearly all of it the cryptography of TLS.
+# Code without a path is C or assembler, nearly all of it the cryptography of TLS.
 C = "aws-lc (C and assembler)"
-# Sections by what is in them; what is not named here is "other".
+# Sections by their contents. A section without a name here is "other".
 SECTIONS = {
     "machine code": (".text", ".init", ".fini", ".plt"),
     "constants": (".rodata",),

@@ -1,5 +1,5 @@
-//! An instance followed from run to run: however its datapoints come, each has one score, and in
-//! the end all is as if they had come on time.
+//! Follows an instance from run to run. However its datapoints come, each has one score, and the
+//! final state is as if they had come on time.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -27,7 +27,7 @@ struct Runs<'a> {
     detector: &'a Detector,
     track: Track,
     baselines: BTreeMap<i64, Option<Baseline>>,
-    /// The score of each datapoint, none of which may get a second one.
+    /// The score of each datapoint. A datapoint must not get a second score.
     scores: BTreeMap<i64, Scored>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// The slots that start in `times`, as CloudWatch would give them; `None` where there are none.
+/// The slots that start in `times`, as CloudWatch would give them; `None` if there are no slots.
 fn read(datapoints: &[Datapoint], times: Range<i64>) -> Option<Series> {
     let within = datapoints.iter().filter(|point| times.contains(&point.time));
     Series::from_datapoints(within.copied()).ok().map(|(series, _)| series)
@@ -103,7 +103,7 @@ proptest! {
         let mut until = series.start();
         for step in steps.iter().cycle() {
             until = series.end().min(until + step * PERIOD);
-            // No more is read than is needed.
+            // A run reads no more than it needs.
             let needed = runs.track.needs_from().unwrap_or(series.start());
             if let Some(read) = read(&datapoints, needed..until) {
                 runs.run(&read, until);

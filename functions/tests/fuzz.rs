@@ -1,5 +1,5 @@
-//! Whatever comes from outside as bytes: what cannot be used is refused, and nothing panics or
-//! takes memory without end.
+//! Fuzzes all bytes that come from outside: bad input is refused, and nothing panics or takes
+//! memory without end.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,7 +23,7 @@ use fuzz::fuzz;
 use jiff::Timestamp;
 
 const MODEL: &[u8] = include_bytes!("../../models/default.safetensors");
-/// Of the beginning of an object, its name and version; then comes its checksum.
+/// The length of the name and version at the beginning of an object. Its checksum follows.
 const MAGIC: usize = 8;
 const DIGEST: usize = 32;
 
@@ -48,8 +48,8 @@ fn signed(object: &[u8]) -> Vec<u8> {
     object
 }
 
-/// An object whose records are those of `records`, each with its length: so that what is altered is
-/// not the compression.
+/// An object with the given `records`, each with its length, so that a change does not hit the
+/// compression.
 fn compressed(records: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut object = Writer::new(&()).unwrap().finish().unwrap()[..MAGIC + DIGEST].to_vec();

@@ -1,5 +1,5 @@
-//! The function itself, killed at any moment: nothing is lost, and nothing is said twice in two
-//! ways.
+//! Kills the function itself at any moment: no score is lost, and no datapoint gets two different
+//! scores.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -64,13 +64,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Where a test fails, it is not left behind; after `kill` there is none.
+        // A failing test does not leave the process behind. After `kill` there is no process.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The event of a run of the schedule, which its time makes no question.
+/// The event of a run of the schedule. Its time makes clear that it is no query.
 fn regular(time: i64) -> Value {
     json!({ "shard": 0, "shards": 1, "time": text(time) })
 }
@@ -101,7 +101,7 @@ fn killed_at_any_moment_it_loses_nothing_and_says_everything_once() {
     let started = Instant::now();
     let calibrators = RuntimeApi::start();
     let mut process: Option<Process> = None;
-    // How long a run takes: of a new process, and of one that has run before.
+    // The duration of a run: of a new process, and of one that has run before.
     let mut typical = [Duration::from_millis(60), Duration::from_millis(40)];
     let (mut in_runs, mut between, mut repeated, mut too_late) = (0, 0, 0, 0);
     for time in slots(begin + SLOT, end + 1) {

@@ -1,4 +1,4 @@
-//! What the functions may do is what they do, no less and no more.
+//! The functions' permissions match their actions exactly.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,8 +20,8 @@ use serde_json::json;
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const CURRENT: &str = "models/current";
 
-/// An IAM action on a resource: a bucket, what of a bucket begins like this and goes on with `*`,
-/// or everything.
+/// An IAM action on a resource: a bucket, the keys of a bucket with a prefix and `*`, or
+/// everything.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Allowed {
     action: String,
@@ -33,7 +33,7 @@ impl Allowed {
         Self { action: action.into(), resource: resource.into() }
     }
 
-    /// What a call takes.
+    /// The permissions that a call needs.
     fn of(call: &Call) -> Self {
         let bucket = call.resource.split('/').next().unwrap();
         match call.operation.as_str() {
@@ -56,8 +56,8 @@ impl Allowed {
         self.action == needed.action && covers
     }
 
-    /// Tags and events: of services that the scripted AWS does not play. Both are limited, by the
-    /// bus and by nothing to be had.
+    /// Tags and events: the scripted AWS does not play these services. The policy limits events by
+    /// the bus; tags cannot be limited.
     fn is_of_the_account(&self) -> bool {
         *self == Self::new("tag:GetResources", "*") || *self == Self::new("events:PutEvents", "bus")
     }
@@ -101,7 +101,7 @@ fn place(value: &str) -> String {
     }
 }
 
-/// What the statements of a resource of the template allow, and those of the policies that it
+/// The permissions from the statements of a resource of the template, and from the policies that it
 /// names.
 fn allowed(name: &str) -> BTreeSet<Allowed> {
     let lines = resource(name);
@@ -119,13 +119,13 @@ fn allowed(name: &str) -> BTreeSet<Allowed> {
         } else if let Some(place_of) = line.strip_prefix("Resource: ") {
             allowed.extend(actions.iter().map(|action| Allowed::new(action, &place(place_of))));
         }
-        // The service that may take the role is no permission of it.
+        // The service that may take the role is not a permission of the role.
         allowed.retain(|allowed| allowed.action != "sts:AssumeRole");
     }
     allowed
 }
 
-/// A world as the template makes it: a pointer to a model in the bucket, and the state beside it.
+/// A world like the template's: a pointer to a model in the bucket, and the state beside it.
 fn world() -> World {
     let world = World::new(
         start_aws(fleet(MIDNIGHT), MIDNIGHT - 600),
@@ -209,7 +209,7 @@ async fn each_role_allows_what_its_function_does_and_nothing_else() {
     assert_eq!(operations(&detector).len(), 6, "{:?}", operations(&detector));
     assert_least("DetectorRole", &detector);
     assert_least("CalibratorRole", &calibrator);
-    // It takes no resource; this is what limits it.
+    // The action takes no resource; this condition limits it.
     let conditions = TEMPLATE
         .lines()
         .filter(|line| line.contains("cloudwatch:namespace: !Ref Namespace"))

@@ -1,4 +1,4 @@
-//! The reference's tables of settings and metrics are those of the code.
+//! Checks that the reference's tables of settings and metrics match the code.
 #![allow(
     clippy::expect_used,
     reason = "a test that meets what it did not expect should stop there"

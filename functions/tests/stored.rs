@@ -1,5 +1,5 @@
-//! State and baselines that an earlier build has written are read, and scoring goes on from them as
-//! it did there.
+//! Reads state and baselines that an earlier build has written, and checks that scoring continues
+//! with the same scores.
 //!
 //! The objects in `stored/` are those of a build before this one. They are written again, by
 //! `WRITE_STORED=1 cargo test --test stored`, only together with a new version of the format.
@@ -22,11 +22,11 @@ use functions::state::baselines::Baselines;
 use functions::state::{Followed, State};
 
 const MODEL: &[u8] = include_bytes!("../../models/default.safetensors");
-/// Days of history of each instance, and slots of the day after them that the stored state has
-/// seen.
+/// Days of history of each instance, and slots of the day after them that the stored state
+/// includes.
 const DAYS: usize = 32;
 const SEEN: usize = 100;
-/// Slots that are scored from the stored state on.
+/// Slots that are scored after the stored state.
 const NEXT: usize = 24;
 
 fn stored(name: &str) -> std::path::PathBuf {
@@ -58,7 +58,7 @@ fn day() -> i64 {
     calibrated_at(((DAYS * DAY + SEEN) as i64) * PERIOD)
 }
 
-/// What this build would store.
+/// The objects that this build would store.
 fn state(detector: &Detector) -> (State, Baselines) {
     let until = (DAYS * DAY + SEEN) as i64 * PERIOD;
     let mut state = State { model: "an earlier model".into(), ..State::default() };
@@ -90,7 +90,7 @@ fn state(detector: &Detector) -> (State, Baselines) {
     (state, baselines)
 }
 
-/// The scores of what comes after the state, as text with all their bits.
+/// The scores after the state, as text with all their bits.
 fn next(detector: &Detector, state: &State, baselines: &Baselines) -> String {
     let mut text = String::new();
     for (number, (instance, followed)) in state.instances.iter().enumerate() {
@@ -111,7 +111,7 @@ fn next(detector: &Detector, state: &State, baselines: &Baselines) -> String {
 
 #[test]
 fn an_earlier_build_s_state_is_read_and_scored_on_from() {
-    // Without what a newly trained model would change.
+    // Without the values that a newly trained model would change.
     let artifact = Artifact::from_bytes(MODEL).expect("sound");
     let detector =
         Detector::without_network(artifact).with_threshold(1.3.try_into().expect("a threshold"));

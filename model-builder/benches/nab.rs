@@ -1,4 +1,4 @@
-//! How long it takes to read a file of NAB, and to make a series of it. `make bench`.
+//! Measures how long it takes to read a file of NAB, and to turn it into a series. `make bench`.
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark that cannot begin should stop")]
 
 use std::fmt::Write;
@@ -8,8 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deepguard::Series;
 use model_builder::build::nab;
 
-/// A file as NAB's are, so that the benchmark needs none of them: two weeks, a row every five
-/// minutes.
+/// A file like NAB's, so that the benchmark does not need NAB: two weeks, a row every five minutes.
 fn file() -> String {
     let mut file = String::from("timestamp,value\n");
     for slot in 0..14 * 288 {

@@ -1,4 +1,4 @@
-//! The command line of DeepGuard: train a model, look at it, publish it, and see what it does.
+//! The command line of DeepGuard: trains a model, shows and publishes it, and follows its effect.
 //!
 //! It is a library so that benchmarks reach [`build::train`] and [`build::nab`]; its one entry is
 //! [`run`].
@@ -119,7 +119,7 @@ enum Command {
         /// Generate a bad night of twelve machines that ended at the last six o'clock (UTC).
         #[arg(long)]
         night: bool,
-        /// Generate so many machines of every kind instead, for tests of the training.
+        /// Generate this number of machines of every kind instead, for tests of the training.
         #[arg(long, hide = true, requires = "generated")]
         machines: Option<usize>,
         /// Days of each of these.
@@ -229,10 +229,10 @@ struct TrainArgs {
     bottleneck: usize,
 }
 
-/// Does what the command line of this process says.
+/// Runs the command line of this process.
 ///
 /// # Errors
-/// What went wrong, to be shown to whoever typed it.
+/// The failure, as text for the person who typed the command.
 pub fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Train(args) => train(args),
@@ -308,8 +308,8 @@ impl NabArgs {
         Nab::locate(self.dir.as_deref())
     }
 
-    /// NAB, or `None` where a generated fleet was asked for or NAB cannot be had. A folder that was
-    /// named and is no NAB is an error all the same.
+    /// NAB, or `None` where a generated fleet was asked for or NAB is not available. A named folder
+    /// that is not NAB is still an error.
     fn for_replay(&self, generated: bool) -> Result<Option<Nab>> {
         if generated {
             return Ok(None);
@@ -325,8 +325,8 @@ impl NabArgs {
 }
 
 impl RealArgs {
-    /// Real machines, or `None` where they cannot be had. A folder that was named and holds none is
-    /// an error all the same.
+    /// Real machines, or `None` where they are not available. A named folder without machines is
+    /// still an error.
     fn locate(&self) -> Result<Option<Real>> {
         match Real::locate(self.dir.as_deref()) {
             Err(error) if self.dir.is_none() => {

@@ -1,4 +1,4 @@
-//! What several tests need: a bucket and a fleet in memory, and artifacts that differ.
+//! Helpers for several tests: a bucket and a fleet in memory, and artifacts that differ.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ pub(crate) fn instance(number: usize) -> InstanceId {
 pub(crate) struct Bucket {
     objects: RefCell<BTreeMap<String, (Vec<u8>, String)>>,
     puts: Cell<usize>,
-    /// What somebody else writes before the next write.
+    /// The content that another writer puts before the next write.
     pub(crate) meanwhile: RefCell<Vec<(String, Vec<u8>)>>,
     /// Keys that cannot be written.
     pub(crate) locked: RefCell<BTreeSet<String>>,

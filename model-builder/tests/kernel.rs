@@ -1,4 +1,4 @@
-//! The kernel that scores, held to Burn on the windows of NAB's EC2 files.
+//! Compares the kernel that scores with Burn, on the windows of NAB's EC2 files.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -15,7 +15,8 @@ use deepguard::series::RESOLUTIONS;
 use deepguard::window::Windows;
 use model_builder::build::nab::Nab;
 
-/// Every so many slots there is a window: no divisor of a day, so that each hour has its turn.
+/// A window begins every this number of slots. It does not divide a day, so that each hour has its
+/// turn.
 const EVERY: usize = 37;
 
 /// NAB where the project looks for it, if it is there.

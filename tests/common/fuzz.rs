@@ -1,9 +1,9 @@
-//! Wrong input of every kind, made of right input: bytes that are altered, cut, doubled, moved and
+//! Makes wrong input of every kind from right input: bytes are altered, cut, doubled, moved and
 //! mixed.
 //!
-//! `FUZZ_SECONDS` says for how long (`make fuzz`: ten minutes each), one second unless it is set;
-//! `FUZZ_SEED` where it begins. An input that makes a check panic is kept in `tests/fuzz/<name>/`
-//! and is tried first from then on.
+//! `FUZZ_SECONDS` sets the duration (`make fuzz`: ten minutes each), one second by default.
+//! `FUZZ_SEED` sets the first seed. An input that makes a check panic is stored in
+//! `tests/fuzz/<name>/` and is tried first from then on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// More memory than any input of these sizes may take, in kilobytes.
 const MOST_KILOBYTES: u64 = 512 * 1024;
-/// Numbers at which things tend to break.
+/// Numbers that often break code.
 const EDGES: [&[u8]; 12] = [
     b"\0",
     b"\xff",
@@ -39,13 +39,13 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// A number below `end`; 0 where there is none.
+    /// A number below `end`; 0 if `end` is 0.
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 }
 
-/// Checks inputs made of `seeds` until the time is over.
+/// Checks inputs made from `seeds` until the time is over.
 pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], check: impl Fn(&[u8])) {
     let number = |variable: &str| std::env::var(variable).ok().and_then(|value| value.parse().ok());
     let time = Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(1));
@@ -117,7 +117,7 @@ fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
     }
 }
 
-/// The most memory this process has held at once; 0 where nobody tells.
+/// The most memory this process has held at once; 0 where the system does not tell.
 fn peak_kilobytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

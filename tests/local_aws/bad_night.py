@@ -32,14 +32,14 @@ from local_aws import Failure, interrupt_on_termination, wait_for
 from stage import NAMESPACE, STACK, Stage, forget_old_runs
 
 SEED = 18
-# Of what CloudWatch refuses.
+# The share of calls that CloudWatch refuses.
 REFUSALS = 2
 HOURS = 10
 THROTTLED = (timedelta(hours=4), timedelta(hours=4, minutes=30))  # into the night: from midnight on
 PARAMETERS = ['ScheduleExpression="rate(24 hours)"', "PublishMode=full", "ReportingStopped=on"]
-# What each message has to speak of, and within how much of the truth its "since" has to be. What grows
-# slowly is seen late. After five minutes a deployment is a spike, or unusual for the hour, by how high
-# the machine has been before.
+# The topic that each message must name, and the largest error of its "since". A slowly growing
+# fault is seen late. After five minutes a deployment is a spike, or unusual for the hour, depending
+# on how high the machine has been before.
 SUDDEN = ("spike", "unusual for the hour", "level shift")
 TOLD = {"web-1": (SUDDEN, 15), "api-1": (("drift", "level shift", "unusual for the hour"), 180),
         "db-1": (("flatline",), 10), "worker-1": (("stopped reporting",), 5), "web-2": (SUDDEN, 5)}
@@ -58,7 +58,8 @@ class Night(Stage):
         self.interposed = Interposed(self.aws.endpoint, self.names, REFUSALS)
         self.interpose()
         self.mute(outputs["ModelBucketName"])
-        # The alarms say once that they are well when they have seen their first metrics: that was long before this night.
+        # The alarms report OK once, when they have seen their first metrics. That was long before
+        # this night.
         self.invoke(self.function, self.evening)
         self.invoke(outputs["CalibratorName"], self.evening)
         self.wait_for_the_alarms(outputs["CalibratorName"])

@@ -17,15 +17,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-# The folder for everything that is made here; CI keeps it outside the checkout.
+# The folder for all files that are made here. CI puts it outside the checkout.
 LOCAL = Path(os.environ.get("DEEPGUARD_LOCAL") or ROOT / ".local").resolve()
 TARGET = Path(ROOT, os.environ.get("CARGO_TARGET_DIR") or "target")
 
 OLDEST_PYTHON = (3, 10)  # MiniStack and the SAM CLI need it
 
 PEERS = ROOT / "tests" / "peers"
-# Where the pinned versions of each environment are, and what to run in it afterwards. Each
-# requirements-*.txt is made from the requirements-*.in beside it, by `make requirements`.
+# The pinned versions of each environment, and the command to run in it afterwards. `make
+# requirements` makes each requirements-*.txt from the requirements-*.in beside it.
 ENVIRONMENTS = {
     "aws": (HERE / "requirements-aws.txt", None),
     "cli": (HERE / "requirements-cli.txt", None),
@@ -65,8 +65,8 @@ def install(folder, requirements, afterwards):
     run([sys.executable, "-m", "venv", str(folder)],
         "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv")
     python = str(folder / "bin" / "python")
-    # Refuses a file that is not the one that was pinned. `--no-deps`: all that is needed is pinned,
-    # and pip would not take a pinned `boto3` for a `boto3[crt]`.
+    # Refuses a file that differs from its pin. `--no-deps`: every needed package is pinned, and pip
+    # would not take a pinned `boto3` for a `boto3[crt]`.
     run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes",
          "--no-deps", "--requirement", str(requirements)],
         "pip could not install the pinned versions; its message is above. Check the network and run the command again.")
@@ -76,7 +76,7 @@ def install(folder, requirements, afterwards):
 
 
 def run(command, advice):
-    # To stderr: what this program prints is a path for the caller.
+    # To stderr: stdout holds a path for the caller.
     if subprocess.run(command, stdout=sys.stderr).returncode != 0:
         raise SetupError(advice)
 

@@ -42,7 +42,7 @@ def put_history(cloudwatch, instances, since=None, until=None):
                    "Unit": "Percent"} for time, value in instance.datapoints
                   if (since is None or time >= since) and (until is None or time < until)]
         batches += [datums[i:i + PUT_LIMIT] for i in range(0, len(datums), PUT_LIMIT)]
-    # Two at a time: the server is one process, so that more would only wait there.
+    # Two at a time: the server is one process, so more calls would only wait there.
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda batch: cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=batch), batches))
     return sum(map(len, batches))
@@ -83,7 +83,7 @@ def verdicts(instances, rows):
         scores = [(time, value) for name, time, metric, value in rows
                   if name == instance.id and metric == "AnomalyScore"]
         highest = max((value for _, value in scores), default=None)
-        # Of an anomaly, only what was raised since it began is a find.
+        # Only an alarm since the beginning of an anomaly is a find.
         raised = any(value >= 1.0 for time, value in scores
                      if instance.anomaly_start is None or time >= instance.anomaly_start)
         if highest is None:

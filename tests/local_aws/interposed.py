@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import cbor2
 
-# Of a service's own calls, the part that is refused while it throttles.
+# The part of a service's own calls that is refused while it throttles.
 REFUSED = 0.6
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 REGION = "us-east-1"
 
 
-# MiniStack forgets metrics after two weeks; CloudWatch keeps those of five minutes for 63 days, and the detector reads 30.
+# MiniStack drops metrics after two weeks. CloudWatch keeps five-minute metrics for 63 days, and the
+# detector reads 30.
 START = """
 from ministack.services import cloudwatch
 assert cloudwatch.TWO_WEEKS_SECONDS == 14 * 86400
@@ -111,7 +112,8 @@ class LocalAws:
 
     def start(self):
         self.scratch.mkdir(parents=True, exist_ok=True)
-        # Someone else can take the free port before MiniStack does; it ends then, and the next one is tried.
+        # Another process can take the free port before MiniStack does. MiniStack then ends, and the
+        # next port is tried.
         for _ in range(5):
             if self.start_on(free_port()):
                 return

@@ -20,7 +20,7 @@ NAMESPACE = "DeepGuard"  # the template's default
 PACKAGE_BUCKET = "deepguard-packages"  # samconfig.toml, environment `local`
 BOOTSTRAP = ROOT / "build" / "bootstrap" / "bootstrap"  # the template's CodeUri
 KEPT_RUNS = 5
-# MiniStack makes no alarm on a Metrics Insights query. samconfig.toml has the same.
+# MiniStack cannot make an alarm on a Metrics Insights query. samconfig.toml has the same setting.
 LOCAL_PARAMETERS = ["ContributorAlarm=off"]
 
 
@@ -59,7 +59,7 @@ class Stage:
         log = self.folder / "sam-deploy.log"
         deploy = self.processes.start(
             [str(environment.programs("tools") / "sam"), "deploy", "--config-env", "local", *overrides], log, cwd=ROOT,
-            # The poll delay is for the quotas of a real account.
+            # The poll delay is meant for the quotas of a real account.
             env={**self.aws.environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"})
         meanwhile()
         wait_for("sam deploy to end", lambda: deploy.poll() is not None, 180)

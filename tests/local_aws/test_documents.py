@@ -32,13 +32,14 @@ from local_aws import Failure, wait_for
 from stage import STACK, Stage, Staged
 from test_models import DEFAULT, rethreshold
 
-# In this order: the last one ends with the uninstallation. Those that have no commands are here for the day on which they have some.
+# In this order: the last one ends with the uninstallation. Documents without commands are listed
+# for the day on which they get some.
 DOCUMENTS = ["README.md", "docs/reference.md", "docs/models.md", "docs/predictor.md", "docs/comparison.md", "docs/DESIGN.md",
              "docs/model-card.md", "docs/bad-night.md", "docs/cost.md", "docs/operations.md"]
-# Nothing runs by itself meanwhile.
+# No schedule runs meanwhile.
 PARAMETERS = ['ScheduleExpression="rate(24 hours)"', "ModelKey=models/current", "PublishMode=full"]
 
-# How a command begins that is not run here: why, and where else it is.
+# Beginnings of commands that do not run here: why, and where they run instead.
 ELSEWHERE = {
     "make run": "it deploys to a local AWS of its own: test_journey.py is the same run, with `make test`",
     "make bad-night": "bad_night.py is part of `make test`",
@@ -53,14 +54,16 @@ ELSEWHERE = {
     "cargo lambda invoke": "belongs to `cargo lambda watch`; test_journey.py sends all of events/",
     "git pull": "would change this checkout",
 }
-# What the local AWS does not know, or what takes too long: only what their programs make of the words is checked.
+# Commands that the local AWS does not know, or that take too long. Only the way in which their
+# programs parse the words is checked.
 CHECKED = {
     "aws cloudwatch describe-alarm-contributors": "MiniStack has neither the call nor alarms on Metrics Insights queries",
     "target/debug/model-builder train --cloudwatch": "test_train.py trains on the account's own history, with `make test`",
     "target/debug/model-builder train": "a quarter of a minute of training: model-builder's own tests train",
     "target/debug/model-builder evaluate": "minutes of training: model-builder's own tests evaluate",
 }
-# What has to be in the answer to a command that begins like this, beside that it must not fail.
+# Text that the answer to a command with this beginning must contain. The command must not fail,
+# either.
 EXPECTED = {
     "aws cloudformation describe-stacks": "ModelBucketName",
     "aws cloudwatch describe-alarms": f"{STACK}-anomaly",
@@ -91,7 +94,7 @@ def commands(document):
         if line.endswith("\\"):
             pending += line[:-1]
             continue
-        # A comment behind the command is a wish of the reader's, not a word of it.
+        # A comment behind the command is a note to the reader, not an argument.
         found.append((begun, re.sub(r"\s{2,}#.*$", "", pending + line)))
         pending = ""
     return found
@@ -131,7 +134,7 @@ class Scene(Stage):
         (self.checkout / "target" / "debug").symlink_to(TARGET / "debug")
         for name in ("models", "events", "samples"):
             shutil.copytree(ROOT / name, self.checkout / name)
-        # It pages no more than the current one, so that it may be promoted.
+        # It does not page more than the current model, so it may be promoted.
         other = self.checkout / "model.safetensors"
         other.write_bytes(rethreshold(DEFAULT.read_bytes(), 1.5))
         self.other = self.publish(f"s3://{self.outputs['ModelBucketName']}/models", other)
@@ -169,7 +172,7 @@ class Scene(Stage):
             self.failed.append(f"{where}: `{command}` is not run here, and not in ELSEWHERE")
             return
         if run.startswith("aws "):
-            # For SQS the command line has an address of its own, whatever AWS_ENDPOINT_URL says.
+            # For SQS the command line has an address of its own and ignores AWS_ENDPOINT_URL.
             run = run.replace("aws ", f"aws --endpoint-url {self.aws.endpoint} ", 1)
         started = time.monotonic()
         done = subprocess.run(["bash", "-c", run], cwd=self.checkout, env=self.shell, capture_output=True, text=True, timeout=90)

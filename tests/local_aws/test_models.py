@@ -74,7 +74,7 @@ class Scene(Stage):
         wait_for("a run without a shadow", lambda: self.shadowed() is None, 20)
         self.took["shadow off"] = time.monotonic() - started
 
-        # What was loaded stays in use: the pointer goes bad in each way, and is mended by a rollback.
+        # The loaded model stays in use: the pointer goes bad in each way, and a rollback mends it.
         good = self.read("models/current")
         other = json.loads(good) | {"key": f"models/{self.lazy}.safetensors", "sha256": self.overridden["sha256"]}
         nothing = json.loads(good) | {"key": "models/nothing.safetensors", "sha256": "0" * 64}
@@ -90,7 +90,7 @@ class Scene(Stage):
             self.took[f"{name}: the last good model in use"] = time.monotonic() - started
             self.measured(f"{name}: mended by a rollback to another version", self.eager,
                           self.builder, "rollback", "--to", self.models, "--version", self.eager)
-            # Not "the one before": that is what could not be loaded.
+            # Not "the one before": that one could not be loaded.
             self.builder("rollback", "--to", self.models, "--version", self.default)
             self.back = self.used()
         self.aws.client("s3").delete_object(Bucket=self.bucket, Key="models/current")

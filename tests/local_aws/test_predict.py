@@ -32,7 +32,7 @@ def with_value(index, value):
     return [*CALM[:index], value, *CALM[index + 1:]]
 
 
-# What is sent, and what is to come of it: an anomaly or none.
+# The request, and the expected verdict: an anomaly or not.
 GOOD = {
     "fifty calm values": (CALM, False),
     "a spike": (with_value(30, 99.0), True),
@@ -42,7 +42,7 @@ GOOD = {
     "whole numbers": ([round(value) for value in CALM], False),
     "a window, the least": (CALM[:32], False),
 }
-# What is sent, and what is to be said about it.
+# The request, and the expected error message.
 BAD = {
     "too few": ({"sequence": CALM[:10]}, "it has 10 values: give 32 to 4032"),
     "too many": ({"sequence": [1.0] * 4033}, "it has 4033 values"),

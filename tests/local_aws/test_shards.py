@@ -39,7 +39,7 @@ class Scene(Stage):
         self.follow_the_schedule(outputs["DetectorShardsArn"], outputs["LogGroupName"])
         self.fail(outputs["DetectorShardsArn"])
 
-        # Nothing runs by itself any more, so that the next run is the one that is asked for here.
+        # No schedule runs any more, so that the next run is the one that this test starts.
         outputs = self.deploy(parameters=[NEVER, *PARAMETERS, "Shards=1"])
         self.left_machines = self.aws.client("stepfunctions").list_state_machines()["stateMachines"]
         wait_for("the last runs to end", lambda: all(run.ended for run in self.runs(outputs["LogGroupName"])), 60)
@@ -183,7 +183,7 @@ class Shards(Staged):
         for count, expected in {"seen": len(self.scene.instances), "made": len(self.scene.instances), "known": 0,
                                 "too_little": 0, "skipped": 0}.items():
             self.assertEqual(sum(summary["instances"][count] for summary in summaries), expected, count)
-        # Of fourteen instances a shard may well have none, and then there is nothing to write.
+        # With fourteen instances a shard may well be empty. Then there is nothing to write.
         self.assertEqual(self.scene.baselines,
                          {f"state/baselines/{summary['day']}/{SHARDS}/{summary['shard']['shard']}"
                           for summary in summaries if summary["instances"]["made"]})

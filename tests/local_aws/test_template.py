@@ -30,7 +30,7 @@ from stage import BOOTSTRAP, LOCAL_PARAMETERS, PACKAGE_BUCKET, STACK, Stage, Sta
 BUS = "alerts"
 KEY = f"arn:aws:kms:{REGION}:000000000000:key/11111111-2222-3333-4444-555555555555"
 BOUNDARY = "arn:aws:iam::aws:policy/PowerUserAccess"
-# Nothing runs by itself meanwhile.
+# No schedule runs meanwhile.
 NEVER = 'ScheduleExpression="rate(24 hours)"'
 ALL_ON = [
     NEVER, "ModelKey=models/current", "ShadowKey=models/other", "MinDeviation=2.5", "Direction=up", 'MOfN="2 of 5"',
@@ -40,7 +40,8 @@ ALL_ON = [
     'SubnetIds="subnet-11111111,subnet-22222222"', "SecurityGroupIds=sg-33333333", f"KmsKeyArn={KEY}", "CostCenter=4711",
 ]
 WITHOUT_BUS = [NEVER, 'EventBusName=""', "Notify=alarm"]
-# A parameter each that CloudFormation has to refuse, beside what else must be given for it to be the only fault.
+# One parameter each that CloudFormation has to refuse. The other parameters are given so that it is
+# the only fault.
 REFUSED = [
     {"SubnetIds": "subnet-11111111"},
     {"SecurityGroupIds": "sg-33333333"},
@@ -62,7 +63,7 @@ REFUSED = [
 ]
 
 
-# What a message says, line by line, after its subject.
+# The lines of a message after its subject.
 LINES = {"DeepGuard Anomaly Began": ("what", "looks_like", "how_unusual", "judged_by", "look_at", "graph"),
          "DeepGuard Anomaly Ended": ("what", "graph")}
 
@@ -106,7 +107,7 @@ class Deployed:
     @staticmethod
     def rule(aws, name):
         events = aws.client("events")
-        # On another bus than the default one a rule is known by its bus as well.
+        # On a bus other than the default one, a rule is known by its bus as well.
         bus, _, name = name.rpartition("|")
         for bus in {bus or "default", BUS}:
             try:
@@ -282,7 +283,7 @@ class Template(Staged):
                     "M_OF_N": "1 of 1", "PAGES_PER_INSTANCE_WEEK": "", "REPORTING_STOPPED": "off", "EVENT_BUS": "default"}
         self.assertEqual(self.off.variables("Detector"), detector)
         self.assertEqual(self.off.variables("Calibrator"), calibrator)
-        # Of another bucket: the stack was made anew meanwhile.
+        # From another bucket: the stack was made anew meanwhile.
         bucket = self.on.outputs["ModelBucketName"]
         common["MODEL_URI"] = f"s3://{bucket}/models/current"
         changed = {"MODEL_URI": common["MODEL_URI"], "STATE_URI": f"s3://{bucket}/state",

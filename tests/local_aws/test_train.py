@@ -92,7 +92,8 @@ class Training(Staged):
         card, said = self.scene.trained["faulty"]
         own = card["training"]["fleet"]
         self.assertEqual(own["instances"], INSTANCES)
-        # CloudWatch takes nothing older than two weeks: the first datapoints became so before they were put.
+        # CloudWatch refuses datapoints older than two weeks. The first datapoints became too old
+        # before they were put.
         self.assertAlmostEqual(own["datapoints"] + own["left_out_datapoints"], INSTANCES * DAYS * 288, delta=INSTANCES * 12)
         self.assertGreater(own["left_out_stretches"], 0)
         for stretch in own["left_out"]:

@@ -60,7 +60,7 @@ def main():
             case "check":
                 expected = windows["expected"]
                 difference = numpy.abs(engine.ready(len(expected))().T - expected).max()
-                # JSON has no number for NaN; none is as bad.
+                # JSON has no number for NaN; 1e30 is as bad.
                 tell({"difference": float(difference) if numpy.isfinite(difference) else 1e30})
             case "score":
                 tell(score(engine, **request))

@@ -21,8 +21,8 @@ class Torch:
         self.version = torch.__version__
         torch.set_num_threads(threads)
         self.torch, self.windows = torch, windows
-        # Traced and frozen it is quicker than as it is by a quarter for a single window, and the same for many;
-        # torch.compile, which is to replace that one day, makes it slower.
+        # Traced and frozen, the network is a quarter quicker for a single window, and as quick for
+        # many. torch.compile, which is to replace tracing one day, makes it slower.
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             traced = torch.jit.trace(torch_network(torch, weights), self.arrays(16))
@@ -101,7 +101,8 @@ class Onnx:
     def ready(self, batch):
         arrays = dict(zip(("inputs", "context", "profile"), prepared(self.windows, batch)))
         answer = numpy.empty(arrays["inputs"].shape[:2], numpy.float32)
-        # The engine reads and writes these arrays themselves; nothing is copied. They live as long as the function.
+        # The engine reads and writes these arrays directly, without a copy. They live as long as
+        # the function.
         binding, of = self.session.io_binding(), self.onnxruntime.OrtValue.ortvalue_from_numpy
         for name, array in arrays.items():
             binding.bind_ortvalue_input(name, of(array))

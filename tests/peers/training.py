@@ -23,7 +23,7 @@ class Network(torch.nn.Module):
         self.decoder = lstm(torch, weights, "decoder")
         self.bottleneck = linear(torch, weights, "bottleneck")
         self.output = linear(torch, weights, "output")
-        # DeepGuard's LSTM has one bias. A second one that learns, too, would double its steps.
+        # DeepGuard's LSTM has one bias. A second trained bias would double the steps of the bias.
         self.encoder.bias_hh_l0.requires_grad_(False)
         self.decoder.bias_hh_l0.requires_grad_(False)
 

@@ -24,7 +24,7 @@ LIBRARIES = {
     "libnvrtc.so.13": "libnvrtc.so.13",
     "libnvshmem_host.so.3": "NVSHMEM",
 }
-# The one variable among what torch takes from them; variables are looked up at once.
+# The only variable that torch takes from them. The loader looks variables up at once.
 SOURCE = "int nvshmem_selected_device_transport;\n"
 
 

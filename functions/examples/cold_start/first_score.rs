@@ -1,4 +1,4 @@
-//! What the first score of a process takes: this program starts itself, because a process has only
+//! Measures the first score of a process. This program starts itself, because a process has only
 //! one first score.
 
 use std::process::Command;
@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 
 use crate::common::fleet::{MODEL, start_of_runs};
 
-/// Datapoints that come before the first one that is scored with the network: more than its windows
-/// span.
+/// Datapoints before the first one that is scored with the network: more than its windows span.
 const BEFORE: usize = 200;
 
 /// Milliseconds.
@@ -28,7 +27,7 @@ pub(crate) struct FirstScore {
     pub(crate) second: f64,
 }
 
-/// In a process of its own.
+/// Measures in a process of its own.
 pub(crate) fn elsewhere() -> Result<FirstScore> {
     let output = Command::new(std::env::current_exe()?).arg("--first-score").output()?;
     ensure!(output.status.success(), "no first score: {}", String::from_utf8_lossy(&output.stderr));
@@ -38,7 +37,7 @@ pub(crate) fn elsewhere() -> Result<FirstScore> {
     Ok(FirstScore { load: number("load")?, first: number("first")?, second: number("second")? })
 }
 
-/// In this process, told as JSON.
+/// Measures in this process, and prints JSON.
 pub(crate) fn here() -> Result<()> {
     let at = start_of_runs()?;
     let day = calibrated_at(at);
@@ -47,7 +46,7 @@ pub(crate) fn here() -> Result<()> {
     let points: Vec<Datapoint> =
         points.into_iter().map(|(time, value)| Datapoint { time, value }).collect();
     let (series, _) = Series::from_datapoints(points.iter().copied())?;
-    // What comes before is judged without the network, so that nothing of it has run yet.
+    // Earlier datapoints are judged without the network, so that it has not run yet.
     let before = Detector::without_network(Artifact::from_bytes(MODEL)?);
     let baseline = before.calibrate(&series, day).context("no baseline")?;
     let [.., first, second] = points[..] else { bail!("the fleet has no datapoints") };

@@ -1,9 +1,9 @@
-//! How long a new process of a function takes until it is ready, until it has answered, and where
-//! that time goes.
+//! Measures how long a new process of a function takes until it is ready, until it has answered,
+//! and where that time goes.
 //!
 //! The real `bootstrap` is started as Lambda would, against a scripted AWS on this machine that
-//! answers at once, and beside it a function that does nothing, built in the same way. All take
-//! turns, so that what else the machine does falls on all alike.
+//! answers at once. Beside it runs a function that does nothing, built in the same way. All take
+//! turns, so that other load on the machine affects all alike.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -115,8 +115,8 @@ fn work() -> Result<()> {
     Ok(())
 }
 
-/// The numbers below `count` in an order of their own for each run: nobody always comes after the
-/// same one.
+/// The numbers below `count`, in another order for each run: no contestant always follows the same
+/// one.
 fn shuffled(count: usize, run: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     let mut random = run as u64;

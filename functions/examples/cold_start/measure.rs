@@ -17,21 +17,21 @@ use serde_json::{Value, json};
 use crate::common::fleet::{BUCKET, MODEL, Prepared, baselines_key};
 use crate::common::process::Function;
 
-/// The longest that anything may take.
+/// The time limit for each step.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often a process is looked after that has not answered yet.
+/// How often the program checks a process that has not answered yet.
 const LOOK: Duration = Duration::from_secs(1);
-/// Before the second event, so that it need not wait until CloudWatch may be asked again: real
-/// events are minutes apart.
+/// Before the second event, so that the function need not wait until it may ask CloudWatch again:
+/// real events are minutes apart.
 const PAUSE: Duration = Duration::from_millis(400);
 const POINTER: &str = "models/current";
 const ARTIFACT: &str = "models/default.safetensors";
 
-/// What is told apart in a start, in the order of time.
+/// The parts of a start, in the order of time.
 pub(crate) const PARTS: [&str; 6] =
     ["process to main", "settings, log", "AWS config", "clients", "model", "to the first question"];
 
-/// Who starts.
+/// A process to start.
 pub(crate) struct Contestant {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
@@ -39,7 +39,7 @@ pub(crate) struct Contestant {
     pub(crate) model: Model,
 }
 
-/// What it does.
+/// Its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Nothing.
@@ -59,7 +59,7 @@ pub(crate) enum Model {
     InS3,
 }
 
-/// Somebody and what was measured.
+/// A contestant and its measurements.
 pub(crate) struct Measured {
     pub(crate) contestant: Contestant,
     pub(crate) starts: Vec<Start>,
@@ -81,7 +81,7 @@ impl Measured {
 pub(crate) struct Start {
     /// Milliseconds.
     pub(crate) ready: f64,
-    /// Milliseconds of each of [`PARTS`], where it tells them.
+    /// Milliseconds of each of [`PARTS`], where it reports them.
     pub(crate) parts: Option<[f64; PARTS.len()]>,
     /// Milliseconds of processor, which are the same however busy the machine is.
     pub(crate) cpu: f64,
@@ -99,13 +99,13 @@ pub(crate) struct Answers {
     pub(crate) second: f64,
 }
 
-/// What all start in.
+/// The surroundings of every start.
 pub(crate) struct Scene {
     pub(crate) fleet: Generated,
     pub(crate) prepared: Prepared,
     /// The time of the run before.
     pub(crate) at: i64,
-    /// What a process logs.
+    /// The log of a process.
     pub(crate) log: PathBuf,
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn start(contestant: &Contestant, scene: &Scene) -> Result<Start> {
     Ok(Start { ready, parts, cpu, peak_mb })
 }
 
-/// What a process tells of its start, with what comes before and after.
+/// A process's report of its start, with the times before and after.
 fn parts(told: &Value, clock: Timestamp, ready: f64) -> Result<[f64; PARTS.len()]> {
     let main: Timestamp = told["began"].as_str().context("the start has no time")?.parse()?;
     let to_main = main.duration_since(clock).as_secs_f64() * 1000.0;
@@ -173,8 +173,8 @@ fn parts(told: &Value, clock: Timestamp, ready: f64) -> Result<[f64; PARTS.len()
     Ok([to_main, settings, config, clients, model, rest])
 }
 
-/// Starts a process for which an event waits already, and sends a second one when the first is
-/// answered.
+/// Starts a process for which an event already waits, and sends a second event after the first
+/// answer.
 pub(crate) fn answers(contestant: &Contestant, scene: &Scene) -> Result<Answers> {
     let aws = scene.aws(contestant)?;
     let mut function = scene.function(contestant, "info");

@@ -1,7 +1,7 @@
-//! What is said of many numbers.
+//! Statistics of many numbers.
 
-/// The value that this part of `values` does not exceed, between two of them in a straight line; 0
-/// of none.
+/// The value that this part of `values` does not exceed, interpolated linearly between two of them;
+/// 0 of an empty slice.
 pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -23,7 +23,7 @@ const DOT: f64 = 5.0;
 const GREY: RGBColor = RGBColor(120, 128, 140);
 const GREEN: RGBColor = PALETTE[2];
 
-/// Draws all that was measured.
+/// Draws all measurements.
 pub(crate) fn draw(path: &Path, measured: &[Measured]) -> Result<()> {
     let told: Vec<(&Measured, [f64; PARTS.len()])> =
         measured.iter().filter_map(|one| Some((one, typical(one)?))).collect();
@@ -32,7 +32,8 @@ pub(crate) fn draw(path: &Path, measured: &[Measured]) -> Result<()> {
     let height = bars_top + ROW * told.len() as f64 + LABEL * 3.4 + MARGIN;
     let empty = measured.first().map_or(0.0, |one| median(one.ready()));
     let goal = empty + GOAL;
-    // A few that something else held up would make all others unreadable: they stand at the edge.
+    // A few starts that other work held up would make all others unreadable: they stand at the
+    // edge.
     let most = measured.iter().map(|one| quantile(&one.ready(), 0.9)).fold(goal, f64::max);
     let starts = Time { longest: (most * 1.1).min(2.0 * goal) };
     let sums = told.iter().map(|(_, parts)| parts.iter().sum());
@@ -66,7 +67,7 @@ pub(crate) fn draw(path: &Path, measured: &[Measured]) -> Result<()> {
     })
 }
 
-/// The colour of each part: grey is what the empty function has as well.
+/// The colour of each part. Grey parts also exist in the empty function.
 fn colours() -> [RGBColor; PARTS.len()] {
     [GREY, PALETTE[3], PALETTE[0], PALETTE[2], PALETTE[1], RGBColor(176, 182, 192)]
 }
@@ -93,7 +94,7 @@ impl Time {
 
 impl Canvas<'_, '_> {
     fn axis(&self, time: &Time, top: f64, bottom: f64) -> Result<()> {
-        // Counted, because a sum of fractions is not the number that is meant.
+        // Counted, because a sum of fractions would miss the exact number.
         for number in 0..=(time.longest / time.step()) as usize {
             let tick = number as f64 * time.step();
             let x = time.place(tick);
@@ -108,8 +109,8 @@ impl Canvas<'_, '_> {
         self.text(name, (MARGIN + NAMES - LABEL, middle), LABEL, Align::Right, INK)
     }
 
-    /// All starts of one, one below the other in the order in which they were made, and their
-    /// median.
+    /// All starts of one contestant, one below the other in the order in which they were made, and
+    /// their median.
     fn dots(&self, time: &Time, middle: f64, one: &Measured) -> Result<()> {
         self.name(&one.contestant.name, middle)?;
         let ready = one.ready();

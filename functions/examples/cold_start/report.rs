@@ -19,7 +19,7 @@ const END: &str = "<!-- /cold-start -->";
 /// Milliseconds that ours may be later than the empty function.
 pub(crate) const GOAL: f64 = 15.0;
 
-/// What was measured, in Markdown.
+/// The measurements, in Markdown.
 pub(crate) struct Report {
     text: String,
 }
@@ -53,11 +53,11 @@ impl Report {
     }
 
     pub(crate) fn print(&self) {
-        // A reader that has gone is no reason to stop before the files are written.
+        // If the reader of the output has gone, the files are written all the same.
         let _ = writeln!(std::io::stdout(), "{}", self.text);
     }
 
-    /// Puts the tables between their markers, with the document around them if there is none.
+    /// Puts the tables between their markers. Creates the document around them if it is missing.
     pub(crate) fn put_into(&self, path: &Path) -> Result<()> {
         let before = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -78,8 +78,8 @@ impl Report {
     }
 }
 
-/// What becomes of the goal, by the medians and, which is less disturbed by what else the machine
-/// does, by the minima.
+/// Tells whether the goal is met, by the medians and by the minima. Other load on the machine
+/// disturbs the minima less.
 fn verdict(measured: &[Measured]) -> String {
     let most = |part: f64| {
         let at = |one: &Measured| quantile(&one.ready(), part);
@@ -152,8 +152,8 @@ fn parts(measured: &[Measured]) -> String {
     )
 }
 
-/// The parts of a start, of who tells them: means over the fastest quarter of the starts, which
-/// nothing else held up.
+/// The parts of a start, for the contestants that report them: means over the fastest quarter of
+/// the starts, which no other work held up.
 pub(crate) fn typical(one: &Measured) -> Option<[f64; PARTS.len()]> {
     let ready = one.ready();
     let quick = quantile(&ready, 0.25);

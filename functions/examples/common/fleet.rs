@@ -1,4 +1,5 @@
-//! What earlier runs would have left: made once for a few instances, copied for all others.
+//! The state that earlier runs would have left: made once for a few instances, copied for all
+//! others.
 
 use std::thread::{available_parallelism, scope};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,9 +17,9 @@ use functions::state::{Followed, State};
 use functions::time::date;
 use scripted_aws::{Aws, Fleet, Generated};
 
-/// The bucket of the scripted S3 that all is kept in.
+/// The bucket of the scripted S3 that holds everything.
 pub(crate) const BUCKET: &str = "deepguard";
-/// Where in it.
+/// The key prefix in it.
 pub(crate) const PREFIX: &str = "state";
 /// The model that is compiled into the function.
 pub(crate) const MODEL: &[u8] = include_bytes!("../../../models/default.safetensors");
@@ -48,7 +49,7 @@ pub(crate) fn start_of_runs() -> Result<i64> {
     })
 }
 
-/// What is remembered of some instances that are all different.
+/// The state of some instances that are all different.
 pub(crate) struct Prepared {
     model: String,
     /// Slots that a window spans.
@@ -59,8 +60,8 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Of the first `distinct` instances of `fleet`, scored up to `at` as a run does that knows
-    /// nothing of them.
+    /// Builds the state of the first `distinct` instances of `fleet`, scored up to `at` like a run
+    /// without any state.
     pub(crate) fn new(fleet: &Generated, distinct: usize, at: i64) -> Result<Self> {
         let artifact = Artifact::from_bytes(MODEL).context("the model that is compiled in")?;
         let model = artifact.checksum().to_string();
@@ -105,7 +106,7 @@ impl Prepared {
         Ok(Self { model, context, day, instances: instances?.concat() })
     }
 
-    /// Puts the state and the baselines of a fleet of so many instances into S3.
+    /// Puts the state and the baselines of a fleet of this number of instances into S3.
     pub(crate) fn put(&self, aws: &Aws, instances: usize) -> Result<()> {
         let mut state = State { model: self.model.clone(), ..State::default() };
         let mut baselines = Baselines::default();

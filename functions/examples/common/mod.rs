@@ -1,5 +1,5 @@
-//! What the measuring programs share: the function's process, the fleet that it watches, and how
-//! results are shown.
+//! Parts that the measuring programs share: the function's process, the fleet that it watches, and
+//! the display of results.
 
 pub(crate) mod canvas;
 pub(crate) mod fleet;

@@ -1,4 +1,4 @@
-//! The function's process, started as Lambda starts it, and what Linux says of it.
+//! The function's process, started as Lambda starts it, and Linux's numbers about it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Not started yet. `settings` are variables of its environment, before which the usual ones
-    /// stand back.
+    /// A process that is not started yet. `settings` are variables of its environment and override
+    /// the usual ones.
     pub(crate) fn new(
         bootstrap: &Path,
         settings: Vec<(&'static str, String)>,
@@ -87,12 +87,12 @@ impl Function {
         Ok(kilobytes / 1024.0)
     }
 
-    /// All that it has logged.
+    /// Its whole log.
     pub(crate) fn logged(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// What became of it, for somebody who has to find out what went wrong.
+    /// How the process ended, for a person who looks for the fault.
     pub(crate) fn last_words(&mut self) -> String {
         let state = match self.child.as_mut().map(Child::try_wait) {
             Some(Ok(Some(status))) => format!("the process has ended with {status}"),
@@ -112,7 +112,7 @@ impl Function {
 impl Drop for Function {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It may have ended by itself, which is just as well.
+            // It may have ended by itself, which is fine, too.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,11 +1,11 @@
-//! What reports say of numbers, paths and the machine.
+//! Text for reports: numbers, paths and the machine.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// What was built with this program, which lies in `examples` beside it.
+/// The programs built with this one, which lies in `examples` beside them.
 pub(crate) fn beside(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()
         .context("where this program is, is not known: name the function with --bootstrap")?;

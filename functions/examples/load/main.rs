@@ -1,5 +1,5 @@
-//! The load test: how long a run of the detector takes, what it costs in calls, processor and
-//! memory, for fleets of any size.
+//! The load test: measures the time, calls, processor time and memory of a run of the detector, for
+//! fleets of any size.
 //!
 //! The real `bootstrap` runs as a process of its own, as Lambda would start it, against a scripted
 //! AWS on this machine that answers as slowly and allows as little as the real one. Every run is
@@ -159,7 +159,7 @@ struct Measuring {
 }
 
 impl Measuring {
-    /// The function is started, and with it what is prepared, up to the time `at`.
+    /// Starts the function with its prepared state, up to the time `at`.
     fn begin(
         args: &Args,
         bootstrap: &std::path::Path,
@@ -190,7 +190,7 @@ impl Measuring {
         Ok(Self { aws, since, function, load: Load { instances, publish: args.publish }, at })
     }
 
-    /// One run after the other, each so many slots after the one before.
+    /// Makes one run after the other, each this number of slots after the one before.
     fn measure(mut self, steps: &[(Kind, i64)], timeout: Duration) -> Result<Vec<Run>> {
         let mut time = self.at;
         let mut runs = Vec::new();

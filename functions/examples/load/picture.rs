@@ -184,7 +184,7 @@ impl Canvas<'_, '_> {
             Align::Centre,
             INK,
         )?;
-        // The first one wide and below all others: one that lies on it hides nothing.
+        // The first line is wide and below all others, so that a line on top of it hides nothing.
         for (number, line) in lines.iter().enumerate() {
             let width = if number == 0 { 8.0 } else { 3.0 };
             let points: Vec<Spot> = line.points.iter().map(|&point| spot(point)).collect();

@@ -16,17 +16,17 @@ use crate::{Args, picture};
 /// "Configure Lambda function memory")
 const ONE_PROCESSOR: f64 = 1769.0;
 
-/// What a run did, for whoever reads it later.
+/// The measurements of a run, for later readers.
 pub(crate) struct Report {
     command: String,
-    /// What it ran on and against, in words.
+    /// The machine and the settings of the run, in words.
     about: Vec<String>,
     tables: Vec<Titled>,
     json: Value,
     runs: Vec<Run>,
 }
 
-/// A table and what it says.
+/// A table and its explanation.
 struct Titled {
     title: &'static str,
     header: Vec<String>,
@@ -74,7 +74,7 @@ impl Report {
         Ok(report)
     }
 
-    /// What should not be overlooked.
+    /// Warnings that a reader should not overlook.
     fn remarks(&self, args: &Args) -> Vec<String> {
         let mut remarks = Vec::new();
         for run in &self.runs {
@@ -159,7 +159,7 @@ fn table(
 }
 
 fn times(runs: &[Run], memory: u64) -> Titled {
-    // What Lambda gives of a processor grows with the memory.
+    // Lambda gives a larger part of a processor with more memory.
     let at_memory = format!("CPU s at {memory} MB");
     let part = (memory as f64 / ONE_PROCESSOR).min(1.0);
     let header = [
@@ -246,14 +246,14 @@ fn is_new(run: &Run) -> bool {
     run.kind == Kind::FromNothing
 }
 
-/// The command that was given, without where the target folder is.
+/// The command as it was given, without the path of the target folder.
 fn command() -> String {
     let mut args = std::env::args();
     let program = args.next().unwrap_or_default();
     [shown(Path::new(&program))].into_iter().chain(args).collect::<Vec<_>>().join(" ")
 }
 
-/// A path, of one far away only its last parts.
+/// A path; only the last parts of one that is far away.
 fn shown(path: &Path) -> String {
     let parts: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     match parts.len() {

@@ -19,9 +19,9 @@ use crate::common::process::Function;
 
 /// Metrics on one page of ListMetrics.
 const METRICS_PER_PAGE: usize = 500;
-/// How often a process is looked after that has not answered yet.
+/// How often the program checks a process that has not answered yet.
 const LOOK: Duration = Duration::from_secs(1);
-/// Ticks a second in which Linux tells processor time to programs, on every machine.
+/// Linux's ticks a second for the processor time of programs, the same on every machine.
 const TICKS: f64 = 100.0;
 const LIST: &str = "ListMetrics";
 const GET: &str = "GetMetricData";
@@ -29,7 +29,7 @@ const PUT: &str = "PutMetricData";
 /// Operations of S3.
 const S3: [&str; 3] = ["GetObject", "ListObjectsV2", "PutObject"];
 
-/// What there is to do.
+/// The task of a run.
 pub(crate) struct Load {
     pub(crate) instances: usize,
     pub(crate) publish: Mode,
@@ -63,7 +63,7 @@ impl Kind {
         matches!(self, Self::FromNothing | Self::Cold)
     }
 
-    /// How the run comes by its state.
+    /// How the run gets its state.
     fn loaded(self) -> &'static str {
         match self {
             Self::FromNothing => "missing",
@@ -81,9 +81,8 @@ impl Kind {
         }
     }
 
-    /// The fewest calls to S3: state and baselines are read, what other divisions of the fleet left
-    /// is looked for by who is new, what has changed is written, and that it was published is
-    /// noted.
+    /// The fewest calls to S3. A run reads state and baselines. A new process looks for data of
+    /// other divisions of the fleet. A run writes changes, and records that they were published.
     fn least_s3(self) -> usize {
         match self {
             // Two looks and a list each for state and baselines, and the state and the baselines of
@@ -99,26 +98,26 @@ impl Kind {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Calls {
     pub(crate) made: usize,
-    /// The fewest with which it could have been done.
+    /// The fewest calls that could have done it.
     pub(crate) least: usize,
 }
 
-/// What was measured.
+/// The measurements.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Run {
     pub(crate) instances: usize,
     pub(crate) kind: Kind,
-    /// As the caller sees it; of a new process, with its start.
+    /// The caller's time; for a new process, with its start.
     pub(crate) wall_seconds: f64,
-    /// As the function says.
+    /// The function's own time.
     pub(crate) own_seconds: f64,
-    /// Of which it scored.
+    /// The part of that time in which it scored.
     pub(crate) scoring_seconds: f64,
-    /// What a new process says that it took to be ready.
+    /// A new process's own time to be ready.
     pub(crate) init_seconds: Option<f64>,
-    /// Of the processor, by the function.
+    /// The function's processor time.
     pub(crate) cpu_seconds: f64,
-    /// Of the processor, by the scripted AWS at the same time.
+    /// The scripted AWS's processor time in the same period.
     pub(crate) scripted_cpu_seconds: f64,
     /// The most memory up to the end of this run.
     pub(crate) peak_mb: f64,
@@ -126,7 +125,7 @@ pub(crate) struct Run {
     pub(crate) get: Calls,
     pub(crate) put: Calls,
     pub(crate) s3: Calls,
-    /// Calls that were not answered with success, by operation and error.
+    /// Calls without success, by operation and error.
     pub(crate) refused: BTreeMap<String, usize>,
     pub(crate) datapoints: usize,
     pub(crate) datums: usize,
@@ -138,10 +137,10 @@ pub(crate) struct Run {
     pub(crate) paced_seconds: f64,
 }
 
-/// Invokes the function for the time `time` and measures what becomes of it.
+/// Invokes the function for the time `time` and measures the outcome.
 ///
 /// # Errors
-/// Where the run did not do all that it should.
+/// Where the run did not do all its work.
 pub(crate) fn measure(
     aws: &Aws,
     since: Instant,
@@ -266,7 +265,7 @@ fn shortened(summary: &Value) -> String {
     summary.to_string()
 }
 
-/// Whether an error is the usual answer to a question: an object may not be there.
+/// Whether an error is an ordinary answer: an object may be missing.
 fn is_expected(call: &Call) -> bool {
     call.operation == "GetObject" && call.status == Some(404)
 }

@@ -1,5 +1,5 @@
-//! Replays: a fleet, a scripted AWS that knows its CPU, and functions that are run at the times of
-//! a virtual clock.
+//! Replays: a fleet, a scripted AWS that serves its CPU, and functions that run at the times of a
+//! virtual clock.
 #![allow(dead_code, unreachable_pub)] // Not every test needs all of it.
 #![allow(missing_docs, missing_debug_implementations)] // The names say it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets what it did not expect should stop there.
@@ -78,7 +78,7 @@ pub fn start_aws(fleet: impl Fleet + 'static, now: i64) -> Aws {
     Aws::start(Arc::new(fleet), Options { now, limits: Limits::none(), ..Options::default() })
 }
 
-/// The settings that these variables make, and no waiting for CloudWatch's sake.
+/// The settings from these variables, without waiting for CloudWatch.
 pub fn settings(variables: &[(&str, &str)]) -> Settings {
     let settings = Settings::from_variables(|name| {
         let given = variables
@@ -97,8 +97,8 @@ pub fn settings(variables: &[(&str, &str)]) -> Settings {
 /// How long one try of a call may take.
 pub const PATIENT: Duration = Duration::from_secs(20);
 
-/// Clients with a shorter wait between tries. Each has tries of its own, so that one test does not
-/// use up those of another.
+/// Clients with a shorter wait between tries. Each has its own retry budget, so that one test does
+/// not use up that of another.
 fn clients(aws: &Aws, attempt: Duration) -> (aws_sdk_cloudwatch::Client, aws_sdk_s3::Client) {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let retries = RetryConfig::standard()
@@ -154,7 +154,7 @@ impl World {
         Self { clients: clients(&aws, PATIENT), aws, settings, detection: None }
     }
 
-    /// One try of a call may take so long.
+    /// The time limit of one try of a call.
     #[must_use]
     pub fn with_attempts(self, attempt: Duration) -> Self {
         Self { clients: clients(&self.aws, attempt), ..self }
@@ -195,7 +195,7 @@ impl World {
         self.detection().run(&event(time), Timestamp::from_second(now).unwrap()).await
     }
 
-    /// A run of the calibrator in a process of its own.
+    /// Runs the calibrator in a process of its own.
     pub async fn calibrate(&self, time: i64) -> Result<Calibrated, RunError> {
         self.aws.set_now(time);
         let (cloudwatch, s3) = self.services();
@@ -218,11 +218,11 @@ impl World {
     }
 }
 
-/// A fleet that has been watched up to a time: its first run is the one that takes long.
+/// A fleet that has been watched up to a time. Its first run is the slow one.
 #[derive(Clone)]
 pub struct Start {
     pub fleet: Generated,
-    /// The time of the run that was.
+    /// The time of that run.
     pub time: i64,
     pub objects: Vec<(String, Vec<u8>)>,
     pub published: Published,
@@ -236,7 +236,7 @@ impl Start {
         Self { fleet, time, objects: world.bucket(), published: world.aws.published() }
     }
 
-    /// A world that is as after that run, in which every process is gone.
+    /// The world after that run. Every process is gone.
     pub fn world(&self) -> World {
         self.world_with(self.fleet.clone(), settings(&[]))
     }
@@ -247,7 +247,7 @@ impl Start {
         world
     }
 
-    /// What is published in all when nothing goes wrong from here to `end`.
+    /// All values that are published from here to `end` when nothing goes wrong.
     pub async fn undisturbed(&self, end: i64) -> Truth {
         let mut world = self.world();
         for time in slots(self.time + SLOT, end + 1) {
@@ -297,13 +297,13 @@ pub fn of_fleet(published: &Published) -> BTreeMap<(String, i64), f64> {
     ours.map(|(stamp, values)| ((stamp.metric.clone(), stamp.time), highest(values))).collect()
 }
 
-/// The number that all of `values` are, bit for bit.
+/// The single number that all of `values` equal, bit for bit.
 pub fn only(values: &[f64]) -> Option<u64> {
     let all: BTreeSet<u64> = values.iter().map(|value| value.to_bits()).collect();
     all.first().copied().filter(|_| all.len() == 1)
 }
 
-/// What is published where nothing goes wrong.
+/// The published values of a replay in which nothing goes wrong.
 pub struct Truth {
     /// Where the replay begins, in seconds since 1970.
     pub since: i64,
@@ -311,14 +311,13 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Everything in which `published` is something else than the truth: values that are missing,
-    /// that should not be there, that are others, or that changed.
+    /// Every difference between `published` and the truth: missing values, extra values, other
+    /// values, and values that changed.
     pub fn differences(&self, published: &Published) -> Vec<String> {
         self.differences_but(published, |_| false)
     }
 
-    /// The same, where those instances' values that `may_differ` only have to be there and to be
-    /// one.
+    /// The same, but the values of the instances in `may_differ` only have to exist and be unique.
     pub fn differences_but(
         &self,
         published: &Published,
@@ -372,7 +371,7 @@ impl Truth {
                 ));
             }
         }
-        // A time at which nobody has a score: all that can be said of it is that there is none.
+        // At this time no instance has a score. The metrics can only say so.
         let more =
             found.iter().filter(|(mark, highest)| !truth.contains_key(*mark) && **highest > 0.0);
         wrong.extend(more.map(|(mark, highest)| {
@@ -381,7 +380,7 @@ impl Truth {
         wrong
     }
 
-    /// Fails where there are differences, with what led to them.
+    /// Fails on differences, and shows the events that led to them.
     pub fn assert(&self, published: &Published, story: &dyn std::fmt::Display) {
         let wrong = self.differences(published);
         assert!(

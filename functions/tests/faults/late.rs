@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Plays with datapoints that come late, against the truth of the same datapoints on time.
+/// Plays datapoints that come late, and compares with the same datapoints on time.
 async fn play_late(start: &Start, end: i64, late: &[(usize, i64, i64)], cold: bool) -> Vec<String> {
     let on_time = start.undisturbed(end).await;
     let fleet = late
@@ -20,8 +20,8 @@ async fn play_late(start: &Start, end: i64, late: &[(usize, i64, i64)], cold: bo
         came_late += world.run(time).await.unwrap().caught_up.late;
         runs += 1;
     }
-    // The run that finds a late datapoint is the first one at or after its arrival; what others
-    // before it have scored since the datapoint's time, they have scored without it.
+    // The first run at or after the arrival finds a late datapoint. Runs between the datapoint's
+    // time and its arrival have scored without it.
     let may_differ = |mark: &Mark| {
         late.iter().any(|&(n, time, delay)| {
             let found = time + SLOT + delay + (-delay).rem_euclid(SLOT);
@@ -29,8 +29,7 @@ async fn play_late(start: &Start, end: i64, late: &[(usize, i64, i64)], cold: bo
         })
     };
     let mut wrong = on_time.differences_but(&world.aws.published(), may_differ);
-    // An alarm that comes late may begin an episode, where on time it would have been in one
-    // already.
+    // A late alarm may begin an episode. On time it would have been part of one already.
     let began_late = |line: &String| {
         late.iter()
             .any(|&(_, time, _)| line.starts_with(&format!("AnomalousInstances at {}", text(time))))
@@ -82,7 +81,7 @@ async fn slots_that_are_silently_missing_for_a_while_are_scored_when_they_come()
             }
             world.run(time).await.unwrap();
         }
-        // What was scored in those runs may lack one of the slots before it.
+        // Scores of those runs may lack one of the slots before.
         let may_differ = |mark: &Mark| (silent.start - SLOT..silent.end - SLOT).contains(&mark.2);
         let wrong = truth.differences_but(&world.aws.published(), may_differ);
         assert!(wrong.is_empty(), "every {every}, cold {cold}: {wrong:#?}");
@@ -111,7 +110,7 @@ async fn what_a_run_has_no_time_for_the_next_one_scores() {
             };
             match (short, left, &run) {
                 (false, _, Ok(summary)) => assert_eq!(skipped(summary), 0, "{summary:?}"),
-                // Time enough to read and to say so, and none to score.
+                // Enough time to read and to say so, but not to score.
                 (true, 1500, Ok(summary)) => {
                     assert_eq!(
                         (skipped(summary), summary.instances.scored),
@@ -124,7 +123,7 @@ async fn what_a_run_has_no_time_for_the_next_one_scores() {
                         "{summary:?}"
                     );
                 }
-                // Whether some milliseconds are enough for anything nobody knows.
+                // Whether some milliseconds are enough for any work is unknown.
                 (true, 0 | 5, Ok(_) | Err(RunError::NothingPublished { .. })) => {}
                 _ => panic!("{left} ms at {}: {run:?}", text(time)),
             }
@@ -145,7 +144,7 @@ async fn a_first_run_that_is_too_long_goes_on_in_the_next() {
         if let Some(time) = calibrator_before(time) {
             world.calibrate(time).await.unwrap();
         }
-        // The last fifth is kept free: more than one instance takes.
+        // The last fifth is reserved: more than one instance takes.
         let short = scored.len() < 2;
         world.detection().set_time_left(short.then(|| Duration::from_millis(4000)));
         let summary = world.run(time).await.unwrap();

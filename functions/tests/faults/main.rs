@@ -1,5 +1,5 @@
-//! Whatever goes wrong, and wherever: every datapoint gets its one score, the one that it would
-//! have had.
+//! Injects every fault at every place: every datapoint still gets its one score, the one that it
+//! would have had.
 //!
 //! `cargo test -p functions --test faults -- --nocapture` prints what each fault does at each stage
 //! of a run.
@@ -78,7 +78,7 @@ impl Stage {
     }
 }
 
-/// What a run came to, in a word or a few.
+/// The outcome of a run, in a few words.
 fn told(run: &Result<Summary, RunError>) -> String {
     let summary = match run {
         Ok(summary) => summary,
@@ -105,12 +105,12 @@ fn told(run: &Result<Summary, RunError>) -> String {
     if told.is_empty() { "ok".into() } else { told.join("+") }
 }
 
-/// What is played: from 23:35 to 01:00, with faults from 00:05 to 00:20.
+/// The period that is played: from 23:35 to 01:00, with faults from 00:05 to 00:20.
 const BEGIN: i64 = MIDNIGHT - 1500;
 const END: i64 = MIDNIGHT + 3600;
 const FAULTY: std::ops::Range<i64> = MIDNIGHT + 300..MIDNIGHT + 1200;
 
-/// The start that most tests have in common, and the truth about it.
+/// The start that most tests share, and the truth about it.
 fn begun() -> &'static (Start, Truth) {
     static BEGUN: OnceLock<(Start, Truth)> = OnceLock::new();
     begun_at(&BEGUN, MIDNIGHT)
@@ -133,7 +133,7 @@ fn begun_at(cell: &'static OnceLock<(Start, Truth)>, time: i64) -> &'static (Sta
             (start, truth)
         })
     };
-    // On a thread of its own: the test that comes first has a runtime already.
+    // On a thread of its own: the first test already has a runtime.
     cell.get_or_init(|| std::thread::spawn(begin).join().expect("a start"))
 }
 
@@ -141,8 +141,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Plays with a fault of a stage, and tells what the runs that it hit came to: each kind of outcome
-/// once.
+/// Plays with a fault of a stage, and returns the outcomes of the runs that it hit: each kind once.
 async fn play(
     start: &Start,
     truth: &Truth,

@@ -62,15 +62,15 @@ async fn every_fault_at_every_stage_costs_no_score() {
     for Row { name, kind, at } in rows() {
         let mut cells = Vec::new();
         for stage in Stage::ALL {
-            // A PutMetricData that is answered by something else is a test of its own, below.
+            // A separate test below covers a PutMetricData that gets another service's answer.
             if !at(stage) || (stage, name) == (Stage::Publish, "200, HTML") {
                 cells.push(String::new());
                 continue;
             }
             let fault = stage.fault(When::Always, kind.clone());
             let warm = play(start, truth, stage, &fault, false, PATIENT).await;
-            // A new process that cannot read its state is a test of its own, below: it reads all of
-            // history in every run.
+            // A separate test below covers a new process that cannot read its state: it reads all
+            // of history in every run.
             let cold = match (stage, name) {
                 (Stage::LoadState, "slow" | "slow answer" | "slow body") => None,
                 (Stage::LoadState, name) if name != "200, HTML" => None,
@@ -96,8 +96,8 @@ async fn every_fault_at_every_stage_costs_no_score() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What the three runs that a fault hits come to, and the calibrator's: with a process that lives
-/// on / with a new process each.
+/// The outcomes of the three runs that a fault hits, and the calibrator's: with a process that
+/// lives on / with a new process each.
 fn expected(stage: Stage, fault: &str) -> &'static str {
     let harmless = [
         "slow",
@@ -112,7 +112,7 @@ fn expected(stage: Stage, fault: &str) -> &'static str {
     ];
     match (stage, fault) {
         (_, harmless_one) if harmless.contains(&harmless_one) => "ok",
-        // The instances that are remembered are scored.
+        // Instances with a state are scored.
         (Stage::List, _) => "calibrator: List, ok",
         (Stage::Read, "partial data") => "NothingRead, calibrator: 6 skipped",
         (Stage::Read, "one left out") => "calibrator: 1 skipped, unread",
@@ -128,7 +128,7 @@ fn expected(stage: Stage, fault: &str) -> &'static str {
         (Stage::LoadBaselines, _) => "ok / calibrator: NotWritten, ok",
         (Stage::SaveBaselines, _) => "calibrator: NotWritten, ok",
         (Stage::Publish, _) => "NothingPublished",
-        // What is loaded stays in use; the calibrator is a new process each night.
+        // The loaded model stays in use. The calibrator is a new process each night.
         (Stage::Model, _) => "calibrator: Model, ok / Model, calibrator: Model",
     }
 }
@@ -167,7 +167,7 @@ async fn a_call_that_hangs_is_given_up() {
     let (start, truth) = begun();
     let hangs = [Kind::Slow(Duration::from_secs(60)), Kind::SlowAnswer(Duration::from_secs(60))];
     let plays = Stage::ALL.into_iter().flat_map(|stage| hangs.clone().map(|kind| (stage, kind)));
-    // All at once: what they do is wait.
+    // All at once: they spend their time waiting.
     let plays = plays.map(|(stage, kind)| async move {
         let told = play(
             start,

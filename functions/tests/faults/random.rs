@@ -4,7 +4,7 @@ use super::matrix::rows;
 use super::stored::{HARMS, Harm};
 use super::*;
 
-/// What is done at one time of a schedule.
+/// An action at one time of a schedule.
 #[derive(Debug, Clone)]
 struct Step {
     /// Seconds after the start.
@@ -25,9 +25,9 @@ enum Act {
     Twice,
     /// Two processes at once.
     AtOnce,
-    /// So many seconds after its time.
+    /// This number of seconds after its time.
     Late(i64),
-    /// Together with a run for a time so many seconds before.
+    /// Together with a run for a time this number of seconds before.
     Again(i64),
 }
 
@@ -96,7 +96,7 @@ impl Schedule {
         Self { seed, at_noon, calibrator, steps }
     }
 
-    /// Plays it, and tells in what it differs from the truth.
+    /// Plays it, and returns the differences from the truth.
     async fn play(&self) -> Vec<String> {
         let (start, truth) = if self.at_noon { begun_at_noon() } else { begun() };
         let mut world = start.world();
@@ -168,12 +168,12 @@ impl Schedule {
 }
 
 fn random_fault(dice: &mut Dice) -> (Stage, When, Kind) {
-    // Without a model there is nothing to see.
+    // Without a model the test shows nothing.
     let stage = dice.pick(&Stage::ALL[..7]);
     let kinds: Vec<Kind> =
         rows().into_iter().filter(|row| (row.at)(stage)).map(|row| row.kind).collect();
     let kind = match dice.pick(&kinds) {
-        // Taken for success by the SDK: a test of its own.
+        // The SDK takes it for success: a test of its own covers it.
         Kind::Html(200) if stage == Stage::Publish => Kind::Html(502),
         kind => kind,
     };
@@ -182,7 +182,7 @@ fn random_fault(dice: &mut Dice) -> (Stage, When, Kind) {
         1 => When::Nth(1 + dice.below(3)),
         2 => When::Every(2 + dice.below(2)),
         3 => When::Probability(0.5),
-        // All of history would be read again.
+        // It would read all of history again.
         _ if stage == Stage::LoadState => When::First(1 + dice.below(2)),
         _ => When::Always,
     };

@@ -1,8 +1,8 @@
-//! What is stored is lost, damaged, or written by two runs at once.
+//! Stored data is lost, damaged, or written by two runs at once.
 
 use super::*;
 
-/// What may be found where a state should be.
+/// The content found in place of a state.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Harm {
     Deleted,
@@ -17,7 +17,7 @@ pub(super) const HARMS: [Harm; 6] =
     [Harm::Deleted, Harm::Flipped(1000), Harm::Cut, Harm::Empty, Harm::Foreign, Harm::OtherVersion];
 
 impl Harm {
-    /// Does it to an object, where there is one.
+    /// Applies it to an object, if the object exists.
     pub(super) fn to(self, world: &World, key: &str) {
         let Some(object) = world.aws.object(BUCKET, key) else { return };
         let mut bytes = object.bytes;
@@ -123,7 +123,7 @@ async fn of_two_runs_at_once_one_decides_and_the_other_publishes_nothing() {
             world.calibrate(time).await.unwrap();
         }
         world.aws.set_now(time);
-        // One of them does not see one of the instances: what they would decide is not the same.
+        // One of them does not see one of the instances, so their decisions would differ.
         world.aws.script(
             [Fault::new("GetMetricData", When::Nth(1), Kind::LeaveOut)]
                 .into_iter()

@@ -1,4 +1,4 @@
-//! Runs that fail as a whole, gaps over midnight, and what only another process would see.
+//! Runs that fail as a whole, gaps over midnight, and effects that only another process would see.
 
 use super::*;
 
@@ -8,8 +8,8 @@ async fn when_a_run_fails_as_a_whole() {
     let time = BEGIN + SLOT;
     let always = |stage: Stage, kind| stage.fault(When::Always, kind);
     let from_s3: &[_] = &[("MODEL_URI", "s3://bucket/models/default.safetensors")];
-    // The fault, the settings, whether there is a state, what the detector says, and what the
-    // calibrator does.
+    // The fault, the settings, whether there is a state, the detector's answer, and the
+    // calibrator's action.
     let cases = [
         (None, &[][..], true, "ok", "ok"),
         (None, &[][..], false, "no state", "ok"),
@@ -47,7 +47,7 @@ async fn when_a_run_fails_as_a_whole() {
             "no state",
             "NotWritten",
         ),
-        // There is no such object yet.
+        // Such an object does not exist yet.
         (None, from_s3, true, "Model", "Model"),
         (None, &[("STATE_URI", "")][..], false, "unsaved", "NothingKept"),
     ];
@@ -100,8 +100,7 @@ async fn a_new_process_that_cannot_read_the_state_says_nothing_else_than_was_sai
     let (start, _) = begun_at_noon();
     let mut wrong = Vec::new();
     for kind in [Kind::Status(503), Kind::Truncate, Kind::Html(200)] {
-        // What was scored while this datapoint was missing was scored without it, and has been
-        // published.
+        // Scores made while this datapoint was missing lack it, and have been published.
         let mut world =
             start.world_with(start.fleet.clone().late(2, noon - 900, 1200), settings(&[]));
         let mut hit = String::new();

@@ -1,4 +1,4 @@
-//! Those who take part, and how each is asked to score.
+//! The engines that take part, and how each is asked to score.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -24,7 +24,7 @@ const ENGINES: [&str; 2] = [TORCH, "onnxruntime"];
 /// is the quicker where all processors are free, and thousands of times slower where they are not.
 /// With this one they sleep.
 const PASSIVE: (&str, &str) = ("OMP_WAIT_POLICY", "passive");
-/// At most so many calls in a turn.
+/// The largest number of calls in a turn.
 const CALLS: usize = 1000;
 
 /// DeepGuard's own way to score, with one thread and so on.
@@ -122,7 +122,7 @@ impl Contestants {
         })
     }
 
-    /// How far each is at most from the network in Burn.
+    /// The largest difference of each engine from the network in Burn.
     pub(crate) fn differences(&mut self) -> Result<Vec<(String, f64)>> {
         let mut differences = Vec::new();
         let all = self.batches.last().context("no windows")?;
@@ -189,7 +189,7 @@ impl Contestants {
         self.peers.iter().try_for_each(Peer::rest)
     }
 
-    /// PyTorch with so many threads, to train, in each way in which it may be done.
+    /// PyTorch with this number of threads, to train, in each way in which it may be done.
     pub(crate) fn torch(&mut self, threads: usize) -> Vec<&mut Peer> {
         self.peers(TORCH, threads).collect()
     }

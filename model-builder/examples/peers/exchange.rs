@@ -1,4 +1,4 @@
-//! What the other engines read: safetensors, of which the artifact is one too.
+//! The files that the other engines read: safetensors, the format of the artifact, too.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 /// A named array.
 type Tensor<'a> = (String, Vec<usize>, &'a [f32]);
 
-/// Writes windows, and what the network makes of them if it is known.
+/// Writes windows, and the network's answers to them if these are known.
 pub(crate) fn write_windows(
     path: &Path,
     windows: &Windows,

@@ -1,4 +1,4 @@
-//! The least that scoring can cost: its multiplications, at the rate of the machine.
+//! The lower bound of the cost of scoring: its multiplications, at the rate of the machine.
 
 use std::hint::black_box;
 use std::thread::scope;

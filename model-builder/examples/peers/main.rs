@@ -1,9 +1,9 @@
-//! How fast DeepGuard scores and trains beside plain Burn, PyTorch and ONNX Runtime, on the same
-//! windows with the same weights.
+//! Measures how fast DeepGuard scores and trains beside plain Burn, PyTorch and ONNX Runtime, on
+//! the same windows with the same weights.
 //!
 //! All take their turns in one run, so that a machine that slows down slows all of them. Before any
-//! time is taken, each engine has to reproduce the answers of the Burn network. The floor is what
-//! the multiplications cost at the machine's own rate.
+//! time is taken, each engine has to reproduce the answers of the Burn network. The floor is the
+//! cost of the multiplications at the machine's own rate.
 
 // The examples of two crates draw with it.
 #[path = "../../../functions/examples/common/canvas.rs"]
@@ -108,7 +108,7 @@ fn work() -> Result<()> {
     Report { versions, differences, shape, scored, trained }.give(args.out.as_deref())
 }
 
-/// So many threads, in words.
+/// This number of threads, in words.
 fn threads(count: usize) -> String {
     match count {
         1 => "one thread".into(),
@@ -116,7 +116,7 @@ fn threads(count: usize) -> String {
     }
 }
 
-/// A bar of so many steps.
+/// A bar with this number of steps.
 fn bar(what: &str, steps: usize) -> Result<ProgressBar> {
     let style = ProgressStyle::with_template(
         "{elapsed_precise} {wide_bar} {prefix} {pos}/{len}, {msg}, {eta} left",

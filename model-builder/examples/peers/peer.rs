@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-/// How often it is looked whether an engine has come to rest, and how many times at most. The times
-/// that the kernel tells of a thread that runs on and on are renewed at its ticks only, of which
-/// there are at least a hundred a second.
+/// How often, and how many times at most, to check whether an engine has come to rest. The kernel
+/// renews the times of a busy thread only at its ticks, of which there are at least a hundred a
+/// second.
 const LOOK: Duration = Duration::from_millis(25);
 const LOOKS: usize = 400;
 
@@ -52,7 +52,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// What it answers.
+    /// Reads its answer.
     pub(crate) fn ask(&mut self, request: &Value) -> Result<Value> {
         writeln!(self.requests, "{request}")
             .with_context(|| format!("{} has ended", self.engine))?;
@@ -67,8 +67,8 @@ impl Peer {
         seconds.iter().map(|seconds| seconds.as_f64().context("no time")).collect()
     }
 
-    /// Waits until none of its threads runs any more. Some engines' threads go on looking for work
-    /// long after the last of it, and would take a processor from whoever has the next turn.
+    /// Waits until all of its threads rest. Some engines' threads keep looking for work long after
+    /// the last call. They would take a processor from the engine that has the next turn.
     pub(crate) fn rest(&self) -> Result<()> {
         let mut before = self.ran()?;
         for _ in 0..LOOKS {

@@ -213,7 +213,7 @@ fn ends(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
     (low - room, high + room)
 }
 
-/// What a panel is about.
+/// The contents of a panel.
 struct Panel<'a> {
     title: &'a str,
     unit: &'a str,

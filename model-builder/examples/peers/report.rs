@@ -14,12 +14,12 @@ use crate::spread::{Spread, digits};
 use crate::training::{DRAWS, SEEDS, Time, Trained, WHOLE};
 use crate::{TOLERANCE, floor, picture};
 
-/// What stands between these in performance.md is replaced.
+/// The text between these in performance.md is replaced.
 const MARKERS: [&str; 2] = ["<!-- bench-peers -->", "<!-- /bench-peers -->"];
 /// Which versions of Rust's crates were compiled.
 const LOCKED: &str = include_str!("../../../Cargo.lock");
 
-/// All that was measured, and with what.
+/// All measurements, and the setup they were made with.
 pub(crate) struct Report {
     pub(crate) versions: Vec<(&'static str, String)>,
     pub(crate) differences: Vec<(String, f64)>,
@@ -28,7 +28,7 @@ pub(crate) struct Report {
     pub(crate) trained: Trained,
 }
 
-/// A table and what it says.
+/// A table and its explanation.
 struct Titled {
     title: String,
     header: Vec<String>,
@@ -64,7 +64,7 @@ impl Report {
         Ok(())
     }
 
-    /// What was measured on and with.
+    /// The machine and the programs of the measurement.
     fn about(&self) -> Result<Vec<String>> {
         let versions = self.versions.iter().map(|(name, version)| format!("{name} {version}"));
         let versions: Vec<String> =
@@ -241,7 +241,7 @@ fn locked(name: &str) -> &'static str {
     entry.and_then(|rest| rest.split('"').next()).unwrap_or("?")
 }
 
-/// What the kernel says of the processor.
+/// The kernel's description of the processor.
 fn processor(what: &str) -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line =

@@ -9,32 +9,32 @@ use crate::contestants::{Contestants, NAMES};
 use crate::spread::Spread;
 use crate::{Args, BATCHES, THREADS, bar, floor};
 
-/// What all of them took for a batch size with so many threads.
+/// All times of a batch size with this number of threads.
 #[derive(Debug)]
 pub(crate) struct Cell {
     pub(crate) batch: usize,
     pub(crate) threads: usize,
     /// Microseconds per window, of each of [`NAMES`].
     pub(crate) times: Vec<Spread>,
-    /// Each one's time by DeepGuard's in the same round.
+    /// Each engine's time divided by DeepGuard's in the same round.
     pub(crate) ratios: Vec<Spread>,
-    /// DeepGuard's time by the floor's.
+    /// DeepGuard's time divided by the floor's.
     pub(crate) over_floor: Spread,
 }
 
-/// The rate of the machine with so many threads.
+/// The rate of the machine with this number of threads.
 #[derive(Debug)]
 pub(crate) struct Floor {
     pub(crate) threads: usize,
     /// 10^9 floating-point operations a second.
     pub(crate) rate: Spread,
-    /// The highest rate of all rounds: what the machine can, when nobody else is at it.
+    /// The highest rate of all rounds: the machine's rate when no other program uses it.
     pub(crate) highest: f64,
     /// Microseconds per window at the highest rate.
     pub(crate) time: f64,
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug)]
 pub(crate) struct Scored {
     pub(crate) cells: Vec<Cell>,
@@ -54,8 +54,8 @@ pub(crate) fn measure(args: &Args, contestants: &mut Contestants, shape: &Shape)
         for (which, threads) in THREADS.into_iter().enumerate() {
             for batch in 0..BATCHES.len() {
                 rates[which].push(floor::rate(threads) / 1e9);
-                // Another one begins in each round: what one leaves behind meets a different next
-                // one.
+                // Each round begins with another engine, so that after-effects of an engine meet a
+                // different next one.
                 for turn in 0..NAMES.len() {
                     let contestant = (round + turn) % NAMES.len();
                     bar.set_message(format!(

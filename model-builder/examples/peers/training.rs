@@ -50,7 +50,7 @@ pub(crate) struct Time {
     pub(crate) epochs: usize,
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug)]
 pub(crate) struct Trained {
     pub(crate) windows: usize,

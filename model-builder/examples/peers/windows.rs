@@ -1,4 +1,4 @@
-//! The windows that all of them score: of generated machines, made as the detector makes them.
+//! The windows that all engines score: from generated machines, made as the detector makes them.
 
 use anyhow::{Context, Result, ensure};
 use deepguard::baseline::{Baseline, calibrated_at};
@@ -9,8 +9,8 @@ use model_builder::build::train::Source;
 /// Different machines among them.
 const MACHINES: u64 = 16;
 
-/// So many windows of the last datapoints of each machine, of both resolutions, the newest
-/// datapoint hidden.
+/// This number of windows of the last datapoints of each machine, of both resolutions, with the
+/// newest datapoint hidden.
 pub(crate) fn scored(time: usize, count: usize) -> Result<Windows> {
     let mut windows = Windows::new(time, count);
     let per_machine = count.div_ceil(MACHINES as usize * RESOLUTIONS.len());

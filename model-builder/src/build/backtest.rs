@@ -1,9 +1,9 @@
-//! What would have been reported: a detector followed over known histories, and how its alarms
-//! depend on the threshold.
+//! Backtests a detector: follows it over known histories and shows how its alarms depend on the
+//! threshold.
 //!
-//! A score is an error over the usual one, over the threshold. So another threshold divides all
-//! scores, and one pass serves all of them. Only the smallest error that matters, under which
-//! machines at rest are, does not scale: what is chosen is scored once more, really.
+//! A score is an error divided by the usual error and by the threshold. So another threshold
+//! divides all scores, and one pass serves every threshold. The smallest error that matters, which
+//! covers machines at rest, does not scale. So the chosen threshold is scored once more, exactly.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -20,17 +20,17 @@ use crate::build::workload::machine::{Kind, machine};
 use crate::build::workload::series;
 use crate::common::parallel::parallel;
 
-/// Generated machines of each kind whose false alarms are counted, and the seeds from which on they
-/// are: neither trained on nor those that detectors are compared on.
+/// Generated machines of each kind whose false alarms are counted, and their first seed. The seeds
+/// are neither trained on nor used to compare detectors.
 const EACH: u64 = 6;
 const SEEDS: u64 = 1000;
-/// Weeks of each of them in which alarms count, and before them the history that is needed for it.
+/// Weeks of each machine in which alarms count, and the days of history before them.
 const WEEKS: usize = 4;
 const SETTLING: usize = 14;
 
 /// A threshold of the table is this many times the one before it ...
 const STEP: f64 = 1.05;
-/// ... and there are so many below the artifact's own, and above it.
+/// ... and the table has this number of thresholds below the artifact's own, and above it.
 const BELOW: i32 = 26;
 const ABOVE: i32 = 45;
 /// Resamples of the machines, for the intervals of the table, and their seed.
@@ -42,9 +42,9 @@ const SEED: u64 = 1;
 pub(crate) struct Past<'a> {
     /// Its CPU.
     pub(crate) series: &'a Series,
-    /// Alarms count from then on, in seconds since 1970.
+    /// The time from which alarms count, in seconds since 1970.
     pub(crate) from: i64,
-    /// What happens in these stretches (seconds since 1970) does not count.
+    /// Stretches in which events do not count, in seconds since 1970.
     pub(crate) but: Vec<Range<i64>>,
 }
 
@@ -58,20 +58,20 @@ pub(crate) struct Backtest {
 /// Scores of one machine.
 #[derive(Debug, Clone)]
 struct Followed {
-    /// One for each slot, NaN where there is none.
+    /// One score for each slot, NaN where the slot has no score.
     scores: Vec<f64>,
     /// Where an alarm could begin: see [`Scored::surpasses`].
     fresh: Fresh,
-    /// Alarms count from then on, in seconds since 1970.
+    /// The time from which alarms count, in seconds since 1970.
     from: i64,
     /// The slot of that time.
     settled: usize,
-    /// Weeks with datapoints from then on.
+    /// Weeks with datapoints since that time.
     weeks: f64,
 }
 
 impl<'a> Past<'a> {
-    /// All of it after the first `settling` days.
+    /// The whole history, with alarms counted after the first `settling` days.
     pub(crate) fn whole(series: &'a Series, settling: usize) -> Self {
         Self { series, from: series.start() + settling as i64 * DAY_SECONDS, but: Vec::new() }
     }
@@ -124,8 +124,8 @@ impl Backtest {
         Ok(Self { threshold: detector.threshold(), machines })
     }
 
-    /// Follows generated machines that nobody has seen, over so many days; alarms count after the
-    /// first `settling` of them.
+    /// Follows generated machines that no detector was trained on, over this number of days. Alarms
+    /// count after the first `settling` days.
     ///
     /// # Errors
     /// Where `stop` is set.
@@ -142,7 +142,7 @@ impl Backtest {
         Self::run(detector, &machines.iter().map(past).collect::<Vec<_>>(), stop)
     }
 
-    /// The same over as many weeks as the table of an artifact rests on.
+    /// Follows them over as many weeks as the table of an artifact rests on.
     ///
     /// # Errors
     /// Where `stop` is set.
@@ -174,8 +174,8 @@ impl Backtest {
 
 /// The table for an artifact's card, around the threshold that the backtests were made at.
 ///
-/// Each sort of machines counts as much as any other, whatever their number; a backtest is one
-/// machine with all its series. The intervals are those of other machines of the same sorts.
+/// Each sort of machines has the same weight, whatever their number. A backtest is one machine with
+/// all its series. The intervals describe other machines of the same sorts.
 pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
     let round = |number: f64| (number * 1e4).round() / 1e4;
     let Some(own) = sorts.iter().flatten().map(|machine| machine.threshold).next() else {
@@ -216,8 +216,8 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
         }
     };
     let mut pages: Vec<Pages> = (-BELOW..=ABOVE).map(row).collect();
-    // Where an alarm is no longer hidden in the half day after another, there can be one more: the
-    // table only falls.
+    // An alarm can appear where the half day after another alarm no longer hides it. So the table
+    // is forced never to rise.
     let mut most = 0.0;
     for row in pages.iter_mut().rev() {
         most = f64::max(most, row.per_instance_week);
@@ -226,8 +226,8 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
     pages
 }
 
-/// The artifact with the table of its false alarms: on real machines, in stretches without a label,
-/// or on generated ones where there are no real ones.
+/// The artifact with the table of its false alarms. They are counted on real machines, in stretches
+/// without a label, or on generated machines where real ones are missing.
 ///
 /// # Errors
 /// Where `stop` is set.

@@ -1,4 +1,4 @@
-//! What builds a model and measures it: training, NAB, generated machines, evaluation.
+//! Builds a model and measures it: training, NAB, generated machines, evaluation.
 
 pub(crate) mod backtest;
 pub(crate) mod evaluate;

@@ -1,5 +1,5 @@
-//! A bad night: twelve machines, what happens to them between eight in the evening and six in the
-//! morning, and who should be told of it.
+//! A bad night: twelve machines, the events between eight in the evening and six in the morning,
+//! and the events that should raise an alarm.
 
 use deepguard::Datapoint;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
@@ -17,7 +17,7 @@ pub(crate) const HOURS: usize = 10;
 /// The largest CPU there is, in percent.
 const FULL: f64 = 100.0;
 
-/// What happens to a machine in that night.
+/// An event on a machine in that night.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Event {
     /// In words.
@@ -26,7 +26,7 @@ pub(crate) struct Event {
     pub(crate) from: Timestamp,
     /// When it is over, if it is.
     pub(crate) until: Option<Timestamp>,
-    /// Whether somebody should be told.
+    /// Whether the person on call should be told.
     pub(crate) told: bool,
     /// Whether the machine is muted meanwhile.
     pub(crate) muted: bool,
@@ -39,21 +39,21 @@ pub(crate) struct Machine {
     pub(crate) name: &'static str,
     /// Its CPU, up to the morning.
     pub(crate) datapoints: Vec<Datapoint>,
-    /// What happens to it.
+    /// Its events.
     pub(crate) event: Option<Event>,
 }
 
-/// What is done to a machine, in slots since the beginning of the night.
+/// A change to a machine, in slots since the beginning of the night.
 enum Plot {
     /// As on any other day.
     Nothing,
-    /// So many percentage points more, from then on.
+    /// This number of percentage points more, from then on.
     Shift(usize, f64),
-    /// More and more, up to so many percentage points, and back again after a restart.
+    /// A rise by up to this number of percentage points, and a drop back after a restart.
     Leak(usize, usize, f64),
     /// The same value.
     Freeze(usize, usize),
-    /// So much CPU.
+    /// A fixed CPU.
     Load(usize, usize, f64),
     /// No datapoints from then on.
     Stop(usize),
@@ -210,8 +210,8 @@ mod tests {
     /// Six in the morning of a Thursday.
     const MORNING: i64 = 1_768_456_800 + 7 * DAY_SECONDS;
 
-    /// What is told of a machine in the night: the shapes of what begins, when it does (minutes
-    /// into the night), and how many are over.
+    /// The messages about a machine in the night: the shapes of new episodes, their times (minutes
+    /// into the night), and the number that are over.
     fn told(detector: &Detector, machine: &Machine) -> (Vec<(Shape, i64)>, usize) {
         let start = MORNING - (HOURS * HOUR) as i64 * PERIOD;
         let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();
@@ -280,8 +280,8 @@ mod tests {
         assert_eq!(["api-1", "db-1", "web-2"].map(|name| of(name).1), [1; 3], "they are over");
     }
 
-    /// What [`SEED`] is one of: other nights have a false alarm in them, or a leak that is too
-    /// small for its machine.
+    /// Why [`SEED`] was chosen: other nights have a false alarm, or a leak that is too small for
+    /// its machine.
     #[test]
     fn most_nights_are_told_as_they_are() {
         let detector = detector();

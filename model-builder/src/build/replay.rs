@@ -28,7 +28,7 @@ const ANOMALY_SLOTS: i64 = 3;
 /// A quiet end has at least this much history before it, in seconds.
 const MIN_HISTORY: i64 = 4 * DAY_SECONDS;
 
-/// What a replay is made of; `replay.json` in its folder.
+/// The contents of a replay: `replay.json` in its folder.
 #[derive(Debug, Serialize)]
 struct Manifest {
     source: &'static str,
@@ -45,14 +45,14 @@ struct Instance {
     /// When its anomaly begins, on the replay's clock.
     anomaly_start: Option<Timestamp>,
     note: String,
-    /// What happens to it in a night.
+    /// Its events in a night.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<night::Event>,
     #[serde(skip)]
     datapoints: Vec<Datapoint>,
 }
 
-/// What is replayed.
+/// The source of a replay.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Of<'a> {
     /// NAB's EC2 machines.
@@ -61,7 +61,7 @@ pub(crate) enum Of<'a> {
     Generated(u64),
     /// A bad night of twelve machines, by its seed. It ends at the last six o'clock (UTC).
     Night(u64),
-    /// Machines of every kind, of which parts are faults.
+    /// Machines of every kind, with faults in parts of their history.
     Worn {
         /// Of the machines and the faults.
         seed: u64,
@@ -69,12 +69,12 @@ pub(crate) enum Of<'a> {
         count: usize,
         /// Days of each.
         days: usize,
-        /// How much of the time something is wrong, 0 to 1.
+        /// The part of the time in which something is wrong, 0 to 1.
         faulty: f64,
     },
 }
 
-/// What a detector should say of an instance.
+/// The expected verdict of a detector on an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Expected {

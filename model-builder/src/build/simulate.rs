@@ -21,7 +21,7 @@ const FULL: f64 = 100.0;
 /// One generated machine.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// What it is for, as a name.
+    /// The machine's purpose, as a name.
     pub(crate) name: String,
     /// Two weeks of CPU.
     pub(crate) datapoints: Vec<Datapoint>,
@@ -30,8 +30,8 @@ pub(crate) struct Machine {
 }
 
 /// A fleet whose history ends with the last complete slot before `now` (seconds since 1970). Its
-/// first machine, a web server, has begun to work as hard as it does at noon, at an hour at which
-/// it never does.
+/// first machine, a web server, has just begun to work as hard as at noon, at an hour when it never
+/// does.
 pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
     let web = machine(Kind::Web, 2 * seed, DAYS);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -58,10 +58,10 @@ pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
         .collect()
 }
 
-/// A generated machine of which parts are faults.
+/// A generated machine with faults in parts of its history.
 #[derive(Debug)]
 pub(crate) struct Worn {
-    /// What it is for, as a name.
+    /// The machine's purpose, as a name.
     pub(crate) name: String,
     /// Its CPU.
     pub(crate) datapoints: Vec<Datapoint>,
@@ -69,12 +69,13 @@ pub(crate) struct Worn {
     pub(crate) faults: Vec<(Range<i64>, &'static str)>,
 }
 
-/// Days that are generated before those that are given out: what is normal, faults follow from.
+/// Days that are generated before the output begins. Their values are normal, and the sizes of
+/// faults follow from them.
 const BEFORE: usize = 14;
 
 /// A fleet of `count` machines over `days` days, whose history ends with the last complete slot
-/// before `now` (seconds since 1970). During `faulty` (0 to 1) of all that time something is wrong;
-/// the rest is the same whatever `faulty` is.
+/// before `now` (seconds since 1970). Something is wrong during the part `faulty` (0 to 1) of all
+/// that time. The rest is the same for every value of `faulty`.
 pub(crate) fn worn(seed: u64, count: usize, days: usize, faulty: f64, now: i64) -> Vec<Worn> {
     let (first, end) = (BEFORE * DAY, slot_start(now));
     let clean: Vec<Vec<f64>> = (0..count)
@@ -88,8 +89,8 @@ pub(crate) fn worn(seed: u64, count: usize, days: usize, faulty: f64, now: i64) 
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut left = (faulty * (count * days * DAY) as f64) as usize;
     let kinds = &Fault::ALL[..Fault::ALL.len() - 1];
-    // Not every fault is possible on every machine: so many tries are enough for any share that
-    // leaves machines usable.
+    // Some faults are impossible on some machines. This number of tries is enough for any share
+    // that leaves machines usable.
     for _ in 0..1000 * count {
         if left == 0 {
             break;

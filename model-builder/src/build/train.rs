@@ -1,4 +1,5 @@
-//! Training: NAB's files to an artifact. The same files and options give the same bytes.
+//! Trains a network on NAB's files and writes an artifact. The same files and options give the same
+//! bytes.
 
 mod growth;
 mod recurrence;
@@ -35,7 +36,7 @@ use crate::common::files::hex_sha256;
 const NOISE: f32 = 0.05;
 /// Fraction of datapoints hidden at random, beside those to be forecast.
 const HIDDEN: f64 = 0.05;
-/// A slot that is forecast weighs so many times as much as one that is seen.
+/// A forecast slot weighs this many times as much as a visible one.
 const FORECAST: f32 = 8.0;
 /// Fraction of each batch, the worst reconstructed, that is left out: training data is never all
 /// normal.
@@ -56,7 +57,7 @@ pub const LEARNING_RATE: f32 = 5e-3;
 /// Ratio of an error to the usual one that makes a score of 1.0.
 pub const THRESHOLD: f64 = 1.3;
 
-/// What a training depends on beside its data.
+/// The options of a training beside its data.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Of the first weights, the order of the windows and the noise.
@@ -77,7 +78,7 @@ pub struct Options {
     pub threads: NonZeroUsize,
 }
 
-/// Where training stands.
+/// The progress of a training.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     /// Batches done.
@@ -88,7 +89,7 @@ pub struct Progress {
     pub loss: f64,
 }
 
-/// A series to train on, and where it came from.
+/// A series to train on, and its source.
 #[derive(Debug)]
 pub struct Source {
     /// Name, with its folder in NAB.
@@ -99,7 +100,7 @@ pub struct Source {
     pub series: Series,
     /// Random windows to take of it at each resolution.
     pub windows: usize,
-    /// Whether it is CPU, and not some other number that changes.
+    /// Whether it is CPU or another changing number.
     pub is_cpu: bool,
 }
 
@@ -153,10 +154,10 @@ impl Source {
     }
 }
 
-/// What a training begins with, so that another engine can begin with the same.
+/// The inputs of a training, so that another engine can start from the same ones.
 #[derive(Debug)]
 pub struct Beginning {
-    /// What it learns from.
+    /// The sources to learn from.
     pub windows: Windows,
     /// The first weights.
     pub weights: [Weights; LAYERS],
@@ -188,7 +189,8 @@ pub fn train(
     train_from(None, sources, options, stop, progress)
 }
 
-/// The same, going on from the weights of an artifact, whose shape the network then has.
+/// Trains like [`train`], but continues from the weights of an artifact, whose shape the network
+/// then has.
 ///
 /// # Errors
 /// As [`train`].
@@ -280,15 +282,15 @@ pub fn train_from(
 
 /// Days of each source that are scored to measure errors.
 const MEASURED_DAYS: i64 = 6;
-/// The artifact, with the errors and the usual residuals that the trained network has on its own
-/// training data.
+/// The artifact, with the errors and the usual residuals of the trained network on its own training
+/// data.
 fn measured(
     sources: &[Source],
     weights: [Weights; LAYERS],
     mut training: Training,
     options: &Options,
 ) -> Result<Artifact> {
-    // Anything borrowed does for this first look: it is what the look is for.
+    // This first look works with any borrowed values, because it measures the real ones.
     let nothing = [f64::MIN_POSITIVE; CHANNELS];
     let artifact = |borrowed, growth, training| {
         Ok(Artifact::new(
@@ -331,12 +333,12 @@ fn measured(
     artifact(borrowed, growth::growth(sources, &detector), training)
 }
 
-/// The largest error of a day, in units of scale, that this fraction of the training days stays
-/// under is usual for a sequence without a past.
+/// The usual error of a sequence without a past: this fraction of the training days has a smaller
+/// largest error, in units of scale.
 const BORROWED_QUANTILE: f64 = 0.85;
 
-/// Adds `count` random windows for each horizon of `series`, each seen with the baseline of its own
-/// day, and with what is to be forecast hidden.
+/// Adds `count` random windows for each horizon of `series`. Each is seen with the baseline of its
+/// own day, and its forecast slots are hidden.
 fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut Windows) {
     let baselines: BTreeMap<i64, Baseline> = (calibrated_at(series.start())..series.end())
         .step_by(DAY_SECONDS as usize)
@@ -424,7 +426,7 @@ fn kept(losses: &Tensor<1>) -> Result<Vec<f32>> {
     Ok(kept)
 }
 
-/// What the network gets to see of the windows: noise, and hidden datapoints.
+/// The network's view of the windows: with noise, and with hidden datapoints.
 fn disguised(clean: &Windows, random: &mut ChaCha8Rng) -> Windows {
     let mut seen = clean.clone();
     for [values, visible] in seen.iter_mut() {

@@ -1,4 +1,4 @@
-//! What several commands take, and how they are interrupted.
+//! Arguments that several commands share, and how commands are interrupted.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The account's own CPU history, from CloudWatch.
+//! Reads the account's own CPU history from CloudWatch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -22,15 +22,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::common::history::Cache;
 
-/// How fast CloudWatch is asked: a fifth of what an account may, so that the function and others
-/// keep theirs.
+/// The rate of calls to CloudWatch: a fifth of an account's quota, so that the function and other
+/// programs keep theirs.
 pub(crate) const RATES: Rates = Rates { calls: 10.0, datapoints: 80_000.0 };
 /// Calls that are under way at once.
 const AT_ONCE: usize = 4;
-/// How often it is looked whether to stop.
+/// How often the code checks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Whose history, and how much of it.
+/// The instances to read, and the length of their history.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FleetArgs {
     /// Whole days of history before today. CloudWatch keeps five-minute datapoints for 63 days.
@@ -43,7 +43,7 @@ pub(crate) struct FleetArgs {
     /// Only this instance; may be given several times.
     #[arg(long = "instance", value_name = "ID")]
     pub(crate) instances: Vec<InstanceId>,
-    /// At most so many instances: of more, every second, third and so on.
+    /// At most this number of instances: of a larger fleet, every second, third and so on.
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) at_most: u32,
     /// Where complete days are kept, so that a second run reads only what is missing.
@@ -58,10 +58,10 @@ impl FleetArgs {
         calibrated_at(end) - i64::from(self.days) * DAY_SECONDS..end
     }
 
-    /// The instances that are meant.
+    /// The selected instances.
     ///
     /// # Errors
-    /// Where a tag is none, the account does not answer, or there is no such instance.
+    /// Where a tag is malformed, the account does not answer, or no such instance exists.
     pub(crate) async fn select<C: Cpu, I: Inventory>(
         &self,
         cpu: &C,
@@ -87,24 +87,24 @@ impl FleetArgs {
     }
 }
 
-/// What was read.
+/// The result of reading.
 #[derive(Debug, Default)]
 pub(crate) struct Pulled {
     /// The history of each instance that has any.
     pub(crate) history: BTreeMap<InstanceId, Series>,
     /// Instances that could not be read, and why.
     pub(crate) unread: BTreeMap<InstanceId, CallError>,
-    /// Days of instances that were kept from another time, and those that were read.
+    /// Days of instances that were cached earlier, and those that were read.
     pub(crate) kept: usize,
     pub(crate) read: usize,
 }
 
-/// Reads the CPU of `instances` over `times` (seconds since 1970), of what is not in `cache`. Days
-/// that are over are kept there.
+/// Reads the CPU of `instances` over `times` (seconds since 1970), unless it is in `cache`. Stores
+/// complete days there.
 ///
 /// # Errors
-/// Where none can be read, the cache cannot be written, or `stop` is set. What was read until then
-/// is kept.
+/// Where no instance can be read, the cache cannot be written, or `stop` is set. Days read until
+/// then stay in the cache.
 pub(crate) async fn pull<C: Cpu>(
     cpu: &C,
     instances: &BTreeSet<InstanceId>,
@@ -117,7 +117,7 @@ pub(crate) async fn pull<C: Cpu>(
     let mut missing: BTreeMap<i64, Vec<(InstanceId, i64)>> = BTreeMap::new();
     for instance in instances {
         let known = points.entry(instance).or_default();
-        // Stretches of days that are not kept, each as (begin, end).
+        // Stretches of days that are not cached, each as (begin, end).
         let mut stretches: Vec<(i64, i64)> = Vec::new();
         for day in days(times.clone()) {
             let (begin, end) = (day.max(times.start), (day + DAY_SECONDS).min(times.end));
@@ -200,8 +200,7 @@ async fn asked_to(stop: &AtomicBool) {
     }
 }
 
-/// Keeps the whole days of `stretch` in which nothing can come any more, if the answer has all
-/// there is.
+/// Caches the whole days of `stretch` that can get no more datapoints, if the answer is complete.
 fn keep(
     cache: Option<&Cache>,
     instance: &InstanceId,

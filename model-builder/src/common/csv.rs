@@ -1,5 +1,5 @@
-//! CSV files as people and other programs write them: columns by name, in any order, others beside
-//! them.
+//! CSV files from people and other programs: columns are found by name, in any order, and other
+//! columns are ignored.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ impl Csv {
     /// The number of the first column that has one of these names.
     ///
     /// # Errors
-    /// Where there is none; it tells what the header is.
+    /// Where the file has no such column. The error shows the header.
     pub(crate) fn column(&self, names: &[&str]) -> Result<usize> {
         let found =
             names.iter().find_map(|name| self.header.iter().position(|column| column == name));
@@ -70,12 +70,12 @@ impl Csv {
     /// The number of the column of times.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Where the file has no such column.
     pub(crate) fn times(&self) -> Result<usize> {
         self.column(&TIMES)
     }
 
-    /// What `read` makes of the cells in these columns, row by row.
+    /// Calls `read` on the cells in these columns, row by row, and returns the results.
     ///
     /// # Errors
     /// Where a row is too short or `read` fails; it names the line.

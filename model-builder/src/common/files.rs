@@ -1,4 +1,4 @@
-//! Files that are whole or not there.
+//! Writes files as a whole or not at all.
 
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -6,11 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Writes beside the place and renames: whoever reads `path` sees the old file or the new one,
+/// Writes a file beside `path` and renames it: a reader of `path` sees the old file or the new one,
 /// whole.
 ///
 /// # Errors
-/// Where the folder or the file cannot be written; what stood there before still stands.
+/// Where the folder or the file cannot be written. An older file then stays unchanged.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

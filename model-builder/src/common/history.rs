@@ -1,4 +1,4 @@
-//! CPU history on disk, a file for each instance and day, so that nothing is asked for twice.
+//! CPU history on disk, a file for each instance and day, so that each day is read only once.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,7 +25,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// In `folder`, which is made when something is kept.
+    /// A history in `folder`, which is created with the first stored day.
     pub(crate) fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
@@ -36,14 +36,15 @@ impl Cache {
         Ok(self.folder.join(instance.as_str()).join(date.to_string()))
     }
 
-    /// The datapoints of the day that begins at `day` (midnight UTC); `None` where it is not kept,
-    /// or the file is not one of ours: then the day is read again and the file is replaced.
+    /// The datapoints of the day that begins at `day` (midnight UTC). `None` where the day is not
+    /// stored, or where the file is not one of ours. In both cases the day is read again, and the
+    /// file is replaced.
     pub(crate) fn get(&self, instance: &InstanceId, day: i64) -> Option<Vec<Datapoint>> {
         let text = std::fs::read_to_string(self.path(instance, day).ok()?).ok()?;
         parse(&text, day).ok()
     }
 
-    /// Keeps the datapoints of a day that is over.
+    /// Stores the datapoints of a day that is over.
     ///
     /// # Errors
     /// Where the file cannot be written.
@@ -60,7 +61,7 @@ impl Cache {
         write_whole(&self.path(instance, day)?, text.as_bytes())
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub(crate) fn folder(&self) -> &std::path::Path {
         &self.folder
     }

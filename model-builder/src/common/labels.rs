@@ -1,5 +1,5 @@
-//! What people say about alerts: confirmed, there was something; rejected, there was not. One JSON
-//! file, in S3 or on disk.
+//! People's verdicts on alerts: confirmed means that there was an anomaly, rejected means that
+//! there was not. They are in one JSON file, in S3 or on disk.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -16,20 +16,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::models::{self, Who, Words};
 
-/// An alarm so many seconds before or after a label belongs to it: half an hour.
+/// An alarm this number of seconds before or after a label belongs to it: half an hour.
 pub(crate) const SLACK: i64 = 1800;
-/// More than all labels of many years. No larger file is read.
+/// Larger than all labels of many years. A larger file is refused.
 const MAX_BYTES: usize = 16 << 20;
-/// How often what others wrote meanwhile is taken over before giving up.
+/// Attempts to merge with concurrent writes of other people before giving up.
 const TRIES: usize = 5;
 
-/// What somebody found out.
+/// A person's verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
     /// It was an anomaly.
     Confirmed,
-    /// It was none.
+    /// It was no anomaly.
     Rejected,
 }
 
@@ -43,23 +43,23 @@ impl Verdict {
     }
 }
 
-/// One stretch of one instance, and what it was.
+/// One stretch of one instance, and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Label {
-    /// Whose CPU.
+    /// The instance.
     pub(crate) instance: InstanceId,
     /// When it began.
     pub(crate) from: Timestamp,
-    /// When it was over; the same as `from` where nobody said.
+    /// When it was over; the same as `from` where the person gave no end.
     pub(crate) until: Timestamp,
-    /// What it was.
+    /// The verdict.
     pub(crate) verdict: Verdict,
-    /// What else there is to say.
+    /// A note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<Words>,
-    /// Who says so.
+    /// Who gave the verdict.
     pub(crate) by: Words,
-    /// Since when.
+    /// When it was given.
     pub(crate) at: Timestamp,
 }
 
@@ -76,7 +76,7 @@ impl Label {
     }
 }
 
-/// All labels there are, by instance and time.
+/// All labels, by instance and time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Labels {
     labels: Vec<Label>,
@@ -88,7 +88,7 @@ impl Labels {
         self.ranges(instance, Verdict::Confirmed)
     }
 
-    /// The stretches of an instance that raised an alarm and were none.
+    /// The stretches of an instance that raised an alarm and were no anomaly.
     pub(crate) fn rejected(&self, instance: &InstanceId) -> Vec<Range<i64>> {
         self.ranges(instance, Verdict::Rejected)
     }
@@ -103,21 +103,22 @@ impl Labels {
         self.labels.iter()
     }
 
-    /// Adds a label. What was said before of the same beginning is replaced.
+    /// Adds a label. It replaces an older label with the same beginning.
     pub(crate) fn add(&mut self, label: Label) {
         self.remove(&label.instance, label.from);
         self.labels.push(label);
         self.labels.sort_by(|a, b| (&a.instance, a.from).cmp(&(&b.instance, b.from)));
     }
 
-    /// Removes what was said of a stretch that begins at `from`; whether there was something.
+    /// Removes the label of a stretch that begins at `from`. Returns whether there was one.
     pub(crate) fn remove(&mut self, instance: &InstanceId, from: Timestamp) -> bool {
         let before = self.labels.len();
         self.labels.retain(|label| label.instance != *instance || label.from != from);
         self.labels.len() < before
     }
 
-    /// From a file or an `s3://` address. There, no object is no label.
+    /// Reads from a file or an `s3://` address. A missing object in S3 means that there are no
+    /// labels.
     ///
     /// # Errors
     /// Where it cannot be read or holds something else.
@@ -133,7 +134,8 @@ impl Labels {
             .with_context(|| format!("{} holds no labels", path.display()))
     }
 
-    /// From S3, with the version that it is; none where there is no object.
+    /// Reads from S3, with the version of the object. `None` as the version where there is no
+    /// object.
     ///
     /// # Errors
     /// Where it cannot be read or holds something else.
@@ -156,7 +158,7 @@ impl Labels {
         }
     }
 
-    /// Changes what is in S3, again where somebody else has changed it meanwhile.
+    /// Changes the labels in S3. Tries again if another writer has changed them meanwhile.
     ///
     /// # Errors
     /// Where it cannot be read or written, or others are quicker each time.
@@ -227,7 +229,7 @@ pub(crate) struct LabelArgs {
     who: Who,
 }
 
-/// Records what somebody found out about an alert, shows it, or takes it back.
+/// Records a person's verdict on an alert, shows it, or takes it back.
 ///
 /// # Errors
 /// Where the labels cannot be read or written.

@@ -1,4 +1,5 @@
-//! What both wings use: files, times, the account's CPU, models in a bucket, labels, reports.
+//! Parts that both wings share: files, times, the account's CPU, models in a bucket, labels,
+//! reports.
 
 pub(crate) mod cli;
 pub(crate) mod cloudwatch;

@@ -2,7 +2,7 @@
 //! that name one of them.
 //!
 //! Below the prefix of a [`Destination`]: `<version>.safetensors`, `<version>.json`, `current` and
-//! `shadow`, and `promotions/<time>-<version>.json`, what was decided when `current` moved.
+//! `shadow`, and `promotions/<time>-<version>.json`, the record of a move of `current`.
 
 use std::str::FromStr;
 
@@ -59,17 +59,17 @@ impl Destination {
         self.below("current")
     }
 
-    /// The pointer to the model that scores beside it.
+    /// The pointer to the shadow, a model that scores beside the current one.
     pub(crate) fn shadow(&self) -> Result<ObjectUri> {
         self.below("shadow")
     }
 
-    /// Where it is written down that `current` moved to this version at this time.
+    /// The record that `current` moved to this version at this time.
     pub(crate) fn promotion(&self, time: Timestamp, version: &str) -> Result<ObjectUri> {
         self.below(&format!("promotions/{}-{version}.json", time.strftime("%Y%m%dT%H%M%SZ")))
     }
 
-    /// Where labels are, unless somebody says otherwise.
+    /// The default address of the labels.
     pub(crate) fn labels(&self) -> Result<ObjectUri> {
         Ok(self.0.beside("settings/labels.json")?)
     }
@@ -96,7 +96,7 @@ impl Version {
     }
 }
 
-/// Something that a person says: short enough for a pointer, and one line.
+/// A person's text: short enough for a pointer, and one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Words(String);
@@ -118,7 +118,7 @@ impl std::fmt::Display for Words {
     }
 }
 
-/// Who does it.
+/// The author of a change.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Who {
     /// Who does this, for the record.
@@ -132,8 +132,8 @@ pub(crate) struct Who {
     pub(crate) by: Words,
 }
 
-/// The content of a pointer. The function reads key and checksum; the rest is for people, and for
-/// going back.
+/// The content of a pointer. The function reads key and checksum. The rest is for people, and for a
+/// rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pointer {
     #[serde(flatten)]
@@ -144,29 +144,29 @@ pub(crate) struct Pointer {
     /// Who moved it.
     #[serde(default)]
     pub(crate) by: Option<Words>,
-    /// Why, where that was said.
+    /// The reason, where one was given.
     #[serde(default)]
     pub(crate) because: Option<Words>,
-    /// What it named before.
+    /// The version that it named before.
     #[serde(default)]
     pub(crate) previous: Option<Target>,
 }
 
-/// What is at the place of a pointer.
+/// The content found at the place of a pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
     /// Nothing.
     Nothing,
     /// A pointer.
     Pointer {
-        /// What it says.
+        /// The content.
         pointer: Pointer,
         /// Its version.
         etag: String,
     },
     /// Something else.
     Unreadable {
-        /// What is wrong with it.
+        /// The fault.
         why: String,
         /// Its version.
         etag: String,
@@ -174,7 +174,7 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// Looks there.
+    /// Reads the pointer.
     pub(crate) async fn at<O: Objects>(objects: &O, uri: &ObjectUri) -> Result<Self> {
         let (bytes, etag) = match objects.get(uri, None, POINTER_BYTES).await {
             Ok(Fetched::Object { bytes, etag: Some(etag) }) => (bytes, etag),
@@ -188,7 +188,7 @@ impl Found {
         })
     }
 
-    /// What must still hold when it is written over.
+    /// The condition for overwriting it.
     pub(crate) fn unchanged(&self) -> Only<'_> {
         match self {
             Self::Nothing => Only::New,
@@ -196,7 +196,7 @@ impl Found {
         }
     }
 
-    /// What it names.
+    /// The version that it names.
     pub(crate) fn target(&self) -> Option<&Target> {
         match self {
             Self::Pointer { pointer, .. } => Some(&pointer.target),
@@ -250,7 +250,7 @@ pub(crate) async fn named<O: Objects>(
     Ok(artifact)
 }
 
-/// Writes a pointer where nobody else has since `found`.
+/// Writes a pointer, unless another writer has changed it since `found`.
 pub(crate) async fn point<O: Objects>(
     objects: &O,
     uri: &ObjectUri,
@@ -269,7 +269,7 @@ pub(crate) async fn point<O: Objects>(
     }
 }
 
-/// What was done with the pointer `current`, for whoever asks later.
+/// A change to the pointer `current`, recorded for later readers.
 #[derive(Debug, Serialize)]
 pub(crate) struct Record<'a, C: Serialize> {
     /// `promote` or `rollback`.
@@ -280,16 +280,16 @@ pub(crate) struct Record<'a, C: Serialize> {
     pub(crate) version: &'a str,
     pub(crate) target: &'a Target,
     pub(crate) previous: Option<&'a Target>,
-    /// What one should know when reading the rest.
+    /// Facts that a reader should know before the rest.
     pub(crate) notes: Vec<String>,
-    /// What spoke against it and was overridden.
+    /// Objections that were overridden.
     pub(crate) objections: Vec<String>,
     /// How the two models compared.
     pub(crate) comparison: Option<&'a C>,
 }
 
 impl<C: Serialize> Record<'_, C> {
-    /// Writes it. The pointer has moved by then, and stays there.
+    /// Writes the record. The pointer has already moved by then, and stays there.
     pub(crate) async fn write<O: Objects>(
         &self,
         objects: &O,
@@ -304,7 +304,7 @@ impl<C: Serialize> Record<'_, C> {
     }
 }
 
-/// What a pointer named before it moved, as a part of a sentence.
+/// The previous target of a pointer, as a part of a sentence.
 pub(crate) fn before(previous: Option<&Target>) -> String {
     previous
         .map(|previous| format!(" and pointed to {} before", previous.version()))
@@ -317,7 +317,7 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-/// Lets `work` have the S3 of the account whose credentials are here.
+/// Calls `work` with the S3 of the account whose credentials are present.
 pub(crate) fn with_aws<T>(
     work: impl AsyncFnOnce(aws_config::SdkConfig, S3) -> Result<T>,
 ) -> Result<T> {

@@ -1,4 +1,4 @@
-//! Long work: on all processors, with a progress bar, until it is interrupted.
+//! Runs long work on all processors, with a progress bar, until it is interrupted.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A progress bar of so many of a unit.
+/// A progress bar with this number of steps of a unit.
 pub(crate) fn bar(unit: &str, length: usize) -> Result<ProgressBar> {
     let style = format!("{{elapsed_precise}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
     Ok(ProgressBar::new(length as u64).with_style(ProgressStyle::with_template(&style)?))

@@ -1,4 +1,4 @@
-//! Pictures: an instance's CPU with what was expected, its score below, and error distributions.
+//! Pictures: an instance's CPU with the expected values, its score below, and error distributions.
 
 use std::ops::Range;
 use std::path::Path;
@@ -63,7 +63,7 @@ pub(crate) fn font() -> Result<()> {
         .map_err(|_| anyhow!("the built-in font cannot be read"))
 }
 
-/// One line that says what the colours mean.
+/// A line that explains the colours.
 pub(crate) fn legend(area: &Area<'_>, title: &str) -> Result<()> {
     area.draw(&Text::new(title.to_string(), (20, 12), ("sans-serif", 26).into_font().color(&INK)))?;
     let entries = [

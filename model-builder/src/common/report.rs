@@ -1,5 +1,5 @@
-//! The report of an evaluation: text, tables and pictures, as one page that needs nothing else, or
-//! as Markdown.
+//! The report of an evaluation: text, tables and pictures, as one self-contained page or as
+//! Markdown.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("report.css");
 /// How every PNG begins.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// All that is told of one evaluation.
+/// The contents of a report.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Report {
     pub(crate) title: String,
@@ -39,7 +39,7 @@ enum Part {
 pub(crate) struct Picture {
     /// Its name in the folder.
     pub(crate) file: String,
-    /// What it shows, for who cannot see it.
+    /// A description for readers who cannot see the picture.
     pub(crate) alt: String,
     pub(crate) caption: String,
 }
@@ -91,7 +91,7 @@ impl Report {
             }
             sections += "</section>\n";
         }
-        // A list of one says nothing.
+        // A table of contents with one entry says nothing.
         if self.sections.len() > 1 {
             contents = format!("<nav aria-label=\"Contents\">\n<ol>\n{contents}</ol>\n</nav>\n");
         } else {
@@ -168,7 +168,7 @@ fn base64(bytes: &[u8]) -> String {
         let byte = |place: usize| u32::from(chunk.get(place).copied().unwrap_or(0));
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for letter in 0..4 {
-            // So many bytes make one letter more.
+            // This number of bytes makes one letter more.
             let known = letter <= chunk.len();
             text.push(if known {
                 char::from(LETTERS[(bits >> (18 - 6 * letter) & 63) as usize])

@@ -9,7 +9,7 @@ use comfy_table::CellAlignment;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(crate) title: String,
-    /// What must be known to read the numbers; may be empty.
+    /// Facts needed to read the numbers; may be empty.
     pub(crate) note: String,
     pub(crate) header: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,

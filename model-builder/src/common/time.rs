@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// A time stamp with a zone (`Z`, `+02:00`) is taken at its word; NAB's own have none and are taken
+/// A zone in a time stamp (`Z`, `+02:00`) counts. NAB's own time stamps have no zone and are taken
 /// as UTC.
 pub(crate) fn parse_time(text: &str) -> Result<i64> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {

@@ -22,7 +22,7 @@ const DEFAULT_ACTIVE: &str = "0.05";
 /// Fleets of the table of comparison in docs/cost.md.
 const TABLE_FLEETS: [u32; 5] = [10, 100, 500, 1_000, 10_000];
 
-/// What `cost` was asked.
+/// The arguments of `cost`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// EC2 instances in the Region.

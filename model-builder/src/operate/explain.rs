@@ -1,5 +1,5 @@
-//! Instances drawn from their history, scored by the same code as everywhere, and one moment of
-//! them told in words.
+//! Draws instances from their history, scored by the same code as everywhere, and describes one
+//! moment in words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -30,7 +30,7 @@ const MAX_INSTANCES: usize = 60;
 /// Published scores by instance: time and value.
 type Published = BTreeMap<String, Vec<(i64, f64)>>;
 
-/// What is drawn of each instance.
+/// The view of each instance to draw.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View {
     /// How many hours.
@@ -40,16 +40,16 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// The stretch that is drawn of a history that ends at `end` (seconds since 1970): a quarter of
-    /// it is after the moment.
+    /// The stretch to draw of a history that ends at `end` (seconds since 1970). A quarter of it is
+    /// after the moment.
     fn times(self, end: i64) -> Range<i64> {
         let seconds = i64::from(self.hours) * 3600;
         let end = self.at.map_or(end, |at| end.min(at + seconds / 4));
         end - seconds..end
     }
 
-    /// The history that is needed to score what is drawn as the function would have scored it, up
-    /// to `now` (seconds since 1970).
+    /// The history needed to score the drawn stretch as the function would have scored it, up to
+    /// `now` (seconds since 1970).
     fn needs(self, now: i64) -> Range<i64> {
         let Range { start, end } = self.times(slot_start(now));
         rebuild_from(start) - HISTORY as i64 * PERIOD..slot_start(end + PERIOD - 1)
@@ -115,19 +115,19 @@ pub(crate) fn explain(
     Ok(())
 }
 
-/// The datapoint at `at` (seconds since 1970), or the newest before it; the newest of all where no
-/// moment is given.
+/// The datapoint at `at` (seconds since 1970), or the newest before it. Without `at`, the newest of
+/// all.
 fn moment(scored: &[Scored], at: Option<i64>) -> Option<&Scored> {
     scored.iter().rfind(|scored| at.is_none_or(|at| scored.time <= at))
 }
 
-/// What was expected of a datapoint, and the band around it as far as CPU can be there.
+/// The expected value of a datapoint, and its band, limited to possible CPU values.
 fn expected(scored: &Scored) -> String {
     let [low, high] = [scored.low, scored.high].map(|end| end.clamp(0.0, 100.0));
     format!("{:.1} % ({low:.1} to {high:.1} %)", scored.expected)
 }
 
-/// What there is to say of one datapoint.
+/// Describes one datapoint.
 fn in_words(scored: &Scored) -> String {
     let of = match scored.channel {
         Some(Channel::SpikeUp | Channel::SpikeDown) => "the datapoint itself",

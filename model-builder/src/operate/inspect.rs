@@ -1,4 +1,4 @@
-//! What an artifact holds, for a person or as JSON.
+//! Shows the contents of an artifact, for a person or as JSON.
 
 use anyhow::Result;
 use comfy_table::Table;

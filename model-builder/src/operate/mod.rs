@@ -1,4 +1,4 @@
-//! What operates a deployment: publishing, promotion, going back, cost, explanation.
+//! Operates a deployment: publishing, promotion, rollback, cost, explanation.
 
 pub(crate) mod cost;
 pub(crate) mod explain;

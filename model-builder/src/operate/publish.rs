@@ -1,5 +1,5 @@
-//! Putting an artifact into S3 under its version, for ever, with its model card beside it. Nothing
-//! scores with it yet.
+//! Puts an artifact into S3 under its version, for ever, with its model card beside it. The
+//! function does not score with it yet.
 
 use anyhow::{Result, bail, ensure};
 use deepguard::model::artifact::MAX_BYTES;
@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::common::models::{self, Destination, Words};
 
-/// What stands beside a stored artifact, for people: what it was made of, what it says of itself,
-/// and who put it there when.
+/// The card beside a stored artifact, for people: the contents and origin of the artifact, and who
+/// stored it when.
 #[derive(Debug, Serialize)]
 struct ModelCard<'a> {
     version: &'a str,
@@ -26,8 +26,8 @@ struct ModelCard<'a> {
     by: &'a Words,
     data: Data,
     threshold: f64,
-    /// All that the artifact itself says: shape, scaling, training with its metrics and the hashes
-    /// of what it saw.
+    /// The artifact's own card: shape, scaling, training with its metrics and the hashes of its
+    /// data.
     card: &'a deepguard::model::card::Card,
 }
 
@@ -40,7 +40,7 @@ struct File {
     sha256: String,
 }
 
-/// What the model was trained on.
+/// The training data of the model.
 #[derive(Debug, Serialize)]
 struct Data {
     files: usize,
@@ -77,7 +77,7 @@ async fn store<O: Objects>(
 ) -> Result<()> {
     let version = artifact.version();
     let uri = to.artifact(&version)?;
-    // The key holds the checksum, so what is there should be these very bytes.
+    // The key holds the checksum, so the stored object should have these very bytes.
     once(objects, &uri, file.to_vec(), |there| there == file).await?;
 
     let target = Target { key: uri.key, sha256: artifact.checksum().into() };
@@ -98,7 +98,7 @@ async fn store<O: Objects>(
         threshold: artifact.card().threshold,
         card: artifact.card(),
     };
-    // Published again, it stays the card of the first time.
+    // If it is published again, the first card stays.
     let same = |there: &[u8]| {
         serde_json::from_slice(there).is_ok_and(|card: Stored| card.sha256 == target.sha256)
     };
@@ -112,7 +112,7 @@ async fn store<O: Objects>(
     Ok(())
 }
 
-/// Writes an object that must not change afterwards; where there is one, it must be the `same`.
+/// Writes an object that must not change afterwards. An existing object must be the `same`.
 async fn once<O: Objects>(
     objects: &O,
     uri: &ObjectUri,
@@ -140,8 +140,8 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Lets the artifact score a made-up day: what cannot do that must not be published, nor pointed
-/// to.
+/// Lets the artifact score a made-up day. An artifact that cannot do so must not be published or
+/// pointed to.
 pub(crate) fn check_scores(artifact: Artifact) -> Result<()> {
     let machine = &crate::build::simulate::fleet(0, 0)[0];
     let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied())?;

@@ -1,4 +1,4 @@
-//! Moving pointers without comparing: back to what was current before, and the shadow.
+//! Moves pointers without comparing: back to the previous model, and the shadow.
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -103,7 +103,7 @@ async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp)
     Ok(())
 }
 
-/// Lets a version score beside the current one, or none any more.
+/// Starts a version as the shadow beside the current model, or ends the shadow.
 ///
 /// # Errors
 /// Where it cannot be loaded, or S3 refuses.
@@ -226,7 +226,7 @@ mod tests {
         }
         assert_eq!(bucket.text(CURRENT), before);
 
-        // Of a pointer that cannot be read, only a version leads away.
+        // If a pointer cannot be read, only a named version helps.
         bucket.store(CURRENT, "{");
         let error = roll_back(&bucket, &back_to(None), time(10)).await.unwrap_err().to_string();
         assert!(error.contains("is no pointer") && error.contains("give --version"), "{error}");

@@ -1,5 +1,4 @@
-//! Histories on disk, each followed from its first datapoint to its last: what the function would
-//! have said of them.
+//! Scores histories on disk, each from its first datapoint to its last, as the function would have.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -43,7 +42,7 @@ pub(crate) struct ScoreArgs {
     without_network: bool,
 }
 
-/// What came of one file.
+/// The result of one file.
 #[derive(Debug, Clone, PartialEq)]
 struct Summary {
     file: String,
@@ -86,7 +85,7 @@ fn score_folder(
         "{} holds the history, which would be overwritten: give another folder with --out",
         out.display()
     );
-    // All of them first: a mistake in the last file is told before hours of others are scored.
+    // Reads all files first: a mistake in the last file shows before others are scored for hours.
     let series = parallel(&files, stop, |file| read_series(&history.join(file)))?;
     let jobs: Vec<(String, Series)> = files.into_iter().zip(series).collect();
     let bar = bar("files", jobs.len())?;
@@ -122,7 +121,7 @@ fn csv_files(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The rows of one file, header included, and what came of it.
+/// The rows of one file, header included, and its result.
 fn rows(file: &str, all: &[Scored]) -> Result<(String, Summary)> {
     let mut text = format!("{HEADER}\n");
     let mut summary =
@@ -140,7 +139,7 @@ fn rows(file: &str, all: &[Scored]) -> Result<(String, Summary)> {
         }
         let channel = match scored.channel {
             Some(channel) => word(&channel)?,
-            // A value that does not change is no matter of a channel.
+            // A value that does not change belongs to no channel.
             None if score > 0.0 => "frozen".into(),
             None => String::new(),
         };

@@ -1,5 +1,4 @@
-//! A function that answers with its event: the least that a Lambda function in Rust can be, built
-//! like ours.
+//! A function that answers with its event: the smallest Lambda function in Rust, built like ours.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

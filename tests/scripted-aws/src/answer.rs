@@ -1,5 +1,5 @@
-//! From a request to its answer: the faults, the wait and the log, which CloudWatch and S3 have in
-//! common.
+//! Turns a request into its answer: the faults, the wait and the log, which CloudWatch and S3
+//! share.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
-    /// The code, of an error.
+    /// The code of an error.
     pub(crate) error: Option<String>,
     pub(crate) datapoints: usize,
 }
@@ -116,7 +116,7 @@ impl Work {
         }
     }
 
-    /// The answer of a fault that keeps the call from being carried out.
+    /// The answer of a fault that prevents the call.
     fn refusal(&self, kind: &Kind) -> Option<Answer> {
         let s3 = matches!(self, Self::S3(_));
         Some(match kind {
@@ -210,7 +210,7 @@ impl Handler for Shared {
         call.bytes_out = answer.body.len();
         call.error = answer.error.take();
         let id = format!("{:016X}", call.number);
-        // What answers with a page is not AWS, and does not number its answers.
+        // An answer with a page does not come from AWS, so it has no request id.
         let answer = match kinds().any(|kind| matches!(kind, Kind::Html(_))) {
             true => answer,
             false => answer.with("x-amzn-requestid", id.clone()).with("x-amz-request-id", id),

@@ -1,4 +1,4 @@
-//! The log of what came.
+//! The log of incoming calls.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub struct Call {
     pub next_page: bool,
     /// Datapoints in the answer.
     pub datapoints: usize,
-    /// Datums that came.
+    /// Datums in the call.
     pub datums: usize,
     /// The condition of a call to S3: `If-Match: "..."`.
     pub condition: Option<String>,
@@ -32,11 +32,11 @@ pub struct Call {
     pub bytes_in: usize,
     /// Bytes of the answer's body.
     pub bytes_out: usize,
-    /// The HTTP status; none when the caller got no answer.
+    /// The HTTP status; `None` when the caller got no answer.
     pub status: Option<u16>,
     /// The code of the error that it was answered.
     pub error: Option<String>,
-    /// Whether it was carried out, whatever the caller was told.
+    /// Whether it was carried out, even if the caller was told otherwise.
     pub carried_out: bool,
     /// The faults that hit it.
     pub faults: Vec<Kind>,
@@ -101,8 +101,8 @@ impl Log {
     }
 }
 
-/// A call under way. It is logged when it is dropped, so that one whose caller went away is logged
-/// as well.
+/// A call under way. It is logged when it is dropped, so that a call is logged even if its caller
+/// went away.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) call: Call,

@@ -183,7 +183,7 @@ fn number(decoder: &mut Decoder<'_>) -> Decoded<f64> {
     }
 }
 
-/// Goes through a map; what is null counts as left out.
+/// Goes through a map; null counts as left out.
 fn fields<'b>(
     decoder: &mut Decoder<'b>,
     mut each: impl FnMut(&str, &mut Decoder<'b>) -> Decoded<()>,

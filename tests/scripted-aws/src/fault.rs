@@ -1,11 +1,11 @@
-//! What goes wrong, and when.
+//! Faults, and when they happen.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::hash;
 
-/// Something that goes wrong.
+/// A fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
     /// The operation (`GetMetricData`, `PutObject`), a service (`cloudwatch:*`, `s3:*`) or all
@@ -16,7 +16,7 @@ pub struct Fault {
     pub only: Option<String>,
     /// Which of those calls.
     pub when: When,
-    /// What happens to them.
+    /// The effect on them.
     pub kind: Kind,
 }
 
@@ -40,8 +40,8 @@ impl Fault {
     }
 }
 
-/// Which of the calls that a fault is about it hits. They are counted from when the fault was
-/// added, in order of arrival, each operation by itself.
+/// Selects the calls that a fault hits, among those it is about. They are counted from when the
+/// fault was added, in order of arrival, each operation by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum When {
     /// All of them.
@@ -58,7 +58,7 @@ pub enum When {
     Between(i64, i64),
 }
 
-/// What happens to a call.
+/// The effect on a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// "Rate exceeded": HTTP 400 with this code of CloudWatch (`Throttling`,
@@ -72,11 +72,11 @@ pub enum Kind {
     Reset,
     /// The connection is closed without an answer after the call was carried out.
     ResetAfter,
-    /// The call waits for so long before it is carried out.
+    /// The call waits for this long before it is carried out.
     Slow(Duration),
-    /// The call is carried out at once but the answer waits for so long.
+    /// The call is carried out at once, but the answer waits for this long.
     SlowAnswer(Duration),
-    /// The body of the answer drips, for so long in all.
+    /// The body of the answer drips, for this long in all.
     SlowBody(Duration),
     /// The body of the answer ends in the middle, with fewer bytes than announced.
     Truncate,
@@ -88,7 +88,7 @@ pub enum Kind {
     ClockSkew,
     /// 409 `ConditionalRequestConflict`, as S3 answers when another write is under way.
     Conflict,
-    /// The points of each result in descending order, whatever was asked for.
+    /// The points of each result in descending order, whatever the request asked for.
     Descending,
     /// The points of each result in no order.
     Shuffle,
@@ -119,7 +119,7 @@ pub enum Kind {
 pub(crate) struct Hit {
     pub(crate) kind: Kind,
     pub(crate) only: Option<String>,
-    /// A random number of this hit's own.
+    /// A random number for this hit alone.
     pub(crate) chance: u64,
 }
 
@@ -134,7 +134,7 @@ struct Active {
 #[derive(Debug)]
 pub(crate) struct Faults {
     seed: u64,
-    /// How many faults there have been, so that no two draw the same random numbers.
+    /// The number of faults so far, so that no two draw the same random numbers.
     added: u64,
     active: Vec<Active>,
 }
@@ -153,8 +153,8 @@ impl Faults {
         self.active.clear();
     }
 
-    /// Counts a call, and tells what hits it. `concerns` says whether it is about an instance,
-    /// namespace or key.
+    /// Counts a call, and returns the faults that hit it. `concerns` says whether it is about an
+    /// instance, namespace or key.
     pub(crate) fn hits(
         &mut self,
         service: &str,

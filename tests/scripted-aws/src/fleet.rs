@@ -42,7 +42,7 @@ enum Change {
 }
 
 impl Generated {
-    /// A fleet of so many instances, all different.
+    /// A fleet of this number of instances, all different.
     pub fn new(instances: usize, seed: u64) -> Self {
         Self { instances, distinct: instances, seed, ..Self::default() }
     }
@@ -93,7 +93,7 @@ impl Generated {
     }
 }
 
-/// What is the same for all times of an instance.
+/// The constants of an instance.
 struct Shape {
     key: u64,
     level: f64,

@@ -17,7 +17,7 @@ use crate::pages::{Place, Why};
 /// How recent the start is, for the lower limit of datapoints a second.
 const RECENT: i64 = 3 * 3600;
 
-/// What a page says of one query.
+/// A page's part of one query.
 #[derive(Debug)]
 struct Page<'a> {
     query: &'a Query,
@@ -101,7 +101,7 @@ fn check(request: &GetRequest, most: usize) -> Result<(i64, i64), Answer> {
             return Err(refused("InvalidParameterValue", message));
         }
         let aligned = |time: f64| time.fract() == 0.0 && time as i64 % period == 0;
-        // The real service would move them, and answer something else than was asked for.
+        // The real service would move them, and answer another question.
         if !aligned(start) || !aligned(end) {
             let message =
                 format!("StartTime and EndTime must be aligned with the period {period} of {id}.");

@@ -1,5 +1,5 @@
-//! Random numbers that are a function of what they are for, so that the order of calls does not
-//! change them.
+//! Random numbers that are a function of their purpose, so that the order of calls does not change
+//! them.
 
 /// SplitMix64's step: every bit of the result depends on every bit of `x`.
 fn mix(x: u64) -> u64 {

@@ -1,8 +1,8 @@
 //! A scripted, deterministic, local stand-in for CloudWatch, S3 and the Lambda Runtime API, for
 //! tests.
 //!
-//! [`Aws::start`] runs it on loopback ports. It keeps to the limits of the real services, goes
-//! wrong when and how a script of [`Fault`]s says, and keeps a log of what came.
+//! [`Aws::start`] runs it on loopback ports. It keeps to the limits of the real services, fails
+//! when and how a script of [`Fault`]s says, and logs all calls.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -60,16 +60,16 @@ use limits::Rates;
 use s3::Objects;
 use server::Server;
 
-/// How a stand-in starts.
+/// Options of a stand-in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Where everything random comes from.
+    /// The seed of everything random.
     pub seed: u64,
     /// The virtual clock at the start, in seconds since 1970.
     pub now: i64,
     /// How long answers take.
     pub latency: Latency,
-    /// What CloudWatch allows.
+    /// CloudWatch's limits.
     pub limits: Limits,
 }
 
@@ -80,7 +80,7 @@ impl Default for Options {
     }
 }
 
-/// What the servers and their owner share.
+/// State that the servers and their owner share.
 pub(crate) struct Shared {
     pub(crate) fleet: Arc<dyn Fleet>,
     pub(crate) seed: u64,
@@ -179,7 +179,7 @@ impl Aws {
         self.shared.log.calls()
     }
 
-    /// The calls since the last time, which are then forgotten.
+    /// The calls since the last time. Clears the log.
     pub fn take_calls(&self) -> Vec<Call> {
         self.shared.log.take()
     }
@@ -189,7 +189,7 @@ impl Aws {
         self.shared.published.lock().unwrap().clone()
     }
 
-    /// Every value that PutMetricData took since the last time, which are then forgotten.
+    /// Every value that PutMetricData took since the last time. Clears the list.
     pub fn take_published(&self) -> Published {
         std::mem::take(&mut self.shared.published.lock().unwrap())
     }

@@ -1,9 +1,9 @@
-//! What the services allow, and how long they take.
+//! The limits of the services, and how long they take.
 
 use std::time::{Duration, Instant};
 
-/// What CloudWatch allows. The sizes hold for one call; the rates are token buckets on real time
-/// that hold one second's worth.
+/// CloudWatch's limits. The sizes hold for one call. The rates are token buckets on real time that
+/// hold one second's worth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// GetMetricData calls a second.
@@ -73,7 +73,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// About what the real service takes.
+    /// About as long as the real service takes.
     pub fn like_aws() -> Self {
         Self { base: Duration::from_millis(60), per_100_datapoints: Duration::from_micros(200) }
     }
@@ -107,8 +107,8 @@ impl Bucket {
 
     fn has(&mut self, tokens: f64) -> bool {
         self.fill();
-        // What is more than the bucket can hold passes when it is full: it would never pass
-        // otherwise.
+        // A request for more than the bucket can hold passes when the bucket is full. Otherwise it
+        // would never pass.
         self.tokens >= tokens.min(self.per_second)
     }
 
@@ -154,7 +154,7 @@ impl Rates {
         allowed
     }
 
-    /// Whether so many more datapoints are within their rate.
+    /// Whether this number of further datapoints is within their rate.
     pub(crate) fn datapoints(&mut self, recent: bool, count: usize) -> bool {
         let bucket = if recent { &mut self.recent } else { &mut self.old };
         let allowed = bucket.has(count as f64);

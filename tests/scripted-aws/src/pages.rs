@@ -1,5 +1,5 @@
-//! Where the next page begins, as a token that tells whether it is one of ours and of the same
-//! request.
+//! The place where the next page begins, as a token. It shows whether it is one of ours and belongs
+//! to the same request.
 
 use crate::fault::{Hit, Kind};
 use crate::hash;
@@ -63,7 +63,7 @@ impl Place {
         (place.token(request) == token).then_some(place)
     }
 
-    /// What follows a page that begins here and that `next` follows, with these faults.
+    /// The place after a page that begins here and that `next` follows, with these faults.
     pub(crate) fn follow(self, next: Option<Self>, hits: &[Hit]) -> Option<Self> {
         let hit = |kind: Kind| hits.iter().any(|hit| hit.kind == kind);
         if self.why == Why::Loop || hit(Kind::LoopToken) {

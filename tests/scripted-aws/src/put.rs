@@ -15,7 +15,7 @@ const AHEAD: i64 = 2 * 3600;
 const NAMESPACE_LENGTH: usize = 255;
 const VALUES_PER_DATUM: usize = 150;
 
-/// What a published value is of. Ordered by metric, then by time.
+/// The identity of a published value. Ordered by metric, then by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     /// The namespace.

@@ -1,4 +1,4 @@
-//! The Lambda Runtime API: what a function's process asks for its events.
+//! The Lambda Runtime API, which a function's process asks for its events.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -17,7 +17,7 @@ use crate::server::{Closed, Drip, Handler, Server};
 const PATH: &str = "/2018-06-01/runtime/";
 const ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:scripted";
 
-/// What became of an invocation.
+/// The outcome of an invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The function's answer.
@@ -26,7 +26,7 @@ pub enum Outcome {
     Error(Value),
     /// The function's process could not start.
     InitError(Value),
-    /// Nobody asked for the event, or nobody answered in time.
+    /// No process asked for the event, or no process answered in time.
     NoAnswer,
 }
 
@@ -50,8 +50,8 @@ impl RuntimeApi {
         self.server.address.to_string()
     }
 
-    /// Invokes the function and waits for what becomes of it, for at most `timeout`, which is also
-    /// what its deadline is set by.
+    /// Invokes the function and waits for the outcome, for at most `timeout`. The timeout also sets
+    /// the deadline.
     pub fn invoke(&self, event: Value, timeout: Duration) -> Outcome {
         self.invoke_async(event, timeout).wait(timeout)
     }
@@ -112,14 +112,14 @@ impl Invocation {
             .is_some()
     }
 
-    /// Waits for what becomes of it. `NoAnswer` when there is nothing in time; one may wait again.
+    /// Waits for the outcome. `NoAnswer` if it does not come in time; the caller may wait again.
     pub fn wait(&self, timeout: Duration) -> Outcome {
         let outcome =
             self.events.wait(timeout, |state| state.outcomes.get(&self.id).cloned().flatten());
         outcome.unwrap_or(Outcome::NoAnswer)
     }
 
-    /// Gives it up: what still comes of it is refused as the answer to an unknown request.
+    /// Abandons it: a later answer is refused like the answer to an unknown request.
     pub fn abandon(self) {}
 }
 
@@ -197,7 +197,7 @@ impl Events {
     }
 
     async fn next(&self) -> Answer {
-        // This process has started, whatever became of those before it.
+        // This process has started, whatever happened to those before it.
         {
             let mut state = self.state();
             state.init_error = None;
@@ -208,11 +208,11 @@ impl Events {
         loop {
             let asked = self.asked.notified();
             tokio::pin!(asked);
-            // From here on no notification is missed.
+            // From here on every notification arrives.
             asked.as_mut().enable();
-            // The connection of a process that was killed just now may not have been noticed yet.
-            // It is while this waits, and then this is not waited for any more and takes no event
-            // from the process that comes after.
+            // The connection of a process that was just killed may not have been noticed yet. This
+            // wait notices it. The dead process then no longer counts, and takes no event from the
+            // process that comes after.
             tokio::time::sleep(Duration::from_millis(2)).await;
             let pending = self.state().queue.pop_front();
             if let Some(pending) = pending {
@@ -266,7 +266,7 @@ fn accepted() -> Answer {
     Answer::new(202, "application/json", r#"{"status":"OK"}"#)
 }
 
-/// What a process sent, as JSON if it is JSON.
+/// The content that a process sent, as JSON if it is JSON.
 fn json_of(body: &Bytes) -> Value {
     serde_json::from_slice(body)
         .unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into())

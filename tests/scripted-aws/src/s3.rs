@@ -58,7 +58,7 @@ pub(crate) struct Request {
     query: HashMap<String, String>,
     if_match: Option<String>,
     if_none_match: Option<String>,
-    /// None when it is not as it was announced.
+    /// `None` when the body differs from its announcement.
     body: Option<Bytes>,
     head: bool,
 }

@@ -39,7 +39,7 @@ impl From<Infallible> for Closed {
     }
 }
 
-/// What answers requests.
+/// A handler of requests.
 pub(crate) trait Handler: Send + Sync + 'static {
     fn handle(
         self: Arc<Self>,
@@ -95,11 +95,11 @@ impl Drop for Server {
 async fn accept<H: Handler>(listener: TcpListener, handler: Arc<H>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely: connections that end give some back.
+            // Probably out of file descriptors: connections that end release some.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        // Only a matter of speed.
+        // It only affects speed.
         let _ = stream.set_nodelay(true);
         let handler = Arc::clone(&handler);
         let service = service_fn(move |request| Arc::clone(&handler).handle(request));
@@ -148,8 +148,7 @@ impl Drip {
         // An empty body cannot be cut: it is announced as one that is not empty.
         let announced = (body.len() as u64).max(64);
         let chunks = [body.slice(..body.len() / 2)].into();
-        // What was not yet sent when a body fails is not sent at all, hence a pause before the
-        // failure.
+        // Data still unsent when a body fails is never sent, hence a pause before the failure.
         Self { chunks, announced, pause: Duration::from_millis(20), sleep: None, cut: true }
     }
 }

@@ -1,4 +1,4 @@
-//! What each kind of fault looks like to a client.
+//! Shows how each kind of fault looks to a client.
 #![allow(clippy::unwrap_used)] // A test that meets what it did not expect should stop there.
 
 mod common;

@@ -1,4 +1,4 @@
-//! The Runtime API, as processes that come and die see it.
+//! The Runtime API from the view of processes that come and die.
 #![allow(clippy::unwrap_used)] // A test that meets what it did not expect should stop there.
 
 mod common;
@@ -72,7 +72,7 @@ fn nobody_asks() {
     let aws = start(0);
     let runtime = aws.runtime();
     assert_eq!(runtime.invoke(json!(1), SOON), Outcome::NoAnswer);
-    // What nobody took is not given to the one who comes later.
+    // An abandoned event is not given to a process that comes later.
     let invocation = runtime.invoke_async(json!(2), LONG);
     assert!(!invocation.wait_taken(SOON) && !invocation.is_taken());
     assert_eq!(next(runtime).text(), "2");

@@ -1,5 +1,5 @@
-//! How sure a difference is: a paired bootstrap over files, machines or whatever was measured one
-//! by one.
+//! Shows how certain a difference is: a paired bootstrap over files, machines or other units that
+//! were measured one by one.
 //!
 //! Efron and Tibshirani, "An Introduction to the Bootstrap", 1993: the percentile interval. Both
 //! sides are measured on the same resampled units, so what makes a unit easy or hard for both does
@@ -25,14 +25,14 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// Whether 0 lies outside: a difference that resampling does not turn around.
+    /// Whether 0 lies outside: resampling does not change the sign of the difference.
     pub(crate) fn excludes_zero(&self) -> bool {
         self.low > 0.0 || self.high < 0.0
     }
 }
 
-/// The interval of a statistic over `units` units; it is given the numbers of the units to use,
-/// with repetitions.
+/// Returns the interval of a statistic over `units` units. The statistic gets the numbers of the
+/// units to use, with repetitions.
 ///
 /// For two detectors give it the difference of theirs. Where the statistic is not a finite number
 /// on a resample (say because no file in it has a window), that resample is left out. The same seed
@@ -69,8 +69,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The mean of `ours - theirs`, unit by unit. `None` where the units are none or not the same
-    /// number.
+    /// The mean of `ours - theirs`, unit by unit. `None` without units, or where the two sides
+    /// differ in number.
     fn mean_difference(
         ours: &[f64],
         theirs: &[f64],

@@ -1,5 +1,5 @@
-//! The charts of the report. Any input is drawn, be it empty, flat, huge or full of gaps; then the
-//! chart says so.
+//! Draws the charts of the report. Any input is drawn, even empty, flat, huge or full of gaps. A
+//! chart without data says so.
 
 mod axis;
 mod canvas;
@@ -21,8 +21,8 @@ use self::frame::{Entry, Frame, Sign, legend, legend_height};
 pub(crate) use self::nab_file::{FilePicture, file_picture};
 use crate::common::picture::{INK, WIDTH, font};
 
-/// Told apart by colour-blind people as well (Okabe and Ito); who is first is the detector the
-/// report is about.
+/// Colours that colour-blind people can tell apart, too (Okabe and Ito). The first is for the
+/// detector that the report is about.
 const PALETTE: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
@@ -43,7 +43,7 @@ const MARGIN: f64 = 24.0;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Line {
     pub(crate) name: String,
-    /// Drawn in this order; the line is broken at what is no number.
+    /// Points in drawing order. The line breaks where a value is not a number.
     pub(crate) points: Vec<(f64, f64)>,
     pub(crate) dashed: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Line {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
     pub(crate) log_x: bool,
-    /// What part of the data is drawn; all of it where this is `None`.
+    /// The part of the data to draw. `None` draws all of it.
     pub(crate) x_range: Option<(f64, f64)>,
     pub(crate) y_range: Option<(f64, f64)>,
     /// Whether each point is marked on its line.
@@ -184,7 +184,7 @@ impl Chart {
     fn frame(&self, (left, top): Spot, (right, bottom): Spot) -> Frame {
         let Options { log_x, x_range, y_range, .. } = self.options;
         let points = || self.series.iter().flat_map(|line| line.points.iter());
-        // What is not above zero has no place on a logarithmic axis.
+        // A value of zero or less has no place on a logarithmic axis.
         let xs = points().map(|&(x, _)| x).filter(|&x| !log_x || x > 0.0);
         let xs =
             x_range.or_else(|| span(xs)).unwrap_or(if log_x { (0.1, 10.0) } else { (0.0, 1.0) });
@@ -214,7 +214,7 @@ fn widest(axis: &Axis, size: f64) -> f64 {
 
 /// A colour for each detector, the same ones in every picture.
 fn colours() -> impl DoubleEndedIterator<Item = RGBColor> + ExactSizeIterator {
-    // More than anyone can tell apart; what matters is that there is one for each.
+    // More detectors than a reader can tell apart. All that matters is that each has a colour.
     (0..1000).map(|number| PALETTE[number % PALETTE.len()])
 }
 
@@ -227,7 +227,7 @@ fn nothing(canvas: &Canvas<'_, '_>, spot: Spot) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// What pictures may be made of, besides what they should be.
+    /// Test inputs for pictures, beside the ordinary ones.
     const ODD: [&[f64]; 8] = [
         &[],
         &[3.0],
@@ -239,7 +239,7 @@ mod tests {
         &[1e-300, 1e-9, -1e-12, 0.0],
     ];
 
-    /// Checks that a picture of this width was written and that there is something to be seen.
+    /// Checks that a picture of this width was written and that it shows something.
     fn check(path: &Path, wanted: u32, what: &str) {
         let bytes = std::fs::read(path).unwrap();
         let number = |from: usize| u32::from_be_bytes(bytes[from..from + 4].try_into().unwrap());

@@ -1,4 +1,4 @@
-//! NAB's files as a detector meets them, and what it makes of each row.
+//! NAB's files in the form that a detector gets, and the detector's scores of each row.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::nab_score::{Rows, ScoredFile};
 use super::peers::{Peer, REFRACTORY, records};
 use crate::build::nab::{Labels, Nab, NabFile, Row};
 
-/// The detectors whose scores NAB publishes and that can be compared with, by NAB's names.
+/// The comparable detectors whose scores NAB publishes, by NAB's names.
 pub(crate) const PUBLISHED: [&str; 3] = ["numenta", "randomCutForest", "windowedGaussian"];
 
 /// One file, with labels where there are any.
@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     slots: Vec<Row>,
 }
 
-/// What a detector makes of the rows of one file.
+/// A detector's scores of the rows of one file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Judgement {
     /// How unusual each row is, from 0 to 1.
@@ -36,11 +36,11 @@ pub(crate) struct Judgement {
     pub(crate) gated: Vec<f64>,
 }
 
-/// A detector's judgement of several files, and from which score on it gives an alarm.
+/// A detector's judgement of several files, and the score from which it gives an alarm.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) name: String,
-    /// From 0 to 1; `None` where the detector has none that was fixed beforehand.
+    /// From 0 to 1; `None` where the detector has no threshold that was fixed beforehand.
     pub(crate) threshold: Option<f64>,
     /// One for each entry, in their order; `None` where it was not scored.
     pub(crate) files: Vec<Option<Judgement>>,
@@ -69,7 +69,7 @@ pub(crate) fn load(nab: &Nab) -> Result<Vec<Entry>> {
 }
 
 impl Entry {
-    /// What `detector` makes of this file, and every score it gave.
+    /// How `detector` judges this file, and every score it gave.
     pub(crate) fn judge(&self, detector: &Detector) -> (Judgement, Vec<Scored>) {
         let scored = detector.follow(&self.series, &mut Watch::default(), self.series.end());
         let at: BTreeMap<i64, (f64, bool)> = scored
@@ -137,7 +137,7 @@ impl Run {
     }
 }
 
-/// The scores that NAB publishes of one of [`PUBLISHED`], for the files of which they are at hand.
+/// The published scores of one of [`PUBLISHED`], for the files that have them here.
 pub(crate) fn published(nab: &Nab, entries: &[Entry], name: &str) -> Result<Run> {
     let read = |entry: &Entry| {
         let Some(path) = nab.published(name, &entry.file.name) else { return Ok(None) };
@@ -156,7 +156,7 @@ pub(crate) fn published(nab: &Nab, entries: &[Entry], name: &str) -> Result<Run>
     })
 }
 
-/// What one of the detectors that a user would pick instead makes of the files.
+/// How one of the detectors that a user would pick instead judges the files.
 pub(crate) fn with_peer(peer: &Peer, entries: &[Entry]) -> Run {
     let scores: Vec<Vec<f64>> = entries
         .iter()
@@ -164,8 +164,8 @@ pub(crate) fn with_peer(peer: &Peer, entries: &[Entry]) -> Run {
             (peer.score)(&entry.file.datapoints.iter().map(|row| row.value).collect::<Vec<_>>())
         })
         .collect();
-    // Whatever their unit, scores become shares of all scores that are not higher: the order is all
-    // that counts.
+    // Turns scores of any unit into the share of all scores that are not higher. Only the order
+    // counts.
     let mut order: Vec<f64> =
         scores.iter().flatten().copied().filter(|score| !score.is_nan()).collect();
     order.sort_unstable_by(f64::total_cmp);

@@ -1,5 +1,5 @@
-//! The injection benchmark: faults on machines that are otherwise fine, found or not at a known
-//! rate of false alarms.
+//! The injection benchmark: puts faults into healthy machines and tells whether they are found at a
+//! known rate of false alarms.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::build::workload::{HOUR, START, series};
 
 /// Days of a generated machine.
 const DAYS: usize = 35;
-/// From this day on scores count: two weeks of history are there.
+/// Scores count from this day on, when two weeks of history exist.
 const SETTLED: usize = 14;
 /// Faults begin at this day or later, in the generated machines.
 const FAULTS_FROM: usize = 21;
@@ -27,16 +27,16 @@ const GRACE: usize = HOUR;
 /// A clean part of a file is used if it has this many days.
 const CLEAN_DAYS: usize = 18;
 
-/// A machine that is fine.
+/// A healthy machine.
 #[derive(Debug)]
 pub(crate) struct Machine {
     /// The kind of machine, or the file, as words.
     pub(crate) kind: String,
-    /// One value a slot, NaN where there is none.
+    /// One value a slot, NaN where a slot has no value.
     pub(crate) values: Vec<f64>,
     /// The largest possible value.
     cap: Option<f64>,
-    /// The file it is a part of, by the entry's index.
+    /// The index of the entry whose file it comes from.
     pub(crate) entry: Option<usize>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Bench {
     pub(crate) cases: Vec<Case>,
 }
 
-/// What a detector makes of one machine.
+/// How a detector scores one machine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     /// Scores of the clean machine from the first day on, each slot's, 0 where no alarm could
@@ -68,7 +68,7 @@ pub(crate) struct Seen {
     cases: Vec<Vec<(usize, f64)>>,
 }
 
-/// What a detector makes of a bench.
+/// How a detector scores a bench.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub(crate) name: String,
@@ -106,14 +106,13 @@ pub(crate) fn clean_parts(entries: &[Entry], onsets: u64) -> Bench {
     Bench::new(entries.iter().enumerate().filter_map(machine).collect(), onsets, SETTLED)
 }
 
-/// The histories of instances, each with its name, and one of every fault on each from day `from`
-/// on.
+/// The histories of instances with their names, and one of every fault on each, from day `from` on.
 pub(crate) fn of_histories<'a>(
     histories: impl Iterator<Item = (&'a str, &'a Series)>,
     from: usize,
 ) -> Bench {
     let machine = |(name, history): (&str, &Series)| {
-        // From midnight on, because the hours of a day are what is usual.
+        // From midnight on, because a profile of a usual day needs whole days.
         let midnight = calibrated_at(history.start());
         let slots = ((history.end() - midnight) / PERIOD) as usize;
         let value = |slot: usize| history.at(midnight + slot as i64 * PERIOD).unwrap_or(f64::NAN);
@@ -175,7 +174,7 @@ impl Bench {
         self.machines.iter().map(Machine::weeks).sum()
     }
 
-    /// What `detector` makes of one machine and its cases.
+    /// How `detector` scores one machine and its cases.
     pub(crate) fn see(&self, machine: usize, detector: &Detector) -> Result<Seen> {
         let values = &self.machines[machine].values;
         let clean = series(values)?;
@@ -202,7 +201,7 @@ impl Bench {
         Ok(seen)
     }
 
-    /// What one of the detectors that a user would pick instead makes of all machines.
+    /// How one of the detectors that a user would pick instead scores all machines.
     pub(crate) fn with_peer(&self, peer: &Peer) -> Outcome {
         let gated = |values: &[f64]| records(&(peer.score)(values), REFRACTORY);
         let see = |machine: usize| {
@@ -216,7 +215,7 @@ impl Bench {
         self.outcome(peer.name, (0..self.machines.len()).map(see).collect())
     }
 
-    /// Puts together what was seen of each machine, in their order.
+    /// Combines the results of the machines, in their order.
     pub(crate) fn outcome(&self, name: &str, machines: Vec<Seen>) -> Outcome {
         // Cases are ordered by machine.
         let cases = machines.iter().flat_map(|seen| seen.cases.clone()).collect();
@@ -233,8 +232,8 @@ impl Bench {
         scores.get((rate * self.weeks()).round() as usize).copied().unwrap_or(0.0)
     }
 
-    /// False alarms per week of the machines that `wanted` chooses, above `threshold`: once two
-    /// weeks of history are there, and before that.
+    /// False alarms per week of the machines that `wanted` chooses, above `threshold`: with at
+    /// least two weeks of history, and with less.
     pub(crate) fn false_alarms(
         &self,
         outcome: &Outcome,

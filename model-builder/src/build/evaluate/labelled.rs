@@ -1,4 +1,4 @@
-//! What a model makes of the alerts that people have confirmed or rejected, on the CPU of their own
+//! How a model scores the alerts that people have confirmed or rejected, on the CPU of their own
 //! instances.
 
 use deepguard::{Detector, Scored, Watch};
@@ -15,7 +15,7 @@ pub(crate) struct Labelled {
 }
 
 impl Labelled {
-    /// A row for each label, and how many of each verdict raise an alarm.
+    /// Builds a row for each label, and counts how many of each verdict raise an alarm.
     pub(super) fn table(&self, detector: &Detector) -> Table {
         let scored = |(instance, series): (&String, _)| {
             let wanted = self.labels.iter().any(|label| label.instance.as_str() == instance);

@@ -4,8 +4,8 @@
 pub(super) const WINDOW: usize = 50;
 /// Numbers that a window is squeezed into.
 const BOTTLENECK: usize = 12;
-/// Rounds of subspace iteration. What separates slowly are components of nearly the same variance,
-/// and it does not matter which of those is kept.
+/// Rounds of subspace iteration. Components of nearly the same variance separate slowly, and it
+/// does not matter which of them stays.
 const ROUNDS: usize = 60;
 
 /// A fitted autoencoder.
@@ -19,14 +19,13 @@ pub(super) struct Linear {
 
 impl Linear {
     /// Scales the values to 0..1 by their smallest and largest and finds the components of their
-    /// windows. None where there are fewer windows than slots in one.
+    /// windows. `None` where there are fewer windows than slots in one.
     pub(super) fn fit(values: &[f64]) -> Option<Self> {
         let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let span = if highest > lowest { highest - lowest } else { 1.0 };
         let mut model = Self { lowest, span, mean: [0.0; WINDOW], components: Vec::new() };
-        // Not the first values of a series that begins with missing ones: nothing can be filled in
-        // there.
+        // Skips missing values at the beginning of a series: no earlier value can fill them in.
         let windows: Vec<[f64; WINDOW]> =
             values.windows(WINDOW).filter_map(|window| model.scaled(window)).collect();
         if windows.len() < WINDOW {
@@ -54,7 +53,7 @@ impl Linear {
         for (window, error) in values.windows(WINDOW).zip(errors.iter_mut().skip(WINDOW - 1)) {
             let Some(window) = self.scaled(window) else { continue };
             let centred = self.centred(&window);
-            // What the components do not keep is what is left of the length.
+            // The error is the part of the length that the components do not explain.
             let kept: f64 =
                 self.components.iter().map(|component| dot(component, &centred).powi(2)).sum();
             *error = (dot(&centred, &centred) - kept).max(0.0) / WINDOW as f64;
@@ -92,14 +91,13 @@ fn leading(covariance: &[[f64; WINDOW]; WINDOW]) -> Vec<[f64; WINDOW]> {
     vectors
 }
 
-/// Makes every vector one of length 1 at right angles to those before it, or nothing where they
-/// leave nothing of it.
+/// Makes every vector orthonormal to those before it, or zero where nothing of it remains.
 fn orthonormalise(vectors: &mut [[f64; WINDOW]]) {
     for index in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(index);
         let vector = &mut rest[0];
         let length = dot(vector, vector).sqrt();
-        // Twice: once is not enough where little is left.
+        // Twice: once is not enough where the rest is small.
         for other in before.iter().chain(before.iter()) {
             let along = dot(vector, other);
             vector.iter_mut().zip(other).for_each(|(value, other)| *value -= along * other);

@@ -3,7 +3,7 @@
 use std::iter::Sum;
 use std::ops::{Add, Range};
 
-/// What alarms were worth against labelled windows. Those of several files add up.
+/// Counts how alarms match labelled windows. Counts of several files add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Alarms {
     /// Alarms, inside and outside the windows.
@@ -84,7 +84,7 @@ impl Sum for Alarms {
     }
 }
 
-/// Rows by what was said of them and what they are. Those of several files add up.
+/// Counts rows by call and by truth. Counts of several files add up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Confusion {
     /// Anomalous rows, called so.
@@ -112,7 +112,7 @@ impl Confusion {
         counts
     }
 
-    /// Share of the rows called anomalous that are, where there are any.
+    /// Share of the rows called anomalous that are anomalous, where there are any.
     pub(crate) fn precision(&self) -> Option<f64> {
         share(self.true_positives, self.true_positives + self.false_positives)
     }
@@ -161,7 +161,7 @@ pub(crate) type Point = (f64, f64);
 
 impl Ranking {
     /// Rows as (score, is anomalous). Rows of equal score are reached together. A row whose score
-    /// is not a number ranks last: nobody would have been told of it. `None` where one of the
+    /// is not a number ranks last: it would never have raised an alarm. `None` where one of the
     /// classes has no row.
     pub(crate) fn of(rows: impl IntoIterator<Item = (f64, bool)>) -> Option<Self> {
         let mut rows: Vec<(f64, bool)> =
@@ -200,8 +200,8 @@ impl Ranking {
             .map(move |&(hit, wrong)| (hit as f64 / anomalous, hit as f64 / (hit + wrong) as f64))
     }
 
-    /// Area under the ROC curve: how likely an anomalous row scores higher than a normal one, a
-    /// draw counting half.
+    /// Area under the ROC curve: the probability that an anomalous row scores higher than a normal
+    /// one. A tie counts half.
     pub(crate) fn auc(&self) -> f64 {
         self.roc()
             .zip(self.roc().skip(1))
@@ -209,8 +209,8 @@ impl Ranking {
             .sum()
     }
 
-    /// Area under the precision-recall curve as a sum of steps, `Σ (R_i - R_(i-1)) P_i`: trapezoids
-    /// would promise what no threshold gives.
+    /// Area under the precision-recall curve as a sum of steps, `Σ (R_i - R_(i-1)) P_i`. Trapezoids
+    /// would promise a precision that no threshold gives.
     pub(crate) fn average_precision(&self) -> f64 {
         let before = std::iter::once(0.0).chain(self.precision_recall().map(|point| point.0));
         self.precision_recall()
@@ -235,8 +235,8 @@ pub(super) fn ranked(score: f64) -> f64 {
     if score.is_nan() { f64::NEG_INFINITY } else { score }
 }
 
-/// At most so many points, evenly spaced along the curve, with its first and its last (so never
-/// fewer than two).
+/// At most this number of points, evenly spaced along the curve. The first and the last point are
+/// always included, so there are never fewer than two.
 fn thinned(curve: Vec<Point>, at_most: usize) -> Vec<Point> {
     let steps = at_most.max(2) - 1;
     let length = |from: &Point, to: &Point| (to.0 - from.0).abs() + (to.1 - from.1).abs();
@@ -248,7 +248,7 @@ fn thinned(curve: Vec<Point>, at_most: usize) -> Vec<Point> {
     let (mut kept, mut gone) = (vec![first], 0.0);
     for pair in curve.windows(2) {
         gone += length(&pair[0], &pair[1]);
-        // One place is kept for the last point.
+        // Reserves one place for the last point.
         if gone * steps as f64 >= whole * kept.len() as f64 && kept.len() < steps {
             kept.push(pair[1]);
         }
@@ -257,7 +257,7 @@ fn thinned(curve: Vec<Point>, at_most: usize) -> Vec<Point> {
     kept
 }
 
-/// By what rows without labels are called anomalous.
+/// The rule that labels rows as anomalous where labels are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proxy {
     /// The highest values.
@@ -267,12 +267,12 @@ pub(crate) enum Proxy {
 }
 
 impl Proxy {
-    /// Labels for want of better ones: the `share` (0.05: the top 5 %) of the values that stand out
-    /// most.
+    /// Substitute labels for rows without labels: the `share` (0.05: the top 5 %) of the values
+    /// that stand out most.
     ///
-    /// Those strictly over the quantile: of values that are all equal none is anomalous, and where
-    /// many are equal, fewer than `share` are. Such labels reward a threshold on the value; of
-    /// faults they say little.
+    /// Only values strictly over the quantile count. If all values are equal, no value is
+    /// anomalous. If many are equal, fewer than `share` are. Such labels reward a threshold on the
+    /// value and say little about faults.
     pub(crate) fn labels(self, values: &[f64], share: f64) -> Vec<bool> {
         let quantile_of = |values: &[f64], q| {
             let mut sorted: Vec<f64> =
@@ -292,7 +292,7 @@ impl Proxy {
     }
 }
 
-/// The `q`-quantile of sorted values, linear between neighbours; `None` of nothing.
+/// The `q`-quantile of sorted values, linear between neighbours; `None` of an empty slice.
 pub(super) fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let position = q.clamp(0.0, 1.0) * last as f64;

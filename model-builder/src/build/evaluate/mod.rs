@@ -1,5 +1,5 @@
-//! The evaluation: what the detector finds on real machines, on NAB and on injected faults, beside
-//! what others find, as a report.
+//! The evaluation: measures the finds of the detector on real machines, on NAB and on injected
+//! faults, compares them with other detectors, and writes a report.
 //!
 //! - [`real`]: real machines, which come first;
 //! - [`corpus`]: NAB's files, and what a detector makes of their rows; [`inject`]: machines with
@@ -58,8 +58,8 @@ const ONSETS: u64 = 3;
 /// How much is evaluated.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// Networks are trained with the seeds 1 to this number; 0: none is, the artifact itself is
-    /// evaluated.
+    /// Networks are trained with the seeds 1 to this number. 0 trains no network and evaluates the
+    /// artifact itself.
     pub(crate) seeds: u64,
     /// Generated machines to train on beside NAB's files.
     pub(crate) generated: u64,
@@ -71,13 +71,13 @@ pub(crate) struct Plan {
     pub(crate) real: Option<Real>,
 }
 
-/// All that was found out.
+/// All results of an evaluation.
 struct Findings {
     artifact: Artifact,
     seeds: u64,
-    /// On real machines.
+    /// Results on real machines.
     real: Vec<Told>,
-    /// How much generated machines are like real ones; `None` without these.
+    /// How much generated machines resemble real ones; `None` without real machines.
     likeness: Option<Table>,
     entries: Vec<Entry>,
     /// The detector, once for each seed, scored by the networks that have not seen the file.
@@ -91,11 +91,11 @@ struct Findings {
     /// Every score of the EC2 files, by entry, of the first seed.
     scored: BTreeMap<usize, Vec<Scored>>,
     benches: Vec<Compared>,
-    /// Of alerts that people have judged.
+    /// Results on alerts that people have judged.
     labelled: Option<Table>,
 }
 
-/// A bench, and what each detector makes of it.
+/// A bench, and the scores of each detector on it.
 struct Compared {
     name: &'static str,
     bench: Bench,
@@ -111,7 +111,7 @@ struct Networks {
 }
 
 impl Networks {
-    /// The detector that has not seen the thing with this number.
+    /// The detector that has not seen the item with this number.
     fn unseen_by(&self, number: usize) -> Detector {
         Detector::new(self.folds[number % self.folds.len()].clone(), &device())
     }
@@ -285,7 +285,7 @@ fn train_folds(
             threshold: card.threshold,
             shape: card.shape,
             date: card.training.date.clone(),
-            // Several trainings at once have all processors already.
+            // Several trainings at once already use all processors.
             threads: NonZeroUsize::MIN,
         };
         let mut told = 0;

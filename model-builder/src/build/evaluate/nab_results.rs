@@ -181,8 +181,8 @@ mod tests {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
-    /// Seconds of `YYYY-MM-DD HH:MM:SS`, counted from some day on: months have 31 days here, which
-    /// no sum is made of.
+    /// Seconds of `YYYY-MM-DD HH:MM:SS` since an arbitrary day. Months have 31 days here, which is
+    /// fine because the times are only compared.
     fn seconds(text: &str) -> i64 {
         let number = |range: Range<usize>| text[range].parse::<i64>().unwrap();
         let days = (number(0..4) * 12 + number(5..7)) * 31 + number(8..10);

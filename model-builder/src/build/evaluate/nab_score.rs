@@ -3,9 +3,9 @@
 //!
 //! A row whose score reaches the threshold is a detection. Each labelled window counts once, by the
 //! best (the first) detection in it: 1 at its first row, less along a sigmoid towards its end. A
-//! window without one costs a miss. Each detection outside the windows costs, too: little just
-//! behind a window, the whole weight far from any. 0 is then what a detector gets that never
-//! detects, 100 a perfect one. Rows under probation do not count.
+//! window without a detection costs a miss. Each detection outside the windows has a cost, too:
+//! little just behind a window, the whole weight far from any. A detector that never detects gets
+//! 0, a perfect one 100. Rows under probation do not count.
 //!
 //! Definition: Lavin and Ahmad, "Evaluating Real-time Anomaly Detection Algorithms - the Numenta
 //! Anomaly Benchmark", ICMLA 2015. Where the code of NAB differs from the paper (what is divided by
@@ -18,8 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 /// A threshold that no score reaches: where NAB's search for the best one begins.
 const ABOVE_ALL: f64 = 1.1;
 
-/// What a hit, a false alarm and a miss weigh in an application. NAB's weight for quiet rows has no
-/// use, there or here.
+/// The weights of a hit, a false alarm and a miss in an application. NAB's weight for quiet rows
+/// has no use, there or here.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Profile {
     /// As NAB calls it.
@@ -33,10 +33,10 @@ impl Profile {
     /// False alarms and misses in balance.
     pub(crate) const STANDARD: Self =
         Self { name: "standard", hit: 1.0, false_alarm: 0.11, miss: 1.0 };
-    /// Where false alarms are dear.
+    /// False alarms are expensive.
     pub(crate) const LOW_FP: Self =
         Self { name: "reward_low_FP_rate", hit: 1.0, false_alarm: 0.22, miss: 1.0 };
-    /// Where misses are dear.
+    /// Misses are expensive.
     pub(crate) const LOW_FN: Self =
         Self { name: "reward_low_FN_rate", hit: 1.0, false_alarm: 0.11, miss: 2.0 };
     /// All three.
@@ -44,8 +44,8 @@ impl Profile {
 
     /// The score of these files together. Without any window it is not a number.
     ///
-    /// It is not the mean over the files: each weighs by its windows. So a resampled list of files
-    /// is scored by this.
+    /// It is not the mean over the files: each file weighs by its windows. So use this for a
+    /// resampled list of files, too.
     pub(crate) fn score<'a>(&self, files: impl IntoIterator<Item = &'a FileOutcome>) -> f64 {
         let (raw, windows) = files
             .into_iter()
@@ -53,7 +53,7 @@ impl Profile {
         self.points(raw + windows as f64 * self.miss, windows)
     }
 
-    /// A part of what lies between a detector that never detects and a perfect one, of 100.
+    /// Points of 100: 0 is a detector that never detects, 100 a perfect one.
     fn points(&self, part: f64, windows: usize) -> f64 {
         100.0 * part / (windows as f64 * (self.hit + self.miss))
     }
@@ -75,7 +75,8 @@ pub(crate) struct ScoredFile<'a> {
     pub(crate) probation: usize,
 }
 
-/// What one file brought at a threshold. Points as in [`Profile::score`] come from many of these.
+/// The result of one file at a threshold. Points as in [`Profile::score`] are sums over many of
+/// these.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct FileOutcome {
     /// Labelled windows.
@@ -104,9 +105,9 @@ impl FileOutcome {
 pub(crate) struct Outcome {
     /// Scores from here on are detections.
     pub(crate) threshold: f64,
-    /// At most 100. 0 is what silence gets, and false alarms go far below.
+    /// At most 100. A silent detector gets 0, and false alarms lead far below.
     pub(crate) score: f64,
-    /// What each file brought, in the order they were given.
+    /// The result of each file, in the order in which they were given.
     pub(crate) files: Vec<FileOutcome>,
     profile: Profile,
 }
@@ -142,7 +143,7 @@ struct Row {
     file: usize,
     /// The window it lies in, counted over all files.
     window: Option<usize>,
-    /// What its detection brings, before weights: over 0 to 1 in a window, -1 to under 0 outside.
+    /// The value of its detection, before weights: over 0 to 1 in a window, -1 to under 0 outside.
     worth: f64,
 }
 
@@ -244,9 +245,9 @@ impl Rows {
     /// The outcome at the best of all thresholds, and at the highest of them where several are
     /// equally good.
     ///
-    /// NAB publishes this, though it is found with the labels in hand. One sweep from the highest
-    /// score down: a few additions a row, and one over the windows whenever one of them is hit
-    /// better than before.
+    /// NAB publishes this score, although finding it needs the labels. One sweep starts at the
+    /// highest score and goes down. It costs a few additions a row, and one sum over the windows
+    /// whenever a window is hit better than before.
     pub(crate) fn best(&self, profile: &Profile) -> Outcome {
         let mut parts = vec![-profile.miss; self.windows.len()];
         let (mut outside, mut inside) = (0.0, parts.iter().sum::<f64>());
@@ -264,8 +265,8 @@ impl Rows {
                 }
             }
             if better {
-                // Afresh, not by difference: rounding must not choose between thresholds that are
-                // equally good.
+                // Sums afresh instead of adding differences: rounding must not choose between
+                // thresholds that are equally good.
                 inside = parts.iter().sum();
             }
             if outside + inside > best.1 {
@@ -276,21 +277,21 @@ impl Rows {
     }
 }
 
-/// Rows of the window, or `None` where it has none.
+/// Rows of the window, or `None` for a window without rows.
 fn span(times: &[i64], window: &Range<i64>) -> Option<Range<usize>> {
     let first = times.iter().position(|time| window.contains(time))?;
     let last = times.iter().rposition(|time| window.contains(time))?;
     Some(first..last + 1)
 }
 
-/// What a detection at this row of a window brings: 1 at its first row, and still a little at its
+/// The value of a detection at this row of a window: 1 at its first row, and still a little at its
 /// last.
 fn worth_inside(row: usize, window: &Range<usize>) -> f64 {
     sigmoid(-((window.end - row) as f64) / window.len() as f64) / sigmoid(-1.0)
 }
 
-/// What a detection outside brings, by how far the window behind it is, in its widths: -1 where it
-/// is far, or none is.
+/// The value of a detection outside, by the distance from the window before it, in widths of that
+/// window: -1 where it is far, or where no window comes before.
 fn worth_outside(row: usize, behind: Option<&Range<usize>>) -> f64 {
     let Some(window) = behind else { return -1.0 };
     let position = (row + 1 - window.end) as f64 / (window.len() - 1) as f64;

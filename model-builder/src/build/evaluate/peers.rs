@@ -1,9 +1,9 @@
-//! What a user would watch CPU with instead, to compare with.
+//! Detectors that a user would watch CPU with instead, to compare with.
 //!
-//! Every one of them gives each slot a score that is higher the more anomalous it finds the value,
-//! and knows nothing of what comes later. A score is NaN where the value is missing or there is too
-//! little before it to judge. What each is compared by is one and the same: [`records`] of its
-//! scores at the threshold that allows everyone the same number of false alarms.
+//! Each detector gives each slot a score that rises with how anomalous the value is. A score never
+//! depends on later values. A score is NaN where the value is missing or too little comes before
+//! it. All detectors are compared by the same rule: [`records`] of their scores at the threshold
+//! that allows everyone the same number of false alarms.
 
 use std::collections::VecDeque;
 
@@ -31,7 +31,7 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     /// A score for each value.
     pub(crate) score: fn(&[f64]) -> Vec<f64>,
-    /// The score from which it alarms out of the box, where it has such a one.
+    /// The default threshold for an alarm, if the detector has one.
     pub(crate) fixed_threshold: Option<f64>,
 }
 
@@ -46,8 +46,8 @@ pub(crate) const PEERS: [Peer; 6] = [
 ];
 
 /// The score where it is above every score of the `refractory` slots before, and minus infinity
-/// elsewhere: one alarm per episode at any threshold. A score that is missing is never a record and
-/// does not stand in the way of one.
+/// elsewhere: one alarm per episode at any threshold. A missing score is never a record and never
+/// prevents one.
 pub(crate) fn records(scores: &[f64], refractory: usize) -> Vec<f64> {
     // Scores that could still be the highest of the last `refractory` slots, falling.
     let mut highest: VecDeque<(usize, f64)> = VecDeque::new();
@@ -70,7 +70,7 @@ pub(crate) fn records(scores: &[f64], refractory: usize) -> Vec<f64> {
     kept
 }
 
-/// The value itself: the alarm that everyone starts with.
+/// The value itself: the alarm that most people start with.
 fn value(values: &[f64]) -> Vec<f64> {
     values.to_vec()
 }
@@ -97,8 +97,8 @@ fn trailing_mean(values: &[f64]) -> Vec<f64> {
 /// Distance from the median of the 24 hours before, in their median absolute deviations.
 fn trailing_median(values: &[f64]) -> Vec<f64> {
     let mut window: Vec<f64> = Vec::with_capacity(DAY + 1);
-    // What the window's standard deviation is made of; counted anew each day, so that rounding does
-    // not add up.
+    // The sums behind the window's standard deviation. They are computed anew each day, so that
+    // rounding errors do not add up.
     let (mut sum, mut squares) = (0.0, 0.0);
     let mut scores = Vec::with_capacity(values.len());
     for (slot, &value) in values.iter().enumerate() {
@@ -162,7 +162,8 @@ fn windowed_gaussian(values: &[f64]) -> Vec<f64> {
     let present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
     let (mut sum, mut squares, mut first) = (0.0, 0.0, 0);
     let (mut mean, mut deviation) = (0.0, 1.0);
-    // Around the first value, or a small deviation from a large mean would be lost in rounding.
+    // Centres on the first value. Otherwise rounding would lose a small deviation from a large
+    // mean.
     let origin = present.first().copied().unwrap_or(0.0);
     let mut seen = 0;
     let mut score = |value: f64| {
@@ -189,13 +190,13 @@ fn windowed_gaussian(values: &[f64]) -> Vec<f64> {
 }
 
 /// The recipe of the PyTorch DeepGuard: one global scaling to 0..1, windows of 50, their mean
-/// squared reconstruction error, and the threshold two standard deviations above the mean error of
-/// what it was fitted on.
+/// squared reconstruction error, and a threshold two standard deviations above the mean error of
+/// its training data.
 ///
 /// **A stand-in.** The recipe's network, an LSTM autoencoder with a bottleneck of 12, is replaced
 /// by the best linear autoencoder with the same bottleneck (principal components of the windows).
-/// It is fitted on each series by itself and on nothing but the past, which is kinder than the
-/// original: that is fitted on one machine for all, in part on what it is then judged by. The score
+/// It is fitted on each series by itself and only on the past. This is kinder than the original,
+/// which is fitted on one machine for all, partly on the data that it is then judged on. The score
 /// is the number of standard deviations above the mean.
 fn ancestor(values: &[f64]) -> Vec<f64> {
     let fitted = FITTED.min(values.len() * 3 / 5);
@@ -220,9 +221,9 @@ fn ancestor(values: &[f64]) -> Vec<f64> {
     errors.into_iter().map(|error| (error - mean) / deviation.max(1e-9)).collect()
 }
 
-/// What a robust `spread` is divided by at least: 5 % of the plain deviation, 0.1 % of the level,
-/// and not nothing. Without it, every blink of a machine that is still would be infinitely
-/// anomalous, which is worse for all of them.
+/// The smallest divisor in place of a robust `spread`: 5 % of the plain deviation, 0.1 % of the
+/// level, and more than zero. Without it, every blink of a still machine would be infinitely
+/// anomalous, which makes every detector worse.
 fn scale(spread: f64, deviation: f64, level: f64) -> f64 {
     spread.max(0.05 * deviation).max(1e-3 * level.abs()).max(1e-6)
 }
@@ -233,7 +234,7 @@ fn median_and_mad(sorted: &[f64]) -> (f64, f64) {
     let median =
         if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 };
     // Distances grow outwards from the median in both directions: merge them until half of them are
-    // behind.
+    // consumed.
     let (mut below, mut above) =
         (sorted[..half].iter().rev().peekable(), sorted[half..].iter().peekable());
     let mut nearest = || {
@@ -253,8 +254,8 @@ fn median_and_mad(sorted: &[f64]) -> (f64, f64) {
 }
 
 /// Decimal logarithm of the probability that a standard normal variable exceeds `z >= 0`, relative
-/// error 1e-7 at any `z` (the Chebyshev fit of erfc in Numerical Recipes, whose logarithm is at
-/// hand).
+/// error 1e-7 at any `z`. It uses the Chebyshev fit of erfc in Numerical Recipes, which gives the
+/// logarithm directly.
 fn log10_tail(z: f64) -> f64 {
     const FIT: [f64; 10] = [
         -1.265_512_23,
@@ -280,7 +281,7 @@ mod tests {
 
     use super::*;
 
-    /// Nine days of a daily wave with a little that repeats otherwise, and one spike.
+    /// Nine days of a daily wave with a small repeating disturbance, and one spike.
     fn wave(spike: Option<usize>) -> Vec<f64> {
         let value = |slot: usize| {
             30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0

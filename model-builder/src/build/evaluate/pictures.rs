@@ -17,7 +17,7 @@ use crate::common::files::write_whole;
 use crate::common::report::{Picture, Report, Section};
 use crate::common::table::Table;
 
-/// What is told where there are no real machines.
+/// The text where real machines are missing.
 pub(super) const NO_REAL: &str =
     "Not measured: no real machines were at hand. Name their folder with `--real DIR` or REAL_DIR.";
 /// Points of a curve.
@@ -43,7 +43,7 @@ impl Findings {
         Ok(())
     }
 
-    /// What one looks at first.
+    /// The pictures that a reader looks at first.
     fn summary(&self) -> Result<Vec<Table>> {
         let mut tables: Vec<Table> = self
             .real
@@ -141,7 +141,7 @@ impl Findings {
         )
     }
 
-    /// Alarms on the files in which there is nothing to find.
+    /// Alarms on the files without an anomaly.
     fn quiet_files(&self) -> Table {
         let quiet: Vec<usize> = (0..self.entries.len())
             .filter(|&index| {
@@ -178,8 +178,8 @@ impl Findings {
 
     fn curves(&self, out: &Path) -> Result<Picture> {
         let indices = self.group(Group::Ec2);
-        // Of the simple rules, the two that differ most: more lines than colours cannot be told
-        // apart.
+        // Of the simple rules, the two that differ most: a reader cannot tell more lines than
+        // colours apart.
         let left_out: Vec<&str> =
             self.peers[1..self.peers.len() - 1].iter().map(|run| run.name.as_str()).collect();
         let (mut roc, mut precision) = (Vec::new(), Vec::new());
@@ -328,7 +328,7 @@ impl Findings {
         })
     }
 
-    /// Every score of ours, in the format of NAB's runner: the first seed as `DeepGuard`.
+    /// Every score of ours, in the format of NAB's runner. The first seed is `DeepGuard`.
     fn write_results(&self, folder: &Path) -> Result<()> {
         for (entry, judgement) in self.entries.iter().zip(&self.ours[0].files) {
             let Some(judgement) = judgement else { continue };
@@ -346,7 +346,7 @@ impl Findings {
         Ok(())
     }
 
-    /// What must be known of the artifact by whoever uses it.
+    /// Facts that every user of the artifact must know.
     fn model_card(&self) -> Result<Report> {
         let card = self.artifact.card();
         let row = |name: &str, value: String| vec![name.to_string(), value];

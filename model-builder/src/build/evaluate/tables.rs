@@ -1,4 +1,4 @@
-//! The findings as tables.
+//! Tables of the results.
 
 use anyhow::Result;
 use deepguard::series::PERIOD;
@@ -18,7 +18,7 @@ const RESAMPLES: usize = 2000;
 pub(super) const SEED: u64 = 1;
 /// False alarms per machine and week at which detection is compared.
 pub(super) const RATES: [f64; 2] = [1.0, 0.5];
-/// Longest buffer of VUS, in rows: what its authors take where a series has no period.
+/// Longest buffer of VUS, in rows: the value that its authors use for a series without a period.
 const BUFFER: usize = 100;
 /// Share of the rows that the predecessor's recipe called anomalous.
 const TOP: f64 = 0.05;
@@ -26,9 +26,9 @@ const TOP: f64 = 0.05;
 /// Some of NAB's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
-    /// The eight EC2 CPU files: reported, never chosen on.
+    /// The eight EC2 CPU files: reported, never used to make choices.
     Ec2,
-    /// The 41 files that are not AWS's: what choices are made on.
+    /// The 41 files that are not AWS's: the choices are based on them.
     Development,
 }
 
@@ -71,7 +71,7 @@ impl Findings {
         (0..self.entries.len()).filter(|&index| belongs(&self.entries[index])).collect()
     }
 
-    /// Our seeds as one, then each other detector that has scored all of the files.
+    /// All seeds of ours as one, then each other detector that has scored all of the files.
     pub(super) fn contestants(&self, indices: &[usize]) -> Vec<(String, Vec<&Run>)> {
         let others = std::iter::once(&self.without).chain(&self.published).chain(&self.peers);
         let others =
@@ -242,8 +242,7 @@ impl Findings {
         }
     }
 
-    /// The predecessor's way to judge: the most extreme values are called anomalous, whatever they
-    /// are.
+    /// The predecessor's method: it calls the most extreme values anomalous, whatever they are.
     pub(super) fn proxies(&self) -> Table {
         let indices = self.group(Group::Ec2);
         let mut rows = Vec::new();
@@ -317,7 +316,7 @@ impl Findings {
         (!volumes.is_empty()).then(|| volumes.iter().sum::<f64>() / volumes.len() as f64)
     }
 
-    /// What others publish of VUS-PR, for scale.
+    /// Published VUS-PR values of others, for scale.
     pub(super) fn published_vus(&self) -> Table {
         let row = |(name, volume): (&str, f64)| vec![name.to_string(), format!("{volume:.2}")];
         Table {
@@ -331,7 +330,7 @@ impl Findings {
         }
     }
 
-    /// What the network adds, with 95 % intervals: name, unit and difference.
+    /// The gain from the network, with 95 % intervals: name, unit and difference.
     pub(super) fn differences(&self) -> Result<Vec<(String, Interval)>> {
         let mut found: Vec<_> =
             self.real.iter().flat_map(|told| told.differences.clone()).collect();
@@ -407,7 +406,7 @@ impl Findings {
 }
 
 impl Compared {
-    /// Our seeds as one, then all others.
+    /// All seeds of ours as one, then all others.
     pub(super) fn contestants(&self) -> Vec<(String, Vec<&Outcome>)> {
         let others = std::iter::once(&self.without).chain(&self.peers);
         std::iter::once(("DeepGuard".to_string(), self.ours.iter().collect()))
@@ -415,7 +414,7 @@ impl Compared {
             .collect()
     }
 
-    /// Percent of the cases of the given faults that are found, of each seed.
+    /// Percent of the cases of the given faults that are found, for each seed.
     pub(super) fn detection(&self, outcomes: &[&Outcome], rate: f64, faults: &[Fault]) -> Vec<f64> {
         let of = |outcome: &&Outcome| {
             let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
@@ -424,7 +423,7 @@ impl Compared {
         outcomes.iter().map(of).collect()
     }
 
-    /// For each machine and each of the eight faults: cases that are found, and cases.
+    /// For each machine and each of the eight faults: found cases, and all cases.
     fn by_machine(&self, outcome: &Outcome, rate: f64) -> Vec<[(u32, u32); Fault::EIGHT.len()]> {
         let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
         let mut counts = vec![[(0, 0); Fault::EIGHT.len()]; self.bench.machines.len()];
@@ -438,7 +437,7 @@ impl Compared {
         counts
     }
 
-    /// What is found of each fault at a rate of false alarms.
+    /// Finds of each fault at a rate of false alarms.
     pub(super) fn faults(&self, rate: f64) -> Table {
         let contestants = self.contestants();
         let cells = |name: &str, faults: &[Fault]| {
@@ -470,7 +469,7 @@ impl Compared {
         }
     }
 
-    /// How long it takes until a fault is found, in hours.
+    /// Time until a fault is found, in hours.
     pub(super) fn delays(&self) -> Table {
         let row = |fault: Fault| {
             let cell = |rate: f64| {
@@ -571,7 +570,7 @@ fn mean_over(faults: &[Fault], of: impl Fn(Fault) -> Option<f64>) -> f64 {
     found.iter().sum::<f64>() / found.len() as f64
 }
 
-/// Percent of the cases of the wanted faults that are found; `None` where there are none.
+/// Percent of the cases of the wanted faults that are found; `None` without such cases.
 fn share(bench: &Bench, found: &[Option<usize>], wanted: impl Fn(Fault) -> bool) -> Option<f64> {
     let own: Vec<bool> = bench
         .cases

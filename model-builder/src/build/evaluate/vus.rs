@@ -1,5 +1,4 @@
-//! Volume under the surface: areas under curves that forgive an anomaly found a little early or
-//! late.
+//! Volume under the surface: areas under curves that forgive a find that is a little early or late.
 //!
 //! Paparrizos, Boniol, Palpanas, Tsay, Elmore and Franklin, "Volume Under the Surface: A New
 //! Accuracy Evaluation Measure for Time-Series Anomaly Detection", PVLDB 15(11), 2022. Each
@@ -32,8 +31,8 @@ use super::measures::ranked;
 /// How many thresholds the published code looks at: that many rows, evenly spaced by rank.
 pub(crate) const THRESHOLDS: usize = 250;
 
-/// VUS-PR of detectors on the subset "Facility" of NAB in TSB-AD, the mean over seven of its files,
-/// as its authors publish it. They see a series as a whole, its future included.
+/// VUS-PR of detectors on the subset "Facility" of NAB in TSB-AD: the mean over seven of its files,
+/// as its authors publish it. These detectors see a whole series, including its future.
 pub(crate) const PUBLISHED: [(&str, f64); 7] = [
     ("Sub-PCA", 0.49),
     ("POLY", 0.48),
@@ -47,18 +46,18 @@ pub(crate) const PUBLISHED: [(&str, f64); 7] = [
 /// Volume under the two surfaces, 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Vus {
-    /// Precision over recall. The share of labelled rows, about, is what chance gets.
+    /// Precision over recall. Chance gets about the share of labelled rows.
     pub(crate) pr: f64,
-    /// True over false positive rate. About 0.5 is what chance gets.
+    /// True over false positive rate. Chance gets about 0.5.
     pub(crate) roc: f64,
 }
 
 /// The volumes of one series: rows as (score, is anomalous), in the order of time, without gaps.
 ///
 /// `longest` is the longest buffer in rows, half of it on each side; its authors take a period of
-/// the series, or 100. `thresholds` is how many are looked at, [`THRESHOLDS`] to compare with what
-/// others publish; as many as rows for all. `None` where one of the classes has no row or no
-/// threshold is asked for. Several series: take the mean over them.
+/// the series, or 100. `thresholds` is the number of thresholds: [`THRESHOLDS`] to compare with
+/// published values, the number of rows for all. Returns `None` where one of the classes has no
+/// row, or if `thresholds` is zero. For several series, take the mean over them.
 pub(crate) fn vus(rows: &[(f64, bool)], longest: usize, thresholds: usize) -> Option<Vus> {
     let labelled = ranges(rows);
     let count: usize = labelled.iter().map(ExactSizeIterator::len).sum();

@@ -1,5 +1,5 @@
-//! The model card of a training on one's own fleet: what it saw, what it left out, what it finds
-//! and how often it pages.
+//! The model card of a training on one's own fleet: the data it used, the data it left out, its
+//! finds and its pages.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -21,11 +21,11 @@ use crate::common::picture::{self, PANEL, Panel};
 use crate::common::report::{Picture, Report, Section};
 use crate::common::table::Table;
 
-/// Budgets that the card tells the threshold of.
+/// Budgets for which the card tells the threshold.
 pub(crate) const BUDGETS: [f64; 9] = [0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0];
 /// Instances that faults are injected into.
 const INJECTED: usize = 40;
-/// Instances that are drawn, those of which most was left out.
+/// Instances that are drawn: those with the most data left out.
 const DRAWN: usize = 4;
 
 fn time(second: i64) -> String {
@@ -40,7 +40,7 @@ fn words(why: Why) -> &'static str {
     }
 }
 
-/// What was left out of the history.
+/// The data that was left out of the history.
 pub(super) fn left_out_table(cleaned: &Cleaned) -> Table {
     let row = |stretch: &deepguard::model::card::LeftOut| {
         vec![
@@ -151,8 +151,8 @@ fn pages(trained: &Trained) -> Table {
     }
 }
 
-/// How many of each kind of fault are found in the fleet's own quiet history, by the new artifact
-/// and by the one before.
+/// Counts how many faults of each kind are found in the fleet's own quiet history, by the new
+/// artifact and by the one before.
 fn faults(trained: &Trained, stop: &AtomicBool) -> Result<Table> {
     let days = trained.artifact.card().training.fleet.as_ref().map_or(14, |fleet| fleet.days);
     let step = trained.cleaned.histories.len().div_ceil(INJECTED).max(1);

@@ -1,9 +1,9 @@
-//! What of a history is not fit to learn from: what was muted, what somebody confirmed as an
-//! anomaly, and what the model that is there already finds most clearly anomalous.
+//! Finds the parts of a history that training must not learn from: muted times, confirmed
+//! anomalies, and the clearest anomalies of the present model.
 //!
-//! The last is an anomaly whose score rises so high that it would be reported with a tiny budget of
-//! pages; it is left out for as long as it lasts. Of the first days of a history nothing is: too
-//! little is known by then.
+//! A clear anomaly scores so high that it would be reported even with a tiny budget of pages. It is
+//! left out for as long as it lasts. The first days of a history are never left out: too little is
+//! known by then.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,29 +20,30 @@ use crate::common::parallel::parallel;
 /// The history of each instance.
 pub(crate) type Histories = BTreeMap<InstanceId, Series>;
 
-/// Days of a history after which scores say something.
+/// Days of a history after which scores are meaningful.
 const KNOWN_DAYS: i64 = 5;
-/// No more of all datapoints is left out than this.
+/// At most this part of all datapoints is left out.
 const MOST: f64 = 0.1;
-/// Anomalous datapoints of an instance that are less than this apart, in seconds, are one anomaly:
-/// six hours.
+/// Anomalous datapoints of an instance that are closer together than this, in seconds, form one
+/// anomaly: six hours.
 const TOGETHER: i64 = 6 * 3600;
-/// What is left out before the first of them and after the last, in seconds: half an hour.
+/// The margin that is left out before the first of them and after the last, in seconds: half an
+/// hour.
 const MARGIN: i64 = 1800;
 
-/// Histories without what is not fit to learn from.
+/// Histories without the parts that training must not learn from.
 #[derive(Debug, Default)]
 pub(crate) struct Cleaned {
-    /// What is left, of each instance of which anything is.
+    /// The remaining history of each instance that has any.
     pub(crate) histories: Histories,
-    /// What is not: first what was known, then the clearest anomalies first.
+    /// The stretches left out: known ones first, then the clearest anomalies first.
     pub(crate) left_out: Vec<LeftOut>,
-    /// How many datapoints that were.
+    /// The number of datapoints left out.
     pub(crate) datapoints: usize,
 }
 
 impl Cleaned {
-    /// All of them, nothing left out yet.
+    /// All histories, with nothing left out yet.
     pub(crate) fn new(histories: Histories) -> Self {
         Self { histories, left_out: Vec::new(), datapoints: 0 }
     }
@@ -79,7 +80,7 @@ impl Cleaned {
     }
 
     /// Leaves out the anomalies that `detector` gives a score of `clear` or more, the clearest
-    /// first, but none that `is_fine` (somebody said so).
+    /// first. Keeps those for which `is_fine` is true, because a person said so.
     ///
     /// # Errors
     /// Where `stop` is set.
@@ -123,8 +124,8 @@ impl Cleaned {
     }
 }
 
-/// The anomalies of an instance: how high the score of each rises, and when it was. It lasts as
-/// long as its severity does.
+/// The anomalies of an instance: the highest score of each, and its time. An anomaly lasts as long
+/// as its severity.
 fn anomalies(scored: &[Scored]) -> Vec<(f64, Range<i64>)> {
     let mut anomalies: Vec<(f64, Range<i64>)> = Vec::new();
     for scored in

@@ -1,9 +1,9 @@
-//! Training on one's own fleet: its history, without what is not fit to learn from, and a threshold
-//! for the pages that one wants.
+//! Trains on one's own fleet: takes its history without unfit parts, and sets a threshold for the
+//! wanted number of pages.
 //!
 //! - [`clean`]: what is left out of the history; [`threshold`]: how high the threshold is for a
 //!   budget;
-//! - [`card`]: what came of it, as a document with a picture.
+//! - [`card`]: the result, as a document with a picture.
 
 mod card;
 mod clean;
@@ -35,25 +35,26 @@ use crate::common::history::Cache;
 use crate::common::labels::Labels;
 use crate::common::models;
 
-/// Passes over the windows, and highest learning rate, where a training goes on from an artifact.
+/// Passes over the windows, and highest learning rate, for a training that continues from an
+/// artifact.
 const TUNING_EPOCHS: usize = 3;
 const TUNING_RATE: f32 = 1e-3;
-/// Random windows of an instance at each resolution, and at most so many of all instances.
+/// Random windows of an instance at each resolution, and the upper limit for all instances.
 const WINDOWS: usize = 330;
 const ALL_WINDOWS: usize = 40_000;
 /// Alarms count after this part of the history.
 const SETTLING: f64 = 0.5;
-/// What would be reported with so small a budget of pages per instance and week is clearly an
-/// anomaly ...
+/// An anomaly that would be reported with this small a budget of pages per instance and week is
+/// clear ...
 const CLEAR_BUDGET: f64 = 0.1;
-/// ... or, of an artifact without a table, what has this score.
+/// ... or, for an artifact without a table, an anomaly with this score.
 const CLEAR: f64 = 1.3;
 /// Stretches that the artifact's card names.
 const NAMED: usize = 200;
-/// A budget that a table can answer to.
+/// A budget within the range of a table.
 const POSSIBLE: std::ops::RangeInclusive<f64> = 0.02..=10.0;
 
-/// What a training on one's own fleet is told.
+/// Options of a training on one's own fleet.
 #[derive(Debug, Args)]
 pub(crate) struct OwnArgs {
     /// Train on this account's own CPU history instead.
@@ -77,28 +78,27 @@ pub(crate) struct OwnArgs {
     /// go on from unless given.
     #[arg(long, value_name = "NUMBER", requires = "cloudwatch")]
     pages_per_instance_week: Option<f64>,
-    /// The model card to write, in Markdown; its picture is put beside it.
+    /// The model card to write, in Markdown. Its picture is put beside it.
     #[arg(long, value_name = "FILE", requires = "cloudwatch")]
     card: Option<PathBuf>,
 }
 
-/// A trained artifact, and what is told of it.
+/// A trained artifact, and the facts for its card.
 struct Trained {
     artifact: Artifact,
     start: Artifact,
     cleaned: Cleaned,
     histories: Histories,
-    /// What the fleet's own history has in pages at the chosen threshold, its real anomalies
-    /// included.
+    /// The pages of the fleet's own history at the chosen threshold, real anomalies included.
     counted: f64,
-    /// Pages that were asked for, per instance and week.
+    /// The wanted pages per instance and week.
     budget: f64,
-    /// The threshold that the artifact to go on from would have on this fleet for the same budget.
+    /// The threshold that the previous artifact would have on this fleet for the same budget.
     before: f64,
 }
 
-/// Trains on the account's own history and writes what came of it. `given` is whether epochs and
-/// learning rate were given by whoever typed the command, and are not to be those of a tuning.
+/// Trains on the account's own history and writes the result. `given` tells whether the user set
+/// epochs and learning rate. If so, they do not take the values of a tuning.
 ///
 /// # Errors
 /// Where the history cannot be read, there is too little of it, something cannot be written, or
@@ -170,7 +170,7 @@ fn own_budget(start: &Artifact, stop: &AtomicBool) -> Result<f64> {
     Ok(budget.clamp(*POSSIBLE.start(), *POSSIBLE.end()))
 }
 
-/// The history of the instances that are meant, and when each of them was muted.
+/// The history of the selected instances, and the times at which each of them was muted.
 async fn read<O: Objects>(
     args: &OwnArgs,
     config: &aws_config::SdkConfig,
@@ -225,7 +225,7 @@ async fn read_mutes<O: Objects>(place: &str, objects: &O) -> Result<Mutes> {
         };
     }
     let bytes = std::fs::read(place).with_context(|| format!("cannot read {place}"))?;
-    // By its name alone it is known what kind of file it is.
+    // Only the name tells the kind of the file.
     let name = Path::new(place).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let uri: ObjectUri = format!("s3://this-machine/{name}").parse()?;
     Mutes::parse(&uri, &bytes).with_context(|| format!("in {place}"))
@@ -235,7 +235,7 @@ fn left_out(instance: &InstanceId, times: std::ops::Range<i64>, why: Why) -> Lef
     LeftOut { instance: instance.to_string(), from: times.start, until: times.end, why }
 }
 
-/// Trains on what of `histories` is fit for it, and finds the threshold.
+/// Trains on the fit parts of `histories`, and finds the threshold.
 #[expect(clippy::too_many_arguments, reason = "all of it is what a training depends on")]
 fn fit(
     start: Artifact,
@@ -316,7 +316,7 @@ fn fit(
     Ok(Trained { artifact, start, cleaned, histories, counted, budget, before })
 }
 
-/// Days of a history after which it says something.
+/// Days of a history after which scores are meaningful.
 fn settling(days: usize) -> usize {
     ((days as f64 * SETTLING) as usize).min(14)
 }

@@ -1,20 +1,20 @@
 //! The threshold for a budget of pages, from a history that may still have anomalies in it.
 //!
-//! Simply counting the alarms of a history would take every anomaly that is still in it for a false
-//! alarm, and raise the threshold until it is silent. So the highest score of each day is looked
-//! at, and of all days only the bulk: anomalies are in the days above it. Where the bulk of a fleet
-//! is twice as high as that of generated machines of the same age, so is its threshold. How much
-//! rarer than the bulk a page is, those machines say, of which it is known that they are fine.
+//! Simply counting the alarms of a history would take every anomaly in it for a false alarm. The
+//! threshold would rise until it is silent. So the threshold follows the highest score of each day,
+//! and only the bulk of the days: days with anomalies lie above it. If the bulk of a fleet is twice
+//! as high as that of generated machines of the same age, its threshold is, too. The generated
+//! machines, which are known to be healthy, tell how much rarer than the bulk a page is.
 
 use deepguard::baseline::level::quantile;
 use deepguard::model::card::Pages;
 
 use crate::build::backtest::Backtest;
 
-/// The quantiles of the days that are compared: over what is merely quiet, and under what could be
-/// an anomaly.
+/// The quantiles of the days that are compared: above merely quiet days, and below days that could
+/// hold an anomaly.
 const BULK: [f64; 5] = [0.55, 0.6, 0.65, 0.7, 0.75];
-/// Instance-weeks without which a fleet's days say too little.
+/// With fewer instance-weeks than this, a fleet's days say too little.
 const ENOUGH_WEEKS: f64 = 5.0;
 
 /// How much higher the days of `fleet` are than those of `generated`, by their bulk. 1 where there
@@ -34,7 +34,7 @@ pub(crate) fn scale(fleet: &Backtest, generated: &Backtest) -> f64 {
     }
 }
 
-/// The table of generated machines for a fleet whose days are so much higher.
+/// The table of generated machines, for a fleet whose days are higher by this factor.
 pub(crate) fn scaled(pages: &[Pages], scale: f64) -> Vec<Pages> {
     let round = |number: f64| (number * 1e4).round() / 1e4;
     pages.iter().map(|row| Pages { threshold: round(row.threshold * scale), ..*row }).collect()

@@ -1,4 +1,4 @@
-//! NAB's files and labels from a pinned commit, each checked before it is kept.
+//! Downloads NAB's files and labels from a pinned commit, and checks each file before storing it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +28,7 @@ const LABELS: [(&str, &str); 2] = [
     ("combined_windows.json", "a4b260165562871699eb0c54c3f82c404bac151db815a0800028f3dbf2cbc020"),
 ];
 
-/// Whether the labels of this file are used: all but those of the AWS files that are no EC2 CPU.
+/// Whether the labels of this file are used. They are, except for AWS files that are no EC2 CPU.
 pub(crate) fn is_labelled(name: &str) -> bool {
     !name.starts_with("realAWSCloudwatch/") || is_ec2_cpu(name)
 }
@@ -41,7 +41,7 @@ pub(crate) fn is_ec2_cpu(name: &str) -> bool {
 /// No file is nearly as large. More than this is not NAB.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// A file to download, and what tells that it is the right one.
+/// A file to download, and the check for its content.
 pub(crate) struct Pinned {
     /// Path below the source and below the folder it is kept in.
     path: String,
@@ -50,7 +50,7 @@ pub(crate) struct Pinned {
 }
 
 impl Pinned {
-    /// A file that is kept as it is.
+    /// A file that is stored unchanged.
     pub(crate) fn file(path: &str, sha256: &str) -> Self {
         Self { path: path.into(), sha256: sha256.into(), check: check_file }
     }
@@ -71,7 +71,7 @@ pub(crate) fn manifest() -> Vec<Pinned> {
 /// Downloads what is missing in `root` from `source`.
 ///
 /// # Errors
-/// Where a file cannot be had, or is not what was pinned; nothing of it is kept then.
+/// Where a file cannot be downloaded, or differs from its pin. Such a file is not stored.
 pub(crate) fn fetch(root: &Path, source: &str, manifest: &[Pinned]) -> Result<()> {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(120))).build().into();

@@ -46,7 +46,7 @@ pub struct Row {
     pub datapoints: Vec<Datapoint>,
 }
 
-/// What NAB says of one file, in seconds since 1970.
+/// NAB's labels of one file, in seconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {
     /// Datapoints at which an anomaly was labelled.
@@ -185,7 +185,7 @@ impl NabFile {
         download::is_ec2_cpu(&self.name)
     }
 
-    /// Whether it belongs to the files that choices are made on: all that are not AWS's.
+    /// Whether choices may be based on this file: all files that are not AWS's.
     pub fn is_development(&self) -> bool {
         !self.name.starts_with("realAWSCloudwatch/")
     }
@@ -202,7 +202,7 @@ impl NabFile {
     }
 }
 
-/// Where a download of that name is kept.
+/// Where a download of that name is stored.
 pub(crate) fn cache_dir(name: &str) -> Result<PathBuf> {
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home);
@@ -215,7 +215,7 @@ pub(crate) fn cache_dir(name: &str) -> Result<PathBuf> {
 /// is a missing datapoint, as is `NaN`.
 ///
 /// # Errors
-/// The line that is none.
+/// Names the malformed line.
 pub fn parse(bytes: &[u8]) -> Result<(Vec<Datapoint>, usize)> {
     let text = std::str::from_utf8(bytes).context("not a text file")?;
     let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();

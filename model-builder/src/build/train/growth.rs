@@ -1,4 +1,4 @@
-//! By how much the usual errors of a young machine still grow.
+//! Measures by how much the usual errors of a young machine still grow.
 
 use deepguard::baseline::calibrated_at;
 use deepguard::baseline::level::quantile;
@@ -10,25 +10,24 @@ use deepguard::{Detector, Series, Watch};
 
 use super::Source;
 
-/// Days along which it is measured how the usual errors of a machine grow ...
+/// Days over which the growth of a machine's usual errors is measured ...
 const GROWING_DAYS: i64 = 17;
 /// ... on no more machines than this.
 const GROWING: usize = 40;
-/// The quantile of how much the usual errors of forecasts still grow that a young machine is given.
-/// A lower one finds more on young machines, and pages more for nothing: docs/experiments.md.
+/// The quantile of the growth of usual forecast errors that a young machine gets. A lower one finds
+/// more on young machines, and pages more for nothing: docs/experiments.md.
 const FORECAST_QUANTILE: f64 = 0.65;
-/// Levels and runs show themselves in days, not in minutes: the quantile of how much they still
-/// grow.
+/// The quantile of the growth for levels and runs, which show themselves in days, not in minutes.
 const SLOW_QUANTILE: f64 = 0.9;
 /// From this number of real machines on, generated ones, which grow less, are left out.
 pub(super) const ENOUGH_REAL: usize = 4;
 /// Days of scores after which a machine has shown what is usual for it.
 pub(super) const GROWN: usize = 14;
 
-/// By how much what is usual for a machine with 0, 1, 2 ... days still grows: a quantile, over
-/// machines and channels, of what is usual after two weeks over what was usual then. Never under 1.
-/// Of real CPU where there are enough machines, else of all CPU; empty where no source is long
-/// enough.
+/// How much the usual values of a machine with 0, 1, 2 ... days still grow. It is a quantile, over
+/// machines and channels, of the usual value after two weeks over the usual value then. It is never
+/// under 1. It uses real CPU where there are enough machines, else all CPU. It is empty where no
+/// source is long enough.
 pub(super) fn growth(sources: &[Source], detector: &Detector) -> Growth {
     let is_long = |source: &&Source| {
         source.is_cpu && source.series.len() as i64 * PERIOD > GROWING_DAYS * DAY_SECONDS
@@ -43,7 +42,7 @@ pub(super) fn growth(sources: &[Source], detector: &Detector) -> Growth {
     ratios.growth()
 }
 
-/// How much larger what is usual became, by days that were known.
+/// The growth of the usual values, by days of history.
 #[derive(Default)]
 pub(super) struct Ratios {
     pub(super) forecasts: [Vec<f64>; GROWN],
@@ -52,15 +51,15 @@ pub(super) struct Ratios {
 }
 
 impl Ratios {
-    /// Those of one machine.
+    /// The growth factors of one machine.
     fn add(&mut self, series: &Series, detector: &Detector) {
         let mut watch = Watch::default();
-        // By days that are known: the usual errors, and the longest run.
+        // By days of history: the usual errors, and the longest run.
         let mut usual: Vec<[Option<f64>; CHANNELS]> = vec![[None; CHANNELS]; GROWN + 1];
         let mut runs: Vec<Option<f64>> = vec![None; GROWN + 1];
         let mut day = calibrated_at(series.start()) + DAY_SECONDS;
         while day < series.start() + GROWING_DAYS * DAY_SECONDS {
-            // The first datapoint of the day brings its baseline, and what was usual until then.
+            // The first datapoint of the day brings its baseline, and the usual values until then.
             detector.follow(series, &mut watch, day + PERIOD);
             if let Some(baseline) = &watch.baseline {
                 let rule = Rule::new(detector.threshold(), baseline, 1.0);
@@ -109,7 +108,7 @@ impl Ratios {
             records: of(&mut self.records, SLOW_QUANTILE),
             runs: of(&mut self.runs, SLOW_QUANTILE),
         };
-        // A history of under a day is seen on no machine that begins at midnight.
+        // A machine that begins at midnight never shows a history of under a day.
         growth.runs[0] = growth.runs[0].max(growth.runs[1]);
         growth
     }

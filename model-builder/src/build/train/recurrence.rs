@@ -25,8 +25,8 @@ use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extensi
 use burn::tensor::{Tensor, TensorData};
 use deepguard::model::kernel::gradient::{self, Recurrence, Sizes};
 
-/// The states of an LSTM after every step, as [`deepguard::model::lstm::states`] makes them, with
-/// so many threads.
+/// The states of an LSTM after every step, as [`deepguard::model::lstm::states`] computes them,
+/// with this number of threads.
 pub(super) fn states(
     input: Tensor<3>,
     weight: Tensor<2>,
@@ -76,7 +76,7 @@ impl<B: Lstm, C: CheckpointStrategy> Lstm for Autodiff<B, C> {
     }
 }
 
-/// The way back through the operation.
+/// The backward pass of the operation.
 #[derive(Debug)]
 struct Back;
 
@@ -159,7 +159,7 @@ mod tests {
         Sizes { batch: 200, time: 3, inputs: 5, hidden: 10 },
     ];
 
-    /// Input, weight, bias and recurrent weight, and what each state counts.
+    /// Input, weight, bias and recurrent weight, and the weight of each state in the sum.
     fn given(Sizes { batch, time, inputs, hidden }: Sizes) -> [(Vec<f32>, Vec<usize>); 5] {
         let shapes = [
             vec![batch, time, inputs],
@@ -175,7 +175,7 @@ mod tests {
         })
     }
 
-    /// The states, and the gradients of input, weight, bias and recurrent weight of their weighted
+    /// The states, and the gradients of input, weight, bias and recurrent weight for their weighted
     /// sum.
     fn differentiated(
         sizes: Sizes,
@@ -197,7 +197,7 @@ mod tests {
             numbers(input.grad(&gradients).unwrap().into_data()),
             numbers(weight.grad(&gradients).unwrap().into_data()),
             numbers(bias.grad(&gradients).unwrap().into_data()),
-            // A state of one step only is multiplied with nothing.
+            // The state of a single step is not multiplied with anything.
             recurrent
                 .grad(&gradients)
                 .map(|gradient| numbers(gradient.into_data()))
@@ -268,7 +268,7 @@ mod tests {
                     parts[part][index] += by;
                     counted(&parts)
                 };
-                // Of fourth order: what is left is f32's rounding.
+                // The error is of fourth order: only f32's rounding remains.
                 let difference = (8.0 * (at(step) - at(-step))
                     - (at(2.0 * step) - at(-2.0 * step)))
                     / (12.0 * f64::from(step));

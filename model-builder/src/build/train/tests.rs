@@ -3,7 +3,7 @@ use deepguard::series::{DAY, PERIOD};
 use super::growth::{ENOUGH_REAL, GROWN, Ratios, growth};
 use super::*;
 
-/// Two generated machines, and one as if from a file, of which `days` days are kept.
+/// Two generated machines, and one that looks like a file, with `days` days of history.
 fn sources(days: usize) -> Vec<Source> {
     let mut sources = Source::generated(3).unwrap();
     for source in &mut sources {
@@ -110,8 +110,7 @@ fn what_is_lent_is_what_most_days_stay_under() {
         }
     }
     for (lent, usual) in artifact.card().borrowed_usual.iter().zip(usual) {
-        // Three sources of four days, on the first of which nothing was scored, and the last of
-        // which is not over.
+        // Three sources of four days. The first has no score, and the last is not over.
         assert_eq!(usual.len(), 3 * 2);
         let under = usual.iter().filter(|usual| *usual <= lent).count();
         assert_eq!(under, 1 + (5.0 * BORROWED_QUANTILE) as usize, "{lent} of {usual:?}");

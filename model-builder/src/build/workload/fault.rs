@@ -1,10 +1,11 @@
-//! What goes wrong with a machine, injected into values that are known to be fine.
+//! Injects faults into the values of a machine that are known to be healthy.
 //!
-//! One principle gives every size: a fault is a few times the noise that is normal for the series,
-//! where noise is the robust standard deviation of what the daily profile does not explain
-//! ([`Usual::noise`]). Its level may leave what is known by that much and no more, unless the fault
-//! is to leave it: whoever knows the last two weeks sees it in the graph, and who knows only a
-//! limit does not. It happens where it makes sense: no daily peak is missed where there is none.
+//! One principle gives every size: a fault is a few times the normal noise of the series. Noise is
+//! the robust standard deviation of the part that the daily profile does not explain
+//! ([`Usual::noise`]). The level may leave the known range by that much and no more, unless the
+//! fault is to leave it. So a reader who knows the last two weeks sees the fault in the graph, and
+//! a reader who knows only a limit does not. A fault happens where it makes sense: a machine
+//! without a daily peak never misses one.
 
 use std::ops::Range;
 
@@ -17,14 +18,14 @@ use super::{DAY, HOUR};
 /// How late a late daily pattern is.
 pub(super) const LATE: usize = 9 * HOUR;
 
-/// What goes wrong.
+/// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Up or down by 3 to 5 times the noise, at once.
     LevelShift,
     /// Rises slowly, by 6 to 12 times the noise in the end.
     Leak,
-    /// No work arrives when it does every day: the load stays what it was before.
+    /// Daily work does not arrive: the load stays as it was before.
     PeakMissing,
     /// One and the same value again and again.
     Frozen,
@@ -47,17 +48,17 @@ pub(crate) enum Fault {
     /// Every 20 to 45 minutes it falls over (20 to 60 % of its load are left), and starting takes 4
     /// to 8 times the noise.
     CrashLoop,
-    /// At the limit, whatever there is to do: 100 %, or 1.3 times the known maximum where there is
-    /// no limit.
+    /// At the limit, whatever the load: 100 %, or 1.3 times the known maximum where there is no
+    /// limit.
     Stuck,
-    /// Daily work is 1 to 3 hours late: somebody changed a schedule, or a clock.
+    /// Daily work is 1 to 3 hours late: a person changed a schedule, or a clock.
     ClockShift,
-    /// Nothing at all. What is found here is found by chance.
+    /// No fault at all. A find here is chance.
     Nothing,
 }
 
 impl Fault {
-    /// The eight by which detectors are compared first.
+    /// The eight faults that detectors are compared by first.
     pub(crate) const EIGHT: [Self; 8] = [
         Self::LevelShift,
         Self::Leak,
@@ -110,7 +111,7 @@ impl Fault {
     }
 
     /// Slots that are altered: 15 minutes of a spike, 2 hours at the limit, 6 of a crash loop or a
-    /// neighbour, 12 of what is frozen, missing, restless or swinging, 48 of a leak, and a day of
+    /// neighbour, 12 of a frozen, missing, restless or swinging value, 48 of a leak, and a day of
     /// everything else.
     pub(crate) fn duration(self) -> usize {
         match self {
@@ -128,9 +129,9 @@ impl Fault {
         }
     }
 
-    /// A slot on one of `days` at which this fault would mean something, by what was normal until
-    /// then, and from which on the series is long enough for it. None where there is none: then it
-    /// is not to be counted.
+    /// Finds a slot on one of `days` at which this fault would make sense by the normal values
+    /// until then. The series is long enough from that slot on. `None` without such a slot: then
+    /// the fault is not counted.
     pub(crate) fn onset(
         self,
         values: &[f64],
@@ -170,8 +171,8 @@ pub(super) fn spike(usual: &Usual, part: f64) -> f64 {
     usual.low + part * (usual.daily_top - usual.low)
 }
 
-/// A time of the day before the daily peak, when it has not begun to rise: what follows is all of
-/// it.
+/// A time of the day before the daily peak, when the load has not begun to rise. The whole peak
+/// follows it.
 fn before_peak(usual: &Usual, random: &mut ChaCha8Rng) -> Option<usize> {
     let profile = &usual.profile;
     let ((peak, highest), (_, lowest)) = (extreme(profile, f64::gt)?, extreme(profile, f64::lt)?);
@@ -189,7 +190,7 @@ fn extreme(values: &[f64], beats: impl Fn(&f64, &f64) -> bool) -> Option<(usize,
         .reduce(|best, next| if beats(&next.1, &best.1) { next } else { best })
 }
 
-/// Whether a day that is so late looks any different: jobs every three hours do not if they are
+/// Whether a day that is this late looks any different. Jobs every three hours do not if they are
 /// nine hours late.
 fn matters(usual: &Usual, late: usize) -> bool {
     let profile = &usual.profile;
@@ -208,7 +209,7 @@ pub(super) fn delays(usual: &Usual) -> impl Iterator<Item = usize> {
 }
 
 /// A time of the day, in its lower half, at which a pattern that is `late` slots late looks the
-/// same as one that is not: nothing jumps there, and what is wrong shows afterwards.
+/// same as one that is not. The values do not jump there, and the fault shows afterwards.
 fn unnoticed(usual: &Usual, late: usize, random: &mut ChaCha8Rng) -> Option<usize> {
     let profile = &usual.profile;
     let middle = quantile(&sorted(profile.iter().copied()), 0.5);
@@ -221,7 +222,7 @@ fn unnoticed(usual: &Usual, late: usize, random: &mut ChaCha8Rng) -> Option<usiz
     one_of(times.into_iter().map(|(_, time)| time).collect(), random)
 }
 
-/// One of these, each as likely as the others.
+/// Draws one of these; all are equally likely.
 pub(super) fn one_of(choices: Vec<usize>, random: &mut ChaCha8Rng) -> Option<usize> {
     (!choices.is_empty()).then(|| choices[random.random_range(0..choices.len())])
 }
@@ -238,8 +239,8 @@ mod tests {
         ChaCha8Rng::seed_from_u64(seed)
     }
 
-    /// What the fault does to the machine, and the clean values there; None where it would mean
-    /// nothing.
+    /// Applies the fault to the machine and returns the clean values there. `None` where the fault
+    /// would make no sense.
     fn case(fault: Fault, kind: Kind, seed: u64) -> Option<(Vec<f64>, Vec<f64>, Usual)> {
         let values = machine(kind, seed, 28);
         let onset = fault.onset(&values, 15..28, Some(100.0), &mut random(seed))?;

@@ -1,9 +1,9 @@
-//! The machines that detectors are compared on.
+//! The generated machines that detectors are compared on.
 //!
-//! Seven kinds, in proportions and with noise as the EC2, RDS and autoscaled machines of NAB have
-//! them: most are far from busy, noise grows with the load and mostly forgets within five minutes,
-//! jobs come nearly on time, and some bursts are simply normal. Every machine draws its own
-//! parameters from the ranges in this file.
+//! Seven kinds have proportions and noise like the EC2, RDS and autoscaled machines of NAB. Most
+//! are far from busy. Noise grows with the load and mostly forgets within five minutes. Jobs come
+//! nearly on time, and some bursts are simply normal. Every machine draws its own parameters from
+//! the ranges in this file.
 
 use std::f64::consts::TAU;
 
@@ -15,21 +15,20 @@ use super::parts::{
 };
 use super::{DAY, HOUR};
 
-/// What a machine is for.
+/// The purpose of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Serves people: a daily and a weekly cycle.
     Web,
-    /// Next to nothing, with a little housekeeping and rare tiny bursts.
+    /// Nearly idle, with a little housekeeping and rare tiny bursts.
     Idle,
     /// At rest but for one or two jobs each night, now and then a longer one at the weekend.
     NightlyCron,
     /// A job every hour or every few hours, around the clock.
     Batch,
-    /// Near saturation: high is normal, and what stands out is when it dips.
+    /// Near saturation: high is normal, and only dips stand out.
     Busy,
-    /// Low, with bursts at any time, most of them small and some of them everything the machine
-    /// has.
+    /// Low, with bursts at any time. Most of them are small, and some use the whole machine.
     HeavyTailed,
     /// One of a group that shares a daily load: it drops as machines join and jumps as they leave.
     Autoscaled,
@@ -88,7 +87,7 @@ fn ordinary(random: &mut ChaCha8Rng) -> Noise {
     }
 }
 
-/// How many people are about, 0 to a little over 1, slot by slot.
+/// How many people are active, 0 to a little over 1, slot by slot.
 ///
 /// A hump around the peak hour of the machine's time zone, broad or sharp, in half of the cases
 /// with a second one 5 to 8 hours before or after; weekends at 35 to 100 %, days that differ by 2
@@ -106,8 +105,8 @@ fn people(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     (0..slots)
         .map(|slot| {
             let days = slot as f64 / DAY as f64;
-            // The people's own clock, on which the peak is at noon: one day turns into the next
-            // where nobody is about, and their weekend does not begin at midnight UTC.
+            // The people's own clock, on which the peak is at noon. One day turns into the next
+            // when people are asleep, and their weekend does not begin at midnight UTC.
             let local = days + 1.0 - (peak - 12.0) / 24.0;
             let (day, part) = (local.floor(), local.fract());
             let hour = 24.0 * part - 12.0;
@@ -168,7 +167,7 @@ fn idle(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 /// seventh day.
 fn nightly_cron(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let mut load = vec![random.random_range(1.5..6.0); slots];
-    // Night is when it is night for those who run it: any time in UTC.
+    // Jobs run at night in the time zone of the people who run them: any time in UTC.
     let night = random.random_range(0.0..DAY as f64);
     let nightly = |random: &mut ChaCha8Rng,
                    load: &mut [f64],
@@ -253,7 +252,7 @@ fn busy(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 
 /// A base of 1.5 to 5 % and one to four episodes a day, of one to about ten bursts each. A burst
 /// takes 5 to 20 minutes and is 4 to 12 points times a Pareto variable of tail index 1.1 to 1.9
-/// high, at most what the machine has.
+/// high, but never above the whole machine.
 fn heavy_tailed(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let base = random.random_range(1.5..5.0);
     let mut load = vec![base; slots];

@@ -1,13 +1,13 @@
-//! Generated machines and the faults they suffer: ground truth of which there is as much as one
-//! likes.
+//! Generated machines and their faults: ground truth in any amount.
 //!
-//! Real labelled CPU is scarce, and its labels are disputed. Here it is known exactly when what
-//! broke:
+//! Real labelled CPU is scarce, and its labels are disputed. Here the time and the kind of every
+//! fault are known exactly:
 //!
 //! - [`machine`]: the machines that detectors are compared on, seven kinds of them;
 //! - [`training`]: machines to train on, of other shapes and ranges, and never one of the former;
-//! - [`fault`]: what goes wrong, where and when it does, and in `scene` how it alters the values;
-//! - [`usual`]: what is normal for a series, from which the sizes of faults follow;
+//! - [`fault`]: kinds of faults, where and when they happen, and in `scene` how they alter the
+//!   values;
+//! - [`usual`]: the normal values of a series, from which the sizes of faults follow;
 //! - `parts`: noise and jobs, of which the machines are made.
 //!
 //! A series is a plain `Vec<f64>`: one value per slot of five minutes, slot 0 is midnight UTC of a

@@ -1,4 +1,4 @@
-//! What generated machines are made of: seeds, noise, jobs and arrivals.
+//! The building blocks of generated machines: seeds, noise, jobs and arrivals.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,8 +22,8 @@ pub(super) fn normal(random: &mut impl Rng) -> f64 {
     random.sample(StandardNormal)
 }
 
-/// About 1, a little more or less: for what is never negative. `spread` is nearly its relative
-/// standard deviation.
+/// About 1, a little more or less, for values that are never negative. `spread` is nearly its
+/// relative standard deviation.
 pub(super) fn about_one(random: &mut impl Rng, spread: f64) -> f64 {
     (spread * normal(random)).exp()
 }
@@ -70,7 +70,7 @@ pub(super) struct Noise {
     pub(super) white: f64,
     /// Standard deviation that lasts, as a fraction of the load.
     pub(super) lasting: f64,
-    /// AR(1) coefficient of what lasts.
+    /// AR(1) coefficient of the lasting part.
     pub(super) coefficient: f64,
     /// Benign blips a day: a login, a package update. One to three slots, a few standard deviations
     /// high.
@@ -104,8 +104,8 @@ pub(super) fn as_measured(cpu: f64) -> f64 {
     (cpu.clamp(0.0, 100.0) * 1000.0).round() / 1000.0
 }
 
-/// Adds a job that starts and ends anywhere: a slot that it fills in part shows a part of it, as an
-/// average over five minutes does. What lies outside the series is left out.
+/// Adds a job that starts and ends anywhere. A slot that it fills in part shows a part of it, like
+/// an average over five minutes. The part outside the series is left out.
 pub(super) fn add_job(load: &mut [f64], start: f64, length: f64, height: f64) {
     let end = start + length;
     let first = start.max(0.0) as usize;
@@ -118,7 +118,7 @@ pub(super) fn add_job(load: &mut [f64], start: f64, length: f64, height: f64) {
     }
 }
 
-/// Moments within `slots` slots, so many a day on average, each independent of the others.
+/// Moments within `slots` slots, this number a day on average, each independent of the others.
 pub(super) fn arrivals(random: &mut impl Rng, slots: usize, per_day: f64) -> Vec<f64> {
     let mut moments = Vec::new();
     if per_day <= 0.0 {

@@ -182,7 +182,7 @@ impl Scene<'_> {
         move |at, _| wave(at) + lift
     }
 
-    /// The series as it was so many slots ago.
+    /// The series as it was this number of slots ago.
     fn late(&self, slots: usize) -> Vec<f64> {
         self.each(|at, value| {
             let earlier = self.values[(self.onset + at).saturating_sub(slots)];
@@ -196,7 +196,7 @@ impl Scene<'_> {
         if values.is_empty() { self.usual.median } else { quantile(&values, 0.5) }
     }
 
-    /// What is normal around a slot, by the clean series.
+    /// The normal values around a slot, by the clean series.
     fn around(&self, slot: usize) -> f64 {
         self.middle(slot.saturating_sub(AROUND)..(slot + AROUND + 1).min(self.values.len()))
     }

@@ -1,9 +1,9 @@
 //! Machines to train on.
 //!
 //! A network should learn what CPU is like in general (it comes in periods, ramps, plateaus and
-//! bursts), and not the machines that it is compared on. So these are built of other shapes than
-//! those, from wider ranges, with two to four weeks of history, and from seeds of their own: none
-//! of them is ever a benchmark machine. Some change for good in the middle, as real ones do.
+//! bursts), not the machines that it is compared on. So these machines have other shapes, wider
+//! ranges, two to four weeks of history, and seeds of their own. A training machine is never a
+//! benchmark machine. Some change for good in the middle, as real ones do.
 
 use std::f64::consts::TAU;
 
@@ -15,8 +15,8 @@ use super::parts::{
     Memory, Noise, about_one, add_job, arrivals, heavy, log_uniform, normal, seeded,
 };
 
-/// What the load of a training machine is built of. A machine is one of these, or a mixture of two
-/// or three.
+/// The shapes of a training machine's load. A machine has one of these, or a mixture of two or
+/// three.
 #[derive(Debug, Clone, Copy)]
 enum Shape {
     /// A day of one to four harmonics with a factor for each weekday.
@@ -29,7 +29,7 @@ enum Shape {
     Oscillation,
     /// Levels that hold for half an hour to a day.
     Plateaus,
-    /// So much work that the limit shows.
+    /// Enough work that the limit shows.
     Saturation,
     /// Very little, with bursts.
     Idle,
@@ -191,7 +191,7 @@ fn plateaus(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 }
 
 fn saturation(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    // The limit is above 100 for some: they are simply cut off there.
+    // The limit is above 100 for some machines: their values are simply cut off there.
     let (demand, limit) = (random.random_range(60.0..115.0), random.random_range(80.0..103.0));
     let (drift, coefficient) = (random.random_range(1.0..15.0), random.random_range(0.9..0.999));
     let mut memory = Memory::new(coefficient, random);
@@ -241,7 +241,7 @@ fn sawtooth(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     load
 }
 
-/// Two or three shapes, each of them given a part of the machine.
+/// Two or three shapes. Each gets a part of the machine.
 fn mixture(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let mut load = vec![0.0; slots];
     for _ in 0..random.random_range(2..=3) {

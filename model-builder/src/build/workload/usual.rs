@@ -1,4 +1,4 @@
-//! What is normal for a series, by the two weeks before a moment.
+//! The normal values of a series, from the two weeks before a moment.
 
 use super::{DAY, HOUR};
 
@@ -10,8 +10,8 @@ const LEAST: f64 = 0.005;
 /// pattern.
 const DAILY: f64 = 0.4;
 
-/// What is normal for a series. All in the unit of its values, and robust: a few odd hours do not
-/// move it.
+/// The normal values of a series. All are in the unit of its values, and robust: a few odd hours do
+/// not move them.
 #[derive(Debug, Clone)]
 pub(crate) struct Usual {
     /// The median.
@@ -26,9 +26,9 @@ pub(crate) struct Usual {
     pub(crate) top: f64,
     /// The highest value of a typical day: the median of the daily maxima.
     pub(crate) daily_top: f64,
-    /// Robust standard deviation (IQR / 1.349) of what the daily profile leaves unexplained, but at
-    /// least 0.5 % of the scale: nobody sees, or minds, three standard deviations of a machine that
-    /// is still.
+    /// Robust standard deviation (IQR / 1.349) of the part that the daily profile does not explain,
+    /// but at least 0.5 % of the scale. On a still machine, people neither see nor mind three
+    /// standard deviations.
     pub(crate) noise: f64,
     /// The typical value for each time of the day (slot modulo 288): medians over the days, over 25
     /// minutes.
@@ -36,16 +36,16 @@ pub(crate) struct Usual {
     /// The highest value for each time of the day, half an hour to either side.
     pub(crate) ceiling: Vec<f64>,
     /// Whether there is a daily pattern: the hour of the day explains 40 % of the variance of the
-    /// hourly means, and what it explains stands out of the noise.
+    /// hourly means, and the explained part stands out of the noise.
     pub(crate) daily: bool,
     /// The longest run of one and the same value.
     pub(crate) longest_run: usize,
 }
 
 impl Usual {
-    /// What is normal by the 14 days before `slot`. `cap` is the largest possible value, 100 for
-    /// CPU; without one the scale is what the series spans, or a tenth of its level where it spans
-    /// less. None where there are less than three days with values.
+    /// The normal values from the 14 days before `slot`. `cap` is the largest possible value, 100
+    /// for CPU. Without a cap, the scale is the span of the series, or a tenth of its level where
+    /// the span is less. `None` with less than three days with values.
     pub(crate) fn before(values: &[f64], slot: usize, cap: Option<f64>) -> Option<Self> {
         let start = slot.saturating_sub(DAYS * DAY);
         let past = &values[start..slot];
@@ -124,14 +124,14 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The values there are, in order.
+/// The values that exist, in order.
 pub(crate) fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut sorted: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted
 }
 
-/// The quantile of sorted values, interpolated; NaN of none.
+/// The quantile of sorted values, interpolated; NaN of an empty slice.
 pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let at = q * last as f64;

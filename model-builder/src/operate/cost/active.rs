@@ -1,4 +1,4 @@
-//! What sparse mode publishes, measured.
+//! Measures how much sparse mode publishes.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use crate::build::workload::machine::{Kind, machine};
 /// Days of a machine, of which the last ones count: before, a detector is still learning.
 const DAYS: usize = 28;
 const COUNTED_DAYS: i64 = 14;
-/// What sparse mode publishes unless said otherwise: datapoints from this score on, and that many
-/// after each.
+/// The defaults of sparse mode: the score from which it publishes, and the number of datapoints
+/// that follow each such score.
 const FROM: f64 = 0.8;
 const AFTERWARDS: usize = 6;
 

@@ -1,6 +1,6 @@
 //! Dollars and quantities as text.
 
-/// Whole cents, except that what costs something never reads as nothing.
+/// Whole cents, except that a cost above zero never reads as zero.
 pub(super) fn dollars(dollars: f64) -> String {
     if dollars > 0.0 && dollars < 0.005 {
         "< $0.01".into()

@@ -1,8 +1,8 @@
 //! The prices. One place for each.
 
-/// Month that the prices are of. Whoever changes a price changes it, too.
+/// Month of the prices. Change it whenever you change a price.
 pub(super) const PRICES_OF: &str = "2026-11";
-/// What kind of prices they are; stands beside every total.
+/// The kind of the prices, shown beside every total.
 pub(super) const KIND_OF_PRICES: &str = "list prices us-east-1, without free tier";
 
 pub(super) const CLOUDWATCH: &str = "CloudWatch pricing page";
@@ -67,11 +67,11 @@ pub(super) const NATIVE_ALARM_METRICS: f64 = 3.0;
 /// quotas).
 pub(super) const NATIVE_MODELS: u32 = 500;
 
-/// What AWS takes for one kind of thing.
+/// AWS's price of one kind of usage.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Price {
     pub(super) dollars: f64,
-    /// That many of the unit cost the dollars.
+    /// The number of units that the price is for.
     pub(super) per: f64,
     pub(super) unit: &'static str,
     pub(super) source: &'static str,

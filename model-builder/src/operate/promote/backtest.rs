@@ -1,4 +1,4 @@
-//! The last days of every instance, scored by both models as the function would have scored them.
+//! Scores the last days of every instance with both models, as the function would have scored them.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -17,11 +17,11 @@ use super::verdict::{Comparison, Judged, Pair, Side};
 use crate::common::labels::{Labels, is_raised};
 use crate::common::parallel::parallel;
 
-/// Days that are read before those that count: two weeks for the first baseline, and two days for
-/// what is usual after it.
+/// Days that are read before the compared days: two weeks for the first baseline, and two days for
+/// the usual errors after it.
 const BEFORE: i64 = 16;
 
-/// Two models, and what they are compared on.
+/// Two models, and the data to compare them on.
 pub(super) struct Backtest<'a> {
     pub(super) candidate: Detector,
     pub(super) current: Detector,
@@ -30,7 +30,7 @@ pub(super) struct Backtest<'a> {
     pub(super) times: Range<i64>,
 }
 
-/// When somebody is told that an episode begins.
+/// The rule for when a new episode is reported.
 pub(crate) fn pages(scored: &[Scored]) -> Vec<i64> {
     let mut episodes = Episodes::default();
     let changes = scored.iter().flat_map(|scored| episodes.take(scored, MOfN::default()));
@@ -45,10 +45,10 @@ impl Backtest<'_> {
     /// Reads the fleet and scores it twice.
     ///
     /// # Errors
-    /// Where the instances cannot be listed, or none of them can be read.
+    /// Where the instances cannot be listed, or no instance can be read.
     pub(super) async fn compare<C: Cpu>(&self, cpu: &C) -> Result<Comparison> {
         let mut instances = cpu.instances().await?;
-        // One that was labelled and has stopped since is not listed any more.
+        // An instance that was labelled and has stopped since is no longer listed.
         instances.extend(self.labels_in_reach().map(|label| label.instance.clone()));
         let count = instances.len();
         let bar = ProgressBar::new(count as u64).with_style(ProgressStyle::with_template(
@@ -100,7 +100,7 @@ impl Backtest<'_> {
         self.labels.iter().filter(within)
     }
 
-    /// What both make of an instance and its labels; `None` where there is too little history.
+    /// Both models' results on an instance and its labels; `None` with too little history.
     fn score(&self, instance: &InstanceId, read: &Read) -> Option<(Pair, Vec<Judged>)> {
         let (series, _) = Series::from_datapoints(read.datapoints.iter().copied()).ok()?;
         let [current, candidate] = [&self.current, &self.candidate].map(|detector| {
@@ -129,7 +129,7 @@ fn side(scored: &[Scored]) -> Side {
     Side { scored: scored.len(), pages: pages.collect() }
 }
 
-/// For tests: what was compared, by hand.
+/// For tests: a comparison made by hand.
 #[cfg(test)]
 pub(super) fn pair(current: &[i64], candidate: &[i64], scored: usize) -> Pair {
     let side = |pages: &[i64]| Side {

@@ -1,7 +1,7 @@
-//! Moving the pointer to another model, if that is no worse on the account's own CPU.
+//! Moves the pointer to another model, if that one is no worse on the account's own CPU.
 //!
 //! - [`backtest`]: both models score the last days of every instance, as the function would have;
-//! - [`verdict`]: what speaks against the candidate; [`picture`]: the pages of both, by instance.
+//! - [`verdict`]: the objections to the candidate; [`picture`]: the pages of both, by instance.
 
 mod backtest;
 mod picture;
@@ -52,12 +52,12 @@ pub(crate) struct PromoteArgs {
     who: Who,
 }
 
-/// Compares a stored version with the current model, and moves the pointer where nothing speaks
-/// against it.
+/// Compares a stored version with the current model, and moves the pointer if there are no
+/// objections.
 ///
 /// # Errors
-/// Where a model cannot be loaded, nothing can be read, something speaks against it, or somebody
-/// else was quicker; the pointer then stands as before.
+/// Where a model cannot be loaded, nothing can be read, there is an objection, or another writer
+/// was quicker. The pointer then stands as before.
 pub(crate) fn promote(args: &PromoteArgs) -> Result<()> {
     models::with_aws(async |config, s3| {
         let cloudwatch =
@@ -155,7 +155,7 @@ async fn run<O: Objects, C: Cpu>(
     Ok(())
 }
 
-/// What one should know when reading the comparison.
+/// Facts that a reader of the comparison should know.
 fn notes(comparison: &Comparison, found: &Found, current: &str) -> Vec<String> {
     let mut notes = Vec::new();
     if *found == Found::Nothing {

@@ -155,7 +155,7 @@ async fn what_pages_more_is_refused_unless_somebody_says_why() {
 #[tokio::test]
 async fn what_misses_a_confirmed_anomaly_is_refused() {
     let (bucket, (mut fleet, fault)) = (Bucket::default(), fleet());
-    // It has stopped since, and is looked at all the same.
+    // It has stopped since, and is compared all the same.
     fleet.unlisted.insert(instance(0));
     let version = put(&bucket, &artifact_with_threshold(1000.0));
     label(&bucket, instance(0), fault + PERIOD, "confirmed");

@@ -1,4 +1,4 @@
-//! What the comparison says, and what of it speaks against the candidate.
+//! Shows the comparison, and the objections to the candidate.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::common::labels::{Label, Verdict};
 
-/// Instances that are told one by one: those that differ most.
+/// Instances that are listed one by one: those that differ most.
 const TOLD: usize = 20;
 
-/// What one model made of one instance.
+/// One model's result on one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Side {
     /// Datapoints that were scored.
@@ -22,7 +22,7 @@ pub(super) struct Side {
     pub(super) pages: Vec<Timestamp>,
 }
 
-/// What both made of one instance.
+/// Both models' results on one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Pair {
     pub(super) current: Side,
@@ -37,7 +37,7 @@ pub(super) fn total<'a>(sides: impl Iterator<Item = &'a Side>) -> (usize, usize)
     sides.fold((0, 0), |(scored, pages), side| (scored + side.scored, pages + side.pages.len()))
 }
 
-/// A label, and whether each of them raises an alarm there.
+/// A label, and whether each model raises an alarm there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Judged {
     #[serde(flatten)]
@@ -57,11 +57,11 @@ pub(super) struct Comparison {
     pub(super) unread: BTreeMap<InstanceId, String>,
     /// How many instances have too little history.
     pub(super) unscored: usize,
-    /// How many labels lie where nothing was scored.
+    /// How many labels lie where no datapoint was scored.
     pub(super) unjudged: usize,
 }
 
-/// Something that speaks against the candidate.
+/// An objection to the candidate.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum Objection {
     /// It pages more.
@@ -77,7 +77,7 @@ pub(super) enum Objection {
     /// It misses an anomaly.
     #[error("it misses the confirmed anomaly of {0} at {1}, which the current model finds")]
     Misses(InstanceId, Timestamp),
-    /// It raises what was rejected.
+    /// It raises an alarm that was rejected.
     #[error("it raises what was rejected of {0} at {1}, and the current model does not")]
     Raises(InstanceId, Timestamp),
 }
@@ -99,8 +99,8 @@ impl Comparison {
         [total(pairs().map(|pair| &pair.current)), total(pairs().map(|pair| &pair.candidate))]
     }
 
-    /// What speaks against the candidate: it must page no more, miss nothing that is confirmed and
-    /// found now, and raise nothing that is rejected and silent now.
+    /// The objections to the candidate. It must not page more. It must not miss a confirmed anomaly
+    /// that is found now, or raise a rejected alarm that is silent now.
     pub(super) fn objections(&self) -> Vec<Objection> {
         let [current, candidate] = self.totals();
         let mut objections = Vec::new();
@@ -126,7 +126,7 @@ impl Comparison {
         objections
     }
 
-    /// Both beside each other, and below the instances that differ most.
+    /// Both models side by side, and below them the instances that differ most.
     pub(super) fn table(&self, current: &str, candidate: &str) -> String {
         let [old, new] = self.totals();
         let labels = |verdict: Verdict, raised: fn(&Judged) -> bool| {
@@ -183,7 +183,7 @@ impl Comparison {
     }
 }
 
-/// What speaks against a candidate, for a person.
+/// The objections to a candidate, as text for a person.
 pub(super) fn objections_table(objections: &[Objection]) -> Table {
     let mut table = Table::new();
     table.set_header(["what speaks against the candidate"]);

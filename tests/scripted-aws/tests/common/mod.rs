@@ -82,7 +82,7 @@ pub fn points(result: &MetricDataResult) -> Vec<(i64, f64)> {
     result.timestamps().iter().map(DateTime::secs).zip(result.values().iter().copied()).collect()
 }
 
-/// The status and the code of an error; none when there was no answer.
+/// The status and the code of an error; `None` when there was no answer.
 pub fn told<E: ProvideErrorMetadata>(
     error: &SdkError<E, aws_sdk_cloudwatch::config::http::HttpResponse>,
 ) -> Option<(u16, String)> {
@@ -109,7 +109,7 @@ impl Plain {
     }
 }
 
-/// Sends a request on a connection of its own; none when the connection is closed without an
+/// Sends a request on a connection of its own; `None` when the connection is closed without an
 /// answer.
 pub fn plain(endpoint: &str, request: &str, headers: &str, body: &str) -> Option<Plain> {
     let mut stream = TcpStream::connect(endpoint.trim_start_matches("http://")).unwrap();

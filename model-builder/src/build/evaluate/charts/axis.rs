@@ -1,6 +1,6 @@
-//! Axes: which part of a picture a value belongs to, and the values that are written beside it.
+//! Axes: map a value to a place in the picture, and label it.
 
-/// Values beyond this are drawn as this: their squares and differences are still numbers.
+/// Larger values are drawn as this one, so that their squares and differences stay finite.
 const HUGE: f64 = 1e100;
 /// Values on a logarithmic axis are at least this.
 const LEAST: f64 = 1e-12;
@@ -87,7 +87,8 @@ impl Axis {
         Self { low: low as f64, high: high as f64, log: false, ticks: ticks.collect() }
     }
 
-    /// Where on the axis a value is: 0 at its beginning, 1 at its end, anything beyond.
+    /// Where on the axis a value is: 0 at its beginning, 1 at its end. Values outside lie beyond
+    /// that.
     pub(super) fn place(&self, value: f64) -> f64 {
         let (low, high, value) = match self.log {
             true => (self.low.log10(), self.high.log10(), value.max(LEAST).log10()),

@@ -1,4 +1,5 @@
-//! A surface to draw on in pixels: what the charts need of plotters, with smooth edges.
+//! A surface to draw on in pixels, with smooth edges. It offers the part of plotters that the
+//! charts use.
 
 use std::path::Path;
 
@@ -10,10 +11,10 @@ use plotters::style::Color;
 use crate::common::files::write_whole;
 use crate::common::picture::{Area, font};
 
-/// Everything is drawn this much larger and then averaged: plotters draws thick lines and discs
-/// with jagged edges.
+/// The canvas draws everything this much larger and then averages: plotters draws thick lines and
+/// discs with jagged edges.
 const FINER: u32 = 2;
-/// Places beyond this are as good as there: plotters counts pixels in 32 bits.
+/// Coordinates are cut off here: plotters counts pixels in 32 bits.
 const FAR: f64 = 1e5;
 /// More pixels than this are a mistake of the caller, not a picture.
 const MAX_PIXELS: u64 = 40_000_000;
@@ -154,20 +155,20 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
 /// The text, or as much of it as is no wider than `room`.
 pub(super) fn fitted(text: &str, size: f64, room: f64) -> String {
     let mut fitted = text.to_string();
-    // The first time a letter goes, later the dots and a letter.
+    // The first round drops a letter, later rounds drop the dots and a letter.
     while width(&fitted, size) > room && fitted.pop().is_some() && fitted.pop().is_some() {
         fitted.push('…');
     }
     fitted
 }
 
-/// A place in the finer pixels; what is no number is far away.
+/// A place in the finer pixels. A value that is not a number is placed far away.
 fn fine((x, y): Spot) -> (i32, i32) {
     let fine = |place: f64| (place.clamp(-FAR, FAR) * f64::from(FINER)).round() as i32;
     (fine(x), fine(y))
 }
 
-/// Each square of finer pixels as one.
+/// Averages each square of finer pixels into one pixel.
 fn averaged(fine: &[u8], width: usize) -> Vec<u8> {
     let finer = FINER as usize;
     let row = width * finer * 3;

@@ -13,7 +13,7 @@ use crate::common::picture::{INK, WIDTH};
 
 /// Bars in each power of ten.
 const BARS: usize = 15;
-/// More powers of ten than this say nothing; what is smaller stands in the first bar.
+/// More powers of ten than this show nothing new. Smaller values go into the first bar.
 const DECADES: i32 = 7;
 const HEIGHT: u32 = 560;
 
@@ -102,7 +102,7 @@ pub(crate) fn distribution(
     })
 }
 
-/// The sizes of those values that are numbers.
+/// The sizes of the values that are numbers.
 fn sorted(values: &[f64]) -> Vec<f64> {
     let mut values: Vec<f64> = values.iter().copied().filter_map(drawable).map(f64::abs).collect();
     values.sort_unstable_by(f64::total_cmp);

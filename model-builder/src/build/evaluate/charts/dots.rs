@@ -11,7 +11,7 @@ use super::frame::{Entry, Frame, Sign, legend, legend_height};
 use super::{LABEL, LEGEND, MARGIN, TITLE, colours, nothing, roomy};
 use crate::common::picture::{INK, WIDTH, font};
 
-/// Labels at the left take at most this much.
+/// The widest that labels at the left may be.
 const LABELS: f64 = 460.0;
 /// Every other row is this light, to lead the eye.
 const STRIPE: RGBColor = RGBColor(245, 247, 250);
@@ -31,8 +31,8 @@ pub(crate) struct Dot {
     pub(crate) interval: Option<(f64, f64)>,
 }
 
-/// Draws the rows below each other. What lies outside of `range` stands at its edge, hollow;
-/// without a range, all of it and zero is shown.
+/// Draws the rows below each other. A value outside `range` stands at its edge, hollow. Without a
+/// range, the chart shows all values and zero.
 ///
 /// # Errors
 /// Where the picture cannot be written.
@@ -58,7 +58,7 @@ pub(crate) fn dots(
         .collect();
     font()?;
     let (left, right) = (MARGIN, f64::from(WIDTH) - MARGIN);
-    // A single detector is named by the title.
+    // The title names a single detector.
     let legends = if series.len() > 1 {
         legend_height(right - left, LEGEND, &entries) + LEGEND * 0.6
     } else {
@@ -75,8 +75,8 @@ pub(crate) fn dots(
         }
         let labels =
             rows.iter().map(|row| width(&row.label, LEGEND)).fold(0.0, f64::max).min(LABELS);
-        // One detector's values fit beside its dots; of several, the table beside the picture
-        // tells.
+        // The values of one detector fit beside its dots. For several, the table beside the picture
+        // has them.
         let written =
             if series.len() == 1 { rows.iter().map(value_text).collect() } else { Vec::new() };
         let texts = written.iter().map(|text: &String| width(text, LEGEND)).fold(0.0, f64::max);

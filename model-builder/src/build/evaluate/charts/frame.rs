@@ -1,5 +1,4 @@
-//! What charts have in common: a frame with its axes and grid, lines cut off at it, a legend above
-//! it.
+//! Common parts of charts: a frame with axes and grid, lines clipped to it, and a legend above it.
 
 use anyhow::Result;
 use plotters::style::RGBColor;
@@ -44,7 +43,7 @@ impl Frame {
         Ok(())
     }
 
-    /// Vertical lines, and below the frame their values, where these do not run into each other.
+    /// Vertical lines, with their values below the frame where these do not overlap.
     pub(super) fn verticals(&self, canvas: &Canvas<'_, '_>, size: f64) -> Result<()> {
         for (tick, _) in &self.x.ticks {
             let (x, _) = self.at(*tick, 0.0);
@@ -67,7 +66,8 @@ impl Frame {
         Ok(())
     }
 
-    /// A line through points, in pieces: broken where a point is no number, cut off at the frame.
+    /// A line through points, in pieces: broken where a point is not a number, clipped at the
+    /// frame.
     pub(super) fn pieces(&self, points: &[(f64, f64)]) -> Vec<Vec<Spot>> {
         let mut pieces: Vec<Vec<Spot>> = Vec::new();
         let numbers = |&(x, y): &(f64, f64)| Some(self.at(drawable(x)?, drawable(y)?));
@@ -90,7 +90,7 @@ impl Frame {
         pieces
     }
 
-    /// Fills what lies between two curves over the same values of x, as far as both are numbers.
+    /// Fills the area between two curves over the same values of x, wherever both are numbers.
     pub(super) fn band(
         &self,
         canvas: &Canvas<'_, '_>,
@@ -103,8 +103,8 @@ impl Frame {
             Some((self.at(x, low), self.at(x, high)))
         });
         let edges: Vec<Option<(Spot, Spot)>> = edges.collect();
-        // One column of pixels after the other, each drawn once: shapes that overlap or have no
-        // area do no harm then.
+        // Draws one column of pixels after the other, each once. Then shapes that overlap or have
+        // no area do no harm.
         let columns = (self.right - self.left).max(0.0) as usize;
         let mut band: Vec<Option<(f64, f64)>> = vec![None; columns + 1];
         let mut add = |column: f64, low: f64, high: f64| {
@@ -186,7 +186,7 @@ pub(super) fn thinned(piece: &[Spot]) -> Vec<Spot> {
     thinned
 }
 
-/// How a legend shows what it names.
+/// How a legend shows an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sign {
     Line,
@@ -195,7 +195,7 @@ pub(super) enum Sign {
     Block,
 }
 
-/// What a legend says of one colour.
+/// The legend's entry for one colour.
 pub(super) type Entry = (String, RGBColor, Sign);
 
 /// Draws a legend from the left to the right in as many rows as it needs; returns the height below
@@ -237,7 +237,7 @@ struct Arranged<'a> {
     x: f64,
 }
 
-/// Each entry with its row: all in one, or else below each other in columns.
+/// Each entry with its row: all in one row, or else in columns.
 fn arranged(room: f64, size: f64, entries: &[Entry]) -> Vec<(usize, Arranged<'_>)> {
     let between = size * 1.4;
     let names: Vec<String> =

@@ -1,4 +1,4 @@
-//! One file or machine, wide: its CPU, its score, and when each detector raised an alarm.
+//! A wide picture of one file or machine: its CPU, its score, and the alarms of each detector.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::frame::{Entry, Frame, Sign, legend, legend_height, thinned};
 use super::{MARGIN, nothing, widest};
 use crate::common::picture::{ALARM, BAND, EXPECTED, FAINT, INK, SCORE, WINDOW, font};
 
-/// The picture is shown at half its size, so all in it is larger than in the other charts.
+/// The picture is shown at half its size, so everything in it is larger than in the other charts.
 const WIDTH: u32 = 2400;
 const TITLE: f64 = 40.0;
 const TEXT: f64 = 27.0;
@@ -21,7 +21,7 @@ const SCORES: f64 = 200.0;
 const LANE: f64 = 40.0;
 /// Between two parts, with the name of the lower one.
 const GAP: f64 = 62.0;
-/// Of the two columns of numbers at the right of the lanes.
+/// Width of the two columns of numbers at the right of the lanes.
 const NUMBERS: f64 = 110.0;
 /// Detectors' names take at most this much.
 const NAMES: f64 = 380.0;
@@ -35,7 +35,7 @@ const HIT: RGBColor = RGBColor(0, 158, 115);
 const FALSE: RGBColor = RGBColor(213, 94, 0);
 const UNJUDGED: RGBColor = RGBColor(150, 158, 170);
 
-/// What is drawn of one file. The slices are of one length, by rising time.
+/// The data of one file to draw. The slices have one length and are sorted by time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FilePicture<'a> {
     /// In seconds since 1970, like all times here.
@@ -50,7 +50,7 @@ pub(crate) struct FilePicture<'a> {
     pub(crate) score: &'a [f64],
     /// Labelled anomalies.
     pub(crate) windows: &'a [Range<i64>],
-    /// Before it, nothing is judged.
+    /// The time from which the file is judged.
     pub(crate) probation_end: i64,
     /// Alarms of each detector; those of the first are marked in the curves as well.
     pub(crate) alarms: &'a [(String, Vec<i64>)],
@@ -140,8 +140,8 @@ fn entries() -> Vec<Entry> {
 }
 
 impl FilePicture<'_> {
-    /// From zero, unless all of the CPU is far above it; never so near that a steady machine looks
-    /// wild.
+    /// From zero, unless all of the CPU is far above it. The axis never zooms in so far that a
+    /// steady machine looks wild.
     fn cpu_axis(&self) -> Axis {
         let values = self.observed.iter().copied().chain(self.expected.iter().copied().flatten());
         let (low, high) = span(values).unwrap_or((0.0, 100.0));
@@ -158,7 +158,7 @@ impl FilePicture<'_> {
         Axis::log((LEAST_SCORE, (highest * 1.5).max(5.0)), 4)
     }
 
-    /// Shades what was not judged and what is labelled, and marks the days.
+    /// Shades the labelled stretches and those that were not judged, and marks the days.
     fn background(&self, canvas: &Canvas<'_, '_>, frame: &Frame) -> Result<()> {
         let x = |time: i64| frame.inside(frame.at(time as f64, 0.0)).0;
         canvas.rectangle(
@@ -170,7 +170,7 @@ impl FilePicture<'_> {
             let (from, to) = (x(window.start), x(window.end));
             let to = to.max(from + 3.0);
             canvas.rectangle((from, frame.top), (to, frame.bottom), WINDOW)?;
-            // Seen as well where the band covers the whole height.
+            // Visible even where the band covers the whole height.
             canvas.rectangle((from, frame.top - 6.0), (to, frame.top), WINDOW_EDGE)?;
         }
         for (tick, _) in &frame.x.ticks {
@@ -185,7 +185,7 @@ impl FilePicture<'_> {
         let [low, high] = [self.low, self.high].map(|end| self.curve(end.iter().copied()));
         frame.band(canvas, &low, &high, BAND)?;
         frame.horizontals(canvas, TEXT)?;
-        // The expected value is thinner: where both are the same, one sees both.
+        // The expected value is thinner: where both are the same, a reader sees both.
         for (curve, width, colour) in [
             (self.curve(self.observed.iter().copied().map(Some)), 2.5, INK),
             (self.curve(self.expected.iter().copied()), 1.5, EXPECTED),
@@ -200,8 +200,8 @@ impl FilePicture<'_> {
     fn draw_score(&self, canvas: &Canvas<'_, '_>, frame: &Frame) -> Result<()> {
         caption(canvas, frame, "score, 1 is the threshold")?;
         frame.horizontals(canvas, TEXT)?;
-        // Where datapoints share a column of pixels, the highest counts: that is the one that would
-        // ring.
+        // Where datapoints share a column of pixels, the highest counts, because it would raise the
+        // alarm.
         let curve = self.curve(
             self.score.iter().map(|&score| drawable(score).map(|score| score.max(LEAST_SCORE))),
         );
@@ -218,7 +218,7 @@ impl FilePicture<'_> {
         self.mark(canvas, frame, self.score)
     }
 
-    /// A row for each detector, with a tick for each alarm and how many of them were right.
+    /// A row for each detector: a tick for each alarm, and how many alarms were right.
     fn draw_lanes(&self, canvas: &Canvas<'_, '_>, frame: &Frame) -> Result<()> {
         if self.alarms.is_empty() {
             return Ok(());
@@ -273,7 +273,7 @@ impl FilePicture<'_> {
                 spots.push((frame.inside(spot), self.verdict(time)));
             }
         }
-        // All the rims first: of alarms close together none is hidden by another's.
+        // All the rims first, so that alarms close together do not hide each other.
         spots.iter().try_for_each(|&(spot, _)| canvas.disc(spot, 8.5, WHITE))?;
         spots.iter().try_for_each(|&(spot, colour)| canvas.disc(spot, 6.5, colour))
     }
@@ -308,7 +308,7 @@ impl FilePicture<'_> {
     }
 }
 
-/// What a part shows, above its upper left corner.
+/// The title of a part, above its upper left corner.
 fn caption(canvas: &Canvas<'_, '_>, frame: &Frame, text: &str) -> Result<()> {
     canvas.text(text, (frame.left, frame.top - TEXT * 0.9), TEXT, Align::Left, INK)
 }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 #[test]
 fn alarms_are_counted_by_window() {
     let windows = [100..200, 300..400, 500..600];
-    // Before; twice in the first, later one told first; at the end of it, which is outside; in the
-    // second.
+    // Alarms: one before the windows; two in the first window, the later one given first; one at
+    // its end, which is outside; one in the second window.
     let found = Alarms::of(&[50, 180, 130, 200, 300], &windows);
     assert_eq!(found, Alarms { raised: 5, false_alarms: 2, windows: 3, delays: vec![30, 0] });
     assert_eq!((found.precision(), found.recall()), (Some(0.6), Some(2.0 / 3.0)));
@@ -85,7 +85,7 @@ fn what_stands_out_most_is_labelled_for_want_of_labels() {
             .collect::<Vec<usize>>()
     };
     assert_eq!(labelled(Proxy::Value, &values), [95, 96, 97, 98, 99]);
-    // 50.5 is the median. 3 and 98 are as far from it as the quantile is, and so not over it.
+    // 50.5 is the median. 3 and 98 are exactly as far from it as the quantile, and so not over it.
     assert_eq!(labelled(Proxy::FromMedian, &values), [0, 1, 98, 99]);
     assert_eq!(labelled(Proxy::FromMedian, &[5.0; 50]), [0; 0]);
     assert_eq!(labelled(Proxy::Value, &[]), [0; 0]);

@@ -14,7 +14,7 @@ fn window(first: i64, last: i64) -> Range<i64> {
     first * PERIOD..(last + 1) * PERIOD
 }
 
-/// Scores of `rows` rows: 0 but at these.
+/// Scores of `rows` rows: 0 except at these rows.
 fn scores(rows: usize, at: &[(usize, f64)]) -> Vec<f64> {
     let mut scores = vec![0.0; rows];
     at.iter().for_each(|&(row, score)| scores[row] = score);
@@ -110,7 +110,7 @@ fn silence_is_0_and_perfect_is_100() {
 #[test]
 fn of_equally_good_thresholds_the_highest_is_taken() {
     let (times, windows) = (times(100), [window(20, 29)]);
-    // A later row of a window that is hit already changes nothing.
+    // A later row of a window that was already hit changes nothing.
     let scores = scores(100, &[(22, 0.9), (24, 0.8), (25, 0.7)]);
     let file = ScoredFile { times: &times, scores: &scores, windows: &windows, probation: 15 };
     assert_eq!(Rows::new(&[file]).unwrap().best(&Profile::STANDARD).threshold, 0.9);

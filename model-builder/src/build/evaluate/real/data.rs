@@ -1,4 +1,4 @@
-//! Real machines: CPU without labels, and servers whose operators have said when something was
+//! Real machines: CPU without labels, and servers whose operators have marked when something was
 //! wrong.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ const BESIDE: &str = "../shared/real";
 /// The folder of the CPU series, and that of the servers.
 const CPU: &str = "cpu";
 const SERVERS: &str = "servers";
-/// The names of the servers of the one source begin so, those of the other do not.
+/// Server names of one source begin like this, those of the other do not.
 const LABELLED_BY: [(&str, &str); 2] =
     [("server", "servers, by incidents"), ("", "machines, by experts")];
 
@@ -36,7 +36,7 @@ pub(crate) type Span = RangeInclusive<i64>;
 /// All of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Real {
-    /// CPU of machines of which nothing else is known.
+    /// CPU of machines without any other data.
     pub(crate) cpu: Vec<Machine>,
     /// Several metrics each, labelled.
     pub(crate) servers: Vec<Machine>,
@@ -45,7 +45,7 @@ pub(crate) struct Real {
 /// One machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
-    /// Its number among all machines, whatever part of them is looked at: it belongs to the fold
+    /// Its number among all machines, even if only a part of them is used. It belongs to the fold
     /// `number % FOLDS`, with all its metrics.
     pub(crate) number: usize,
     pub(crate) name: String,
@@ -58,13 +58,13 @@ pub(crate) struct Metric {
     /// Empty where the machine has no other.
     pub(crate) name: String,
     pub(crate) series: Series,
-    /// From then on (seconds since 1970) a page outside all labels is a false one.
+    /// From this time on (seconds since 1970), a page outside all labels is a false one.
     pub(crate) judged_from: i64,
-    /// Who labelled it, as words.
+    /// Who labelled it, in words.
     pub(crate) kind: &'static str,
     /// Labelled anomalies that this metric shows.
     pub(crate) shown: Vec<Span>,
-    /// Those that other metrics show: a page in them is neither right nor false.
+    /// Labelled anomalies of other metrics: a page in them is neither right nor false.
     pub(crate) elsewhere: Vec<Span>,
 }
 
@@ -82,7 +82,8 @@ struct Window {
 }
 
 impl Real {
-    /// The machines in `given`, else beside this checkout, else the CPU series alone, downloaded.
+    /// Reads the machines in `given`, else beside this checkout. Otherwise downloads the CPU series
+    /// alone.
     ///
     /// # Errors
     /// Where a file is missing, is something else, or cannot be downloaded; names it.
@@ -148,12 +149,12 @@ impl Real {
     }
 }
 
-/// What a network may be trained on: each metric of the machines whose number is `wanted`. For the
-/// fold that scores the machines `number % FOLDS == fold`, want all others.
+/// The sources for training a network: each metric of the machines whose number is `wanted`. For
+/// the fold that scores the machines `number % FOLDS == fold`, want all others.
 pub(crate) fn sources(real: &Real, wanted: impl Fn(usize) -> bool) -> Vec<Source> {
     let machines = real.machines().filter(|machine| wanted(machine.number));
     let source = |machine: &Machine, metric: &Metric| {
-        // A server's metrics have no meaning that is known; a machine's only one is its CPU.
+        // The meaning of a server's metrics is unknown. The only metric of a machine is its CPU.
         let is_cpu = machine.metrics.len() == 1;
         let name =
             if is_cpu { machine.name.clone() } else { format!("{} {}", machine.name, metric.name) };
@@ -206,7 +207,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Every column but the times.
+/// Every column except the times.
 fn metrics(machine: &str, path: &Path, labels: &Labels) -> Result<Vec<Metric>> {
     let csv = Csv::read(path)?;
     let kind = LABELLED_BY

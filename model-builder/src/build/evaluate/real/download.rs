@@ -1,5 +1,5 @@
-//! The CPU series from where they are published, at a pinned commit: raw files, made into
-//! five-minute series.
+//! Downloads the published CPU series at a pinned commit and turns the raw files into five-minute
+//! series.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,12 +13,12 @@ use crate::build::evaluate::measures::quantile;
 use crate::build::nab::download::{Pinned, fetch};
 use crate::common::time::parse_time;
 
-/// Which files of which commit, and the stretch that comes of those of each series.
+/// Which files of which commit, and the expected stretch of each series.
 const SOURCES: &str = include_str!("sources.json");
-/// The column of a raw file with the start of a value, and the one with the CPU in a unit that is
-/// not told.
+/// The column of a raw file with the start of a value, and the column with the CPU in an
+/// undocumented unit.
 const COLUMNS: [usize; 2] = [1, 3];
-/// 100 % are this many times this quantile: a ceiling a little above all that is no rare peak.
+/// 100 % is this multiple of this quantile: a ceiling a little above everything but rare peaks.
 const CEILING: (f64, f64) = (1.15, 0.999);
 /// A gap of this many seconds ends a stretch.
 const GAP: i64 = DAY_SECONDS;
@@ -45,7 +45,7 @@ struct Raw {
 }
 
 impl Sources {
-    /// Those that are pinned here.
+    /// The sources pinned here.
     pub(super) fn pinned() -> Result<Self> {
         serde_json::from_str(SOURCES).context("in the list of public CPU series")
     }
@@ -55,12 +55,12 @@ impl Sources {
         format!("https://raw.githubusercontent.com/{}/{}", self.repository, self.commit)
     }
 
-    /// All series with their names, in percent; what is missing in the folder `cache` is downloaded
+    /// All series with their names, in percent. Files missing in the folder `cache` are downloaded
     /// from `url` first.
     ///
     /// # Errors
-    /// Where a file cannot be had or is not what was pinned, or something else comes of it than is
-    /// known to.
+    /// Where a file cannot be downloaded, differs from its pin, or yields a different stretch than
+    /// recorded.
     pub(super) fn read(&self, cache: &Path, url: &str) -> Result<Vec<(String, Series)>> {
         let raw = || self.series.values().flat_map(|stretch| &stretch.files);
         let manifest: Vec<Pinned> = raw().map(|raw| Pinned::file(&raw.path, &raw.sha256)).collect();
@@ -113,7 +113,7 @@ fn longest(series: &Series) -> Result<Series> {
     Ok(Series::from_datapoints(part.iter().copied())?.0)
 }
 
-/// Whatever the unit, percent of the ceiling.
+/// Converts any unit to percent of the ceiling.
 fn percent(series: &Series) -> Result<Series> {
     let mut sorted: Vec<f64> = series.present(0..series.len()).collect();
     sorted.sort_unstable_by(f64::total_cmp);

@@ -1,9 +1,8 @@
-//! Faults of ten kinds, put into CPU that was really measured: one each, in the last days of a
-//! series.
+//! Puts faults of ten kinds into measured CPU: one at a time, in the last days of a series.
 //!
-//! How large a fault is depends on the machine: three, five or eight times what is left of it once
-//! the usual of each time of the day is taken off. So a fault is neither hidden in the noise of
-//! every machine nor plain on each.
+//! The size of a fault depends on the machine: three, five or eight times the deviation that
+//! remains after subtracting the usual value of each time of the day. So a fault is neither hidden
+//! in the noise of every machine nor plain on each.
 
 use std::ops::Range;
 
@@ -26,10 +25,10 @@ const UP: f64 = 0.7;
 /// Slots of a period of an oscillation.
 const PERIODS: [usize; 3] = [6, 9, 12];
 /// A robust standard deviation is at least this part of the spread from the lowest to the highest
-/// percent, and this much in points.
+/// percent, and at least this number of points.
 const LEAST_NOISE: (f64, f64) = (0.02, 0.05);
 
-/// What goes wrong.
+/// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Shift,
@@ -73,7 +72,7 @@ impl Kind {
         }
     }
 
-    /// Slots that it lasts.
+    /// Slots that the fault lasts.
     const fn length(self) -> usize {
         match self {
             Self::Shift | Self::Leak => DAY,
@@ -94,17 +93,17 @@ pub(super) struct Fault {
     pub(super) kind: Kind,
     /// The slot in which it begins.
     pub(super) onset: usize,
-    /// The values from then on, in percent; NaN where there is none.
+    /// The values from the onset on, in percent; NaN where a value is missing.
     pub(super) values: Vec<f64>,
 }
 
 impl Fault {
-    /// When it can be seen.
+    /// When the fault can be seen.
     pub(super) fn span(&self, series: &Series) -> Span {
         series.time_of(self.onset)..=series.time_of(self.onset + self.values.len() - 1)
     }
 
-    /// How far it takes the values of the series, in percentage points: the mean.
+    /// How far the fault moves the values of the series, in percentage points: the mean.
     pub(super) fn change(&self, series: &Series) -> f64 {
         let values = self.values.iter().enumerate();
         let changes =
@@ -126,8 +125,8 @@ impl Fault {
     }
 }
 
-/// One fault of every kind for each of `trials`; none where the series is too short. The same
-/// `seed` gives the same ones.
+/// One fault of every kind for each of `trials`; an empty list where the series is too short. The
+/// same `seed` gives the same faults.
 pub(super) fn faults(series: &Series, trials: u64, seed: u64) -> Vec<Fault> {
     if series.len() < HISTORY + LAST_DAYS * DAY {
         return Vec::new();
@@ -144,12 +143,12 @@ pub(super) fn faults(series: &Series, trials: u64, seed: u64) -> Vec<Fault> {
     each.map(fault).collect()
 }
 
-/// A series, and what is usual for it.
+/// A series, and its usual values.
 struct Usual {
     values: Vec<f64>,
     /// The median of its time of the day, for each slot.
     expected: Vec<f64>,
-    /// Robust standard deviation of what is left.
+    /// Robust standard deviation of the remainder.
     noise: f64,
     sorted: Vec<f64>,
 }
@@ -212,7 +211,7 @@ impl Usual {
                 }
             }
         };
-        // What is missing stays so.
+        // A missing value stays missing.
         let values = part.map(|slot| {
             if self.values[slot].is_nan() { f64::NAN } else { value(slot).clamp(0.0, 100.0) }
         });
@@ -264,8 +263,8 @@ mod tests {
 
     const DAYS: usize = 21;
 
-    /// Three weeks with a peak around noon, a little noise, from an hour that is not midnight; some
-    /// slots are missing.
+    /// Three weeks with a peak around noon and a little noise. They begin at an hour other than
+    /// midnight, and some slots are missing.
     fn machine() -> Series {
         let value = |slot: usize| {
             let hour = (slot % DAY) as f64 / DAY as f64;

@@ -1,4 +1,4 @@
-//! How much generated machines are like real ones: the same statistics of both.
+//! Compares generated machines with real ones by the same statistics of both.
 
 use deepguard::series::DAY;
 
@@ -7,15 +7,15 @@ use crate::common::table::Table;
 
 /// Slots of an hour.
 const HOUR: usize = 12;
-/// Hours of a day: a profile of hours has few enough means to be no fit to noise.
+/// Hours of a day. A profile of hours has so few means that it does not fit noise.
 const HOURS: usize = DAY / HOUR;
-/// The largest changes, as a part of all, whose tail is looked at.
+/// The largest changes, as a part of all, that form the tail.
 const TAIL: f64 = 0.01;
 /// A spike lies at least this many robust standard deviations above the median of the hour before.
 const SPIKE: f64 = 6.0;
 /// A level changes where the median of a day lies outside those of this number of days before it.
 const BEFORE: usize = 7;
-/// A median absolute deviation times this is a standard deviation, of normal noise.
+/// For normal noise, a median absolute deviation times this is the standard deviation.
 const ROBUST: f64 = 1.4826;
 
 /// A number that describes a series of slots, NaN where one is missing.
@@ -32,7 +32,7 @@ const STATISTICS: [(&str, Statistic); 6] = [
 
 /// Each statistic of each group of series: the median over them, and the middle half.
 ///
-/// A series is one value a slot, NaN where it has none.
+/// A series has one value a slot, NaN where it is missing.
 pub(in crate::build::evaluate) fn table(groups: &[(&str, Vec<Vec<f64>>)]) -> Table {
     let of = |series: &[Vec<f64>], statistic: Statistic| {
         let mut found: Vec<f64> = series.iter().filter_map(|values| statistic(values)).collect();
@@ -97,8 +97,8 @@ fn tail_index(values: &[f64]) -> Option<f64> {
     (logarithms > 0.0).then_some(1.0 / logarithms)
 }
 
-/// Values far above the median of the hour before them, a day; what follows a spike within the hour
-/// belongs to it.
+/// Values a day that are far above the median of the hour before them. Values within an hour of a
+/// spike belong to it.
 fn spikes(values: &[f64]) -> Option<f64> {
     let above = |slot: usize| {
         values[slot] - median(&present(&values[slot - HOUR..slot])).unwrap_or(f64::NAN)

@@ -1,5 +1,5 @@
-//! The evaluation on real machines: what is found at a known rate of false pages, beside what
-//! others find.
+//! The evaluation on real machines: measures the finds at a known rate of false pages and compares
+//! them with other detectors.
 //!
 //! - [`data`]: machines and labels; [`download`]: the public ones; [`inject`]: faults put into CPU;
 //! - [`likeness`]: how much generated machines are like them;
@@ -34,7 +34,7 @@ use super::Networks;
 use super::peers::{Peer, REFRACTORY, records};
 use crate::common::parallel::{bar, parallel};
 
-/// Of how much it is.
+/// The size of the evaluation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
     /// Faults of each kind in each CPU series.
@@ -43,9 +43,9 @@ pub(super) struct Extent {
     pub(super) servers: usize,
 }
 
-/// Machines of one sort, and what each detector makes of them.
+/// Machines of one sort, and the results of each detector on them.
 struct Group {
-    /// What they are, in words.
+    /// Their description, in words.
     name: &'static str,
     /// The same in the name of a file.
     short: &'static str,
@@ -57,7 +57,7 @@ struct Group {
     pictured: Vec<Pictured>,
 }
 
-/// A fault that is drawn.
+/// A fault to draw.
 #[derive(Debug)]
 pub(super) struct Pictured {
     name: String,
@@ -67,7 +67,7 @@ pub(super) struct Pictured {
     without: Vec<Scored>,
 }
 
-/// Who looks.
+/// The detectors to compare.
 #[derive(Clone, Copy)]
 enum By<'a> {
     Network(&'a Networks),
@@ -75,7 +75,7 @@ enum By<'a> {
     Peer(&'static Peer),
 }
 
-/// Follows all machines with each detector, and tells what it found.
+/// Follows all machines with each detector, and reports the finds.
 ///
 /// # Errors
 /// Where `stop` is set.
@@ -139,7 +139,7 @@ impl Group {
     }
 }
 
-/// What is to be found in the tracks: of each machine its metrics, then the same with each of its
+/// The targets in the tracks: for each machine its metrics, then the same metrics with each of its
 /// faults.
 fn truth(machines: &[Machine], faulty: &[Vec<Fault>]) -> Truth {
     let mut truth = Truth { machines: machines.len(), ..Truth::default() };
@@ -210,8 +210,8 @@ fn followed(detector: &Detector, machine: &Machine, faults: &[Fault]) -> Vec<Fre
     tracks
 }
 
-/// The track of a series, and those with each of its faults, which come by their onsets and are
-/// given back by their numbers.
+/// The track of a series, and those with each of its faults. The faults are processed by onset and
+/// returned by number.
 fn with_faults(
     detector: &Detector,
     series: &Series,
@@ -230,8 +230,8 @@ fn with_faults(
     (clean, faulty)
 }
 
-/// Seconds after the start of a fault's last datapoint in which it is still looked for, and one
-/// datapoint more.
+/// Seconds after the start of a fault's last datapoint in which a page still finds it, plus one
+/// datapoint.
 const LOOKED_AT: i64 = rates::SLACK + 2 * PERIOD;
 
 fn fresh(scored: &[Scored]) -> Fresh {
@@ -252,7 +252,7 @@ fn peer_fresh(peer: &Peer, series: &Series) -> Fresh {
 /// The kinds of faults that are drawn.
 const DRAWN: [Kind; 3] = [Kind::Shift, Kind::Crash, Kind::Leak];
 
-/// Of each kind that is drawn the fault that changes most, each on another machine.
+/// For each kind that is drawn, the fault that changes most, each on another machine.
 fn pictured(
     machines: &[Machine],
     faulty: &[Vec<Fault>],

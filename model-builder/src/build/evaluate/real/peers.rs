@@ -1,8 +1,8 @@
-//! More of what a user would watch CPU with instead: a dashboard's band, and forecasts.
+//! More detectors that a user would watch CPU with instead: a dashboard's band, and forecasts.
 //!
-//! Like the others (see [`crate::build::evaluate::peers`]) they give each slot a score and know
-//! nothing of what comes later. Those that forecast are held to what their errors have been: an
-//! error counts by the second largest of the daily largest ones of the two weeks before.
+//! Like the others (see [`crate::build::evaluate::peers`]) they give each slot a score that never
+//! depends on later values. Forecasts are measured against their own past errors. An error is
+//! divided by the second largest of the daily largest errors of the two weeks before.
 
 use std::collections::VecDeque;
 
@@ -91,8 +91,8 @@ fn local_cubic(values: &[f64]) -> Vec<f64> {
     by_largest(&errors.iter().map(|error| error.abs()).collect::<Vec<_>>(), values)
 }
 
-/// The error of a linear forecast that is fitted anew each day. Up and down apart: CPU goes up
-/// further than it goes down.
+/// The error of a linear forecast that is fitted anew each day. Errors up and down are separate:
+/// CPU goes up further than it goes down.
 fn ridge_forecast(values: &[f64]) -> Vec<f64> {
     let errors: Vec<f64> = ridge::forecasts(&filled(values))
         .iter()
@@ -109,8 +109,8 @@ fn ridge_forecast(values: &[f64]) -> Vec<f64> {
     one_way(1.0).into_iter().zip(one_way(-1.0)).map(|(up, down)| up.max(down)).collect()
 }
 
-/// Each error over the one that is usual: of the largest ones of each of the 14 days before the
-/// second largest. It needs three of them.
+/// Each error over the usual one: the second largest of the largest errors of each of the 14 days
+/// before. It needs three days.
 fn by_largest(errors: &[f64], values: &[f64]) -> Vec<f64> {
     let mut largest: VecDeque<f64> = VecDeque::new();
     let mut scores = vec![f64::NAN; errors.len()];
@@ -136,8 +136,8 @@ fn by_largest(errors: &[f64], values: &[f64]) -> Vec<f64> {
     scores
 }
 
-/// What each of the slots before counts in the value at the next slot of the cubic that fits them
-/// best.
+/// The weight of each earlier slot in the prediction for the next slot, from the cubic that fits
+/// the slots best.
 fn extrapolation() -> [f64; FITTED] {
     // Orthogonal polynomials over the slots: the fit at a place is a sum over them, one by one.
     let place = |slot: usize| slot as f64 / FITTED as f64;
@@ -160,7 +160,7 @@ fn extrapolation() -> [f64; FITTED] {
     })
 }
 
-/// Missing values as the one before them; NaN where there is none.
+/// Missing values replaced by the one before them; NaN where no value comes before.
 fn filled(values: &[f64]) -> Vec<f64> {
     let mut last = f64::NAN;
     let fill = |&value: &f64| {
@@ -170,7 +170,7 @@ fn filled(values: &[f64]) -> Vec<f64> {
     values.iter().map(fill).collect()
 }
 
-/// A spread that may be divided by, of values around `level`.
+/// A spread of values around `level`, safe to divide by.
 fn least(spread: f64, level: f64) -> f64 {
     spread.max(LEAST.0 * level.abs()).max(LEAST.1)
 }
@@ -196,7 +196,7 @@ fn at(sorted: &[f64], q: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Twenty days of a daily wave with a little that repeats otherwise, and one spike.
+    /// Twenty days of a daily wave with a small repeating disturbance, and one spike.
     fn wave(spike: Option<usize>) -> Vec<f64> {
         let value = |slot: usize| {
             30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0

@@ -1,4 +1,4 @@
-//! What was found on real machines, as pictures.
+//! Pictures of the results on real machines.
 
 use std::path::Path;
 
@@ -13,13 +13,13 @@ use crate::common::report::{Picture, Section};
 
 /// False pages per machine and week at which a curve has a point.
 const CURVE: [f64; 10] = [0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.4, 0.6, 1.0, 2.0];
-/// More lines than this cannot be told apart.
+/// A reader cannot tell more lines than this apart.
 const LINES: usize = 8;
 /// Seconds that a picture shows before a fault, and after it.
 const AROUND: (i64, i64) = (4 * 86_400, 86_400);
 
 impl Group {
-    /// What is found over false pages: ours, without the network, and the best of the others.
+    /// Finds over false pages: ours, without the network, and the best of the others.
     pub(super) fn curves(&self, contestants: &[Contestant<'_>]) -> (String, Chart, String) {
         let all = self.truth.all();
         let line = |contestant: &Contestant<'_>| {
@@ -54,7 +54,7 @@ impl Group {
 }
 
 impl Told {
-    /// Adds all of it to the report, in the folder `out`.
+    /// Adds all pictures to the report, in the folder `out`.
     ///
     /// # Errors
     /// Where a picture cannot be written.

@@ -1,8 +1,7 @@
-//! How many false pages a week a threshold gives, and what is found at it.
+//! Computes how many false pages a week a threshold gives, and how much it finds.
 //!
-//! A page is a datapoint at which one could begin by the detector's own rule, with at least the
-//! threshold's score, and none in the half day before. So any threshold can be looked at after one
-//! pass.
+//! A page is a datapoint at which one could begin by the detector's own rule. It has at least the
+//! threshold's score, and no page comes in the half day before. So one pass serves any threshold.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,14 +22,14 @@ const WEEK_SECONDS: f64 = (WEEK as i64 * PERIOD) as f64;
 /// The datapoints of one series at which a page could begin: start and score, by time.
 pub(crate) type Fresh = Vec<(i64, f64)>;
 
-/// A series in which pages are false ones.
+/// A series in which pages are false.
 #[derive(Debug, Clone)]
 pub(super) struct Quiet {
     pub(super) machine: usize,
     pub(super) track: usize,
-    /// Pages count from then to then, in seconds since 1970.
+    /// The period in which pages count, in seconds since 1970.
     pub(super) judged: Range<i64>,
-    /// But for these stretches.
+    /// Stretches that are excluded.
     pub(super) labelled: Vec<Span>,
 }
 
@@ -41,11 +40,11 @@ pub(super) struct Wanted {
     pub(super) kind: &'static str,
     pub(super) track: usize,
     pub(super) span: Span,
-    /// The same series without it: what pages there as well is no find.
+    /// The same series without the fault: a page that occurs there as well is no find.
     pub(super) clean: Option<usize>,
 }
 
-/// What is true of some machines. Their series are tracks, numbered.
+/// The truth about some machines. Their series are tracks, numbered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Truth {
     pub(super) machines: usize,
@@ -80,7 +79,7 @@ impl Quiet {
 }
 
 impl Wanted {
-    /// Seconds from its start to the page that finds it: negative where that came just before a
+    /// Seconds from the start to the page that finds it. Negative where the page came just before a
     /// labelled stretch.
     fn found(&self, pages: &[Vec<i64>]) -> Option<i64> {
         let lead = if self.clean.is_some() { 0 } else { SLACK };
@@ -96,7 +95,7 @@ impl Wanted {
 }
 
 impl Truth {
-    /// The kinds of what is to be found, in the order in which they come.
+    /// The kinds of targets, in the order in which they come.
     pub(super) fn kinds(&self) -> Vec<&'static str> {
         let mut kinds = Vec::new();
         for wanted in &self.wanted {
@@ -107,7 +106,7 @@ impl Truth {
         kinds
     }
 
-    /// Weeks in which pages are false ones, of all machines.
+    /// Weeks of all machines in which pages are false.
     pub(super) fn weeks(&self) -> f64 {
         self.quiet.iter().map(Quiet::weeks).sum()
     }
@@ -118,19 +117,19 @@ impl Truth {
     }
 }
 
-/// What one detector makes of the tracks, at any threshold. Machines are given by their numbers,
+/// One detector's results on the tracks, at any threshold. Machines are given by their numbers,
 /// with repetitions.
 #[derive(Debug)]
 pub(super) struct Sweep<'a> {
     truth: &'a Truth,
     tracks: &'a [Fresh],
-    /// Thresholds that differ, rising: the scores of the series in which pages are false.
+    /// Distinct thresholds, rising: the scores of the series in which pages are false.
     candidates: Vec<f64>,
     /// Weeks of each machine.
     weeks: Vec<f64>,
     /// False pages of each machine, by the bits of the threshold.
     false_pages: RefCell<HashMap<u64, Rc<[usize]>>>,
-    /// For each of what is wanted, seconds to the page that finds it; by the bits of the threshold.
+    /// For each target, seconds to the page that finds it, by the bits of the threshold.
     found: RefCell<HashMap<u64, Rc<[Option<i64>]>>>,
 }
 
@@ -155,7 +154,7 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// The tracks it is about.
+    /// The tracks that the results are about.
     pub(super) fn tracks(&self) -> &'a [Fresh] {
         self.tracks
     }
@@ -179,15 +178,15 @@ impl<'a> Sweep<'a> {
         pages as f64 / machines.iter().map(|&machine| self.weeks[machine]).sum::<f64>()
     }
 
-    /// The lowest threshold that gives no more than `rate` false pages per machine and week; the
-    /// highest score where none does.
+    /// The lowest threshold that gives at most `rate` false pages per machine and week. The highest
+    /// score if no threshold does.
     pub(super) fn threshold(&self, rate: f64, machines: &[usize]) -> f64 {
         let fits = |threshold: &f64| self.rate(*threshold, machines) <= rate;
         let first = self.candidates.partition_point(|threshold| !fits(threshold));
         self.candidates.get(first).or(self.candidates.last()).copied().unwrap_or(f64::INFINITY)
     }
 
-    /// For each of what is wanted, seconds to the page that finds it.
+    /// For each target, seconds to the page that finds it.
     pub(super) fn found(&self, threshold: f64) -> Rc<[Option<i64>]> {
         let found = || {
             let pages: Vec<Vec<i64>> =
@@ -213,7 +212,7 @@ impl<'a> Sweep<'a> {
             .filter(|(_, all)| *all > 0)
             .map(|&(hits, all)| 100.0 * f64::from(hits) / f64::from(all))
             .collect();
-        // In an order that does not depend on the map's: sums of floats do.
+        // Sums in an order that does not depend on the map's, because sums of floats depend on it.
         shares.sort_unstable_by(f64::total_cmp);
         shares.iter().sum::<f64>() / shares.len() as f64
     }

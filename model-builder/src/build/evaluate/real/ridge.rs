@@ -5,11 +5,11 @@ const DAY: usize = 288;
 /// Days it is fitted on, and the fewest that are enough.
 const DAYS: usize = 13;
 const LEAST_DAYS: usize = 2;
-/// Slots before over which means are taken, beside the last value.
+/// Numbers of earlier slots over which means are taken, beside the last value.
 const MEANS: [usize; 5] = [3, 12, 36, 144, 288];
 /// Slots to either side of the same time of the day.
 const AROUND: usize = 3;
-/// The last value, the means, yesterday, the profile, and what is always there.
+/// The last value, the means, yesterday, the profile, and a constant.
 const FEATURES: usize = MEANS.len() + 4;
 /// Part of each feature's mean square that is added to it.
 const RIDGE: f64 = 1e-4;
@@ -41,7 +41,7 @@ pub(super) fn forecasts(values: &[f64]) -> Vec<f64> {
     forecasts
 }
 
-/// Sums of all values before each slot; what is missing at the beginning counts as nothing.
+/// Sums of all values before each slot. Missing values at the beginning count as zero.
 fn sums(values: &[f64]) -> Vec<f64> {
     let mut sums = vec![0.0];
     let mut sum = 0.0;
@@ -66,7 +66,7 @@ fn profile(values: &[f64], slots: std::ops::Range<usize>) -> Vec<f64> {
     (0..DAY).map(mean).collect()
 }
 
-/// What a slot is forecast from; `None` where the values before it are missing.
+/// The features for the forecast of a slot; `None` where the values before it are missing.
 fn features(values: &[f64], sums: &[f64], profile: &[f64], slot: usize) -> Option<Row> {
     let yesterday = slot - DAY;
     let mean = |from: usize, to: usize| (sums[to] - sums[from]) / (to - from) as f64;
@@ -80,7 +80,7 @@ fn features(values: &[f64], sums: &[f64], profile: &[f64], slot: usize) -> Optio
     row.iter().all(|feature| feature.is_finite()).then_some(row)
 }
 
-/// The factors that leave the smallest errors, large ones counting less than by their squares.
+/// The factors that leave the smallest errors. Large errors count less than by their squares.
 fn fit(rows: &[(Row, f64)]) -> Option<Row> {
     let mut weights = vec![1.0; rows.len()];
     let mut factors = None;
@@ -114,7 +114,7 @@ fn fit(rows: &[(Row, f64)]) -> Option<Row> {
     factors
 }
 
-/// The solution of a symmetric positive system, by elimination; `None` where it has none.
+/// The solution of a symmetric positive system, by elimination; `None` if it has no solution.
 fn solve(mut matrix: [Row; FEATURES], mut right: Row) -> Option<Row> {
     for pivot in 0..FEATURES {
         let (head, below) = matrix.split_at_mut(pivot + 1);

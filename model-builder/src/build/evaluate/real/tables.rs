@@ -1,4 +1,4 @@
-//! What was found on real machines, as tables.
+//! Tables of the results on real machines.
 
 use deepguard::series::DAY_SECONDS;
 
@@ -10,15 +10,15 @@ use crate::build::evaluate::measures::quantile;
 use crate::build::evaluate::tables::{SEED, spread};
 use crate::common::table::Table;
 
-/// False pages per machine and week at which detectors are compared, and the one that more is told
-/// of.
+/// False pages per machine and week at which detectors are compared, and the rate that gets more
+/// detail.
 pub(super) const RATES: [f64; 5] = [0.05, 0.1, 0.25, 0.5, 1.0];
 pub(super) const RATE: f64 = RATES[2];
-/// Resamples of a bootstrap: each looks for its threshold anew.
+/// Resamples of a bootstrap: each searches its threshold anew.
 const RESAMPLES: usize = 1000;
-/// Days of a machine that is young, counted from 0.
+/// Days of a young machine, counted from 0.
 const YOUNG: std::ops::Range<i64> = 1..14;
-/// Where the detector's own threshold is.
+/// The index of the detector's own threshold.
 pub(super) const SHIPPED: f64 = 1.0;
 
 /// One detector at any threshold; ours with each seed.
@@ -42,20 +42,20 @@ impl Contestant<'_> {
     }
 }
 
-/// What there is to say of a group.
+/// The results of a group.
 #[derive(Debug)]
 pub(in crate::build::evaluate) struct Told {
-    /// What the machines are, in words.
+    /// A description of the machines, in words.
     pub(in crate::build::evaluate) name: &'static str,
-    /// What is found at each rate of false pages.
+    /// Finds at each rate of false pages.
     pub(in crate::build::evaluate) found: Table,
-    /// The same by kind, at one rate.
+    /// Finds by kind, at one rate.
     pub(in crate::build::evaluate) by_kind: Table,
     /// Whether thresholds carry over to other machines.
     pub(in crate::build::evaluate) asked_and_had: Table,
-    /// What the network adds, by name.
+    /// The gain from the network, by name.
     pub(in crate::build::evaluate) differences: Vec<(String, Interval)>,
-    /// What is found over false pages: the name of the picture, what it shows, and its caption.
+    /// Finds over false pages: the name of the picture, its title and its caption.
     pub(in crate::build::evaluate) curves: (String, Chart, String),
     pub(in crate::build::evaluate) pictured: Vec<Pictured>,
 }
@@ -96,7 +96,7 @@ impl Group {
         [ours, without].into_iter().chain(peers).collect()
     }
 
-    /// What is found at each rate of false pages.
+    /// Finds at each rate of false pages.
     fn found(&self, contestants: &[Contestant<'_>]) -> Table {
         let all = self.truth.all();
         let row = |contestant: &Contestant<'_>| {
@@ -151,7 +151,7 @@ impl Group {
         }
     }
 
-    /// What is found of each kind, and by ours how fast.
+    /// Finds of each kind, and how fast ours finds them.
     fn by_kind(&self, contestants: &[Contestant<'_>]) -> Table {
         let all = self.truth.all();
         let row = |kind: &'static str| {
@@ -192,7 +192,7 @@ impl Group {
         }
     }
 
-    /// Whether a threshold holds what it promises on machines that it was not set on.
+    /// Whether a threshold keeps its promise on machines that it was not set on.
     fn asked_and_had(&self, contestants: &[Contestant<'_>]) -> Table {
         let halves = [0, 1].map(|half| {
             (0..self.machines.len()).filter(|machine| machine % 2 == half).collect::<Vec<_>>()
@@ -220,7 +220,7 @@ impl Group {
         }
     }
 
-    /// What the network adds at each rate, in percent found.
+    /// The gain from the network at each rate, in percentage points of finds.
     fn differences(&self, contestants: &[Contestant<'_>]) -> Vec<(String, Interval)> {
         let [ours, without, ..] = contestants else { return Vec::new() };
         let difference = |rate: f64| {
@@ -262,8 +262,7 @@ impl Group {
     }
 }
 
-/// The median of the minutes until what is found is paged, of one kind or of all; not a number
-/// where none of it is.
+/// The median minutes until a page for the finds of one kind, or of all. NaN without a find.
 fn median_minutes(truth: &Truth, sweep: &Sweep<'_>, threshold: f64, kind: Option<&str>) -> f64 {
     let found = sweep.found(threshold);
     let of_kind = truth
@@ -323,8 +322,8 @@ mod tests {
         let first = vec![(5 * DAY, 2.0), (15 * DAY, 1.5), (16 * DAY + 600, 1.2)];
         let told = group([first, vec![(17 * DAY, 1.1)]]).tell();
         let row = &told.found.rows[0];
-        // Half a page a week is one on both: from 1.2 on, where the find is. Less is none: from 2
-        // on.
+        // Half a page a week is one on both: from 1.2 on, where the find is. Fewer means zero: from
+        // 2 on.
         assert_eq!(row[..6], ["DeepGuard", "0", "0", "0", "50", "50"]);
         // At 1.0 both false pages count; a page in twice thirteen days is 0.27 a week.
         assert_eq!(row[7..], ["-", "50", "1.00", "0.27"]);
