@@ -9,7 +9,7 @@
 //! - [`labelled`]: what people have said about alerts;
 //! - [`peers`]: what a user would pick instead; [`nab_results`]: NAB's format, for NAB's own
 //!   runner;
-//! - [`tables`], [`pictures`], [`report`]: what comes out.
+//! - [`tables`], [`pictures`]: the tables and pictures of the report.
 //!
 //! No file is scored by a network that has seen it: networks are trained two-fold by file, several
 //! times with other seeds.
