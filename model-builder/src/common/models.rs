@@ -64,9 +64,17 @@ impl Destination {
         self.below("shadow")
     }
 
-    /// The record that `current` moved to this version at this time.
-    pub(crate) fn promotion(&self, time: Timestamp, version: &str) -> Result<ObjectUri> {
-        self.below(&format!("promotions/{}-{version}.json", time.strftime("%Y%m%dT%H%M%SZ")))
+    /// The record that `current` moved to this version at this time, for the `number`th time within
+    /// its second.
+    pub(crate) fn promotion(
+        &self,
+        time: Timestamp,
+        version: &str,
+        number: usize,
+    ) -> Result<ObjectUri> {
+        let again = if number > 1 { format!("-{number}") } else { String::new() };
+        let time = time.strftime("%Y%m%dT%H%M%SZ");
+        self.below(&format!("promotions/{time}-{version}{again}.json"))
     }
 
     /// The default address of the labels.
@@ -288,6 +296,9 @@ pub(crate) struct Record<'a, C: Serialize> {
     pub(crate) comparison: Option<&'a C>,
 }
 
+/// Moves to one version within one second that have a record each.
+const SAME_SECOND: usize = 10;
+
 impl<C: Serialize> Record<'_, C> {
     /// Writes the record. The pointer has already moved by then, and stays there.
     pub(crate) async fn write<O: Objects>(
@@ -295,12 +306,18 @@ impl<C: Serialize> Record<'_, C> {
         objects: &O,
         to: &Destination,
     ) -> Result<ObjectUri> {
-        let uri = to.promotion(self.time, self.version)?;
-        let written = objects.put(&uri, Only::New, serde_json::to_vec_pretty(self)?).await;
-        let written = written
-            .with_context(|| format!("the pointer has moved, but {uri} could not be written"))?;
-        ensure!(written.is_some(), "the pointer has moved, but {uri} was there already");
-        Ok(uri)
+        let content = serde_json::to_vec_pretty(self)?;
+        for number in 1..=SAME_SECOND {
+            let uri = to.promotion(self.time, self.version, number)?;
+            let written = objects.put(&uri, Only::New, content.clone()).await;
+            let written = written.with_context(|| {
+                format!("the pointer has moved, but {uri} could not be written")
+            })?;
+            if written.is_some() {
+                return Ok(uri);
+            }
+        }
+        bail!("the pointer has moved {SAME_SECOND} times within a second: this move has no record")
     }
 }
 
@@ -343,8 +360,10 @@ mod tests {
                 "s3://my-models/models/v1.safetensors"
             );
             assert_eq!(to.labels().unwrap().to_string(), "s3://my-models/settings/labels.json");
-            let at = to.promotion("2026-01-15T12:00:00Z".parse().unwrap(), "v1").unwrap();
-            assert_eq!(at.key, "models/promotions/20260115T120000Z-v1.json");
+            let at = |number| to.promotion("2026-01-15T12:00:00Z".parse().unwrap(), "v1", number);
+            let key = |number| at(number).unwrap().key;
+            assert_eq!(key(1), "models/promotions/20260115T120000Z-v1.json");
+            assert_eq!(key(2), "models/promotions/20260115T120000Z-v1-2.json");
         }
         for wrong in [
             "",

@@ -174,6 +174,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn two_moves_within_a_second_have_a_record_each() {
+        let bucket = Bucket::default();
+        let version = put(&bucket, &artifact());
+        for _ in 0..2 {
+            roll_back(&bucket, &back_to(Some(&version)), time(0)).await.unwrap();
+        }
+        for again in ["", "-2"] {
+            let record = format!("promotions/20260115T120000Z-{version}{again}.json");
+            let record = bucket.json(&format!("s3://my-models/models/{record}"));
+            assert_eq!(record["action"], "rollback");
+        }
+    }
+
+    #[tokio::test]
     async fn back_and_forth_with_a_record_of_each() {
         let bucket = Bucket::default();
         let (old, new) = (put(&bucket, &artifact()), put(&bucket, &artifact_with_threshold(3.0)));
