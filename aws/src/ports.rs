@@ -5,7 +5,7 @@
 
 #![expect(
     async_fn_in_trait,
-    reason = "they are used in this crate, on one thread: nobody needs to know whether the futures are Send"
+    reason = "they are used in this crate, on one thread: whether the futures are Send does not matter"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,17 +102,17 @@ pub trait Alerts {
     async fn send(&self, alerts: &[Alert]) -> Sent;
 }
 
-/// Alerts that stay in the log.
+/// No account: alerts stay in the log, and no instance has tags.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Nobody;
+pub struct NoAccount;
 
-impl Alerts for Nobody {
+impl Alerts for NoAccount {
     async fn send(&self, alerts: &[Alert]) -> Sent {
         Sent { sent: alerts.len(), ..Sent::default() }
     }
 }
 
-impl Inventory for Nobody {
+impl Inventory for NoAccount {
     async fn tagged(&self, _: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
         Ok(BTreeMap::new())
     }
@@ -175,7 +175,7 @@ pub trait Objects {
     async fn put(
         &self,
         uri: &ObjectUri,
-        only: Only<'_>,
+        condition: Condition<'_>,
         bytes: Vec<u8>,
     ) -> Result<Option<String>, ObjectError>;
 
@@ -197,19 +197,19 @@ pub trait Removable: Objects {
 
 /// The condition for writing an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only<'a> {
+pub enum Condition<'a> {
     /// The object still is the version that this ETag names.
-    Over(&'a str),
+    Unchanged(&'a str),
     /// The object does not exist.
     New,
     /// No condition.
-    Any,
+    None,
 }
 
-impl<'a> From<Option<&'a str>> for Only<'a> {
+impl<'a> From<Option<&'a str>> for Condition<'a> {
     /// Over the known version, or a new one without a known version.
     fn from(known: Option<&'a str>) -> Self {
-        known.map_or(Self::New, Self::Over)
+        known.map_or(Self::New, Self::Unchanged)
     }
 }
 

@@ -6,7 +6,7 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use crate::client::failed;
 use crate::ids::ObjectUri;
 use crate::pagination::Pages;
-use crate::ports::{CallError, Fetched, Listed, ObjectError, Objects, Only, Removable};
+use crate::ports::{CallError, Condition, Fetched, Listed, ObjectError, Objects, Removable};
 
 const GET: &str = "GetObject";
 const PUT: &str = "PutObject";
@@ -82,14 +82,14 @@ impl Objects for S3 {
     async fn put(
         &self,
         uri: &ObjectUri,
-        only: Only<'_>,
+        condition: Condition<'_>,
         bytes: Vec<u8>,
     ) -> Result<Option<String>, ObjectError> {
         let request = self.client.put_object().bucket(&uri.bucket).key(&uri.key).body(bytes.into());
-        let request = match only {
-            Only::Over(etag) => request.if_match(etag),
-            Only::New => request.if_none_match("*"),
-            Only::Any => request,
+        let request = match condition {
+            Condition::Unchanged(etag) => request.if_match(etag),
+            Condition::New => request.if_none_match("*"),
+            Condition::None => request,
         };
         match request.send().await {
             Ok(answer) => match answer.e_tag {
@@ -109,7 +109,7 @@ impl Objects for S3 {
                     .is_some_and(|error| error.meta().code() == Some("NoSuchBucket"));
                 match status {
                     Some(status)
-                        if only != Only::Any
+                        if condition != Condition::None
                             && NOT_WRITTEN.contains(&status)
                             && !missing_bucket =>
                     {

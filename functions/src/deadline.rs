@@ -1,20 +1,19 @@
 //! The time that a run has, as a bound for every call.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use deepguard_aws::alert::Alert;
 use deepguard_aws::ids::{InstanceId, ObjectUri};
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::{
-    Alerts, Batch, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only,
+    Alerts, Batch, CallError, Condition, Cpu, Fetched, Inventory, Listed, ObjectError, Objects,
     Published, Read, Scores, Sent,
 };
-use deepguard_aws::tags::Tags;
+use deepguard_aws::tags::{TagRule, Tags};
 use tokio::time::{Instant, timeout_at};
-
-/// The datapoints read of each instance of a batch; `None` where time ran out.
-pub(crate) type Answers = Option<Vec<(InstanceId, Result<Read, CallError>)>>;
 
 /// A run reserves one part in this many of its time at its end, to write down and publish its
 /// decisions ...
@@ -24,131 +23,171 @@ const TO_ANSWER: u32 = 25;
 /// The message about work that a run has no time for.
 pub(crate) const NEXT_RUN: &str = "the run had no time left for it: the next one goes on";
 
-/// The time left for a run; without a limit, all that it needs.
+/// The time left for a run; without a limit, all that it needs. Its clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TimeLeft(Rc<Cell<Ends>>);
+
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct TimeLeft {
+struct Ends {
     /// When reading and scoring ends.
-    pub(crate) scoring: Option<Instant>,
+    scoring: Option<Instant>,
     /// When everything ends.
-    pub(crate) end: Option<Instant>,
+    all: Option<Instant>,
 }
 
 impl TimeLeft {
-    pub(crate) fn new(left: Option<Duration>) -> Self {
+    /// From now on, `left` is left; `None` for no limit.
+    pub(crate) fn set(&self, left: Option<Duration>) {
         let without =
             |part: u32| left.and_then(|left| Instant::now().checked_add(left - left / part));
-        Self { scoring: without(TO_END_IN_ORDER), end: without(TO_ANSWER) }
+        self.0.set(Ends { scoring: without(TO_END_IN_ORDER), all: without(TO_ANSWER) });
     }
 
     /// Whether the time for scoring is over.
     pub(crate) fn is_over(&self) -> bool {
-        self.scoring.is_some_and(|end| Instant::now() >= end)
+        self.0.get().scoring.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// The instances.
-    pub(crate) async fn list(
-        &self,
-        cloudwatch: &impl Cpu,
-    ) -> Result<BTreeSet<InstanceId>, CallError> {
-        let over = |_| Err(CallError { operation: "ListMetrics", why: NEXT_RUN.into() });
-        within(self.scoring, cloudwatch.instances()).await.unwrap_or_else(over)
-    }
-
-    /// The CPU of the instances of a batch.
-    pub(crate) async fn read(&self, cloudwatch: &impl Cpu, batch: Batch) -> (Batch, Answers) {
-        let answers = match self.is_over() {
-            true => None,
-            false => within(self.scoring, cloudwatch.read(&batch)).await.ok(),
-        };
-        (batch, answers)
-    }
-
-    /// Publishes datums. Where time is over before CloudWatch has answered, all of them count as
-    /// unpublished: the next run publishes them, perhaps again.
-    pub(crate) async fn publish(&self, cloudwatch: &impl Scores, datums: &[Datum]) -> Published {
-        let over = |_| Published {
-            failed: datums.to_vec(),
-            error: Some(CallError { operation: "PutMetricData", why: NEXT_RUN.into() }),
-            ..Published::default()
-        };
-        within(self.end, cloudwatch.publish(datums)).await.unwrap_or_else(over)
+    /// `port`, whose calls end with this time.
+    pub(crate) fn limit<P>(&self, port: P) -> Limited<P> {
+        Limited { port, time: self.clone() }
     }
 }
 
-impl TimeLeft {
-    /// The tags of instances.
-    pub(crate) async fn tags_of(
+/// A port whose calls end with the time of the run. A call that is cut short fails with
+/// [`NEXT_RUN`]; what it was to send counts as unsent, although it may have arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Limited<P> {
+    port: P,
+    time: TimeLeft,
+}
+
+impl<P> Limited<P> {
+    /// The port itself.
+    pub(crate) fn port(&self) -> &P {
+        &self.port
+    }
+
+    /// Whether the time for scoring is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.time.is_over()
+    }
+
+    /// The result of a call that is only of use while there is time to score.
+    async fn to_score<T>(
         &self,
-        inventory: &impl Inventory,
+        operation: &'static str,
+        call: impl Future<Output = T>,
+    ) -> Result<T, CallError> {
+        within(self.time.0.get().scoring, operation, call).await
+    }
+
+    /// The result of a call that may take until the end of the run.
+    async fn to_end<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = T>,
+    ) -> Result<T, CallError> {
+        within(self.time.0.get().all, operation, call).await
+    }
+}
+
+impl<C: Cpu> Cpu for Limited<C> {
+    fn share(&self, parts: u32) {
+        self.port.share(parts);
+    }
+
+    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
+        self.to_score("ListMetrics", self.port.instances()).await?
+    }
+
+    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
+        const OPERATION: &str = "GetMetricData";
+        let answers = match self.is_over() {
+            true => Err(out_of_time(OPERATION)),
+            false => self.to_score(OPERATION, self.port.read(batch)).await,
+        };
+        answers.unwrap_or_else(|error| {
+            let unread = |instance: &InstanceId| (instance.clone(), Err(error.clone()));
+            batch.instances.iter().map(unread).collect()
+        })
+    }
+}
+
+impl<C: Scores> Scores for Limited<C> {
+    async fn publish(&self, datums: &[Datum]) -> Published {
+        let published = self.to_end("PutMetricData", self.port.publish(datums)).await;
+        published.unwrap_or_else(|error| Published {
+            failed: datums.to_vec(),
+            error: Some(error),
+            ..Published::default()
+        })
+    }
+}
+
+impl<A: Inventory> Inventory for Limited<A> {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        self.to_score("GetResources", self.port.tagged(rule)).await?
+    }
+
+    async fn tags_of(
+        &self,
         instances: &BTreeSet<InstanceId>,
     ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
-        let over = |_| Err(CallError { operation: "GetResources", why: NEXT_RUN.into() });
-        within(self.scoring, inventory.tags_of(instances)).await.unwrap_or_else(over)
+        self.to_score("GetResources", self.port.tags_of(instances)).await?
     }
+}
 
-    /// Sends alerts. Where time is over before the bus has answered, all of them count as unsent:
-    /// the next run sends them, perhaps again.
-    pub(crate) async fn send(&self, bus: &impl Alerts, alerts: &[Alert]) -> Sent {
-        let over = |_| Sent {
+impl<A: Alerts> Alerts for Limited<A> {
+    async fn send(&self, alerts: &[Alert]) -> Sent {
+        let sent = self.to_end("PutEvents", self.port.send(alerts)).await;
+        sent.unwrap_or_else(|error| Sent {
             failed: alerts.to_vec(),
-            error: Some(CallError { operation: "PutEvents", why: NEXT_RUN.into() }),
+            error: Some(error),
             ..Sent::default()
-        };
-        within(self.end, bus.send(alerts)).await.unwrap_or_else(over)
+        })
     }
 }
 
-/// Objects whose calls stop at the end of a run.
-#[derive(Debug)]
-pub(crate) struct Limited<O> {
-    pub(crate) objects: O,
-    pub(crate) end: Option<Instant>,
-}
-
-impl<O: Objects> Limited<O> {
-    async fn within<T>(
-        &self,
-        uri: &ObjectUri,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, ObjectError>>,
-    ) -> Result<T, ObjectError> {
-        let over = || ObjectError::Call {
-            uri: uri.clone(),
-            error: CallError { operation, why: NEXT_RUN.into() },
-        };
-        within(self.end, call).await.unwrap_or_else(|_| Err(over()))
-    }
-
-    pub(crate) async fn get(
+impl<O: Objects> Objects for Limited<O> {
+    async fn get(
         &self,
         uri: &ObjectUri,
         known: Option<&str>,
         most: usize,
     ) -> Result<Fetched, ObjectError> {
-        self.within(uri, "GetObject", self.objects.get(uri, known, most)).await
+        let fetched = self.to_end("GetObject", self.port.get(uri, known, most)).await;
+        fetched.unwrap_or_else(|error| Err(ObjectError::Call { uri: uri.clone(), error }))
     }
 
-    pub(crate) async fn put(
+    async fn put(
         &self,
         uri: &ObjectUri,
-        only: Only<'_>,
+        condition: Condition<'_>,
         bytes: Vec<u8>,
     ) -> Result<Option<String>, ObjectError> {
-        self.within(uri, "PutObject", self.objects.put(uri, only, bytes)).await
+        let written = self.to_end("PutObject", self.port.put(uri, condition, bytes)).await;
+        written.unwrap_or_else(|error| Err(ObjectError::Call { uri: uri.clone(), error }))
     }
 
-    pub(crate) async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
-        self.within(prefix, "ListObjectsV2", self.objects.list(prefix)).await
+    async fn list(&self, prefix: &ObjectUri) -> Result<Vec<Listed>, ObjectError> {
+        let listed = self.to_end("ListObjectsV2", self.port.list(prefix)).await;
+        listed.unwrap_or_else(|error| Err(ObjectError::Call { uri: prefix.clone(), error }))
     }
 }
 
-/// There is no time left.
-struct Over;
-
-/// The result of `future`, if there is one before `end`.
-async fn within<T>(end: Option<Instant>, future: impl Future<Output = T>) -> Result<T, Over> {
+/// The result of `call`, the operation of that name, if there is one before `end`.
+async fn within<T>(
+    end: Option<Instant>,
+    operation: &'static str,
+    call: impl Future<Output = T>,
+) -> Result<T, CallError> {
     match end {
-        None => Ok(future.await),
-        Some(end) => timeout_at(end, future).await.map_err(|_| Over),
+        None => Ok(call.await),
+        Some(end) => timeout_at(end, call).await.map_err(|_| out_of_time(operation)),
     }
+}
+
+fn out_of_time(operation: &'static str) -> CallError {
+    CallError { operation, why: NEXT_RUN.into() }
 }

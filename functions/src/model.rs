@@ -92,27 +92,51 @@ pub struct Current {
     pub stale: Option<ModelError>,
 }
 
+/// The use of every model, whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tuning {
+    /// Threads to score with.
+    pub threads: NonZeroUsize,
+    /// Which anomalies count.
+    pub sensitivity: Sensitivity,
+    /// The budget of false alarms per instance and week, which selects the threshold from the
+    /// model's table; `None`: the model's own threshold decides.
+    pub pages: Option<f64>,
+}
+
+impl Default for Tuning {
+    /// One thread, and the model decides.
+    fn default() -> Self {
+        Self { threads: NonZeroUsize::MIN, sensitivity: Sensitivity::default(), pages: None }
+    }
+}
+
+impl Tuning {
+    /// The threads alone: the model decides.
+    #[must_use]
+    pub fn only_threads(self) -> Self {
+        Self { threads: self.threads, ..Self::default() }
+    }
+}
+
 /// The model, loaded once and checked again in each run.
 #[derive(Debug)]
 pub struct Models<O> {
     source: ModelSource,
     objects: O,
-    threads: NonZeroUsize,
-    sensitivity: Sensitivity,
-    /// The budget of false alarms per instance and week.
-    pages: Option<f64>,
-    loaded: Option<Loaded>,
+    tuning: Tuning,
+    loaded: Option<LoadedModel>,
 }
 
 /// A model that may be missing: the shadow.
 #[derive(Debug)]
-pub struct Optional<O> {
+pub struct MaybeModel<O> {
     models: Models<O>,
     pointer: ObjectUri,
 }
 
 #[derive(Debug)]
-struct Loaded {
+struct LoadedModel {
     /// Version of the object that [`Models::source`] names.
     etag: Option<String>,
     detector: Rc<Detector>,
@@ -120,39 +144,8 @@ struct Loaded {
 
 impl<O: Objects> Models<O> {
     /// Nothing loaded yet.
-    pub fn new(source: ModelSource, objects: O) -> Self {
-        Self {
-            source,
-            objects,
-            threads: NonZeroUsize::MIN,
-            sensitivity: Sensitivity::default(),
-            pages: None,
-            loaded: None,
-        }
-    }
-
-    /// The same, for models for which only some anomalies count.
-    #[must_use]
-    pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
-        Self { sensitivity, ..self }
-    }
-
-    /// The same, with a threshold chosen for this number of false alarms per instance and week;
-    /// `None`: the models' own threshold.
-    #[must_use]
-    pub fn with_pages(self, pages: Option<f64>) -> Self {
-        Self { pages, ..self }
-    }
-
-    /// The model that `pointer` names, where there is such an object.
-    pub fn optional(pointer: ObjectUri, objects: O) -> Optional<O> {
-        Optional { models: Self::new(ModelSource::Object(pointer.clone()), objects), pointer }
-    }
-
-    /// The same, for models that score with this number of threads.
-    #[must_use]
-    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
-        Self { threads, ..self }
+    pub fn new(source: ModelSource, objects: O, tuning: Tuning) -> Self {
+        Self { source, objects, tuning, loaded: None }
     }
 
     /// Where the model comes from.
@@ -171,13 +164,13 @@ impl<O: Objects> Models<O> {
     pub async fn current(&mut self) -> Result<Current, ModelError> {
         match self.newest().await {
             Ok(detector) => Ok(Current { detector, stale: None }),
-            Err(error) => self.kept(error),
+            Err(error) => self.fall_back(error),
         }
     }
 
     /// The previously loaded model, stale because of `error`. Without one, gives `error` back.
-    fn kept(&self, error: ModelError) -> Result<Current, ModelError> {
-        let Some(Loaded { detector, .. }) = &self.loaded else { return Err(error) };
+    fn fall_back(&self, error: ModelError) -> Result<Current, ModelError> {
+        let Some(LoadedModel { detector, .. }) = &self.loaded else { return Err(error) };
         error!(%error, in_use = detector.artifact().version(), "the model that was loaded before stays in use");
         Ok(Current { detector: Rc::clone(detector), stale: Some(error) })
     }
@@ -187,7 +180,7 @@ impl<O: Objects> Models<O> {
         let next = match (&self.source, &self.loaded) {
             (ModelSource::Builtin, Some(loaded)) => return Ok(Rc::clone(&loaded.detector)),
             (ModelSource::Builtin, None) => {
-                Loaded { etag: None, detector: self.load(BUILTIN, &self.source)? }
+                LoadedModel { etag: None, detector: self.load(BUILTIN, &self.source)? }
             }
             (ModelSource::Object(uri), loaded) => {
                 let is_artifact = uri.key.ends_with(ARTIFACT);
@@ -201,7 +194,7 @@ impl<O: Objects> Models<O> {
                             true => self.load(&bytes, &self.source)?,
                             false => self.follow(uri, &bytes, loaded.as_ref()).await?,
                         };
-                        Loaded { etag, detector }
+                        LoadedModel { etag, detector }
                     }
                 }
             }
@@ -209,26 +202,23 @@ impl<O: Objects> Models<O> {
         Ok(Rc::clone(&self.loaded.insert(next).detector))
     }
 
+    /// The detector of the artifact in `bytes`.
     fn load(&self, bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
-        match Artifact::from_bytes(bytes) {
-            Ok(artifact) => {
-                let threshold = |pages: f64| {
-                    let threshold = artifact
-                        .card()
-                        .threshold_for(pages)
-                        .and_then(|ratio| ratio.try_into().ok());
-                    threshold.ok_or_else(|| ModelError::NoPages(origin.clone()))
-                };
-                let threshold = self.pages.map(threshold).transpose()?;
-                let detector = Detector::new(artifact, &device()).with_threads(self.threads);
-                let detector = detector.with_sensitivity(self.sensitivity);
-                Ok(Rc::new(match threshold {
-                    Some(threshold) => detector.with_threshold(threshold),
-                    None => detector,
-                }))
-            }
-            Err(error) => Err(ModelError::Artifact { origin: origin.clone(), error }),
-        }
+        let Tuning { threads, sensitivity, pages } = self.tuning;
+        let artifact = Artifact::from_bytes(bytes)
+            .map_err(|error| ModelError::Artifact { origin: origin.clone(), error })?;
+        let threshold = |pages: f64| {
+            let ratio =
+                artifact.card().threshold_for(pages).and_then(|ratio| ratio.try_into().ok());
+            ratio.ok_or_else(|| ModelError::NoPages(origin.clone()))
+        };
+        let threshold = pages.map(threshold).transpose()?;
+        let detector =
+            Detector::new(artifact, &device()).with_threads(threads).with_sensitivity(sensitivity);
+        Ok(Rc::new(match threshold {
+            Some(threshold) => detector.with_threshold(threshold),
+            None => detector,
+        }))
     }
 
     /// The artifact that `pointer`, whose content is `pointing`, points to; the loaded model where
@@ -237,7 +227,7 @@ impl<O: Objects> Models<O> {
         &self,
         pointer: &ObjectUri,
         pointing: &[u8],
-        loaded: Option<&Loaded>,
+        loaded: Option<&LoadedModel>,
     ) -> Result<Rc<Detector>, ModelError> {
         let wrong = |why: String| ModelError::Pointer { uri: pointer.clone(), why };
         let Target { key, sha256: needed } =
@@ -257,23 +247,11 @@ impl<O: Objects> Models<O> {
     }
 }
 
-impl<O: Objects> Optional<O> {
-    /// The same, for models that score with this number of threads.
-    #[must_use]
-    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
-        Self { models: self.models.with_threads(threads), ..self }
-    }
-
-    /// The same, for models for which only some anomalies count.
-    #[must_use]
-    pub fn with_sensitivity(self, sensitivity: Sensitivity) -> Self {
-        Self { models: self.models.with_sensitivity(sensitivity), ..self }
-    }
-
-    /// The same, for models with this budget: see [`Models::with_pages`].
-    #[must_use]
-    pub fn with_pages(self, pages: Option<f64>) -> Self {
-        Self { models: self.models.with_pages(pages), ..self }
+impl<O: Objects> MaybeModel<O> {
+    /// The model that `pointer` names, where there is such an object.
+    pub fn new(pointer: ObjectUri, objects: O, tuning: Tuning) -> Self {
+        let source = ModelSource::Object(pointer.clone());
+        Self { models: Models::new(source, objects, tuning), pointer }
     }
 
     /// The model that the pointer names now, `None` where there is no pointer; else as
@@ -289,7 +267,7 @@ impl<O: Objects> Optional<O> {
                 Ok(None)
             }
             Ok(detector) => Ok(Some(Current { detector, stale: None })),
-            Err(error) => self.models.kept(error).map(Some),
+            Err(error) => self.models.fall_back(error).map(Some),
         }
     }
 }

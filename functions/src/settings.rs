@@ -11,7 +11,7 @@ use deepguard_aws::cloudwatch::pace::Rates;
 use deepguard_aws::ids::ObjectUri;
 use tracing::Level;
 
-use crate::model::ModelSource;
+use crate::model::{ModelSource, Tuning};
 use crate::state::tally::Mode;
 use crate::watched::roster::Selection;
 
@@ -178,12 +178,10 @@ pub struct Settings {
     pub mutes: Option<ObjectUri>,
     /// Which instances are watched.
     pub selection: Selection,
-    /// Which anomalies count.
-    pub sensitivity: Sensitivity,
+    /// How every model is used.
+    pub tuning: Tuning,
     /// How many of the newest datapoints have to be unusual before an alert is sent.
     pub m_of_n: MOfN,
-    /// The budget of false alarms per instance and week; `None`: the model's own threshold decides.
-    pub pages_per_instance_week: Option<f64>,
     /// Whether it is an anomaly when an instance stops reporting.
     pub reporting_stopped: bool,
     /// The bus that gets events.
@@ -202,8 +200,6 @@ pub struct Settings {
     pub lookback_minutes: i64,
     /// The least severe level that is logged.
     pub log_level: Level,
-    /// Threads to score with: as many as the function has whole processors.
-    pub threads: NonZeroUsize,
 }
 
 /// Lambda's own variable: the Region.
@@ -266,7 +262,7 @@ impl Settings {
         let settings = {
             let threads = threads(get(MEMORY).as_deref());
             let region = get(REGION).unwrap_or_default();
-            let mut read = Reader { get, wrong: &mut wrong };
+            let mut read = VariableReader { get, wrong: &mut wrong };
             let model = read.variable(MODEL_URI, model_source);
             let shadow = read.variable(SHADOW_URI, |value| match value {
                 "" => Some(None),
@@ -313,12 +309,15 @@ impl Settings {
                     shadow: shadow?,
                     mutes: mutes?,
                     selection: Selection { include: include?, exclude: exclude? },
-                    sensitivity: Sensitivity {
-                        min_deviation: min_deviation?,
-                        direction: direction?,
+                    tuning: Tuning {
+                        threads,
+                        sensitivity: Sensitivity {
+                            min_deviation: min_deviation?,
+                            direction: direction?,
+                        },
+                        pages: pages?,
                     },
                     m_of_n: m_of_n?,
-                    pages_per_instance_week: pages?,
                     reporting_stopped: reporting_stopped?,
                     event_bus: event_bus?,
                     region,
@@ -328,7 +327,6 @@ impl Settings {
                     namespace: namespace?,
                     lookback_minutes: lookback_minutes?,
                     log_level: log_level?,
-                    threads,
                 })
             })()
         };
@@ -337,12 +335,12 @@ impl Settings {
 }
 
 /// Reads variables and remembers those that cannot be used.
-struct Reader<'a, G> {
+struct VariableReader<'a, G> {
     get: G,
     wrong: &'a mut Vec<WrongValue>,
 }
 
-impl<G: Fn(&str) -> Option<String>> Reader<'_, G> {
+impl<G: Fn(&str) -> Option<String>> VariableReader<'_, G> {
     fn variable<T>(&mut self, variable: Variable, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let value = (self.get)(variable.name).filter(|value| !value.is_empty());
         let value = value.unwrap_or_else(|| variable.default.into());

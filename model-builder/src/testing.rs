@@ -7,7 +7,7 @@ use deepguard::model::device;
 use deepguard::{Artifact, Datapoint};
 use deepguard_aws::ids::{InstanceId, ObjectUri};
 use deepguard_aws::ports::{
-    Batch, CallError, Cpu, Fetched, Listed, ObjectError, Objects, Only, Read, Removable,
+    Batch, CallError, Condition, Cpu, Fetched, Listed, ObjectError, Objects, Read, Removable,
 };
 
 /// The artifact that is compiled in.
@@ -86,7 +86,7 @@ impl Objects for Bucket {
     async fn put(
         &self,
         uri: &ObjectUri,
-        only: Only<'_>,
+        condition: Condition<'_>,
         bytes: Vec<u8>,
     ) -> Result<Option<String>, ObjectError> {
         if self.locked.borrow().contains(&uri.to_string()) {
@@ -98,7 +98,7 @@ impl Objects for Bucket {
             self.store(&other, bytes);
         }
         let there = self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone());
-        if only != Only::Any && Only::from(there.as_deref()) != only {
+        if condition != Condition::None && Condition::from(there.as_deref()) != condition {
             return Ok(None);
         }
         self.store(&uri.to_string(), bytes);

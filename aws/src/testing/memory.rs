@@ -10,7 +10,7 @@ use crate::alert::Alert;
 use crate::ids::{InstanceId, ObjectUri};
 use crate::metric::Datum;
 use crate::ports::{
-    Alerts, Batch, CallError, Cpu, Fetched, Inventory, Listed, ObjectError, Objects, Only,
+    Alerts, Batch, CallError, Condition, Cpu, Fetched, Inventory, Listed, ObjectError, Objects,
     Published, Read, Scores, Sent,
 };
 use crate::tags::{TagRule, Tags};
@@ -182,12 +182,12 @@ impl Objects for Rc<Bucket> {
     async fn put(
         &self,
         uri: &ObjectUri,
-        only: Only<'_>,
+        condition: Condition<'_>,
         bytes: Vec<u8>,
     ) -> Result<Option<String>, ObjectError> {
         self.is_up(uri, "PutObject")?;
         let there = self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone());
-        if only != Only::Any && Only::from(there.as_deref()) != only {
+        if condition != Condition::None && Condition::from(there.as_deref()) != condition {
             return Ok(None);
         }
         self.store(&uri.to_string(), bytes);

@@ -69,7 +69,7 @@ async fn main() -> Result<(), Error> {
     let account =
         Account { tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)), bus };
     if handler == Handler::Calibrator {
-        let calibration = &Mutex::new(Calibration::of(settings, cloudwatch, s3, account));
+        let calibration = &Mutex::new(Calibration::with_account(settings, cloudwatch, s3, account));
         log::ready(&start);
         let run = |event: LambdaEvent<Value>| async move {
             let mut calibration = calibration.lock().await;
@@ -81,7 +81,7 @@ async fn main() -> Result<(), Error> {
         };
         return lambda_runtime::run(service_fn(run)).await;
     }
-    let mut detection = Detection::telling(settings, cloudwatch, s3, account);
+    let mut detection = Detection::with_account(settings, cloudwatch, s3, account);
     detection.prepare(start.clock()).await;
     start.done(Part::Model);
     log::ready(&start);

@@ -8,7 +8,8 @@ const TWO: &str = "s3://my-models/models/two.safetensors";
 
 fn models(uri: &str) -> (Models<Rc<Bucket>>, Rc<Bucket>) {
     let bucket = Rc::new(Bucket::default());
-    (Models::new(ModelSource::Object(uri.parse().unwrap()), Rc::clone(&bucket)), bucket)
+    let source = ModelSource::Object(uri.parse().unwrap());
+    (Models::new(source, Rc::clone(&bucket), Tuning::default()), bucket)
 }
 
 fn gets(bucket: &Bucket) -> Vec<(String, bool)> {
@@ -28,7 +29,8 @@ async fn current<O: Objects>(models: &mut Models<O>) -> Rc<Detector> {
 
 #[tokio::test]
 async fn the_builtin_model_needs_no_store() {
-    let mut models = Models::new(ModelSource::Builtin, Rc::new(Bucket::default()));
+    let mut models =
+        Models::new(ModelSource::Builtin, Rc::new(Bucket::default()), Tuning::default());
     let first = current(&mut models).await;
     assert_eq!(first.artifact(), &artifact());
     assert!(Rc::ptr_eq(&first, &current(&mut models).await));
@@ -155,7 +157,7 @@ async fn what_is_loaded_stays_in_use_until_the_pointer_is_mended() {
                 "{why}: {stale:?}"
             );
         }
-        let mut cold = Models::new(models.source().clone(), Rc::clone(&bucket));
+        let mut cold = Models::new(models.source().clone(), Rc::clone(&bucket), Tuning::default());
         assert!(
             cold.current().await.is_err(),
             "{why}: a process that has loaded nothing has nothing to go on with"
@@ -181,7 +183,8 @@ async fn a_pointer_may_say_more() {
 #[tokio::test]
 async fn an_optional_model_comes_and_goes_with_its_pointer() {
     let bucket = Rc::new(Bucket::default());
-    let mut shadow = Models::optional(CURRENT.parse().unwrap(), Rc::clone(&bucket));
+    let mut shadow =
+        MaybeModel::new(CURRENT.parse().unwrap(), Rc::clone(&bucket), Tuning::default());
     assert!(shadow.current().await.unwrap().is_none());
     let one = artifact();
     bucket.store(CURRENT, pointer("models/one.safetensors", &one));

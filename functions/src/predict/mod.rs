@@ -93,7 +93,7 @@ pub struct Prediction<O> {
 impl<O: Objects> Prediction<O> {
     /// Nothing loaded yet.
     pub fn new(settings: Settings, objects: O) -> Self {
-        let models = Models::new(settings.model, objects).with_threads(settings.threads);
+        let models = Models::new(settings.model, objects, settings.tuning.only_threads());
         Self { models, namespace: settings.namespace }
     }
 

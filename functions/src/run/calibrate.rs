@@ -7,37 +7,36 @@ use deepguard::baseline::{HISTORY, calibrated_at};
 use deepguard::series::PERIOD;
 use deepguard::track::Known;
 use deepguard_aws::cloudwatch::plan;
+#[cfg(test)]
+use deepguard_aws::ids::InstanceId;
 use deepguard_aws::mute::MuteFile;
+use deepguard_aws::ports::{Cpu, Inventory, NoAccount, Objects};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::deadline::{Limited, TimeLeft};
 use crate::model::Models;
 use crate::run::RunError;
-use crate::trigger::Trigger;
-use crate::watched::muted::Muted;
-#[cfg(test)]
-use deepguard_aws::ids::InstanceId;
-use deepguard_aws::ports::{Cpu, Inventory, Nobody, Objects};
-
-use crate::deadline::TimeLeft;
 use crate::run::reads::Reads;
 use crate::settings::Settings;
 use crate::state::shard::Shard;
 use crate::state::store::Store;
 use crate::time::{as_date, date, timestamp};
+use crate::trigger::Trigger;
+use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
 
 /// The calibrator.
 #[derive(Debug)]
-pub struct Calibration<C, O, A = Nobody> {
-    cloudwatch: C,
-    roster: Roster<A>,
-    mutes: MuteFile<O>,
-    models: Models<O>,
-    store: Store<O>,
+pub struct Calibration<C, O, A = NoAccount> {
+    cloudwatch: Limited<C>,
+    roster: Roster<Limited<A>>,
+    mutes: MuteFile<Limited<O>>,
+    models: Models<Limited<O>>,
+    store: Store<Limited<O>>,
     time: TimeLeft,
 }
 
@@ -53,14 +52,14 @@ pub struct Calibrated {
     #[serde(serialize_with = "as_date")]
     pub day: i64,
     /// The results by instance.
-    pub instances: Instances,
+    pub instances: BaselineCounts,
     /// Milliseconds from the event to this answer.
     pub duration_ms: u64,
 }
 
 /// The results by instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Instances {
+pub struct BaselineCounts {
     /// How many there are.
     pub seen: usize,
     /// How many baselines existed already.
@@ -77,35 +76,34 @@ pub struct Instances {
 impl<C: Cpu, O: Objects + Clone> Calibration<C, O> {
     /// A calibrator without any state or tags.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
-        Self::of(settings, cloudwatch, objects, Nobody)
+        Self::with_account(settings, cloudwatch, objects, NoAccount)
     }
 }
 
 impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
     /// A calibrator without any state. `account` knows the tags.
-    pub fn of(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
-        let models = Models::new(settings.model, objects.clone()).with_threads(settings.threads);
-        let roster = Roster::new(settings.selection, account);
-        let mutes = MuteFile::new(settings.mutes, objects.clone());
+    pub fn with_account(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
+        let time = TimeLeft::default();
+        let objects = time.limit(objects);
+        let tuning = settings.tuning.only_threads();
         Self {
-            cloudwatch,
-            roster,
-            mutes,
-            models,
+            cloudwatch: time.limit(cloudwatch),
+            roster: Roster::new(settings.selection, time.limit(account)),
+            mutes: MuteFile::new(settings.mutes, objects.clone()),
+            models: Models::new(settings.model, objects.clone(), tuning),
             store: Store::new(objects, settings.state),
-            time: TimeLeft::default(),
+            time,
         }
     }
 
     /// Where tags come from.
     pub fn account(&self) -> &A {
-        self.roster.inventory()
+        self.roster.inventory().port()
     }
 
     /// Sets the time for the next run; `None` for no limit.
     pub fn set_time_left(&mut self, left: Option<Duration>) {
-        self.time = TimeLeft::new(left);
-        self.store.set_end(self.time.end);
+        self.time.set(left);
     }
 
     /// Makes the missing baselines of the day of the event's time, or of `now`.
@@ -124,7 +122,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         let detector = self.models.current().await?.detector;
         let mut instances = match trigger.instances {
             Some(instances) => instances,
-            None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,
+            None => self.cloudwatch.instances().await.map_err(RunError::List)?,
         };
         instances.retain(|instance| shard.holds(instance));
         let (mutes, stale) = self.mutes.current().await;
@@ -146,24 +144,24 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
             .collect();
         let mutes = Muted::new(&mutes, tags, day);
 
-        self.store.open(shard, day, detector.context()).await;
-        let mut done = Instances { seen: instances.len(), ..Instances::default() };
-        instances.retain(|instance| self.store.baseline(instance, day) == Known::NotYet);
+        self.store.baselines.open(shard, day, detector.context()).await;
+        let mut done = BaselineCounts { seen: instances.len(), ..BaselineCounts::default() };
+        instances.retain(|instance| self.store.baselines.of(instance, day) == Known::NotYet);
         done.known = done.seen - instances.len();
         let start = day - HISTORY as i64 * PERIOD;
         let wanted = instances.into_iter().map(|instance| (instance, start));
-        let mut reads = Reads::new(&self.cloudwatch, self.time, plan::batches(wanted, day));
+        let mut reads = Reads::new(&self.cloudwatch, plan::batches(wanted, day));
         let mut why = None;
-        while let Some((batch, answers)) = reads.next().await {
-            let Some(answers) = answers else {
-                done.skipped += batch.instances.len();
-                continue;
-            };
+        while let Some((_, answers)) = reads.next().await {
             for (instance, read) in answers {
                 reads.go_on().await;
                 let datapoints = match read {
                     Ok(read) if read.whole => read.datapoints,
                     Ok(_) => {
+                        done.skipped += 1;
+                        continue;
+                    }
+                    Err(_) if self.cloudwatch.is_over() => {
                         done.skipped += 1;
                         continue;
                     }
@@ -182,17 +180,17 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
                     Some(_) => done.made += 1,
                     None => done.too_little += 1,
                 }
-                self.store.learn(shard, &instance, day, baseline);
+                self.store.baselines.learn(shard, &instance, day, baseline);
             }
         }
         drop(reads);
         if let (Some(why), true) = (why, done.skipped == done.seen) {
             return Err(RunError::NothingRead { instances: done.seen, why: why.to_string() });
         }
-        if self.store.save_baselines(detector.context()).await > 0 {
+        if self.store.baselines.save(detector.context()).await > 0 {
             return Err(RunError::NotWritten);
         }
-        self.store.forget_baselines(day);
+        self.store.baselines.forget_before(day);
         info!(day = date(day), made = done.made, "the baselines of the day are made");
         let duration_ms = started.elapsed().as_millis() as u64;
         Ok(Calibrated { time, shard, day, instances: done, duration_ms })
@@ -201,6 +199,6 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
     /// The baseline of an instance on a day, for tests.
     #[cfg(test)]
     pub(crate) fn knows(&self, instance: &InstanceId, day: i64) -> bool {
-        self.store.baseline(instance, day) != Known::NotYet
+        self.store.baselines.of(instance, day) != Known::NotYet
     }
 }

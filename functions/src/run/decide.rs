@@ -72,7 +72,7 @@ pub(crate) fn silent<O: Objects>(
         let muted = mutes.of(instance);
         let should = || {
             let slots = || (end..until).step_by(PERIOD as usize);
-            let reports = |time: i64| match store.baseline(instance, calibrated_at(time)) {
+            let reports = |time: i64| match store.baselines.of(instance, calibrated_at(time)) {
                 Known::Baseline(baseline) => baseline.hours.reports(time),
                 _ => false,
             };
@@ -122,7 +122,7 @@ pub(crate) fn alerts<O: Objects>(
             Change::Began(episode, _) => episode.told,
             Change::Ended(_, _, at) => *at,
         };
-        let baseline = match store.baseline(instance, calibrated_at(time)) {
+        let baseline = match store.baselines.of(instance, calibrated_at(time)) {
             Known::Baseline(baseline) => Some(baseline),
             _ => None,
         };

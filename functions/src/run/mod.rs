@@ -17,30 +17,30 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
+use deepguard::Detector;
 use deepguard::episode::MOfN;
 use deepguard::track::LATE;
-use deepguard::{Detector, Scored};
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Skip};
 use deepguard_aws::mute::{MuteFile, Mutes};
-use deepguard_aws::ports::{Alerts, Cpu, Inventory, Nobody, Objects, Published, Scores};
+use deepguard_aws::ports::{Alerts, Cpu, Inventory, NoAccount, Objects, Published, Scores};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::alert::console::Console;
-use crate::deadline::{NEXT_RUN, TimeLeft};
+use crate::deadline::{Limited, TimeLeft};
 pub use crate::error::RunError;
-use crate::model::{Current, Models};
+use crate::model::{Current, MaybeModel, Models};
 use crate::run::decide::Changes;
 use crate::run::outcome::Fleet;
 use crate::run::pass::Round;
 use crate::run::publish::model_days;
-use crate::run::question::Question;
-use crate::run::reads::Reads;
 use crate::run::shadow::{After, Shadow};
-use crate::run::summary::{CaughtUp, Episodes, Instances, Model, StateSummary, Summary};
+use crate::run::summary::{
+    CaughtUp, EpisodeCounts, InstancesSummary, ModelSummary, StateSummary, Summary,
+};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::state::shard::Shard;
@@ -56,20 +56,20 @@ const MOST_WAITING: usize = 200_000;
 
 /// The detector, with its state from one run to the next while the function is warm.
 #[derive(Debug)]
-pub struct Detection<C, O, A = Nobody> {
+pub struct Detection<C, O, A = NoAccount> {
     /// Seconds.
     lookback: i64,
     mode: Mode,
     m_of_n: MOfN,
     reporting_stopped: bool,
     console: Console,
-    cloudwatch: C,
+    cloudwatch: Limited<C>,
     /// Which instances are watched, and the account that knows their tags and gets the alerts.
-    roster: Roster<A>,
-    mutes: MuteFile<O>,
-    models: Models<O>,
-    shadow: Option<Shadow<O>>,
-    store: Store<O>,
+    roster: Roster<Limited<A>>,
+    mutes: MuteFile<Limited<O>>,
+    models: Models<Limited<O>>,
+    shadow: Option<Shadow<Limited<O>>>,
+    store: Store<Limited<O>>,
     /// How long the process took until it was ready; taken by the first run.
     init: Option<Duration>,
     time: TimeLeft,
@@ -78,41 +78,38 @@ pub struct Detection<C, O, A = Nobody> {
 impl<C: Cpu + Scores, O: Objects + Clone> Detection<C, O> {
     /// A detector without any state, which sends alerts to the log only.
     pub fn new(settings: Settings, cloudwatch: C, objects: O) -> Self {
-        Self::telling(settings, cloudwatch, objects, Nobody)
+        Self::with_account(settings, cloudwatch, objects, NoAccount)
     }
 }
 
 impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
     /// Where tags come from and alerts go.
     pub fn account(&self) -> &A {
-        self.roster.inventory()
+        self.roster.inventory().port()
     }
 
     /// A detector without any state. `account` knows the tags and gets the alerts.
-    pub fn telling(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
+    pub fn with_account(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
+        let time = TimeLeft::default();
+        let objects = time.limit(objects);
+        let store = || Store::new(objects.clone(), settings.state.clone());
         Self {
             lookback: settings.lookback_minutes * 60,
             mode: settings.mode,
             m_of_n: settings.m_of_n,
             reporting_stopped: settings.reporting_stopped,
             console: Console { region: settings.region, namespace: settings.namespace },
-            cloudwatch,
-            roster: Roster::new(settings.selection, account),
+            cloudwatch: time.limit(cloudwatch),
+            roster: Roster::new(settings.selection, time.limit(account)),
             mutes: MuteFile::new(settings.mutes, objects.clone()),
-            models: Models::new(settings.model, objects.clone())
-                .with_threads(settings.threads)
-                .with_sensitivity(settings.sensitivity)
-                .with_pages(settings.pages_per_instance_week),
+            models: Models::new(settings.model, objects.clone(), settings.tuning),
             shadow: settings.shadow.map(|pointer| Shadow {
-                models: Models::optional(pointer, objects.clone())
-                    .with_threads(settings.threads)
-                    .with_sensitivity(settings.sensitivity)
-                    .with_pages(settings.pages_per_instance_week),
-                store: Store::new(objects.clone(), settings.state.clone()).of_shadow(),
+                models: MaybeModel::new(pointer, objects.clone(), settings.tuning),
+                store: store().of_shadow(),
             }),
-            store: Store::new(objects, settings.state),
+            store: store(),
             init: None,
-            time: TimeLeft::default(),
+            time,
         }
     }
 
@@ -128,8 +125,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     /// Sets the time for the next run; `None` for no limit. Instances that it cannot score by then
     /// are skipped, and its results so far are stored: the next run goes on from there.
     pub fn set_time_left(&mut self, left: Option<Duration>) {
-        self.time = TimeLeft::new(left);
-        self.store.set_end(self.time.end);
+        self.time.set(left);
     }
 
     /// One run. `now` is the time of the event if the event has no time of its own.
@@ -145,26 +141,24 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let mut inputs = Inputs { stale: usize::from(stale.is_some()), ..Inputs::default() };
         let (mutes, stale) = self.mutes.current().await;
         inputs.mutes = mutes;
-        inputs.tell("the mutes", stale);
+        inputs.note_stale("the mutes", stale);
         let (mut state, loaded) = self.store.state(trigger.shard).await;
         self.cloudwatch.share(trigger.shard.of());
         let changed = state.model != detector.artifact().checksum();
         state.seen_by(detector.artifact().checksum());
 
+        let mut shadow = None;
         let run = match trigger.is_question(times.end, now) {
             true => self.answer(&detector, &trigger, &state, times, &mut inputs, now).await,
             false => {
-                let shadow = match &mut self.shadow {
-                    Some(shadow) => shadow.current().await,
-                    None => None,
-                };
-                inputs.stale += usize::from(shadow.as_ref().is_some_and(|(_, stale)| *stale));
-                inputs.shadow = shadow.and_then(|(detector, _)| detector);
+                if let Some((detector, stale)) = self.current_shadow().await {
+                    inputs.stale += usize::from(stale);
+                    shadow = detector;
+                }
                 inputs.changed = changed;
                 self.follow(&detector, trigger.shard, &mut state, times, &mut inputs, now).await
             }
         };
-        let lag = run.as_ref().ok().and_then(|run| run.lag);
         let run = match run {
             Ok(run) => run,
             Err(error) => {
@@ -173,41 +167,47 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             }
         };
         log::instances(&run.fleet, &run.mutes);
-        let (published, told) = match (trigger.dry_run, run.saved) {
-            (true, _) | (_, Some(Saved::Superseded)) => (Ok(Published::default()), 0),
-            _ => {
-                let sent = self.send(&run, &mut state).await;
-                let unsent = sent.failed.len();
-                (
-                    self.publish(&run, &detector, &mut state, now, unsent, inputs.stale).await,
-                    sent.sent,
-                )
+        let (published, alerts_sent) = match &run.outcome {
+            Outcome::Answered(_) if trigger.dry_run => (Ok(Published::default()), 0),
+            Outcome::Answered(datums) => (self.publish_answer(datums).await, 0),
+            Outcome::Followed(decisions) if decisions.saved == Saved::Superseded => {
+                (Ok(Published::default()), 0)
+            }
+            Outcome::Followed(decisions) => {
+                self.publish(&run.fleet, decisions, &detector, &mut state, now, inputs.stale).await
             }
         };
         self.store.remember(state);
         let published = published?;
-        let shadow = self.shadow(trigger.shard, &run, inputs.shadow).await;
+        let decisions = match &run.outcome {
+            Outcome::Followed(decisions) => Some(decisions),
+            Outcome::Answered(_) => None,
+        };
+        let shadow = match (shadow, decisions) {
+            (Some(detector), Some(decisions)) => {
+                self.shadow(&detector, trigger.shard, &run, &decisions.listed).await
+            }
+            _ => None,
+        };
+        let saved = decisions.map(|decisions| decisions.saved);
         let (datapoints, oldest) = run.fleet.caught_up();
         Ok(Summary {
             time: run.fleet.times.end,
             dry_run: trigger.dry_run,
             shard: trigger.shard,
-            model: Model {
+            model: ModelSummary {
                 version: detector.artifact().version(),
                 source: self.models.source().to_string(),
             },
             newest_datapoint: run.fleet.newest_datapoint(),
-            data_lag_seconds: lag,
+            data_lag_seconds: decisions.and_then(|decisions| decisions.lag),
             shadow,
-            instances: Instances::of(&run.fleet, run.left_out),
+            instances: InstancesSummary::of(&run.fleet, run.left_out),
             caught_up: CaughtUp { datapoints, late: run.fleet.late, oldest },
-            state: StateSummary {
-                loaded,
-                saved: run.saved == Some(Saved::Yes) && self.store.keeps(),
-            },
-            superseded: run.saved == Some(Saved::Superseded),
-            episodes: run.episodes,
-            alerts_sent: told,
+            state: StateSummary { loaded, saved: saved == Some(Saved::Yes) && self.store.keeps() },
+            superseded: saved == Some(Saved::Superseded),
+            episodes: decisions.map(|decisions| decisions.episodes).unwrap_or_default(),
+            alerts_sent,
             datums_published: published.published,
             datums_failed: published.failed.len() + published.refused,
             duration_ms: started.elapsed().as_millis() as u64,
@@ -227,7 +227,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         inputs: &mut Inputs,
         now: Timestamp,
     ) -> Result<Run, RunError> {
-        let listed: BTreeSet<InstanceId> = match self.time.list(&self.cloudwatch).await {
+        let listed: BTreeSet<InstanceId> = match self.cloudwatch.instances().await {
             Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
             // Instances in the state can be read all the same.
             Err(error) if !state.instances.is_empty() => {
@@ -240,9 +240,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let listed = self.selected(listed, state, inputs, now).await?;
         let mutes = self.muted(&listed, inputs, times.end);
         let before = state.marks();
-        let Self { cloudwatch, store, lookback, time, .. } = self;
+        let Self { cloudwatch, store, lookback, .. } = self;
         let mut round = Round::new(detector, store, state, shard, *lookback, &mutes, times.clone());
-        round.all(cloudwatch, *time, &listed).await;
+        round.all(cloudwatch, &listed).await;
         let Round { fleet, oldest_baseline, .. } = round;
         nothing_read(&fleet)?;
 
@@ -269,26 +269,18 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             true => self.store.save(state).await,
             false => Saved::Yes,
         };
-        self.store.save_baselines(detector.context()).await;
+        self.store.baselines.save(detector.context()).await;
         let newest = state.instances.values().filter_map(|followed| followed.track.end()).max();
-        let lag = newest.map(|end| (times.end - end).max(0));
-        let nothing_scored = !state.tally.has_since(times.end - LATE);
-        let episodes = Episodes::of(&changes, state);
-        let left_out = all - listed.len();
-        let answers = Vec::new();
-        let saved = Some(saved);
-        Ok(Run {
-            fleet,
+        let decisions = Decisions {
             oldest_baseline,
-            lag,
-            nothing_scored,
+            lag: newest.map(|end| (times.end - end).max(0)),
+            nothing_scored: !state.tally.has_since(times.end - LATE),
             saved,
-            answers,
-            episodes,
+            episodes: EpisodeCounts::of(&changes, state),
             listed,
-            left_out,
-            mutes,
-        })
+        };
+        let left_out = all - decisions.listed.len();
+        Ok(Run { fleet, left_out, mutes, outcome: Outcome::Followed(decisions) })
     }
 
     /// The watched instances of `listed`. Instances that are no longer watched are forgotten.
@@ -302,7 +294,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let all = listed.clone();
         match self.roster.selected(listed, inputs.mutes.needs_tags(), now).await {
             Ok(selected) => {
-                inputs.tell("the tags", selected.stale);
+                inputs.note_stale("the tags", selected.stale);
                 state.instances.retain(|instance, _| {
                     selected.instances.contains(instance) || !all.contains(instance)
                 });
@@ -310,7 +302,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             }
             // Instances in the state were watched.
             Err(error) if !state.instances.is_empty() => {
-                inputs.tell("the tags", Some(error));
+                inputs.note_stale("the tags", Some(error));
                 Ok(all
                     .into_iter()
                     .filter(|instance| state.instances.contains_key(instance))
@@ -341,134 +333,78 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         if instances.is_empty() {
             return BTreeMap::new();
         }
-        match self.time.tags_of(self.roster.inventory(), &instances).await {
+        match self.roster.inventory().tags_of(&instances).await {
             Ok(tags) => tags
                 .into_iter()
                 .filter_map(|(instance, mut tags)| Some((instance, tags.remove("Name")?)))
                 .collect(),
             Err(error) => {
-                warn!(%error, "what the anomalous instances are called is not known");
+                warn!(%error, "the names of the anomalous instances cannot be read");
                 BTreeMap::new()
             }
         }
     }
 
-    /// Lets the shadow score, if there is one.
+    /// The shadow's model, if there is one, and whether it is stale.
+    async fn current_shadow(&mut self) -> Option<(Option<Rc<Detector>>, bool)> {
+        self.shadow.as_mut()?.current().await
+    }
+
+    /// Lets the shadow score the instances of a run. Gives the version of its model.
     async fn shadow(
         &mut self,
+        detector: &Detector,
         shard: Shard,
         run: &Run,
-        detector: Option<Rc<Detector>>,
+        listed: &BTreeSet<InstanceId>,
     ) -> Option<String> {
-        let (Some(shadow), Some(detector)) = (&mut self.shadow, detector) else { return None };
         let after = After {
             cloudwatch: &self.cloudwatch,
-            time: self.time,
             shard,
             times: run.fleet.times.clone(),
-            listed: &run.listed,
+            listed,
             mutes: &run.mutes,
             lookback: self.lookback,
             mode: self.mode,
             m_of_n: self.m_of_n,
         };
-        Some(shadow.run(&detector, after).await)
-    }
-
-    /// Answers a question, and changes nothing.
-    async fn answer(
-        &mut self,
-        detector: &Detector,
-        trigger: &Trigger,
-        state: &State,
-        times: Range<i64>,
-        inputs: &mut Inputs,
-        now: Timestamp,
-    ) -> Result<Run, RunError> {
-        let mut instances = match &trigger.instances {
-            Some(instances) => instances.clone(),
-            None => self.time.list(&self.cloudwatch).await.map_err(RunError::List)?,
-        };
-        instances.retain(|instance| trigger.shard.holds(instance));
-        let all = instances.len();
-        if trigger.instances.is_none() || inputs.mutes.needs_tags() {
-            // A question that names an instance gets an answer, watched or not.
-            let selected =
-                self.roster.selected(instances.clone(), inputs.mutes.needs_tags(), now).await;
-            let selected = selected.map_err(RunError::List)?;
-            inputs.tell("the tags", selected.stale);
-            instances = if trigger.instances.is_none() { selected.instances } else { instances };
-        }
-        let left_out = all - instances.len();
-        for day in question::days_needed(&times) {
-            self.store.open(trigger.shard, day, detector.context()).await;
-        }
-        let mutes = self.muted(&instances, inputs, times.end);
-        let question = Question { detector, store: &self.store, state, mutes: &mutes, times };
-        let mut reads = Reads::new(&self.cloudwatch, self.time, question.reads(instances));
-        let mut fleet = Fleet::new(question.times.clone());
-        while let Some((batch, answers)) = reads.next().await {
-            for (instance, read) in answers.unwrap_or_default() {
-                if !self.time.is_over() {
-                    match question.answer(&instance, read) {
-                        Ok(scored) => drop(fleet.scored.insert(instance, scored)),
-                        Err((reason, why)) => fleet.skip(instance, reason, why),
-                    }
-                }
-                reads.go_on().await;
-            }
-            let unanswered = batch
-                .instances
-                .into_iter()
-                .filter(|instance| !fleet.has(instance))
-                .collect::<Vec<_>>();
-            unanswered
-                .into_iter()
-                .for_each(|instance| fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
-        }
-        nothing_read(&fleet)?;
-        let of_instance =
-            |(instance, scored): (_, &Vec<Scored>)| Mode::Full.datums(instance, scored, &mut 0);
-        let answers = fleet.scored.iter().flat_map(of_instance).collect();
-        Ok(Run {
-            fleet,
-            oldest_baseline: None,
-            lag: None,
-            nothing_scored: false,
-            saved: None,
-            answers,
-            episodes: Episodes::default(),
-            listed: BTreeSet::new(),
-            left_out,
-            mutes,
-        })
+        Some(self.shadow.as_mut()?.run(detector, after).await)
     }
 }
 
 /// The results of a run.
 struct Run {
     fleet: Fleet,
+    /// How many more instances there are that are not watched.
+    left_out: usize,
+    mutes: Muted,
+    outcome: Outcome,
+}
+
+/// The use of a run's scores.
+enum Outcome {
+    /// New datapoints were scored, and what follows from them was stored.
+    Followed(Decisions),
+    /// A question was answered by these datums. Nothing was stored.
+    Answered(Vec<Datum>),
+}
+
+/// The decisions of a run, beside those in its state.
+struct Decisions {
     oldest_baseline: Option<i64>,
     /// Seconds from the newest datapoint of all to the run's time.
     lag: Option<i64>,
     nothing_scored: bool,
-    /// The result of saving the state; `None` where there was nothing to save.
-    saved: Option<Saved>,
-    /// The datums of a question's answer.
-    answers: Vec<Datum>,
-    episodes: Episodes,
+    saved: Saved,
+    episodes: EpisodeCounts,
     /// The instances that were to be scored.
     listed: BTreeSet<InstanceId>,
-    /// How many more instances there are that are not watched.
-    left_out: usize,
-    mutes: Muted,
 }
 
 /// The inputs of a run beside the model, and how many of them are older than they should be.
 #[derive(Debug, Default)]
 struct Inputs {
     mutes: Rc<Mutes>,
-    shadow: Option<Rc<Detector>>,
     /// Whether another model scores than in the run before.
     changed: bool,
     stale: usize,
@@ -476,9 +412,9 @@ struct Inputs {
 
 impl Inputs {
     /// Notes that `what` could not be read, and that its last version stays in use.
-    fn tell(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
+    fn note_stale(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
         if let Some(error) = error {
-            error!(%error, what, "what was known before stays in use");
+            error!(%error, what, "the last version stays in use");
             self.stale += 1;
         }
     }

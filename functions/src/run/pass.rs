@@ -14,7 +14,7 @@ use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Skip;
 use deepguard_aws::ports::{CallError, Cpu, Objects, Read};
 
-use crate::deadline::{NEXT_RUN, TimeLeft};
+use crate::deadline::{Limited, NEXT_RUN};
 use crate::run::outcome::Fleet;
 use crate::run::reads::Reads;
 use crate::state::shard::Shard;
@@ -88,22 +88,16 @@ impl<'a, O: Objects> Round<'a, O> {
     /// Reads and scores all instances that are `listed` or in the state, as far as the time goes.
     pub(crate) async fn all(
         &mut self,
-        cloudwatch: &impl Cpu,
-        time: TimeLeft,
+        cloudwatch: &Limited<impl Cpu>,
         listed: &BTreeSet<InstanceId>,
     ) {
         let mut wanted = self.wanted(listed).await;
         while !wanted.is_empty() {
             let mut reads =
-                Reads::new(cloudwatch, time, plan::batches(wanted.split_off(0), self.until()));
+                Reads::new(cloudwatch, plan::batches(wanted.split_off(0), self.until()));
             while let Some((batch, answers)) = reads.next().await {
-                let Some(answers) = answers else {
-                    let late = batch.instances.into_iter();
-                    late.for_each(|instance| self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN));
-                    continue;
-                };
                 for (instance, read) in answers {
-                    if time.is_over() {
+                    if cloudwatch.is_over() {
                         self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
                         continue;
                     }
@@ -161,14 +155,14 @@ impl<'a, O: Objects> Round<'a, O> {
         }
         // Going back for a late datapoint may take the day before.
         let oldest = wanted.iter().filter_map(end).min().unwrap_or(until).min(until - 2 * LATE);
-        self.store.forget_baselines(calibrated_at(oldest));
+        self.store.baselines.forget_before(calibrated_at(oldest));
         for day in missing {
-            self.store.open(self.shard, day, self.detector.context()).await;
+            self.store.baselines.open(self.shard, day, self.detector.context()).await;
         }
     }
 
     fn is_unknown(&self, instance: &InstanceId, day: i64) -> bool {
-        self.store.baseline(instance, day) == Known::NotYet
+        self.store.baselines.of(instance, day) == Known::NotYet
     }
 
     /// Whether the calibrator is still expected to make the missing baselines of this day.
@@ -254,7 +248,7 @@ impl<'a, O: Objects> Round<'a, O> {
         for (day, baseline) in baselines {
             // The last two days are the ones that the next runs may need.
             if day >= calibrated_at(until) - DAY_SECONDS {
-                self.store.learn(self.shard, &instance, day, baseline);
+                self.store.baselines.learn(self.shard, &instance, day, baseline);
             }
         }
         scored.retain(|scored| scored.time >= since);
@@ -272,7 +266,7 @@ impl<'a, O: Objects> Round<'a, O> {
             track,
             series,
             self.until(),
-            |day| self.store.baseline(instance, day),
+            |day| self.store.baselines.of(instance, day),
             self.mutes.of(instance),
         );
         self.fleet.scoring += began.elapsed();
@@ -299,15 +293,15 @@ impl<'a, O: Objects> Round<'a, O> {
             let learnt = series.without(self.mutes.of(&instance));
             let baseline = learnt.and_then(|series| self.detector.calibrate(&series, day));
             self.fleet.scoring += began.elapsed();
-            self.store.learn(self.shard, &instance, day, baseline);
+            self.store.baselines.learn(self.shard, &instance, day, baseline);
         }
         let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
         let mut taken = self.take(&mut followed.track, series, &instance);
         if let Some(day) = taken.waits_for
-            && !self.store.is_open(day)
+            && !self.store.baselines.is_open(day)
         {
             // Going back over midnight for a late datapoint takes the baseline of yesterday.
-            self.store.open(self.shard, day, self.detector.context()).await;
+            self.store.baselines.open(self.shard, day, self.detector.context()).await;
             let rest = self.take(&mut followed.track, series, &instance);
             taken.scored.extend(rest.scored);
             taken.late += rest.late;
@@ -356,7 +350,7 @@ impl<'a, O: Objects> Round<'a, O> {
         }
         let end = self.state.instances.get(&instance).and_then(|followed| followed.track.end());
         let day = end.map(|end| calibrated_at(end - PERIOD));
-        match day.map(|day| self.store.baseline(&instance, day)) {
+        match day.map(|day| self.store.baselines.of(&instance, day)) {
             Some(Known::TooLittle) if end > Some(self.until() - LATE) => {
                 let why = "less than half a day of datapoints before midnight or noon UTC: too little to say what is usual for it";
                 self.fleet.skip(instance, Skip::NoBaseline, why);

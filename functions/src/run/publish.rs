@@ -2,6 +2,7 @@
 
 use deepguard::Detector;
 use deepguard_aws::cloudwatch::limits;
+use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::{Alerts, Cpu, Inventory, Objects, Published, Scores, Sent};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,7 +11,8 @@ use tracing::{error, warn};
 
 use crate::error::RunError;
 use crate::run::gauges::Gauges;
-use crate::run::{Detection, Run};
+use crate::run::outcome::Fleet;
+use crate::run::{Decisions, Detection};
 use crate::state::State;
 use crate::state::store::Saved;
 
@@ -18,75 +20,78 @@ use crate::state::store::Saved;
 const FORGOTTEN: i64 = 86_400;
 
 impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
-    /// Sends the alerts, including those left from earlier runs. Alerts that are not taken wait for
-    /// the next run.
-    pub(super) async fn send(&mut self, run: &Run, state: &mut State) -> Sent {
-        if run.saved.is_none() || state.alerts.is_empty() {
+    /// Sends the alerts, then publishes the datums and the metrics of this run itself, those left
+    /// from earlier runs included. What is not taken waits for the next run. Gives the number of
+    /// alerts that were sent, too.
+    pub(super) async fn publish(
+        &mut self,
+        fleet: &Fleet,
+        decisions: &Decisions,
+        detector: &Detector,
+        state: &mut State,
+        now: Timestamp,
+        stale: usize,
+    ) -> (Result<Published, RunError>, usize) {
+        let sent = self.send(fleet.times.end, state).await;
+        let unsent = sent.failed.len();
+        let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
+        state.outbox.retain(|datum| datum.time > oldest);
+        let mut published = self.cloudwatch.publish(&state.outbox).await;
+        let gauges = Gauges {
+            skipped: fleet.reasons(),
+            lag: decisions.lag,
+            failures: published.failed.len() + published.refused + unsent,
+            model_days: model_days(detector, now),
+            baseline_hours: decisions
+                .oldest_baseline
+                .map(|day| (fleet.times.end - day) as f64 / 3600.0),
+            nothing_scored: decisions.nothing_scored,
+            open_episodes: decisions.episodes.open,
+            stale,
+        };
+        let of_this_run = self.cloudwatch.publish(&gauges.datums(fleet.newest_slot())).await;
+        // They hold for this run only, so they are not stored for the next one.
+        published.published += of_this_run.published;
+        published.refused += of_this_run.refused + of_this_run.failed.len();
+        published.error = of_this_run.error.or(published.error);
+        state.outbox.clone_from(&published.failed);
+        if published.failed.is_empty() && unsent == 0 && decisions.saved == Saved::Yes {
+            self.store.published().await;
+        }
+        (checked(published), sent.sent)
+    }
+
+    /// Publishes the datums of a question's answer.
+    pub(super) async fn publish_answer(&self, datums: &[Datum]) -> Result<Published, RunError> {
+        checked(self.cloudwatch.publish(datums).await)
+    }
+
+    /// Sends the alerts, for a run up to `until` (seconds since 1970). Alerts that are not taken
+    /// wait for the next run.
+    async fn send(&mut self, until: i64, state: &mut State) -> Sent {
+        if state.alerts.is_empty() {
             return Sent::default();
         }
-        let old = run.fleet.times.end - FORGOTTEN;
-        state.alerts.retain(|alert| alert.time > old);
-        let sent = self.time.send(self.roster.inventory(), &state.alerts).await;
+        state.alerts.retain(|alert| alert.time > until - FORGOTTEN);
+        let sent = self.roster.inventory().send(&state.alerts).await;
         if let Some(error) = &sent.error {
-            error!(%error, alerts = sent.failed.len(), "some alerts were not sent: the next run sends them");
+            let alerts = sent.failed.len();
+            error!(%error, alerts, "some alerts were not sent: the next run sends them");
         }
         state.alerts.clone_from(&sent.failed);
         sent
     }
+}
 
-    /// Publishes the datums, including those left from earlier runs, and the metrics of this run
-    /// itself.
-    pub(super) async fn publish(
-        &mut self,
-        run: &Run,
-        detector: &Detector,
-        state: &mut State,
-        now: Timestamp,
-        unsent: usize,
-        stale: usize,
-    ) -> Result<Published, RunError> {
-        let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
-        state.outbox.retain(|datum| datum.time > oldest);
-        let is_question = run.saved.is_none();
-        let datums = if is_question { &run.answers } else { &state.outbox };
-        let mut published = self.time.publish(&self.cloudwatch, datums).await;
-        if !is_question {
-            let gauges = Gauges {
-                skipped: run.fleet.reasons(),
-                lag: run.lag,
-                failures: published.failed.len() + published.refused + unsent,
-                model_days: model_days(detector, now),
-                baseline_hours: run
-                    .oldest_baseline
-                    .map(|day| (run.fleet.times.end - day) as f64 / 3600.0),
-                nothing_scored: run.nothing_scored,
-                open_episodes: run.episodes.open,
-                stale,
-            };
-            let gauges = gauges.datums(run.fleet.newest_slot());
-            let told = self.time.publish(&self.cloudwatch, &gauges).await;
-            // They hold for this run only, so they are not stored for the next one.
-            published.published += told.published;
-            published.refused += told.refused + told.failed.len();
-            published.error = told.error.or(published.error);
-            state.outbox.clone_from(&published.failed);
-            if published.failed.is_empty() && unsent == 0 && run.saved == Some(Saved::Yes) {
-                self.store.published().await;
-            }
-        }
-        match &published.error {
-            Some(error) if published.published == 0 => {
-                let datums = published.failed.len() + published.refused;
-                Err(RunError::NothingPublished { datums, error: error.clone() })
-            }
-            Some(error) => {
-                let datums = published.failed.len() + published.refused;
-                warn!(%error, datums, "some datums were not published");
-                Ok(published)
-            }
-            None => Ok(published),
-        }
+/// An error where nothing at all was published; a warning where it was a part.
+fn checked(published: Published) -> Result<Published, RunError> {
+    let Some(error) = &published.error else { return Ok(published) };
+    let datums = published.failed.len() + published.refused;
+    if published.published == 0 {
+        return Err(RunError::NothingPublished { datums, error: error.clone() });
     }
+    warn!(%error, datums, "some datums were not published");
+    Ok(published)
 }
 
 /// Days since the model was trained.

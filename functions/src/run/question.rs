@@ -10,34 +10,96 @@ use deepguard::{Detector, Scored, Series};
 use deepguard_aws::cloudwatch::plan;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Skip;
-use deepguard_aws::ports::{Batch, CallError, Objects, Read};
+use deepguard_aws::ports::{Alerts, Batch, CallError, Cpu, Inventory, Objects, Read, Scores};
+use jiff::Timestamp;
 
+use crate::deadline::NEXT_RUN;
+use crate::error::RunError;
+use crate::run::outcome::Fleet;
 use crate::run::pass::history_from;
+use crate::run::reads::Reads;
+use crate::run::{Detection, Inputs, Outcome, Run, nothing_read};
 use crate::state::State;
 use crate::state::store::Store;
+use crate::state::tally::Mode;
+use crate::trigger::Trigger;
 use crate::watched::muted::Muted;
+
+impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
+    /// Answers a question, and changes nothing.
+    pub(super) async fn answer(
+        &mut self,
+        detector: &Detector,
+        trigger: &Trigger,
+        state: &State,
+        times: Range<i64>,
+        inputs: &mut Inputs,
+        now: Timestamp,
+    ) -> Result<Run, RunError> {
+        let mut instances = match &trigger.instances {
+            Some(instances) => instances.clone(),
+            None => self.cloudwatch.instances().await.map_err(RunError::List)?,
+        };
+        instances.retain(|instance| trigger.shard.holds(instance));
+        let all = instances.len();
+        if trigger.instances.is_none() || inputs.mutes.needs_tags() {
+            // A question that names an instance gets an answer, watched or not.
+            let selected =
+                self.roster.selected(instances.clone(), inputs.mutes.needs_tags(), now).await;
+            let selected = selected.map_err(RunError::List)?;
+            inputs.note_stale("the tags", selected.stale);
+            instances = if trigger.instances.is_none() { selected.instances } else { instances };
+        }
+        let left_out = all - instances.len();
+        for day in days_needed(&times) {
+            self.store.baselines.open(trigger.shard, day, detector.context()).await;
+        }
+        let mutes = self.muted(&instances, inputs, times.end);
+        let question = Question { detector, store: &self.store, state, mutes: &mutes, times };
+        let mut reads = Reads::new(&self.cloudwatch, question.reads(instances));
+        let mut fleet = Fleet::new(question.times.clone());
+        while let Some((_, answers)) = reads.next().await {
+            for (instance, read) in answers {
+                if self.cloudwatch.is_over() {
+                    fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);
+                    continue;
+                }
+                match question.scores(&instance, read) {
+                    Ok(scored) => drop(fleet.scored.insert(instance, scored)),
+                    Err((reason, why)) => fleet.skip(instance, reason, why),
+                }
+                reads.go_on().await;
+            }
+        }
+        nothing_read(&fleet)?;
+        let of_instance =
+            |(instance, scored): (_, &Vec<Scored>)| Mode::Full.datums(instance, scored, &mut 0);
+        let datums = fleet.scored.iter().flat_map(of_instance).collect();
+        Ok(Run { fleet, left_out, mutes, outcome: Outcome::Answered(datums) })
+    }
+}
 
 /// The inputs of an answer.
 #[derive(Debug)]
-pub(crate) struct Question<'a, O> {
-    pub(crate) detector: &'a Detector,
-    pub(crate) store: &'a Store<O>,
-    pub(crate) state: &'a State,
+struct Question<'a, O> {
+    detector: &'a Detector,
+    store: &'a Store<O>,
+    state: &'a State,
     /// The times at which instances are muted.
-    pub(crate) mutes: &'a Muted,
+    mutes: &'a Muted,
     /// The stretch that is asked for, in seconds since 1970.
-    pub(crate) times: Range<i64>,
+    times: Range<i64>,
 }
 
 /// The days whose baselines are needed to score `times` (seconds since 1970) once more.
-pub(crate) fn days_needed(times: &Range<i64>) -> impl Iterator<Item = i64> {
+fn days_needed(times: &Range<i64>) -> impl Iterator<Item = i64> {
     days(times.start - 2 * LATE..times.end)
 }
 
 impl<O: Objects> Question<'_, O> {
     /// The reads for an answer: a little where the instance is followed and the stretch is recent,
     /// else all its history.
-    pub(crate) fn reads(&self, instances: BTreeSet<InstanceId>) -> Vec<Batch> {
+    fn reads(&self, instances: BTreeSet<InstanceId>) -> Vec<Batch> {
         let wanted = instances.into_iter().map(|instance| {
             let followed = self
                 .state
@@ -47,7 +109,7 @@ impl<O: Objects> Question<'_, O> {
             let recent = followed
                 .filter(|&needed| needed <= self.times.start && self.times.end >= needed + LATE);
             let mut known = days_needed(&self.times)
-                .map(|day| self.store.baseline(&instance, day) != Known::NotYet);
+                .map(|day| self.store.baselines.of(&instance, day) != Known::NotYet);
             let from = recent
                 .filter(|_| known.all(|known| known))
                 .unwrap_or_else(|| history_from(self.times.end));
@@ -57,7 +119,7 @@ impl<O: Objects> Question<'_, O> {
     }
 
     /// The scores of an instance, at least one, or the reason why it has no score.
-    pub(crate) fn answer(
+    fn scores(
         &self,
         instance: &InstanceId,
         read: Result<Read, CallError>,
@@ -70,7 +132,7 @@ impl<O: Objects> Question<'_, O> {
             error => (Skip::Unusable, error.to_string()),
         })?;
         let times = &self.times;
-        let known = |day| self.store.baseline(instance, day);
+        let known = |day| self.store.baselines.of(instance, day);
         let track = self.state.instances.get(instance).map(|followed| &followed.track);
         let review = track.and_then(|track| {
             self.detector.review(track, &series, times.clone(), known, self.mutes.of(instance))

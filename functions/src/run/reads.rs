@@ -3,44 +3,47 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 
-use deepguard_aws::ports::{Batch, Cpu};
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ports::{Batch, CallError, Cpu, Read};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-
-use crate::deadline::{Answers, TimeLeft};
 
 /// The maximum number of answers under way or waiting to be scored, all held in memory.
 const AT_ONCE: usize = 8;
 
-type Reading<'a> = Pin<Box<dyn Future<Output = (Batch, Answers)> + 'a>>;
+/// A batch, and the datapoints read of each of its instances.
+type Answer = (Batch, Vec<(InstanceId, Result<Read, CallError>)>);
+type Reading<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
 
 /// The answers to planned calls, as they come.
 pub(crate) struct Reads<'a, C> {
     cloudwatch: &'a C,
-    time: TimeLeft,
     planned: std::vec::IntoIter<Batch>,
     under_way: FuturesUnordered<Reading<'a>>,
-    done: VecDeque<(Batch, Answers)>,
+    done: VecDeque<Answer>,
 }
 
 impl<'a, C: Cpu> Reads<'a, C> {
-    pub(crate) fn new(cloudwatch: &'a C, time: TimeLeft, planned: Vec<Batch>) -> Self {
+    pub(crate) fn new(cloudwatch: &'a C, planned: Vec<Batch>) -> Self {
         let (planned, under_way) = (planned.into_iter(), FuturesUnordered::new());
-        Self { cloudwatch, time, planned, under_way, done: VecDeque::new() }
+        Self { cloudwatch, planned, under_way, done: VecDeque::new() }
     }
 
-    fn begin(&mut self) {
+    fn fill(&mut self) {
         while self.under_way.len() + self.done.len() < AT_ONCE
             && let Some(batch) = self.planned.next()
         {
-            let (cloudwatch, time) = (self.cloudwatch, self.time);
-            self.under_way.push(Box::pin(async move { time.read(cloudwatch, batch).await }));
+            let cloudwatch = self.cloudwatch;
+            self.under_way.push(Box::pin(async move {
+                let answers = cloudwatch.read(&batch).await;
+                (batch, answers)
+            }));
         }
     }
 
     /// The next answer; `None` when all have come.
-    pub(crate) async fn next(&mut self) -> Option<(Batch, Answers)> {
-        self.begin();
+    pub(crate) async fn next(&mut self) -> Option<Answer> {
+        self.fill();
         match self.done.pop_front() {
             Some(done) => Some(done),
             None => self.under_way.next().await,

@@ -16,8 +16,8 @@ use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::{Cpu, Objects, Scores};
 use tracing::{error, info, warn};
 
-use crate::deadline::TimeLeft;
-use crate::model::{Current, Optional};
+use crate::deadline::Limited;
+use crate::model::{Current, MaybeModel};
 use crate::run::decide;
 use crate::run::pass::Round;
 use crate::state::shard::Shard;
@@ -28,15 +28,14 @@ use crate::watched::muted::Muted;
 /// A second model and what it remembers.
 #[derive(Debug)]
 pub(crate) struct Shadow<O> {
-    pub(crate) models: Optional<O>,
+    pub(crate) models: MaybeModel<O>,
     pub(crate) store: Store<O>,
 }
 
 /// The shadow's inputs from a run.
 #[derive(Debug)]
 pub(crate) struct After<'a, C> {
-    pub(crate) cloudwatch: &'a C,
-    pub(crate) time: TimeLeft,
+    pub(crate) cloudwatch: &'a Limited<C>,
     pub(crate) shard: Shard,
     pub(crate) times: Range<i64>,
     pub(crate) listed: &'a BTreeSet<InstanceId>,
@@ -67,9 +66,8 @@ impl<O: Objects> Shadow<O> {
         detector: &Detector,
         after: After<'_, C>,
     ) -> String {
-        let After { cloudwatch, time, shard, times, listed, mutes, lookback, mode, m_of_n } = after;
+        let After { cloudwatch, shard, times, listed, mutes, lookback, mode, m_of_n } = after;
         let version = detector.artifact().version();
-        self.store.set_end(time.end);
         let (mut state, _) = self.store.state(shard).await;
         state.seen_by(detector.artifact().checksum());
         let mut round = Round::new(
@@ -81,16 +79,16 @@ impl<O: Objects> Shadow<O> {
             mutes,
             times.clone(),
         );
-        round.all(cloudwatch, time, listed).await;
+        round.all(cloudwatch, listed).await;
         let Round { fleet, .. } = round;
         let changes = decide::episodes(&mut state, &fleet, m_of_n);
         let datums = decide::datums(&mut state, &fleet, mode, &changes);
         state.tally.forget(times.end - TALLIED);
         state.outbox.extend(datums.into_iter().filter_map(shadowed));
         let saved = self.store.save(&state).await;
-        self.store.save_baselines(detector.context()).await;
+        self.store.baselines.save(detector.context()).await;
         if saved != Saved::Superseded {
-            let published = time.publish(cloudwatch, &state.outbox).await;
+            let published = cloudwatch.publish(&state.outbox).await;
             if let Some(error) = &published.error {
                 warn!(%error, datums = published.failed.len(), "some of the shadow's datums were not published");
             }

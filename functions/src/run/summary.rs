@@ -12,7 +12,7 @@ use crate::run::decide::Changes;
 use crate::run::outcome::Fleet;
 use crate::state::State;
 use crate::state::shard::Shard;
-use crate::state::store::Loaded;
+use crate::state::store::Origin;
 use crate::time::{maybe_timestamp, timestamp};
 
 /// The result of a run.
@@ -26,7 +26,7 @@ pub struct Summary {
     /// The part of the fleet that it covered.
     pub shard: Shard,
     /// The model that scored.
-    pub model: Model,
+    pub model: ModelSummary,
     /// Version of the second model that scored beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<String>,
@@ -36,7 +36,7 @@ pub struct Summary {
     /// Seconds from the end of the newest datapoint of all runs to the time of the run.
     pub data_lag_seconds: Option<i64>,
     /// The results by instance.
-    pub instances: Instances,
+    pub instances: InstancesSummary,
     /// The scores that earlier runs had left out.
     pub caught_up: CaughtUp,
     /// The state between runs.
@@ -44,7 +44,7 @@ pub struct Summary {
     /// Whether another run decided meanwhile, so that this one published nothing.
     pub superseded: bool,
     /// The changes of episodes.
-    pub episodes: Episodes,
+    pub episodes: EpisodeCounts,
     /// Events that were sent: one when an anomaly begins, one when it is over. 0 in a dry run.
     pub alerts_sent: usize,
     /// Datums that CloudWatch took; 0 in a dry run.
@@ -66,7 +66,7 @@ pub struct Summary {
 
 /// The model that scored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Model {
+pub struct ModelSummary {
     /// Its version.
     pub version: String,
     /// Its origin: `builtin`, or the value of `MODEL_URI`.
@@ -88,7 +88,7 @@ pub struct CaughtUp {
 /// The changes of episodes. An episode lasts from the datapoint at which an anomaly begins to the
 /// one at which it is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Episodes {
+pub struct EpisodeCounts {
     /// How many have begun.
     pub began: usize,
     /// How many are over.
@@ -97,7 +97,7 @@ pub struct Episodes {
     pub open: usize,
 }
 
-impl Episodes {
+impl EpisodeCounts {
     /// Counts these changes, and the open episodes after them.
     pub(crate) fn of(changes: &Changes, state: &State) -> Self {
         let began =
@@ -112,14 +112,14 @@ impl Episodes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StateSummary {
     /// How the run got it.
-    pub loaded: Loaded,
+    pub loaded: Origin,
     /// Whether it was stored again.
     pub saved: bool,
 }
 
 /// The results by instance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Instances {
+pub struct InstancesSummary {
     /// How many there are.
     pub seen: usize,
     /// How many have a new score.
@@ -159,7 +159,7 @@ pub struct Anomaly {
     pub phase: Phase,
 }
 
-impl Instances {
+impl InstancesSummary {
     /// Of a fleet.
     pub fn of(fleet: &Fleet, left_out: usize) -> Self {
         let skipped = fleet

@@ -9,7 +9,7 @@ fn from(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
 #[test]
 fn a_part_of_a_processor_is_one_thread_and_never_are_there_more_than_processors() {
     let there = std::thread::available_parallelism().unwrap().get();
-    let threads = |memory: &str| from(&[(MEMORY, memory)]).unwrap().threads.get();
+    let threads = |memory: &str| from(&[(MEMORY, memory)]).unwrap().tuning.threads.get();
     assert_eq!(["128", "512", "1768", "1769", "3537", "", "much"].map(threads), [1; 7]);
     assert_eq!([threads("3538"), threads("10240")], [2.min(there), 5.min(there)]);
 }
@@ -21,9 +21,8 @@ fn unset_and_empty_are_the_defaults() {
         shadow: None,
         mutes: None,
         selection: Selection::default(),
-        sensitivity: Sensitivity::default(),
+        tuning: Tuning::default(),
         m_of_n: MOfN::default(),
-        pages_per_instance_week: None,
         reporting_stopped: false,
         event_bus: None,
         region: String::new(),
@@ -33,7 +32,6 @@ fn unset_and_empty_are_the_defaults() {
         namespace: "DeepGuard".into(),
         lookback_minutes: 180,
         log_level: Level::INFO,
-        threads: NonZeroUsize::MIN,
     };
     assert_eq!(from(&[]).unwrap(), defaults);
     assert_eq!(from(&VARIABLES.map(|variable| (variable.name, ""))).unwrap(), defaults);

@@ -6,7 +6,9 @@
 //! same values at the same times.
 
 pub mod baselines;
+pub mod days;
 pub mod format;
+pub mod place;
 pub mod shard;
 pub mod store;
 pub mod tally;

@@ -24,7 +24,7 @@ use std::time::Duration;
 use common::*;
 use functions::run::RunError;
 use functions::run::summary::Summary;
-use functions::state::store::Loaded;
+use functions::state::store::Origin;
 use jiff::Timestamp;
 use scripted_aws::{Fault, Generated, Kind, When};
 
@@ -86,9 +86,9 @@ fn told(run: &Result<Summary, RunError>) -> String {
     };
     let mut told = Vec::new();
     match summary.state.loaded {
-        Loaded::Unreachable => told.push("state unreachable"),
-        Loaded::Damaged => told.push("state damaged"),
-        Loaded::Missing => told.push("no state"),
+        Origin::Unreachable => told.push("state unreachable"),
+        Origin::Damaged => told.push("state damaged"),
+        Origin::Missing => told.push("no state"),
         _ => {}
     }
     if summary.superseded {

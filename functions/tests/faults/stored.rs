@@ -65,8 +65,8 @@ async fn a_state_that_is_lost_or_damaged_is_made_again_and_says_the_same() {
                 let summary = world.run(time).await.unwrap();
                 let expected = match harm {
                     _ if time != harmed => summary.state.loaded,
-                    Harm::Deleted => Loaded::Missing,
-                    _ => Loaded::Damaged,
+                    Harm::Deleted => Origin::Missing,
+                    _ => Origin::Damaged,
                 };
                 assert_eq!(
                     (summary.state.loaded, summary.state.saved, summary.superseded),

@@ -10,7 +10,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use deepguard::Scored;
 use deepguard_aws::ids::{InstanceId, ObjectUri};
-use deepguard_aws::ports::{Fetched, ObjectError, Objects, Only};
+use deepguard_aws::ports::{Condition, Fetched, ObjectError, Objects};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -171,7 +171,7 @@ impl Labels {
             let (mut labels, etag) = Self::load(objects, uri).await?;
             let changed = change(&mut labels)?;
             let bytes = serde_json::to_vec_pretty(&labels)?;
-            if objects.put(uri, Only::from(etag.as_deref()), bytes).await?.is_some() {
+            if objects.put(uri, Condition::from(etag.as_deref()), bytes).await?.is_some() {
                 return Ok(changed);
             }
         }

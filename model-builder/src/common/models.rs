@@ -12,7 +12,7 @@ use deepguard::Artifact;
 use deepguard::model::artifact::MAX_BYTES;
 use deepguard_aws::ids::ObjectUri;
 use deepguard_aws::pointer::{POINTER_BYTES, Target};
-use deepguard_aws::ports::{Fetched, ObjectError, Objects, Only};
+use deepguard_aws::ports::{Condition, Fetched, ObjectError, Objects};
 use deepguard_aws::s3::S3;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -197,10 +197,12 @@ impl Found {
     }
 
     /// The condition for overwriting it.
-    pub(crate) fn unchanged(&self) -> Only<'_> {
+    pub(crate) fn unchanged(&self) -> Condition<'_> {
         match self {
-            Self::Nothing => Only::New,
-            Self::Pointer { etag, .. } | Self::Unreadable { etag, .. } => Only::Over(etag),
+            Self::Nothing => Condition::New,
+            Self::Pointer { etag, .. } | Self::Unreadable { etag, .. } => {
+                Condition::Unchanged(etag)
+            }
         }
     }
 
@@ -309,7 +311,7 @@ impl<C: Serialize> Record<'_, C> {
         let content = serde_json::to_vec_pretty(self)?;
         for number in 1..=SAME_SECOND {
             let uri = to.promotion(self.time, self.version, number)?;
-            let written = objects.put(&uri, Only::New, content.clone()).await;
+            let written = objects.put(&uri, Condition::New, content.clone()).await;
             let written = written.with_context(|| {
                 format!("the pointer has moved, but {uri} could not be written")
             })?;

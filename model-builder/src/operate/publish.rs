@@ -7,7 +7,7 @@ use deepguard::series::DAY;
 use deepguard::{Artifact, Detector, Series};
 use deepguard_aws::ids::ObjectUri;
 use deepguard_aws::pointer::Target;
-use deepguard_aws::ports::{Fetched, Objects, Only};
+use deepguard_aws::ports::{Condition, Fetched, Objects};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -119,7 +119,7 @@ async fn once<O: Objects>(
     bytes: Vec<u8>,
     same: impl Fn(&[u8]) -> bool,
 ) -> Result<()> {
-    if objects.put(uri, Only::New, bytes).await?.is_some() {
+    if objects.put(uri, Condition::New, bytes).await?.is_some() {
         println!("stored {uri}");
         return Ok(());
     }

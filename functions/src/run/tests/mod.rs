@@ -5,7 +5,6 @@ mod tell;
 mod whole;
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use deepguard::Datapoint;
@@ -17,7 +16,7 @@ use lambda_runtime::Diagnostic;
 use serde_json::json;
 
 use super::*;
-use crate::model::ModelSource;
+use crate::model::{ModelSource, Tuning};
 use crate::run::calibrate::Calibration;
 use crate::testing::memory::{Bucket, Metrics};
 use crate::testing::{artifact, artifact_with_threshold, instance, pointer};
@@ -49,9 +48,8 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         shadow: None,
         mutes: None,
         selection: Default::default(),
-        sensitivity: Default::default(),
+        tuning: Tuning::default(),
         m_of_n: MOfN::default(),
-        pages_per_instance_week: None,
         reporting_stopped: false,
         event_bus: None,
         region: "us-east-1".into(),
@@ -61,7 +59,6 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         namespace: "DeepGuard".into(),
         lookback_minutes: 30,
         log_level: tracing::Level::INFO,
-        threads: NonZeroUsize::MIN,
     }
 }
 

@@ -20,7 +20,7 @@ async fn of_two_runs_at_once_one_decides_and_publishes() {
     let summary = two.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
     assert_eq!(
         (summary.superseded, summary.state.loaded, summary.instances.scored),
-        (false, crate::state::store::Loaded::Read, 0)
+        (false, crate::state::store::Origin::Read, 0)
     );
     assert_eq!(world.scores(), Scores::new());
 }
@@ -56,7 +56,7 @@ async fn without_a_store_the_process_remembers() {
     let summary = process.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
     assert_eq!(
         (summary.state.loaded, summary.state.saved),
-        (crate::state::store::Loaded::InProcess, false)
+        (crate::state::store::Origin::InProcess, false)
     );
     assert_eq!(world.reads(), [(COLD, 5), (0, 5)]);
     assert_eq!(world.bucket.keys(), [] as [String; 0]);

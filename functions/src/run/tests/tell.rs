@@ -18,7 +18,7 @@ type Telling = Detection<Rc<Metrics>, Rc<Bucket>, Rc<Metrics>>;
 
 impl World {
     fn telling(&self, settings: Settings) -> Telling {
-        Detection::telling(
+        Detection::with_account(
             settings,
             Rc::clone(&self.metrics),
             Rc::clone(&self.bucket),
@@ -125,30 +125,20 @@ async fn m_of_n_waits_and_the_direction_and_the_smallest_deviation_count() {
             .collect::<Vec<_>>()
     };
     use deepguard::score::Direction;
-    let sensitivity =
-        |min_deviation, direction| deepguard::Sensitivity { min_deviation, direction };
+    let limited = |min_deviation, direction| {
+        let sensitivity = deepguard::Sensitivity { min_deviation, direction };
+        Settings { tuning: Tuning { sensitivity, ..Tuning::default() }, ..plain() }
+    };
     assert_eq!(told(plain()).await, [FAULT]);
     assert_eq!(
         told(Settings { m_of_n: MOfN::new(3, 4).unwrap(), ..plain() }).await,
         ["2026-01-15T15:00:00Z"]
     );
     let nothing = [""; 0];
-    assert_eq!(
-        told(Settings { sensitivity: sensitivity(0.0, Direction::Up), ..plain() }).await,
-        [FAULT]
-    );
-    assert_eq!(
-        told(Settings { sensitivity: sensitivity(0.0, Direction::Down), ..plain() }).await,
-        nothing
-    );
-    assert_eq!(
-        told(Settings { sensitivity: sensitivity(50.0, Direction::Both), ..plain() }).await,
-        [FAULT]
-    );
-    assert_eq!(
-        told(Settings { sensitivity: sensitivity(90.0, Direction::Both), ..plain() }).await,
-        nothing
-    );
+    assert_eq!(told(limited(0.0, Direction::Up)).await, [FAULT]);
+    assert_eq!(told(limited(0.0, Direction::Down)).await, nothing);
+    assert_eq!(told(limited(50.0, Direction::Both)).await, [FAULT]);
+    assert_eq!(told(limited(90.0, Direction::Both)).await, nothing);
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn a_question_is_answered_and_changes_nothing() {
     assert_eq!(world.bucket.content(STATE), state);
     assert_eq!(
         process.run(&json!({}), at(NOW)).await.unwrap().state.loaded,
-        crate::state::store::Loaded::Known
+        crate::state::store::Origin::Known
     );
 }
 
