@@ -82,7 +82,7 @@ fn scoring(criterion: &mut Criterion) {
     let slots = 40 * DAY + DAY * 3 / 4;
     let begun = |number| {
         let series = machine(number, slots + 1);
-        let begun = detector.begin(&series.slice(0..slots), slots as i64 * PERIOD, |_| false);
+        let begun = detector.start(&series.slice(0..slots), slots as i64 * PERIOD, |_| false);
         let day = calibrated_at(slots as i64 * PERIOD);
         let baseline = begun.baselines.get(&day).cloned().flatten().expect("enough");
         let recent = series.slice(slots + 1 - 3 * DAY..slots + 1);
@@ -90,7 +90,7 @@ fn scoring(criterion: &mut Criterion) {
     };
     let take = |(track, baseline, recent): &(Track, Baseline, Series)| {
         let mut track = track.clone();
-        detector.take(&mut track, recent, i64::MAX, |_| Known::Baseline(baseline), |_| false)
+        detector.advance(&mut track, recent, i64::MAX, |_| Known::Baseline(baseline), |_| false)
     };
     let one = begun(1);
     assert_eq!(take(&one).scored.len(), 1);
@@ -106,7 +106,7 @@ fn scoring(criterion: &mut Criterion) {
     let series = machine(1, 31 * DAY);
     group.sample_size(20);
     group.bench_function("16 days of an instance of which nothing is known", |bench| {
-        bench.iter(|| detector.begin(black_box(&series), series.end(), |_| false));
+        bench.iter(|| detector.start(black_box(&series), series.end(), |_| false));
     });
     group.bench_function("the baseline of a day", |bench| {
         bench.iter(|| detector.calibrate(black_box(&series), series.end()));

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             scored.expected,
             scored.score.value()
         );
-        for change in episodes.take(&scored, MOfN::default()) {
+        for change in episodes.update(&scored, MOfN::default()) {
             match change {
                 Change::Began(episode, _) => {
                     eprintln!(

@@ -14,8 +14,9 @@ use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
 use crate::score::{Direction, Rule, Score, Sensitivity, Threshold};
+use crate::scored::Scored;
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
-use crate::shape::{Deviations, Finding};
+use crate::shape::Deviations;
 use crate::window::{LOOKS, MOST_HIDDEN, Windows};
 
 /// Datapoints in one batch: enough to fill the processor, few enough to stay in its cache.
@@ -54,63 +55,6 @@ impl Watch {
     /// How much history its next score rests on.
     pub fn phase(&self) -> Phase {
         self.baseline.as_ref().map_or(Phase::NoBaseline, |baseline| baseline.phase)
-    }
-}
-
-/// One judged datapoint. Values in percent, distances in percentage points.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Scored {
-    /// Start of the datapoint's period, in seconds since 1970.
-    pub time: i64,
-    /// The measured CPU.
-    pub observed: f64,
-    /// The CPU that the network expected; `None` where too much of its window was missing.
-    pub reconstruction: Option<f64>,
-    /// The CPU expected five minutes before: the instance's own forecast, corrected by the network.
-    pub expected: f64,
-    /// The lower end of the band: under it, this datapoint alone is an anomaly.
-    pub low: f64,
-    /// The upper end of the band.
-    pub high: f64,
-    /// How unusual the datapoint is, by the channel with the highest score.
-    pub score: Score,
-    /// That channel; `None` where the value is frozen.
-    pub channel: Option<Channel>,
-    /// Whether an alarm may begin here: the score is higher than each of the day before.
-    pub surpasses: bool,
-    /// The usual value at the hour: from the daily or the weekly profile, whichever is nearer.
-    pub usual: f64,
-    /// The same as the score, except for a frozen value: there it stays up as long as the value
-    /// stays frozen.
-    pub severity: Score,
-    /// Whether this datapoint alone is an anomaly: outside of the band.
-    pub outside: bool,
-    /// The description of the anomaly, where the severity is that of an anomaly.
-    pub finding: Option<Finding>,
-    /// Whether the instance was muted at that time: the score raises no alarm, and the value was
-    /// not learnt from.
-    pub muted: bool,
-    /// How much history the score rests on.
-    pub phase: Phase,
-}
-
-impl Scored {
-    /// Whether an alarm begins here: an anomaly, and worse than all scores of the day before. So an
-    /// episode has one alarm, and a second one only if it gets worse. A muted datapoint raises no
-    /// alarm.
-    pub fn is_alarm(&self) -> bool {
-        self.score.is_anomalous() && self.surpasses && !self.muted
-    }
-
-    /// How far the value is above the usual one at the hour, in percentage points.
-    pub fn deviation(&self) -> f64 {
-        self.observed - self.usual
-    }
-
-    /// `|observed - reconstruction|` in percentage points; the distance from the expected value
-    /// where the network did not run.
-    pub fn reconstruction_error(&self) -> f64 {
-        (self.observed - self.reconstruction.unwrap_or(self.expected)).abs()
     }
 }
 
@@ -275,14 +219,9 @@ impl Detector {
         let deviation = |channel: Channel| seen.deviation(channel, &forecast, level.centre);
         let score =
             |index: usize| Some(rule.score(Channel::ALL[index], errors[index]?, usual[index]?));
-        // Only an anomaly is checked against the limits.
         let limited = |(index, channel): (usize, Channel)| {
-            let score = score(index)?;
-            let matters = self.sensitivity == Sensitivity::default() || !score.is_anomalous();
-            Some((
-                if matters { score } else { self.sensitivity.limit(score, deviation(channel)) },
-                Some(channel),
-            ))
+            let limited = self.sensitivity.limit(score(index)?, || deviation(channel));
+            Some((limited, Some(channel)))
         };
         let scores: [_; CHANNELS] =
             std::array::from_fn(|index| limited((index, Channel::ALL[index])));
@@ -330,7 +269,6 @@ impl Detector {
 
     /// The band of values for one datapoint, in percent, where `expected` (compressed) is expected.
     fn band(&self, rule: &Rule, expected: f64, usual: &[Option<f64>; CHANNELS]) -> [f64; 2] {
-        let least = self.sensitivity.min_deviation;
         let end = |index: usize| {
             let channel = Channel::ALL[index];
             at_distance(
@@ -340,7 +278,7 @@ impl Detector {
             )
         };
         let [high, low] = [0, 1].map(end);
-        [low.min(expand(expected) - least), high.max(expand(expected) + least)]
+        self.sensitivity.widen(expand(expected), [low, high])
     }
 
     /// The ratio of an error to the usual one that makes a score of 1.0.
@@ -354,7 +292,7 @@ impl Detector {
         std::array::from_fn(|index| {
             let channel = Channel::ALL[index];
             let growth = |days: usize| self.artifact.card().growth.of(channel, days);
-            let days: Vec<f64> = memory.largest(index).0.collect();
+            let days: Vec<f64> = memory.largest(index).collect();
             match (days.as_slice(), baseline.largest) {
                 // The errors within the history stand for a first day.
                 ([], Some(largest)) => rule.usual(channel, &[largest[index]], growth(0)),

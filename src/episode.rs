@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Measure;
-use crate::detector::Scored;
+use crate::scored::Scored;
 use crate::series::{DAY_SECONDS, PERIOD};
 use crate::shape::Shape;
 
@@ -29,7 +29,7 @@ const BACK: f64 = 0.5;
 /// A jump to this many times the highest severity of an episode is an episode of its own.
 const WORSE: f64 = 2.0;
 /// The upper bound of [`MOfN`], in datapoints.
-pub const MOST: u32 = 24;
+pub const LARGEST_N: u32 = 24;
 
 /// How many of how many datapoints have to be unusual for an episode to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +46,9 @@ impl Default for MOfN {
 }
 
 impl MOfN {
-    /// `m` of `n`, at least 1 and at most [`MOST`].
+    /// `m` of `n`, at least 1 and at most [`LARGEST_N`].
     pub fn new(m: u32, n: u32) -> Option<Self> {
-        (1 <= m && m <= n && n <= MOST).then_some(Self { m, n })
+        (1 <= m && m <= n && n <= LARGEST_N).then_some(Self { m, n })
     }
 }
 
@@ -120,7 +120,7 @@ impl Episodes {
     }
 
     /// Takes a scored datapoint in. A muted one changes nothing.
-    pub fn take(&mut self, scored: &Scored, rule: MOfN) -> Vec<Change> {
+    pub fn update(&mut self, scored: &Scored, rule: MOfN) -> Vec<Change> {
         if scored.muted {
             return Vec::new();
         }

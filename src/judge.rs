@@ -7,17 +7,18 @@
 //! the machine's own scale. [`Detector::score`] knows better wherever there is a history.
 
 use crate::baseline::Expectation;
+use crate::baseline::HISTORY;
 use crate::baseline::level::Level;
 use crate::baseline::profile::Profile;
 use crate::channel::{CHANNELS, Channel};
 use crate::compress::{compress, distance, expand};
 use crate::detector::Detector;
 use crate::score::{Rule, Score};
-use crate::series::{DAY, Datapoint, PERIOD, Series};
+use crate::series::{Datapoint, PERIOD, Series};
 use crate::window::Windows;
 
-/// The longest sequence: 14 days.
-pub const MOST: usize = 14 * DAY;
+/// The longest sequence: the history of a baseline.
+pub const LONGEST: usize = HISTORY;
 /// CPU in percent.
 const LARGEST: f64 = 100.0;
 
@@ -45,7 +46,9 @@ pub struct Judged {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum JudgeError {
     /// Too few values, or too many.
-    #[error("it has {given} values: give {least} to {MOST}, the CPU in percent every five minutes")]
+    #[error(
+        "it has {given} values: give {least} to {LONGEST}, the CPU in percent every five minutes"
+    )]
     Length {
         /// How many there are.
         given: usize,
@@ -86,7 +89,7 @@ impl Detector {
         {
             return Err(JudgeError::Value { index, value });
         }
-        if !(time..=MOST).contains(&sequence.len()) {
+        if !(time..=LONGEST).contains(&sequence.len()) {
             return Err(length);
         }
         let points = sequence
@@ -214,7 +217,7 @@ mod tests {
     fn what_is_no_sequence_of_cpu_is_told_with_its_place() {
         let detector = detector();
         for (length, well) in
-            [(0, false), (31, false), (32, true), (50, true), (MOST, true), (MOST + 1, false)]
+            [(0, false), (31, false), (32, true), (50, true), (LONGEST, true), (LONGEST + 1, false)]
         {
             let judged = detector.judge_sequence(&wave(length));
             assert_eq!(judged.is_ok(), well, "{length}");

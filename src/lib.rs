@@ -27,7 +27,7 @@
 //!
 //! [`detector`] runs these steps. [`Detector::score`] takes new datapoints, a baseline and a
 //! memory, and gives scores. [`Detector::follow`] does so along a series, with a new baseline each
-//! midnight, for evaluation and pictures. [`Detector::take`] does so from run to run, late
+//! midnight, for evaluation and pictures. [`Detector::advance`] does so from run to run, late
 //! datapoints included, for the Lambda function: see [`track`].
 //!
 //! # An example
@@ -62,15 +62,17 @@ pub mod judge;
 pub mod memory;
 pub mod model;
 pub mod score;
+pub mod scored;
 pub mod series;
 pub mod shape;
 pub mod track;
 pub mod window;
 
 pub use baseline::{Baseline, Phase};
-pub use detector::{Detector, Scored, Watch};
+pub use detector::{Detector, Watch};
 pub use memory::Memory;
 pub use model::artifact::{Artifact, ArtifactError};
 pub use score::{Score, Sensitivity};
+pub use scored::Scored;
 pub use series::{Datapoint, Series};
 pub use track::Track;

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::calibrated_at;
+use crate::baseline::{HISTORY_DAYS, calibrated_at};
 use crate::channel::CHANNELS;
 use crate::series::{DAY, DAY_SECONDS, Datapoint, PERIOD, Series};
 
 /// Days before this one whose largest errors are stored.
-const DAYS: i64 = 14;
+const DAYS: i64 = HISTORY_DAYS as i64;
 /// Slots before an alarm that have no score as high as its own: a day.
 const RECORD: usize = DAY;
 /// Slots before an alarm whose scores the alarm's score clearly exceeds: half a day. A deviation
@@ -101,13 +101,10 @@ impl Memory {
         }
     }
 
-    /// The largest errors of `channel` on each of the days before, oldest first, and on this day so
-    /// far.
-    pub fn largest(&self, channel: usize) -> (impl Iterator<Item = f64>, f64) {
-        (
-            self.days.iter().map(move |(_, largest)| largest[channel]),
-            self.today.largest.map_or(0.0, |largest| largest[channel]),
-        )
+    /// The largest error of `channel` on each of the days before, oldest first. Today's errors do
+    /// not make today usual.
+    pub fn largest(&self, channel: usize) -> impl Iterator<Item = f64> {
+        self.days.iter().map(move |(_, largest)| largest[channel])
     }
 
     /// Begins the day of `time`, if it is another one.
@@ -170,8 +167,8 @@ mod tests {
     }
 
     fn days(memory: &Memory, channel: usize) -> (Vec<f64>, f64) {
-        let (days, today) = memory.largest(channel);
-        (days.collect(), today)
+        let today = memory.today.largest.map_or(0.0, |largest| largest[channel]);
+        (memory.largest(channel).collect(), today)
     }
 
     #[test]

@@ -92,10 +92,14 @@ impl Default for Sensitivity {
 }
 
 impl Sensitivity {
-    /// The score of a value that is `deviation` percentage points from the expected one (positive:
-    /// above it). It is 0 in the other direction, and in proportion under the threshold where the
-    /// deviation is too small.
-    pub(crate) fn limit(self, score: Score, deviation: f64) -> Score {
+    /// An anomalous score of a value that is `deviation` percentage points from the expected one
+    /// (positive: above it). It is 0 in the other direction, and in proportion under the threshold
+    /// where the deviation is too small. Any other score stays.
+    pub(crate) fn limit(self, score: Score, deviation: impl FnOnce() -> f64) -> Score {
+        if self == Self::default() || !score.is_anomalous() {
+            return score;
+        }
+        let deviation = deviation();
         let wanted = match self.direction {
             Direction::Up => deviation > 0.0,
             Direction::Down => deviation < 0.0,
@@ -108,6 +112,13 @@ impl Sensitivity {
             }
             true => score,
         }
+    }
+
+    /// The band `[low, high]` around the `expected` value, in percent, with the values that are too
+    /// near to count.
+    pub(crate) fn widen(self, expected: f64, [low, high]: [f64; 2]) -> [f64; 2] {
+        let least = self.min_deviation;
+        [low.min(expected - least), high.max(expected + least)]
     }
 }
 
@@ -286,14 +297,14 @@ mod tests {
     fn what_an_operator_does_not_want_to_hear_of_is_no_anomaly() {
         let wanted = |direction, deviation| {
             Sensitivity { min_deviation: 5.0, direction }
-                .limit(Score(2.0), deviation)
+                .limit(Score(2.0), || deviation)
                 .is_anomalous()
         };
         use Direction::{Both, Down, Up};
         assert_eq!([Up, Down, Both].map(|direction| wanted(direction, 7.0)), [true, false, true]);
         assert_eq!([Up, Down, Both].map(|direction| wanted(direction, -7.0)), [false, true, true]);
         assert_eq!([4.99, 5.0].map(|deviation| wanted(Both, deviation)), [false, true]);
-        assert_eq!(Sensitivity::default().limit(Score(2.0), 0.0), Score(2.0));
+        assert_eq!(Sensitivity::default().limit(Score(2.0), || 0.0), Score(2.0));
     }
 
     #[test]

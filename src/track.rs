@@ -12,8 +12,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::{Baseline, calibrated_at};
-use crate::detector::{Detector, Scored, rebuild_from};
+use crate::detector::{Detector, rebuild_from};
 use crate::memory::Memory;
+use crate::scored::Scored;
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, Series};
 
 /// How late a datapoint may come and still be scored, in seconds: three hours.
@@ -45,9 +46,9 @@ pub enum Known<'a> {
     NotYet,
 }
 
-/// The result of taking new datapoints.
+/// The result of taking new datapoints in.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Taken {
+pub struct Advanced {
     /// Those that got a score, oldest first. Each gets its first and only score here.
     pub scored: Vec<Scored>,
     /// How many of them came after a later one had been scored.
@@ -58,7 +59,7 @@ pub struct Taken {
 
 /// A newly followed instance, which had no history here before.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Begun {
+pub struct Started {
     /// Its state now.
     pub track: Track,
     /// The baseline of each of the days that were gone through, by their midnight; `None` where
@@ -107,7 +108,7 @@ impl Track {
     }
 
     /// Keeps the memory as it is where `time` begins another stretch.
-    fn begin(&mut self, time: i64) {
+    fn checkpoint(&mut self, time: i64) {
         if self.end().is_none_or(|end| stretch(end - PERIOD) != stretch(time)) {
             if self.checkpoints.len() == CHECKPOINTS {
                 self.checkpoints.pop_front();
@@ -144,14 +145,14 @@ impl Detector {
     /// Where a baseline is not known yet, datapoints before that day are taken in, and the rest has
     /// to come again. At times (seconds since 1970) that are `muted`, datapoints are scored and not
     /// learnt from.
-    pub fn take<'a>(
+    pub fn advance<'a>(
         &self,
         track: &mut Track,
         series: &Series,
         until: i64,
         baseline: impl Fn(i64) -> Known<'a>,
         muted: impl Fn(i64) -> bool,
-    ) -> Taken {
+    ) -> Advanced {
         let (mut late, new) = track.new_in(series, until, &muted);
         let (ahead, mut points) =
             late.first().and_then(|first| track.back_to(first.time)).unwrap_or_else(|| {
@@ -165,14 +166,14 @@ impl Detector {
         let (ahead, mut scored, waits_for) = self.replay(ahead, &points, baseline, &muted);
         // Going back without arriving at the same end would forget datapoints taken in already.
         if ahead.end() < end {
-            return Taken { scored: Vec::new(), late: 0, waits_for };
+            return Advanced { scored: Vec::new(), late: 0, waits_for };
         }
         let is_new = |time: i64| {
             end.is_none_or(|end| time >= end) || late.iter().any(|point| point.time == time)
         };
         scored.retain(|scored| is_new(scored.time));
         *track = ahead;
-        Taken { scored, late: late.len(), waits_for }
+        Advanced { scored, late: late.len(), waits_for }
     }
 
     /// Scores the datapoints between `times` (seconds since 1970) once more, with all that is known
@@ -184,7 +185,7 @@ impl Detector {
         times: Range<i64>,
         baseline: impl Fn(i64) -> Known<'a>,
         muted: impl Fn(i64) -> bool,
-    ) -> Option<Taken> {
+    ) -> Option<Advanced> {
         let (late, new) = track.new_in(series, times.end, &muted);
         let first = late.first().map_or(times.start, |first| first.time.min(times.start));
         let (before, mut points) = track.back_to(first)?;
@@ -193,7 +194,7 @@ impl Detector {
         points.sort_by_key(|point| point.time);
         let (_, mut scored, waits_for) = self.replay(before, &points, baseline, &muted);
         scored.retain(|scored| times.contains(&scored.time));
-        Some(Taken { scored, late: late.len(), waits_for })
+        Some(Advanced { scored, late: late.len(), waits_for })
     }
 
     /// Goes on from `track` with `points`, oldest first, as far as baselines are known: the track
@@ -217,7 +218,7 @@ impl Detector {
                 stretch(a.time) == stretch(b.time) && muted(a.time) == muted(b.time)
             };
             for points in points.chunk_by(alike) {
-                track.begin(points[0].time);
+                track.checkpoint(points[0].time);
                 scored.extend(match muted(points[0].time) {
                     false => self.score(known, &mut track.memory, points),
                     true => self.score_muted(known, &mut track.memory, points),
@@ -229,8 +230,8 @@ impl Detector {
 
     /// Begins with an instance without history. Where `series` reaches
     /// [`HISTORY`](crate::baseline::HISTORY) further back than [`rebuild_from`], all is as if it
-    /// had always been followed. `muted`: see [`Self::take`].
-    pub fn begin(&self, series: &Series, until: i64, muted: impl Fn(i64) -> bool) -> Begun {
+    /// had always been followed. `muted`: see [`Self::advance`].
+    pub fn start(&self, series: &Series, until: i64, muted: impl Fn(i64) -> bool) -> Started {
         let start = rebuild_from(until);
         let mut memory = Memory::default();
         let learnt = series.without(&muted);
@@ -247,7 +248,7 @@ impl Detector {
         };
         let (track, scored, _) =
             self.replay(Track { memory, checkpoints: VecDeque::new() }, &points, known, &muted);
-        Begun { track, baselines, scored }
+        Started { track, baselines, scored }
     }
 
     /// The baseline of the day that begins at `day` (midnight UTC), without the parts that no

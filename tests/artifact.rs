@@ -8,13 +8,13 @@
 use deepguard::channel::{CHANNELS, Channel};
 use deepguard::model::artifact::FORMAT;
 use deepguard::model::card::{
-    ErrorQuantiles, Fleet, Growth, LeftOut, Pages, TrainedOn, Training, Why,
+    ErrorQuantiles, FalsePages, Fleet, Growth, LeftOut, TrainedOn, Training, Why,
 };
-use deepguard::model::{LAYERS, Shape, Weights};
+use deepguard::model::{Dimensions, LAYERS, Weights};
 use deepguard::{Artifact, ArtifactError};
 use proptest::prelude::*;
 
-const SHAPE: Shape = Shape { window: 8, hidden: 3, bottleneck: 2 };
+const SHAPE: Dimensions = Dimensions { window: 8, hidden: 3, bottleneck: 2 };
 const LENT: [f64; CHANNELS] = [12.0, 8.0, 6.0, 4.0, 3.0, 2.5, 2.0, 1.0];
 
 fn training() -> Training {
@@ -41,7 +41,7 @@ fn growth() -> Growth {
     Growth { forecasts: vec![1.5, 1.2], records: vec![2.5], runs: vec![3.5, 1.1] }
 }
 
-fn weights(shape: Shape) -> [Weights; LAYERS] {
+fn weights(shape: Dimensions) -> [Weights; LAYERS] {
     let number = |index: usize| (index as f32 * 0.7).sin() * 0.3;
     shape.layers().map(|layer| Weights {
         weight: (0..layer.inputs * layer.outputs).map(number).collect(),
@@ -91,7 +91,7 @@ fn there_and_back() {
 fn the_committed_artifact_is_sound() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.safetensors");
     let artifact = Artifact::from_bytes(&std::fs::read(path).expect("committed")).expect("sound");
-    assert_eq!(artifact.card().shape, Shape::DEFAULT);
+    assert_eq!(artifact.card().shape, Dimensions::DEFAULT);
     assert_eq!(artifact.card().format, FORMAT);
 }
 
@@ -209,7 +209,7 @@ fn weights_that_are_not_numbers_are_refused() {
 
 #[test]
 fn weights_of_another_shape_are_refused() {
-    let other = Shape { hidden: 4, ..SHAPE };
+    let other = Dimensions { hidden: 4, ..SHAPE };
     assert!(Artifact::new(SHAPE, weights(other), 1.05, LENT, growth(), training()).is_err());
 }
 
@@ -255,9 +255,9 @@ fn foreign_safetensors() -> Vec<u8> {
 }
 
 /// Thresholds and false alarms per instance and week.
-fn table(rows: &[(f64, f64)]) -> Vec<Pages> {
+fn table(rows: &[(f64, f64)]) -> Vec<FalsePages> {
     rows.iter()
-        .map(|&(threshold, per_instance_week)| Pages {
+        .map(|&(threshold, per_instance_week)| FalsePages {
             threshold,
             per_instance_week,
             interval: None,

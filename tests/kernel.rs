@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 
 use deepguard::baseline::{Baseline, Expectation};
 use deepguard::model::kernel::{Kernel, Path};
-use deepguard::model::{Autoencoder, LAYERS, Shape, Weights};
+use deepguard::model::{Autoencoder, Dimensions, LAYERS, Weights};
 use deepguard::series::{DAY, Datapoint, PERIOD};
 use deepguard::window::Windows;
 use deepguard::{Artifact, Series};
@@ -34,7 +34,7 @@ impl Numbers {
 
 /// A network whose weights are up to `most`. The weights that multiply a state are up to
 /// `recurrent`.
-fn network(shape: Shape, most: f32, recurrent: f32, seed: u64) -> Autoencoder {
+fn network(shape: Dimensions, most: f32, recurrent: f32, seed: u64) -> Autoencoder {
     let mut numbers = Numbers(seed);
     let mut draw =
         |count: usize, most: f32| (0..count).map(|_| most * numbers.next()).collect::<Vec<f32>>();
@@ -119,7 +119,7 @@ fn the_default_network_reconstructs_as_burn_does() {
 #[test]
 fn networks_of_any_shape_reconstruct_as_burn_does() {
     let shape = (2usize..12, 1usize..41, 1usize..20)
-        .prop_map(|(window, hidden, bottleneck)| Shape { window, hidden, bottleneck });
+        .prop_map(|(window, hidden, bottleneck)| Dimensions { window, hidden, bottleneck });
     let mut runner =
         TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
     let run = runner.run(&(shape, 1usize..70, any::<u64>()), |(shape, count, seed)| {
@@ -183,7 +183,7 @@ fn neither_path_nor_batch_nor_threads_change_a_bit() {
 fn gates_at_their_ends_are_as_burns_are() {
     // Sums of up to some hundreds: sigmoids at 0 and 1, tanh at -1 and 1, cells that count up and
     // down. The state has only a weak influence, or else a rounding error would decide everything.
-    let shape = Shape { window: 32, hidden: 17, bottleneck: 3 };
+    let shape = Dimensions { window: 32, hidden: 17, bottleneck: 3 };
     for seed in 0..20 {
         let (network, windows) = (network(shape, 40.0, 0.02, seed), windows(32, 20, seed));
         let expected = reference(&network, &windows);
@@ -201,7 +201,7 @@ fn gates_at_their_ends_are_as_burns_are() {
 
 #[test]
 fn weights_beyond_all_reason_give_numbers() {
-    let shape = Shape { window: 8, hidden: 5, bottleneck: 3 };
+    let shape = Dimensions { window: 8, hidden: 5, bottleneck: 3 };
     for seed in 0..5 {
         let (network, windows) = (network(shape, 1e15, 1e15, seed), windows(8, 20, seed));
         for path in Path::here() {

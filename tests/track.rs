@@ -15,7 +15,7 @@ use common::{detector, eventful, followed, machine, noise, series};
 use deepguard::baseline::{HISTORY, calibrated_at};
 use deepguard::detector::rebuild_from;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD};
-use deepguard::track::{Known, LATE, Taken, days};
+use deepguard::track::{Advanced, Known, LATE, days};
 use deepguard::{Baseline, Datapoint, Detector, Scored, Series, Track};
 use proptest::prelude::*;
 
@@ -47,10 +47,10 @@ impl<'a> Runs<'a> {
         }
     }
 
-    fn run(&mut self, series: &Series, until: i64) -> Taken {
+    fn run(&mut self, series: &Series, until: i64) -> Advanced {
         let mut track = std::mem::take(&mut self.track);
         let taken =
-            self.detector.take(&mut track, series, until, |day| self.baseline(day), |_| false);
+            self.detector.advance(&mut track, series, until, |day| self.baseline(day), |_| false);
         self.track = track;
         for scored in &taken.scored {
             let twice = self.scores.insert(scored.time, *scored);
@@ -287,7 +287,7 @@ fn a_track_that_was_begun_late_scores_like_one_that_always_was() {
             let history = rebuild_from(until) - HISTORY as i64 * PERIOD;
             let read = read(&datapoints, history..until + 6 * 3600).expect("there are some");
             let mut runs = Runs::new(&detector, &read);
-            let begun = detector.begin(&read, until, |_| false);
+            let begun = detector.start(&read, until, |_| false);
             runs.track = begun.track;
             runs.scores = begun.scored.into_iter().map(|scored| (scored.time, scored)).collect();
             // And on from there.
@@ -332,7 +332,7 @@ fn a_damaged_track_is_refused_or_harmless() {
                 .expect("usable")
                 .0;
             let known = once.baselines.values().next_back().expect("one").as_ref().expect("enough");
-            detector.take(&mut track, &next, later, |_| Known::Baseline(known), |_| false);
+            detector.advance(&mut track, &next, later, |_| Known::Baseline(known), |_| false);
         }
     }
 }

@@ -69,7 +69,7 @@ fn decompressed(object: &[u8]) -> Vec<u8> {
 fn state(detector: &Detector) -> State {
     let series = series();
     let followed = |until: i64| {
-        let begun = detector.begin(&series, until, |_| false);
+        let begun = detector.start(&series, until, |_| false);
         Followed {
             track: begun.track,
             watermark: until,
@@ -108,7 +108,7 @@ fn state_bytes() {
         if let Ok(mut state) = State::from_bytes(bytes) {
             let _ = state.to_bytes();
             for followed in state.instances.values_mut() {
-                detector.take(
+                detector.advance(
                     &mut followed.track,
                     &series,
                     series.end(),
@@ -135,12 +135,12 @@ fn baseline_bytes() {
     baselines.instances.insert("i-1a2b3c4d".parse().unwrap(), detector.calibrate(&series, day));
     baselines.instances.insert("i-1a2b3c4e".parse().unwrap(), None);
     let whole = baselines.to_bytes(day, context).unwrap();
-    let track = detector.begin(&series, day, |_| false).track;
+    let track = detector.start(&series, day, |_| false).track;
     let use_it = |bytes: &[u8]| {
         if let Ok(baselines) = Baselines::from_bytes(bytes, day, context) {
             for instance in baselines.instances.keys() {
                 let mut track = track.clone();
-                detector.take(
+                detector.advance(
                     &mut track,
                     &series,
                     series.end(),

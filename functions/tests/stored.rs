@@ -64,7 +64,7 @@ fn state(detector: &Detector) -> (State, Baselines) {
     let mut state = State { model: "an earlier model".into(), ..State::default() };
     let mut baselines = Baselines::default();
     for number in 0..2 {
-        let mut begun = detector.begin(&machine(number, DAYS * DAY + SEEN), until, |_| false);
+        let mut begun = detector.start(&machine(number, DAYS * DAY + SEEN), until, |_| false);
         let mut followed = Followed {
             track: begun.track,
             watermark: until,
@@ -74,7 +74,7 @@ fn state(detector: &Detector) -> (State, Baselines) {
         };
         for scored in begun.scored.iter().filter(|scored| scored.time >= day()) {
             state.tally.add(scored);
-            followed.episodes.take(scored, MOfN::default());
+            followed.episodes.update(scored, MOfN::default());
         }
         state.instances.insert(instance(number), followed);
         baselines.instances.insert(instance(number), begun.baselines.remove(&day()).flatten());
@@ -100,7 +100,7 @@ fn next(detector: &Detector, state: &State, baselines: &Baselines) -> String {
             false => Known::NotYet,
         };
         let mut track = followed.track.clone();
-        let taken = detector.take(&mut track, &series, series.end(), known, |_| false);
+        let taken = detector.advance(&mut track, &series, series.end(), known, |_| false);
         for scored in taken.scored {
             let line = serde_json::to_string(&scored).expect("JSON");
             text.push_str(&format!("{instance} {line}\n"));

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use deepguard::model::Shape;
+use deepguard::model::Dimensions;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -219,13 +219,13 @@ struct TrainArgs {
     #[arg(long, default_value_t = train::THRESHOLD, conflicts_with = "cloudwatch")]
     threshold: f64,
     /// Datapoints in a window.
-    #[arg(long, default_value_t = Shape::DEFAULT.window)]
+    #[arg(long, default_value_t = Dimensions::DEFAULT.window)]
     window: usize,
     /// Width of the LSTMs.
-    #[arg(long, default_value_t = Shape::DEFAULT.hidden)]
+    #[arg(long, default_value_t = Dimensions::DEFAULT.hidden)]
     hidden: usize,
     /// Width of the bottleneck.
-    #[arg(long, default_value_t = Shape::DEFAULT.bottleneck)]
+    #[arg(long, default_value_t = Dimensions::DEFAULT.bottleneck)]
     bottleneck: usize,
 }
 
@@ -345,7 +345,7 @@ fn train(args: TrainArgs) -> Result<()> {
         batch: args.batch,
         learning_rate: args.learning_rate.unwrap_or(train::LEARNING_RATE),
         threshold: args.threshold,
-        shape: Shape { window: args.window, hidden: args.hidden, bottleneck: args.bottleneck },
+        shape: Dimensions { window: args.window, hidden: args.hidden, bottleneck: args.bottleneck },
         date: args
             .date
             .unwrap_or_else(|| Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date())

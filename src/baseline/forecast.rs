@@ -1,7 +1,7 @@
 //! A forecast for each instance: a ridge regression on its own last two weeks, at three horizons.
 //!
 //! The target is the compressed mean of the next 1, 6 or 24 slots. The features are the values
-//! known before them: the newest value, the means of the last 15 minutes, hour, 3, 12 and 24 hours,
+//! known before them: the newest value, the means of the last 15 minutes, hour, 3, 12 and 24 context,
 //! the same slots and the present one of the day before, and the daily profile at both times. The
 //! coefficients shrink towards persistence (tomorrow is like now) where there is little to learn
 //! from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so the
@@ -14,7 +14,7 @@ use super::profile::Profile;
 use crate::compress::{compress, expand};
 use crate::series::{DAY, PERIOD, Series};
 
-/// Slots whose mean is forecast: 5 minutes, half an hour, two hours.
+/// Slots whose mean is forecast: 5 minutes, half an hour, two context.
 pub const HORIZONS: [usize; 3] = [1, 6, 24];
 /// Slots before a forecast's first slot that the forecast reads: a day, and the slots needed from
 /// the day before yesterday.
@@ -161,7 +161,7 @@ fn enough(count: usize, from: isize, until: isize) -> bool {
 
 /// The context of a forecast: the daily profile, and where the slots of the values lie in it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Hours<'a> {
+pub(crate) struct DayContext<'a> {
     /// Median and spread.
     pub(crate) level: &'a Level,
     /// The daily profile.
@@ -170,7 +170,7 @@ pub(crate) struct Hours<'a> {
     pub(crate) start: i64,
 }
 
-impl Hours<'_> {
+impl DayContext<'_> {
     /// The profile at a slot, compressed.
     fn at(&self, slot: isize) -> f64 {
         self.level.compressed(self.daily.centre(self.start + slot as i64 * PERIOD).into())
@@ -214,9 +214,9 @@ impl Forecasts {
     /// Learns from `history`, which ends where the day begins.
     pub(super) fn learn(history: &Series, level: &Level, daily: &Profile) -> Self {
         let learnt = history.slice(history.len().saturating_sub(DAYS * DAY)..history.len());
-        let hours = Hours { level, daily, start: learnt.start() };
+        let context = DayContext { level, daily, start: learnt.start() };
         let values = Summed::of(Compressed::of(&learnt));
-        Self { coefficients: HORIZONS.map(|horizon| fit(&values, &hours, horizon)) }
+        Self { coefficients: HORIZONS.map(|horizon| fit(&values, &context, horizon)) }
     }
 
     /// The compressed mean of the slots from `first` on, as many as the horizon has, forecast from
@@ -224,12 +224,12 @@ impl Forecasts {
     pub(crate) fn of(
         &self,
         values: &Compressed,
-        hours: &Hours<'_>,
+        context: &DayContext<'_>,
         first: usize,
         horizon: usize,
     ) -> Option<f64> {
-        let features = hours.features(values, first, HORIZONS[horizon])?;
-        Some(hours.level.centre + dot(&self.coefficients[horizon], &features))
+        let features = context.features(values, first, HORIZONS[horizon])?;
+        Some(context.level.centre + dot(&self.coefficients[horizon], &features))
     }
 }
 
@@ -238,14 +238,14 @@ fn dot(a: &[f64; FEATURES], b: &[f64; FEATURES]) -> f64 {
 }
 
 /// The coefficients of one horizon.
-fn fit(values: &Summed, hours: &Hours<'_>, horizon: usize) -> [f64; FEATURES] {
+fn fit(values: &Summed, context: &DayContext<'_>, horizon: usize) -> [f64; FEATURES] {
     let mut persistence = [0.0; FEATURES];
     persistence[0] = 1.0;
     let example = |first: usize| {
         let target = values.mean(first as isize, (first + horizon) as isize)?;
-        let features = hours.features(values, first, horizon)?;
+        let features = context.features(values, first, horizon)?;
         // The part that persistence leaves to learn.
-        Some((features, target - hours.level.centre - features[0]))
+        Some((features, target - context.level.centre - features[0]))
     };
     let last = (values.values.len() + 1).saturating_sub(horizon);
     let examples: Vec<([f64; FEATURES], f64)> = (1..last).filter_map(example).collect();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::HISTORY_DAYS;
 use crate::series::{DAY_SECONDS, PERIOD, Series};
 
 /// Hours of a day.
@@ -11,7 +12,7 @@ const HOUR: i64 = 3600;
 /// Slots in an hour.
 const SLOTS: usize = (HOUR / PERIOD) as usize;
 /// Days of history to look at.
-const DAYS: i64 = 14;
+const DAYS: i64 = HISTORY_DAYS as i64;
 /// Without the same weekday to go by, an instance reports at an hour if it did on this part of the
 /// days, ...
 const MOST_DAYS: f64 = 0.75;

@@ -18,9 +18,11 @@ use hours::Hours;
 use level::Level;
 use profile::Profile;
 
-/// Slots of history behind a baseline: 14 days. Older values change nothing, so a datapoint has the
+/// Days of history behind a baseline.
+pub const HISTORY_DAYS: usize = 14;
+/// Slots of history behind a baseline. Older values change nothing, so a datapoint has the
 /// same score however much history was read.
-pub const HISTORY: usize = 14 * DAY;
+pub const HISTORY: usize = HISTORY_DAYS * DAY;
 /// The minimum number of datapoints for a baseline: half a day's worth.
 pub const MIN_DATAPOINTS: usize = DAY / 2;
 /// Slots before noon from which an instance that had too little history at midnight learns its
@@ -67,8 +69,8 @@ pub struct Expectation {
 impl Expectation {
     /// The daily profile, for compressed values whose slot 0 starts at `start` (seconds since
     /// 1970).
-    pub(crate) fn hours(&self, start: i64) -> forecast::Hours<'_> {
-        forecast::Hours { level: &self.level, daily: &self.daily, start }
+    pub(crate) fn hours(&self, start: i64) -> forecast::DayContext<'_> {
+        forecast::DayContext { level: &self.level, daily: &self.daily, start }
     }
 
     /// The usual value at the hour of `time` (seconds since 1970), in percent.

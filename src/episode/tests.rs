@@ -44,7 +44,7 @@ fn changes(
         Change::Began(episode, _) => episode.told / PERIOD,
         Change::Ended(_, _, at) => -at / PERIOD,
     };
-    scored.into_iter().flat_map(|scored| episodes.take(&scored, rule)).map(slot).collect()
+    scored.into_iter().flat_map(|scored| episodes.update(&scored, rule)).map(slot).collect()
 }
 
 fn following(deviations: &[f64]) -> impl Iterator<Item = Scored> {
@@ -113,7 +113,7 @@ fn as_many_as_were_asked_for_make_an_episode() {
     );
     assert_eq!(MOfN::new(3, 2), None);
     assert_eq!(MOfN::new(0, 2), None);
-    assert_eq!(MOfN::new(1, MOST + 1), None);
+    assert_eq!(MOfN::new(1, LARGEST_N + 1), None);
 }
 
 #[test]

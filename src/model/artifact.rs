@@ -1,6 +1,6 @@
 //! The artifact: everything that scoring needs from training, in one checked file.
 //!
-//! It is a safetensors file. The tensors are the layers of [`Shape::layers`]; the header's metadata
+//! It is a safetensors file. The tensors are the layers of [`Dimensions::layers`]; the header's metadata
 //! has one key, `deepguard`, whose value is the JSON of [`Card`]: format version, shape, scaling
 //! rule, threshold, the record of the training, and a SHA-256 over the whole file. The checksum is
 //! taken with its own 64 characters written as zeros. The same content always gives the same bytes.
@@ -12,8 +12,8 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::card::{Card, Fleet, Growth, Pages, Training};
-use super::{Autoencoder, LAYERS, Layer, Shape, Weights};
+use super::card::{Card, FalsePages, Fleet, Growth, Training};
+use super::{Autoencoder, Dimensions, LAYERS, Layer, Weights};
 use crate::baseline::level::SCALING_RULE;
 use crate::channel::CHANNELS;
 
@@ -95,7 +95,7 @@ impl Artifact {
     /// # Errors
     /// [`ArtifactError`] where the weights do not fit the shape or a number is not finite.
     pub fn new(
-        shape: Shape,
+        shape: Dimensions,
         weights: [Weights; LAYERS],
         threshold: f64,
         borrowed_usual: [f64; CHANNELS],
@@ -122,7 +122,11 @@ impl Artifact {
     ///
     /// # Errors
     /// [`ArtifactError`] where they cannot be used.
-    pub fn calibrated(mut self, threshold: f64, pages: Vec<Pages>) -> Result<Self, ArtifactError> {
+    pub fn calibrated(
+        mut self,
+        threshold: f64,
+        pages: Vec<FalsePages>,
+    ) -> Result<Self, ArtifactError> {
         (self.card.threshold, self.card.pages) = (threshold, pages);
         Self::from_bytes(&self.to_bytes()?)
     }
@@ -267,12 +271,12 @@ fn check(card: &Card) -> Result<(), ArtifactError> {
             "by how much the usual error of a young instance grows".into(),
         ));
     }
-    let usable = |pages: &Pages| {
+    let usable = |pages: &FalsePages| {
         pages.threshold.is_finite()
             && pages.threshold > 0.0
             && (0.0..=f64::MAX).contains(&pages.per_instance_week)
     };
-    let falls = |pair: &[Pages]| {
+    let falls = |pair: &[FalsePages]| {
         pair[0].threshold < pair[1].threshold
             && pair[0].per_instance_week >= pair[1].per_instance_week
     };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::channel::{CHANNELS, Channel, Measure};
-use crate::model::Shape;
+use crate::model::Dimensions;
 
 /// The card of an artifact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Card {
     /// Version of this format.
     pub format: u32,
     /// Shape of the network.
-    pub shape: Shape,
+    pub shape: Dimensions,
     /// How CPU is scaled before the network sees it.
     pub scaling: String,
     /// Ratio of a residual to the usual one that makes a score of 1.0.
@@ -29,7 +29,7 @@ pub struct Card {
     pub training: Training,
     /// False alarms by threshold, thresholds rising. Empty where they were not measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pages: Vec<Pages>,
+    pub pages: Vec<FalsePages>,
 }
 
 /// How much the usual errors of a young instance still grow until it is two weeks old: a factor for
@@ -65,7 +65,7 @@ impl Growth {
 
 /// How often a threshold raises a false alarm, measured on machines that were not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Pages {
+pub struct FalsePages {
     /// Ratio of a residual to the usual one that makes a score of 1.0.
     pub threshold: f64,
     /// False alarms that one instance has in a week.

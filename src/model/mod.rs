@@ -39,7 +39,7 @@ pub fn device() -> Device {
 
 /// The sizes that make two networks the same kind of network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
+pub struct Dimensions {
     /// Datapoints in a window.
     pub window: usize,
     /// Width of both LSTMs.
@@ -51,7 +51,7 @@ pub struct Shape {
 /// Linear layers of a network, whatever its shape.
 pub const LAYERS: usize = 6;
 
-impl Shape {
+impl Dimensions {
     /// The shape that `model-builder train` makes by default.
     pub const DEFAULT: Self = Self { window: 32, hidden: 24, bottleneck: 8 };
 
@@ -109,7 +109,7 @@ pub struct Weights {
     pub bias: Option<Vec<f32>>,
 }
 
-/// The network. Its parameters are those of [`Shape::layers`].
+/// The network. Its parameters are those of [`Dimensions::layers`].
 #[derive(Module, Debug)]
 pub struct Autoencoder {
     encoder: Lstm,
@@ -158,12 +158,12 @@ impl Batch {
 }
 
 impl Autoencoder {
-    /// A network of the given shape with `weights` in the order of [`Shape::layers`].
+    /// A network of the given shape with `weights` in the order of [`Dimensions::layers`].
     ///
     /// # Panics
     /// Where there are not as many numbers as the shape has. Those of an [`artifact::Artifact`]
     /// have been counted.
-    pub fn new(shape: Shape, weights: &[Weights; LAYERS], device: &Device) -> Self {
+    pub fn new(shape: Dimensions, weights: &[Weights; LAYERS], device: &Device) -> Self {
         let layers = shape.layers();
         let [
             encoder_input,
@@ -187,7 +187,7 @@ impl Autoencoder {
         [hidden, bottleneck]
     }
 
-    /// The parameters, in the order of [`Shape::layers`].
+    /// The parameters, in the order of [`Dimensions::layers`].
     pub fn weights(&self) -> [Weights; LAYERS] {
         let [encoder_input, encoder_recurrent] = self.encoder.layers();
         let [decoder_input, decoder_recurrent] = self.decoder.layers();

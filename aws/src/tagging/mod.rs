@@ -73,14 +73,14 @@ impl Tagging {
                 .set_pagination_token(pages.token());
             let page = send(request).await?;
             let next = page.pagination_token.clone();
-            self.take(page, &mut found);
+            self.collect(page, &mut found);
             if pages.end_with(next)? {
                 return Ok(found);
             }
         }
     }
 
-    fn take(&self, page: GetResourcesOutput, found: &mut BTreeMap<InstanceId, Tags>) {
+    fn collect(&self, page: GetResourcesOutput, found: &mut BTreeMap<InstanceId, Tags>) {
         for resource in page.resource_tag_mapping_list.unwrap_or_default() {
             let Some((home, Ok(instance))) = resource.resource_arn().and_then(of_arn) else {
                 continue;
@@ -154,7 +154,7 @@ impl Inventory for Tagging {
         let mut found = BTreeMap::new();
         for arns in arns.chunks(PER_CALL) {
             let request = self.client.get_resources().set_resource_arn_list(Some(arns.to_vec()));
-            self.take(send(request).await?, &mut found);
+            self.collect(send(request).await?, &mut found);
         }
         Ok(found)
     }

@@ -73,7 +73,7 @@ impl Prepared {
             let datapoints = fleet.datapoints(&Generated::id(n), from, at, at);
             let datapoints = datapoints.into_iter().map(|(time, value)| Datapoint { time, value });
             let (series, _) = Series::from_datapoints(datapoints)?;
-            let mut begun = detector.begin(&series, at, |_| false);
+            let mut begun = detector.start(&series, at, |_| false);
             let baseline =
                 begun.baselines.remove(&day).context("no baseline of the day was made")?;
             Ok((

@@ -5,9 +5,9 @@ pub mod console;
 use std::collections::BTreeMap;
 
 use deepguard::Baseline;
+use deepguard::Scored;
 use deepguard::baseline::Phase;
 use deepguard::channel::Channel;
-use deepguard::detector::Scored;
 use deepguard::episode::{Change, End, Episode};
 use deepguard::series::{DAY, PERIOD};
 use deepguard::shape::{Finding, Rank, Shape};

@@ -21,10 +21,10 @@ fn told(name: Option<&str>, first: Scored) -> [Value; 2] {
         console: &console,
     };
     let mut episodes = Episodes::default();
-    let mut changes = episodes.take(&first, MOfN::default());
+    let mut changes = episodes.update(&first, MOfN::default());
     for slot in 1..=6 {
         let calm = Scored { observed: first.usual, ..scored(first.time + slot * PERIOD, 0.1) };
-        changes.extend(episodes.take(&calm, MOfN::default()));
+        changes.extend(episodes.update(&calm, MOfN::default()));
     }
     let alerts: Vec<Alert> = changes.iter().map(|change| about.alert(change)).collect();
     assert_eq!(

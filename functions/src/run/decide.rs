@@ -38,7 +38,7 @@ pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN) -> Changes 
             changes.extend(
                 followed
                     .episodes
-                    .take(scored, rule)
+                    .update(scored, rule)
                     .into_iter()
                     .map(|change| (instance.clone(), change)),
             );

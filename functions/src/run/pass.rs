@@ -7,7 +7,7 @@ use std::time::Instant;
 use deepguard::baseline::{HISTORY, calibrated_at};
 use deepguard::detector::rebuild_from;
 use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
-use deepguard::track::{Begun, Known, LATE, Taken, days};
+use deepguard::track::{Advanced, Known, LATE, Started, days};
 use deepguard::{Detector, Scored, Series, Track};
 use deepguard_aws::cloudwatch::plan;
 use deepguard_aws::ids::InstanceId;
@@ -227,18 +227,18 @@ impl<'a, O: Objects> Round<'a, O> {
         match followed.and_then(|followed| followed.track.end()) {
             Some(end) => self.go_on(instance, &series, end, read.whole, times).await,
             None => {
-                self.begin(instance, &series);
+                self.start(instance, &series);
                 Next::Done
             }
         }
     }
 
     /// Begins with an instance without history.
-    fn begin(&mut self, instance: InstanceId, series: &Series) {
+    fn start(&mut self, instance: InstanceId, series: &Series) {
         let until = self.until();
         let began = Instant::now();
-        let Begun { track, baselines, mut scored } =
-            self.detector.begin(series, until, self.mutes.of(&instance));
+        let Started { track, baselines, mut scored } =
+            self.detector.start(series, until, self.mutes.of(&instance));
         self.fleet.scoring += began.elapsed();
         let known = self.state.instances.remove(&instance);
         let (since, tail) = known
@@ -260,9 +260,9 @@ impl<'a, O: Objects> Round<'a, O> {
     }
 
     /// Scores the datapoints of `series` that are new to `track`.
-    fn take(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Taken {
+    fn advance(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Advanced {
         let began = Instant::now();
-        let taken = self.detector.take(
+        let taken = self.detector.advance(
             track,
             series,
             self.until(),
@@ -296,13 +296,13 @@ impl<'a, O: Objects> Round<'a, O> {
             self.store.baselines.learn(self.shard, &instance, day, baseline);
         }
         let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
-        let mut taken = self.take(&mut followed.track, series, &instance);
+        let mut taken = self.advance(&mut followed.track, series, &instance);
         if let Some(day) = taken.waits_for
             && !self.store.baselines.is_open(day)
         {
             // Going back over midnight for a late datapoint takes the baseline of yesterday.
             self.store.baselines.open(self.shard, day, self.detector.context()).await;
-            let rest = self.take(&mut followed.track, series, &instance);
+            let rest = self.advance(&mut followed.track, series, &instance);
             taken.scored.extend(rest.scored);
             taken.late += rest.late;
             taken.waits_for = rest.waits_for;

@@ -141,7 +141,7 @@ impl<O: Objects> Question<'_, O> {
             Some(review) => review.scored,
             None => {
                 let mut begun =
-                    self.detector.begin(&series, times.end, self.mutes.of(instance)).scored;
+                    self.detector.start(&series, times.end, self.mutes.of(instance)).scored;
                 begun.retain(|scored| times.contains(&scored.time));
                 begun
             }

@@ -167,7 +167,7 @@ impl InstancesSummary {
             .into_iter()
             .map(|(reason, instances)| (reason.name(), instances))
             .collect();
-        let anomaly = |(instance, scored): (&InstanceId, &deepguard::detector::Scored)| Anomaly {
+        let anomaly = |(instance, scored): (&InstanceId, &deepguard::Scored)| Anomaly {
             instance: instance.clone(),
             time: scored.time,
             score: scored.score.value(),

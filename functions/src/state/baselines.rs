@@ -20,7 +20,7 @@ pub struct Baselines {
 
 /// The first record.
 #[derive(Debug, Serialize, Deserialize)]
-struct Head {
+struct DayHeader {
     /// Midnight UTC, in seconds since 1970.
     day: i64,
     /// Slots of a window that the weekly profiles reach back from it: with a longer window they are
@@ -35,7 +35,7 @@ impl Baselines {
     /// # Errors
     /// Where they have no binary form.
     pub fn to_bytes(&self, day: i64, context: usize) -> Result<Vec<u8>, Damaged> {
-        let mut writer = Writer::new(&Head { day, context: context as u64 })?;
+        let mut writer = Writer::new(&DayHeader { day, context: context as u64 })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
     }
@@ -45,7 +45,7 @@ impl Baselines {
     /// # Errors
     /// [`Damaged`].
     pub fn from_bytes(bytes: &[u8], day: i64, context: usize) -> Result<Self, Damaged> {
-        let (head, mut reader) = Reader::open::<Head>(bytes)?;
+        let (head, mut reader) = Reader::open::<DayHeader>(bytes)?;
         let mut instances = BTreeMap::new();
         if head.day == day && head.context == context as u64 {
             while let Some((instance, baseline)) = reader.record()? {

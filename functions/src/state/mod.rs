@@ -59,7 +59,7 @@ pub struct Followed {
 
 /// The first record.
 #[derive(Debug, Serialize, Deserialize)]
-struct Head {
+struct StateHeader {
     model: String,
     instances: u64,
     outbox: Vec<Datum>,
@@ -73,7 +73,7 @@ impl State {
     /// # Errors
     /// Where it has no binary form.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Damaged> {
-        let mut writer = Writer::new(&Head {
+        let mut writer = Writer::new(&StateHeader {
             model: self.model.clone(),
             instances: self.instances.len() as u64,
             outbox: self.outbox.clone(),
@@ -89,7 +89,7 @@ impl State {
     /// # Errors
     /// [`Damaged`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (Head { model, instances: count, outbox, alerts, tally }, mut reader) =
+        let (StateHeader { model, instances: count, outbox, alerts, tally }, mut reader) =
             Reader::open(bytes)?;
         let mut instances = BTreeMap::new();
         while let Some((instance, followed)) = reader.record()? {

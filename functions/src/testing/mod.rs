@@ -1,7 +1,7 @@
 //! Common helpers for tests.
 
 use deepguard::Artifact;
-use deepguard::detector::Scored;
+use deepguard::Scored;
 use deepguard::model::device;
 pub(crate) use deepguard_aws::testing::{instance, memory};
 

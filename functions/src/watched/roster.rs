@@ -41,11 +41,11 @@ impl Selection {
 pub struct Roster<I> {
     inventory: I,
     selection: Selection,
-    known: Option<Known>,
+    known: Option<KnownTags>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownTags {
     /// When all tags were read.
     at: Timestamp,
     /// Instances whose tags were requested. One without tags is in no answer.
@@ -93,8 +93,9 @@ impl<I: Inventory> Roster<I> {
         if self.selection.is_everything() && !needs_tags {
             return Ok(Selected { instances: listed, left_out: 0, stale: None });
         }
-        let is_fresh =
-            |known: &Known| (SignedDuration::ZERO..FRESH).contains(&now.duration_since(known.at));
+        let is_fresh = |known: &KnownTags| {
+            (SignedDuration::ZERO..FRESH).contains(&now.duration_since(known.at))
+        };
         let stale = match self.known.as_mut().filter(|known| is_fresh(known)) {
             Some(known) => {
                 let new: BTreeSet<InstanceId> = listed.difference(&known.asked).cloned().collect();
@@ -110,7 +111,7 @@ impl<I: Inventory> Roster<I> {
             }
             None => self.inventory.tagged(&self.selection.include).await.map(|mut tags| {
                 tags.retain(|instance, _| listed.contains(instance));
-                self.known = Some(Known { at: now, asked: listed.clone(), tags });
+                self.known = Some(KnownTags { at: now, asked: listed.clone(), tags });
             }),
         };
         let Some(known) = &self.known else {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use deepguard::model::{LAYERS, Shape, Weights};
+use deepguard::model::{Dimensions, LAYERS, Weights};
 use deepguard::window::CONTEXT;
 use deepguard::window::Windows;
 use serde_json::json;
@@ -28,7 +28,11 @@ pub(crate) fn write_windows(
 }
 
 /// Writes weights under the names that they have in an artifact.
-pub(crate) fn write_weights(path: &Path, shape: &Shape, weights: &[Weights; LAYERS]) -> Result<()> {
+pub(crate) fn write_weights(
+    path: &Path,
+    shape: &Dimensions,
+    weights: &[Weights; LAYERS],
+) -> Result<()> {
     let mut tensors: Vec<Tensor<'_>> = Vec::new();
     for (layer, weights) in shape.layers().iter().zip(weights) {
         tensors.push((

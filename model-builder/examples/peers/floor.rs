@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::thread::scope;
 use std::time::Instant;
 
-use deepguard::model::Shape;
+use deepguard::model::Dimensions;
 use deepguard::window::CONTEXT;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -17,8 +17,8 @@ const ADDITIONS: usize = 1_000_000;
 
 /// Floating-point operations that one window needs: two for each multiply-add of the matrix
 /// products. Activations are not counted.
-pub(crate) fn operations(shape: &Shape) -> usize {
-    let Shape { window, hidden, bottleneck } = *shape;
+pub(crate) fn operations(shape: &Dimensions) -> usize {
+    let Dimensions { window, hidden, bottleneck } = *shape;
     let gates = 4 * hidden;
     let encoder = window * (2 + CONTEXT + hidden) * gates;
     // The code is the same at each step: its part of the decoder's input is needed once.

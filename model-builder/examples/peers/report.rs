@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use deepguard::model::Shape;
+use deepguard::model::Dimensions;
 
 use crate::contestants::NAMES;
 use crate::scoring::{Cell, Floor, Scored};
@@ -23,7 +23,7 @@ const LOCKED: &str = include_str!("../../../Cargo.lock");
 pub(crate) struct Report {
     pub(crate) versions: Vec<(&'static str, String)>,
     pub(crate) differences: Vec<(String, f64)>,
-    pub(crate) shape: Shape,
+    pub(crate) shape: Dimensions,
     pub(crate) scored: Scored,
     pub(crate) trained: Trained,
 }
@@ -69,7 +69,7 @@ impl Report {
         let versions = self.versions.iter().map(|(name, version)| format!("{name} {version}"));
         let versions: Vec<String> =
             [format!("Burn {}", locked("burn"))].into_iter().chain(versions).collect();
-        let Shape { window, hidden, bottleneck } = self.shape;
+        let Dimensions { window, hidden, bottleneck } = self.shape;
         let worst = self.differences.iter().map(|(_, difference)| *difference).fold(0.0, f64::max);
         Ok(vec![
             format!(

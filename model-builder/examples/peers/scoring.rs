@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use deepguard::model::Shape;
+use deepguard::model::Dimensions;
 
 use crate::contestants::{Contestants, NAMES};
 use crate::spread::Spread;
@@ -43,7 +43,11 @@ pub(crate) struct Scored {
 }
 
 /// Lets all take their turns at each batch size, many rounds.
-pub(crate) fn measure(args: &Args, contestants: &mut Contestants, shape: &Shape) -> Result<Scored> {
+pub(crate) fn measure(
+    args: &Args,
+    contestants: &mut Contestants,
+    shape: &Dimensions,
+) -> Result<Scored> {
     let operations = floor::operations(shape) as f64;
     let steps = args.rounds as usize * THREADS.len() * BATCHES.len() * NAMES.len();
     let bar = bar("turns", steps)?;

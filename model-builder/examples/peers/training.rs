@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use deepguard::model::Shape;
+use deepguard::model::Dimensions;
 use indicatif::ProgressBar;
 use model_builder::build::train::{self, Options, Progress, Source};
 use serde_json::json;
@@ -72,7 +72,7 @@ pub(crate) struct Course {
 pub(crate) fn measure(
     args: &Args,
     contestants: &mut Contestants,
-    shape: &Shape,
+    shape: &Dimensions,
     folder: &Path,
 ) -> Result<Trained> {
     let sources = Source::generated(args.machines)?;

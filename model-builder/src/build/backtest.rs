@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use deepguard::model::card::Pages;
+use deepguard::model::card::FalsePages;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD, WEEK};
 use deepguard::{Artifact, Detector, Scored, Series, Watch};
 
@@ -176,7 +176,7 @@ impl Backtest {
 ///
 /// Each sort of machines has the same weight, whatever their number. A backtest is one machine with
 /// all its series. The intervals describe other machines of the same sorts.
-pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
+pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<FalsePages> {
     let round = |number: f64| (number * 1e4).round() / 1e4;
     let Some(own) = sorts.iter().flatten().map(|machine| machine.threshold).next() else {
         return Vec::new();
@@ -207,7 +207,7 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
         };
         let all: Vec<usize> = (0..machines.len()).collect();
         let interval = bootstrap(machines.len(), RESAMPLES, SEED, rate);
-        Pages {
+        FalsePages {
             threshold,
             per_instance_week: round(rate(&all)),
             interval: interval
@@ -215,7 +215,7 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<Pages> {
                 .map(|of| [of.low, of.high].map(round)),
         }
     };
-    let mut pages: Vec<Pages> = (-BELOW..=ABOVE).map(row).collect();
+    let mut pages: Vec<FalsePages> = (-BELOW..=ABOVE).map(row).collect();
     // An alarm can appear where the half day after another alarm no longer hides it. So the table
     // is forced never to rise.
     let mut most = 0.0;

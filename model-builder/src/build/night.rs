@@ -221,7 +221,7 @@ mod tests {
                 (event.from.as_second()..until).contains(&time)
             })
         };
-        let begun = detector.begin(&series, MORNING, muted);
+        let begun = detector.start(&series, MORNING, muted);
         let mut episodes = Episodes::default();
         let scored: BTreeMap<i64, _> =
             begun.scored.iter().map(|scored| (scored.time, scored)).collect();
@@ -231,7 +231,7 @@ mod tests {
             let new: Vec<Change> = match scored.get(&time) {
                 Some(scored) => {
                     end = time + PERIOD;
-                    episodes.take(scored, MOfN::default())
+                    episodes.update(scored, MOfN::default())
                 }
                 None => episodes.silent(end, time + PERIOD, || {
                     let known = |time: i64| begun.baselines.get(&deepguard::baseline::calibrated_at(time));

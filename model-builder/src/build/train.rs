@@ -19,7 +19,7 @@ use deepguard::baseline::{Baseline, calibrated_at};
 use deepguard::channel::{CHANNELS, Channel};
 use deepguard::model::artifact::Artifact;
 use deepguard::model::card::{ErrorQuantiles, Growth, TrainedOn, Training};
-use deepguard::model::{Autoencoder, Batch, LAYERS, Shape, Weights};
+use deepguard::model::{Autoencoder, Batch, Dimensions, LAYERS, Weights};
 use deepguard::series::{DAY_SECONDS, RESOLUTIONS};
 use deepguard::window::{LOOKS, Windows};
 use deepguard::{Detector, Series, Watch};
@@ -71,7 +71,7 @@ pub struct Options {
     /// Ratio of an error to the usual one that makes a score of 1.0.
     pub threshold: f64,
     /// Sizes of the network.
-    pub shape: Shape,
+    pub shape: Dimensions,
     /// The date to write into the artifact, `YYYY-MM-DD`.
     pub date: String,
     /// Threads to train with. Their number changes no bit of the result.
@@ -313,7 +313,7 @@ fn measured(
         if let Some(baseline) = &watch.baseline {
             for (index, usual) in usual.iter_mut().enumerate() {
                 let scale = baseline.expectations[0].level.scale_of(Channel::ALL[index].is_up());
-                usual.extend(watch.memory.largest(index).0.map(|largest| largest / scale));
+                usual.extend(watch.memory.largest(index).map(|largest| largest / scale));
             }
         }
     }
@@ -369,7 +369,7 @@ fn sample(series: &Series, count: usize, random: &mut ChaCha8Rng, windows: &mut 
 }
 
 /// Random weights, uniform in `±1/sqrt(width)` as is usual for an LSTM.
-fn initial(shape: Shape, random: &mut ChaCha8Rng) -> [Weights; LAYERS] {
+fn initial(shape: Dimensions, random: &mut ChaCha8Rng) -> [Weights; LAYERS] {
     let mut draw = |count: usize, bound: f32| {
         (0..count).map(|_| random.random_range(-bound..bound)).collect::<Vec<f32>>()
     };

@@ -128,7 +128,7 @@ fn rows(file: &str, all: &[Scored]) -> Result<(String, Summary)> {
         Summary { file: file.into(), scored: all.len(), pages: 0, ended: 0, highest: None };
     let mut episodes = Episodes::default();
     for scored in all {
-        let changes = episodes.take(scored, MOfN::default());
+        let changes = episodes.update(scored, MOfN::default());
         let began = changes.iter().any(|change| matches!(change, Change::Began(..)));
         let ended = changes.iter().any(|change| matches!(change, Change::Ended(..)));
         summary.pages += usize::from(began);

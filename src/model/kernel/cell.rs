@@ -20,7 +20,7 @@ pub(super) const EXPONENTS: [f32; GATES] = [SIGMOID, SIGMOID, SIGMOID, TANH];
 
 /// Beyond `2^±30` nothing changes any more: both activations are at their ends, except for the last
 /// few bits. The product of three such numbers is still a number.
-const MOST: f32 = 30.0;
+const LARGEST_EXPONENT: f32 = 30.0;
 /// Added to a small number, it leaves the nearest integer, plus 127, in the lowest bits.
 const TO_INTEGER: f32 = 12_582_912.0 + 127.0;
 /// Bits of the fraction of an f32.
@@ -30,10 +30,13 @@ const FRACTION: u32 = 23;
 /// are.
 const POWERS: [f32; 6] = [1.0, LN_2, 0.240_223_5, 0.055_503_81, 0.009_666_368, 0.001_338_130_2];
 
-/// `2^x`, where x is cut off at `±MOST`.
+/// `2^x`, where x is cut off at `±LARGEST_EXPONENT`.
 #[inline(always)]
 fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let x = simd.min_f32s(simd.splat_f32s(MOST), simd.max_f32s(simd.splat_f32s(-MOST), x));
+    let x = simd.min_f32s(
+        simd.splat_f32s(LARGEST_EXPONENT),
+        simd.max_f32s(simd.splat_f32s(-LARGEST_EXPONENT), x),
+    );
     let biased = simd.add_f32s(x, simd.splat_f32s(TO_INTEGER));
     let fraction = simd.sub_f32s(x, simd.sub_f32s(biased, simd.splat_f32s(TO_INTEGER)));
     let mut power = simd.splat_f32s(POWERS[5]);

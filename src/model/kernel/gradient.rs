@@ -38,7 +38,7 @@ pub struct Sizes {
 
 impl Sizes {
     /// Number of vectors stored for a tile: see `tile`.
-    fn kept(&self) -> usize {
+    fn stored(&self) -> usize {
         self.time * self.inputs
             + self.time * GATES * self.hidden
             + (3 * self.time + 2) * self.hidden

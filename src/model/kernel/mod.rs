@@ -110,10 +110,10 @@ impl Path {
 /// An [`Autoencoder`], packed to score.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    encoder: Layer,
+    encoder: PackedLayer,
     /// Bias and weights of the bottleneck, `[1 + hidden][bottleneck]`.
     code: Vec<f32>,
-    decoder: Layer,
+    decoder: PackedLayer,
     /// Bias and weights of value and gate, `[1 + hidden]`.
     output: Vec<[f32; 2]>,
     bottleneck: usize,
@@ -124,7 +124,7 @@ pub struct Kernel {
 /// Bias, input weights and recurrent weights of one LSTM: rows `[1 + inputs + hidden]`, once for
 /// each form.
 #[derive(Debug, Clone)]
-struct Layer {
+struct PackedLayer {
     hidden: usize,
     /// For `wide`: rows of units, the four gates of a unit side by side.
     units: Vec<[f32; GATES]>,
@@ -134,7 +134,7 @@ struct Layer {
     padded: usize,
 }
 
-impl Layer {
+impl PackedLayer {
     fn new(input: &Weights, recurrent: &Weights, hidden: usize) -> Self {
         let rows =
             [input.bias.as_deref().unwrap_or_default(), &input.weight, &recurrent.weight].concat();
@@ -171,9 +171,9 @@ impl Kernel {
         };
         let output = rows(&output);
         Self {
-            encoder: Layer::new(&encoder, &encoder_recurrent, hidden),
+            encoder: PackedLayer::new(&encoder, &encoder_recurrent, hidden),
             code: rows(&bottleneck).iter().map(|weight| weight * cell::TANH).collect(),
-            decoder: Layer::new(&decoder, &decoder_recurrent, hidden),
+            decoder: PackedLayer::new(&decoder, &decoder_recurrent, hidden),
             // Between the two stands the scale.
             output: output
                 .chunks_exact(super::OUTPUTS)

@@ -3,7 +3,7 @@
 use pulp::{Simd, bytemuck};
 
 use super::cell::{cell, sigmoid, tanh};
-use super::{Kernel, Layer};
+use super::{Kernel, PackedLayer};
 use crate::model::lstm::GATES;
 use crate::window::{CONTEXT, Windows};
 
@@ -85,7 +85,7 @@ struct State<S: Simd, const WINDOWS: usize> {
 
 impl<S: Simd, const WINDOWS: usize> State<S, WINDOWS> {
     #[inline(always)]
-    fn new(simd: S, layer: &Layer) -> Self {
+    fn new(simd: S, layer: &PackedLayer) -> Self {
         let h = vec![[0.0; WINDOWS]; layer.hidden];
         let c = vec![[simd.splat_f32s(0.0); WINDOWS]; layer.hidden.div_ceil(S::F32_LANES)];
         Self { next: h.clone(), h, c }
@@ -97,7 +97,7 @@ impl<S: Simd, const WINDOWS: usize> State<S, WINDOWS> {
     fn step<const INPUTS: usize>(
         &mut self,
         simd: S,
-        layer: &Layer,
+        layer: &PackedLayer,
         start: [&[f32]; WINDOWS],
         row: usize,
         inputs: &[[f32; INPUTS]; WINDOWS],

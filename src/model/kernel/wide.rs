@@ -3,7 +3,7 @@
 use pulp::{Simd, bytemuck};
 
 use super::cell::{cell, sigmoid, tanh};
-use super::{INPUTS, Kernel, Layer};
+use super::{INPUTS, Kernel, PackedLayer};
 use crate::model::lstm::GATES;
 use crate::window::{CONTEXT, Windows};
 
@@ -33,7 +33,7 @@ pub(super) fn reconstruct<S: Simd>(
     let mut code = vec![zero; kernel.bottleneck];
     let mut bias = vec![[zero; GATES]; hidden];
     let mut start = bias.clone();
-    begin(simd, &kernel.encoder, &mut bias);
+    preset(simd, &kernel.encoder, &mut bias);
     for (tile, said) in said.chunks_mut(S::F32_LANES * datapoints).enumerate() {
         load::<S>(windows, first + tile * S::F32_LANES, said.len() / datapoints, &mut input);
 
@@ -51,7 +51,7 @@ pub(super) fn reconstruct<S: Simd>(
         }
 
         // The code is the same at every step, and so is its part of the sums.
-        begin(simd, &kernel.decoder, &mut start);
+        preset(simd, &kernel.decoder, &mut start);
         for (unit, gates) in start.iter_mut().enumerate() {
             [*gates] = sums(simd, [*gates], kernel.decoder.rows_from(1), unit, &code);
         }
@@ -94,7 +94,7 @@ fn load<S: Simd>(windows: &Windows, first: usize, count: usize, input: &mut [S::
 
 /// Begins the sums of all units with their biases.
 #[inline(always)]
-fn begin<S: Simd>(simd: S, layer: &Layer, sums: &mut [Gates<S>]) {
+fn preset<S: Simd>(simd: S, layer: &PackedLayer, sums: &mut [Gates<S>]) {
     for (sums, biases) in sums.iter_mut().zip(&layer.units) {
         for gate in 0..GATES {
             sums[gate] = simd.splat_f32s(biases[gate]);
@@ -139,7 +139,7 @@ impl<S: Simd> State<S> {
     fn step(
         &mut self,
         simd: S,
-        layer: &Layer,
+        layer: &PackedLayer,
         start: &[Gates<S>],
         row: usize,
         input: &[S::f32s],
@@ -164,7 +164,7 @@ impl<S: Simd> State<S> {
     fn units<const UNITS: usize>(
         &mut self,
         simd: S,
-        layer: &Layer,
+        layer: &PackedLayer,
         start: &[Gates<S>],
         unit: usize,
         row: usize,

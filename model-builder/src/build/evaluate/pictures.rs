@@ -249,7 +249,7 @@ impl Findings {
         Ok(Picture {
             file: "errors.png".into(),
             alt: "Distribution of the reconstruction errors inside and outside labelled windows".into(),
-            caption: "Taken alone, the error of one datapoint hardly tells the two apart: instances differ by more. First seed.".into(),
+            caption: "Advanced alone, the error of one datapoint hardly tells the two apart: instances differ by more. First seed.".into(),
         })
     }
 

@@ -326,7 +326,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use deepguard::Series;
-    use deepguard::model::Shape;
+    use deepguard::model::Dimensions;
 
     use super::*;
     use crate::build::simulate;
@@ -347,7 +347,7 @@ mod tests {
             batch: 1024,
             learning_rate: 1e-4,
             threshold: 1.085,
-            shape: Shape { window: 8, hidden: 4, bottleneck: 2 },
+            shape: Dimensions { window: 8, hidden: 4, bottleneck: 2 },
             date: "2026-01-15".into(),
             threads: NonZeroUsize::MIN,
         };

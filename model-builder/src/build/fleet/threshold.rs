@@ -7,7 +7,7 @@
 //! machines, which are known to be healthy, tell how much rarer than the bulk a page is.
 
 use deepguard::baseline::level::quantile;
-use deepguard::model::card::Pages;
+use deepguard::model::card::FalsePages;
 
 use crate::build::backtest::Backtest;
 
@@ -35,9 +35,9 @@ pub(crate) fn scale(fleet: &Backtest, generated: &Backtest) -> f64 {
 }
 
 /// The table of generated machines, for a fleet whose days are higher by this factor.
-pub(crate) fn scaled(pages: &[Pages], scale: f64) -> Vec<Pages> {
+pub(crate) fn scaled(pages: &[FalsePages], scale: f64) -> Vec<FalsePages> {
     let round = |number: f64| (number * 1e4).round() / 1e4;
-    pages.iter().map(|row| Pages { threshold: round(row.threshold * scale), ..*row }).collect()
+    pages.iter().map(|row| FalsePages { threshold: round(row.threshold * scale), ..*row }).collect()
 }
 
 #[cfg(test)]
@@ -78,8 +78,11 @@ mod tests {
 
     #[test]
     fn a_table_is_scaled_by_its_thresholds() {
-        let row =
-            |threshold, per_instance_week| Pages { threshold, per_instance_week, interval: None };
+        let row = |threshold, per_instance_week| FalsePages {
+            threshold,
+            per_instance_week,
+            interval: None,
+        };
         assert_eq!(scaled(&[row(1.0, 2.0), row(1.2, 1.0)], 1.1), [row(1.1, 2.0), row(1.32, 1.0)]);
     }
 }

@@ -64,7 +64,7 @@ impl Ratios {
             if let Some(baseline) = &watch.baseline {
                 let rule = Rule::new(detector.threshold(), baseline, 1.0);
                 for (index, channel) in Channel::ALL.into_iter().enumerate() {
-                    let mut days: Vec<f64> = watch.memory.largest(index).0.collect();
+                    let mut days: Vec<f64> = watch.memory.largest(index).collect();
                     let known = days.len().min(GROWN);
                     days.extend(
                         baseline.largest.filter(|_| known == 0).map(|largest| largest[index]),

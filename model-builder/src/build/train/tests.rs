@@ -55,7 +55,7 @@ fn growth_is_measured_on_real_machines_where_there_are_enough() {
 }
 
 fn options(seed: u64, epochs: usize) -> Options {
-    let shape = Shape { window: 8, hidden: 4, bottleneck: 2 };
+    let shape = Dimensions { window: 8, hidden: 4, bottleneck: 2 };
     Options {
         seed,
         epochs,
@@ -106,7 +106,7 @@ fn what_is_lent_is_what_most_days_stay_under() {
         let level = watch.baseline.unwrap().expectations[0].level;
         for (index, usual) in usual.iter_mut().enumerate() {
             let scale = level.scale_of(Channel::ALL[index].is_up());
-            usual.extend(watch.memory.largest(index).0.map(|largest| largest / scale));
+            usual.extend(watch.memory.largest(index).map(|largest| largest / scale));
         }
     }
     for (lent, usual) in artifact.card().borrowed_usual.iter().zip(usual) {
@@ -120,7 +120,7 @@ fn what_is_lent_is_what_most_days_stay_under() {
 #[test]
 fn it_goes_on_from_the_weights_it_is_given() {
     let (start, plain) = (trained(1, 8), trained(1, 1));
-    let gentle = Options { learning_rate: 1e-4, shape: Shape::DEFAULT, ..options(2, 1) };
+    let gentle = Options { learning_rate: 1e-4, shape: Dimensions::DEFAULT, ..options(2, 1) };
     let tuned =
         train_from(Some(&start), &sources(4), &gentle, &AtomicBool::new(false), |_| ()).unwrap();
     assert_eq!(tuned.card().shape, start.card().shape, "the shape is the artifact's");

@@ -33,7 +33,7 @@ pub(super) struct Backtest<'a> {
 /// The rule for when a new episode is reported.
 pub(crate) fn pages(scored: &[Scored]) -> Vec<i64> {
     let mut episodes = Episodes::default();
-    let changes = scored.iter().flat_map(|scored| episodes.take(scored, MOfN::default()));
+    let changes = scored.iter().flat_map(|scored| episodes.update(scored, MOfN::default()));
     let began = changes.filter_map(|change| match change {
         Change::Began(episode, _) => Some(episode.told),
         Change::Ended(..) => None,

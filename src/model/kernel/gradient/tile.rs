@@ -25,8 +25,8 @@ impl WithSimd for Forth<'_> {
         let Self { sizes, parameters, input, states } = self;
         let Sizes { time, inputs, hidden, .. } = sizes;
         let (of_input, of_states) = (S::F32_LANES * time * inputs, S::F32_LANES * time * hidden);
-        let mut kept = vec![0.0; states.len().div_ceil(of_states) * sizes.kept() * S::F32_LANES];
-        let tiles = S::as_mut_simd_f32s(&mut kept).0.chunks_exact_mut(sizes.kept());
+        let mut kept = vec![0.0; states.len().div_ceil(of_states) * sizes.stored() * S::F32_LANES];
+        let tiles = S::as_mut_simd_f32s(&mut kept).0.chunks_exact_mut(sizes.stored());
         for ((kept, input), states) in
             tiles.zip(input.chunks(of_input)).zip(states.chunks_mut(of_states))
         {
@@ -66,7 +66,7 @@ impl WithSimd for Back<'_> {
         let mut gradients = vec![[zero; GATES]; parameters.len()];
         let mut of_h = vec![zero; time * hidden];
         let mut of_x = vec![zero; time * inputs];
-        let tiles = S::as_mut_simd_f32s(&mut kept).0.chunks_exact_mut(sizes.kept());
+        let tiles = S::as_mut_simd_f32s(&mut kept).0.chunks_exact_mut(sizes.stored());
         for (kept, states) in tiles.zip(states.chunks(of_states)) {
             let mut tile = Tile::<S>::of(kept, sizes);
             of_h.fill(zero);
