@@ -216,6 +216,16 @@ pub enum Skip {
 }
 
 impl Skip {
+    /// All reasons.
+    pub const ALL: [Self; 6] = [
+        Self::NoDatapoints,
+        Self::NoBaseline,
+        Self::AwaitsBaseline,
+        Self::Unusable,
+        Self::ReadFailed,
+        Self::OutOfTime,
+    ];
+
     /// Its name in the summary, in the log and in CloudWatch.
     pub const fn name(self) -> &'static str {
         match self {
@@ -225,6 +235,18 @@ impl Skip {
             Self::Unusable => "unusable",
             Self::ReadFailed => "read_failed",
             Self::OutOfTime => "out_of_time",
+        }
+    }
+
+    /// A description of the cause.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::NoDatapoints => "the instance has sent no datapoints lately",
+            Self::NoBaseline => "it had under half a day of datapoints before midnight or noon UTC",
+            Self::AwaitsBaseline => "midnight has just passed, and the calibrator is still working",
+            Self::Unusable => "it has no usable value, or impossible time stamps",
+            Self::ReadFailed => "CloudWatch did not answer for it, or gave only a part",
+            Self::OutOfTime => "the run ended before its turn",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
+use deepguard::baseline::HISTORY_DAYS;
 use deepguard::model::card::FalsePages;
 use deepguard::series::{DAY, DAY_SECONDS, PERIOD, WEEK};
 use deepguard::{Artifact, Detector, Scored, Series, Watch};
@@ -26,7 +27,7 @@ const EACH: u64 = 6;
 const SEEDS: u64 = 1000;
 /// Weeks of each machine in which alarms count, and the days of history before them.
 const WEEKS: usize = 4;
-const SETTLING: usize = 14;
+const SETTLING: usize = HISTORY_DAYS;
 
 /// A threshold of the table is this many times the one before it ...
 const STEP: f64 = 1.05;

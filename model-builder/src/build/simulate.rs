@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use deepguard::Datapoint;
-use deepguard::baseline::HISTORY;
+use deepguard::baseline::{HISTORY, HISTORY_DAYS};
 use deepguard::series::{DAY, PERIOD, slot_start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -71,7 +71,7 @@ pub(crate) struct Worn {
 
 /// Days that are generated before the output begins. Their values are normal, and the sizes of
 /// faults follow from them.
-const BEFORE: usize = 14;
+const BEFORE: usize = HISTORY_DAYS;
 
 /// A fleet of `count` machines over `days` days, whose history ends with the last complete slot
 /// before `now` (seconds since 1970). Something is wrong during the part `faulty` (0 to 1) of all

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use deepguard::baseline::calibrated_at;
+use deepguard::baseline::{HISTORY_DAYS, calibrated_at};
 use deepguard::series::{DAY, PERIOD, WEEK};
 use deepguard::{Detector, Scored, Series, Watch};
 use rand::SeedableRng;
@@ -19,7 +19,7 @@ use crate::build::workload::{HOUR, START, series};
 /// Days of a generated machine.
 const DAYS: usize = 35;
 /// Scores count from this day on, when two weeks of history exist.
-const SETTLED: usize = 14;
+const SETTLED: usize = HISTORY_DAYS;
 /// Faults begin at this day or later, in the generated machines.
 const FAULTS_FROM: usize = 21;
 /// An alarm within this many slots of the end of a fault still counts.

@@ -1,7 +1,7 @@
 //! Measures by how much the usual errors of a young machine still grow.
 
-use deepguard::baseline::calibrated_at;
 use deepguard::baseline::level::quantile;
+use deepguard::baseline::{HISTORY_DAYS, calibrated_at};
 use deepguard::channel::{CHANNELS, Channel, Measure};
 use deepguard::model::card::Growth;
 use deepguard::score::{ORDINARY_RUN, Rule};
@@ -22,7 +22,7 @@ const SLOW_QUANTILE: f64 = 0.9;
 /// From this number of real machines on, generated ones, which grow less, are left out.
 pub(super) const ENOUGH_REAL: usize = 4;
 /// Days of scores after which a machine has shown what is usual for it.
-pub(super) const GROWN: usize = 14;
+pub(super) const GROWN: usize = HISTORY_DAYS;
 
 /// How much the usual values of a machine with 0, 1, 2 ... days still grow. It is a quantile, over
 /// machines and channels, of the usual value after two weeks over the usual value then. It is never
