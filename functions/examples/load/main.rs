@@ -21,11 +21,11 @@ use clap::{Parser, ValueEnum};
 use deepguard::series::PERIOD;
 use scripted_aws::{Aws, Generated, Latency, Limits, Options};
 
-use common::fleet::{Prepared, start_of_runs};
+use common::fleet::{BUCKET, Prepared, start_of_runs};
 use common::process::Function;
 use common::text::beside;
 use report::Report;
-use run::{Kind, Load, Run};
+use run::{Kind, Load, MUTES_KEY, Run};
 
 /// Measures runs of the detector on fleets of different sizes.
 #[derive(Debug, Clone, Parser)]
@@ -137,7 +137,13 @@ fn work() -> Result<()> {
     for &instances in &args.instances {
         eprintln!("putting the state of {instances} instances into the scripted S3");
         let function = Measuring::begin(&args, &bootstrap, logs, instances, Some(&prepared), at)?;
-        let steps = [(Kind::Cold, 1), (Kind::Warm, 1), (Kind::AfterMissed, 2), (Kind::Warm, 1)];
+        let steps = [
+            (Kind::Cold, 1),
+            (Kind::Warm, 1),
+            (Kind::AfterMissed, 2),
+            (Kind::Warm, 1),
+            (Kind::WithMutes, 1),
+        ];
         runs.extend(function.measure(&steps, Duration::from_secs(args.timeout))?);
     }
     Report::new(&args, &bootstrap, runs)?.give(args.out.as_deref())
@@ -184,6 +190,7 @@ impl Measuring {
         });
         let settings = vec![
             ("PUBLISH_MODE", args.publish.name().into()),
+            ("MUTES_URI", format!("s3://{BUCKET}/{MUTES_KEY}")),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", args.memory.to_string()),
         ];
         let function = Function::new(bootstrap, settings, log);
@@ -197,6 +204,9 @@ impl Measuring {
         for &(kind, slots) in steps {
             time += slots * PERIOD;
             self.aws.set_now(time);
+            if kind == Kind::WithMutes {
+                self.aws.put_object(BUCKET, MUTES_KEY, run::mutes(time));
+            }
             let instances = self.load.instances;
             eprint!("{instances} instances, {}: ", kind.name());
             let run = run::measure(
