@@ -16,8 +16,8 @@
 //!    hidden: a forecast of five minutes, half an hour and two hours, which corrects the instance's
 //!    own. Its weights, the threshold and the record of its training are one checked file, the
 //!    [`Artifact`].
-//! 5. [`baseline`] again: how far the observed CPU is from its forecasts, up and down apart, and from
-//!    where it usually lies: an error in each [channel].
+//! 5. [`baseline`] again: how far the observed CPU is from its forecasts, up and down apart, and
+//!    from where it usually lies: an error in each [channel].
 //! 6. [`memory`]: the state of an instance between datapoints: its newest ones, and the largest
 //!    errors of its last days.
 //! 7. [`score`]: the errors against those that are usual for that instance. A [`Score`] of exactly
@@ -42,7 +42,10 @@
 //! let last = 15 * DAY - 1;
 //! let cpu = |slot: usize| match slot {
 //!     _ if slot == last => 93.0,
-//!     _ => 30.0 + 15.0 * (slot as f64 * std::f64::consts::TAU / DAY as f64).sin() + (slot * 7919 % 101) as f64 / 25.0,
+//!     _ => {
+//!         let day = (slot as f64 * std::f64::consts::TAU / DAY as f64).sin();
+//!         30.0 + 15.0 * day + (slot * 7919 % 101) as f64 / 25.0
+//!     }
 //! };
 //! let points = (0..=last).map(|slot| Datapoint { time: slot as i64 * PERIOD, value: cpu(slot) });
 //! let (series, _) = Series::from_datapoints(points)?;

@@ -335,7 +335,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_band_ends_where_the_score_is_the_threshold(usual in 0.0f64..3.0, deviation in 0.0f64..50.0, threshold in 1.0f64..3.0) {
+        fn the_band_ends_where_the_score_is_the_threshold(
+            usual in 0.0f64..3.0,
+            deviation in 0.0f64..50.0,
+            threshold in 1.0f64..3.0,
+        ) {
             let rule = rule(threshold, deviation);
             let tolerance = rule.tolerance(SPIKE, usual);
             prop_assert!(rule.score(SPIKE, tolerance * 1.000_001 + 1e-9, usual).is_anomalous());
@@ -343,7 +347,11 @@ mod tests {
         }
 
         #[test]
-        fn a_larger_error_never_scores_less(a in 0.0f64..5.0, b in 0.0f64..5.0, usual in 0.0f64..5.0) {
+        fn a_larger_error_never_scores_less(
+            a in 0.0f64..5.0,
+            b in 0.0f64..5.0,
+            usual in 0.0f64..5.0,
+        ) {
             let rule = rule(1.3, 3.0);
             prop_assert!(rule.score(SPIKE, a.min(b), usual) <= rule.score(SPIKE, a.max(b), usual));
         }

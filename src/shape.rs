@@ -232,7 +232,10 @@ mod tests {
     /// weeks of a machine that has 30 % by night and 60 % by day with a little noise. `from` is the
     /// slot of the day at which they begin.
     fn found(channel: Option<Channel>, from: usize, values: &[f64]) -> Finding {
-        let usual = |slot: usize| if slot % DAY < DAY / 2 { 30.0 } else { 60.0 } + (slot * 7919 % 101) as f64 / 100.0;
+        let usual = |slot: usize| {
+            let hour = if slot % DAY < DAY / 2 { 30.0 } else { 60.0 };
+            hour + (slot * 7919 % 101) as f64 / 100.0
+        };
         let rounded = |value: f64| (value * 1e6).round() / 1e6;
         let point = |slot: usize, more: f64| Datapoint {
             time: slot as i64 * PERIOD,

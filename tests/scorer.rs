@@ -49,8 +49,10 @@ proptest! {
         restart in any::<bool>(),
     ) {
         let (detector, datapoints) = (detector(), eventful(6));
-        let baseline = Baseline::learn(&series(&datapoints), 3 * DAY_SECONDS).expect("enough history");
-        let new: Vec<Datapoint> = datapoints.into_iter().filter(|point| point.time >= 3 * DAY_SECONDS).collect();
+        let begin = 3 * DAY_SECONDS;
+        let baseline = Baseline::learn(&series(&datapoints), begin).expect("enough history");
+        let new: Vec<Datapoint> =
+            datapoints.into_iter().filter(|point| point.time >= begin).collect();
         let mut once = Memory::default();
         let whole = detector.score(Some(&baseline), &mut once, &new);
         prop_assert!(whole.len() > 512 && whole.len() == new.len());

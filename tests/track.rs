@@ -132,14 +132,23 @@ proptest! {
         // One in a hundred (or more) comes up to three hours after the next one.
         let delay = |time: i64| {
             let random = noise(seed ^ time as u64);
-            if random * 100.0 < late as f64 { (random * 1e6) as i64 % (LATE / PERIOD - every) * PERIOD } else { 0 }
+            if random * 100.0 >= late as f64 {
+                return 0;
+            }
+            (random * 1e6) as i64 % (LATE / PERIOD - every) * PERIOD
         };
         let mut influenced = Vec::new();
-        for until in (whole.start() + PERIOD..=whole.end() + LATE).step_by((every * PERIOD) as usize) {
-            let arrived: Vec<Datapoint> =
-                datapoints.iter().filter(|point| point.time + PERIOD + delay(point.time) <= until).copied().collect();
+        let ends = whole.start() + PERIOD..=whole.end() + LATE;
+        for until in ends.step_by((every * PERIOD) as usize) {
+            let arrived: Vec<Datapoint> = datapoints
+                .iter()
+                .filter(|point| point.time + PERIOD + delay(point.time) <= until)
+                .copied()
+                .collect();
             let from = runs.track.needs_from().unwrap_or(whole.start());
-            let missing = datapoints.iter().filter(|point| point.time + PERIOD <= until && !arrived.contains(point));
+            let missing = datapoints
+                .iter()
+                .filter(|point| point.time + PERIOD <= until && !arrived.contains(point));
             let missing: Vec<i64> = missing.map(|point| point.time).collect();
             if let Some(read) = read(&arrived, from..until) {
                 let taken = runs.run(&read, until);
@@ -147,7 +156,7 @@ proptest! {
                 influenced.extend(taken.scored.iter().filter(without).map(|scored| scored.time));
             }
         }
-        prop_assert_eq!(runs.scores.keys().collect::<Vec<_>>(), on_time.scores.keys().collect::<Vec<_>>(), "none is lost");
+        prop_assert!(runs.scores.keys().eq(on_time.scores.keys()), "no score is lost");
         for (time, scored) in &runs.scores {
             if !influenced.contains(time) {
                 prop_assert_eq!(scored, &on_time.scores[time]);

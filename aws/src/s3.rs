@@ -158,7 +158,8 @@ mod tests {
 
     fn error(status: u16, code: &str) -> ResponseTemplate {
         let body = format!(
-            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the script</Message></Error>"
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the \
+             script</Message></Error>"
         );
         ResponseTemplate::new(status).set_body_raw(body, "application/xml")
     }

@@ -44,7 +44,8 @@ pub enum RunError {
     },
     /// There is no place to store baselines.
     #[error(
-        "STATE_URI is empty, so that baselines could not be kept: set it, or do without a calibrator"
+        "STATE_URI is empty, so that baselines could not be kept: set it, or do without a \
+         calibrator"
     )]
     NothingKept,
     /// The new baselines could not be stored.

@@ -160,8 +160,8 @@ fn killed_at_any_moment_it_loses_nothing_and_says_everything_once() {
         }
     }
     let story = format!(
-        "KILL_SEED={seed}: killed in {in_runs} runs, after the answer {too_late} times, between runs {between} times; {repeated} \
-         runs were repeated; a run takes {typical:?}; {:?} in all",
+        "KILL_SEED={seed}: killed in {in_runs} runs, after the answer {too_late} times, between \
+         runs {between} times; {repeated} runs were repeated; a run takes {typical:?}; {:?} in all",
         started.elapsed()
     );
     println!("{story}");

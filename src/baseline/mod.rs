@@ -244,7 +244,8 @@ fn longest_run(history: &Series) -> usize {
 /// An instance that has not been watched for long enough to learn its usual behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{datapoints} datapoints before time {at}, a baseline needs {MIN_DATAPOINTS} (half a day): wait until the instance has run for longer"
+    "{datapoints} datapoints before time {at}, a baseline needs {MIN_DATAPOINTS} (half a day): \
+     wait until the instance has run for longer"
 )]
 pub struct TooLittleHistory {
     /// The time the baseline was asked for, in seconds since 1970.

@@ -144,9 +144,10 @@ fn an_instance_that_should_report_and_does_not() {
     assert_eq!(episodes.silent(end, end + SILENT - PERIOD, || true), []);
     assert_eq!(episodes.silent(end, end + SILENT, || false), [], "it is off on a schedule");
     let began = episodes.silent(end, end + SILENT, || true);
-    assert!(
-        matches!(began[..], [Change::Began(Episode { shape: Shape::Stopped, since, .. }, None)] if since == end)
-    );
+    let [Change::Began(Episode { shape: Shape::Stopped, since, .. }, None)] = began[..] else {
+        panic!("{began:?}")
+    };
+    assert_eq!(since, end);
     assert_eq!(episodes.silent(end, end + SILENT + PERIOD, || true), [], "once");
     assert_eq!(changes(&mut episodes, MOfN::default(), [at(120, 1.0)]), [-120], "it is back");
     // The deviation at the time of the stop is over.

@@ -45,7 +45,8 @@ pub enum ArtifactError {
     Foreign(String),
     /// The file does not end where its header says.
     #[error(
-        "the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it again"
+        "the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it \
+         again"
     )]
     Truncated(usize),
     /// The content differs from the written one.
@@ -53,7 +54,8 @@ pub enum ArtifactError {
     Damaged(String),
     /// Written by a newer DeepGuard.
     #[error(
-        "the artifact has format {found}, this build reads {FORMAT}: deploy a newer DeepGuard, or train with this one"
+        "the artifact has format {found}, this build reads {FORMAT}: deploy a newer DeepGuard, or \
+         train with this one"
     )]
     NewerFormat {
         /// Format of the artifact.
@@ -61,7 +63,8 @@ pub enum ArtifactError {
     },
     /// Written by an older DeepGuard, for another way of scoring.
     #[error(
-        "the artifact has format {found}, this build reads {FORMAT}: train it again with this version"
+        "the artifact has format {found}, this build reads {FORMAT}: train it again with this \
+         version"
     )]
     OlderFormat {
         /// Format of the artifact.
@@ -74,7 +77,8 @@ pub enum ArtifactError {
     Scaling(String),
     /// A tensor that the network needs is not there, or has another shape.
     #[error(
-        "tensor `{tensor}` is {found}, the network's shape needs {needed:?}: train it again with this version"
+        "tensor `{tensor}` is {found}, the network's shape needs {needed:?}: train it again with \
+         this version"
     )]
     Shape {
         /// Name in the file.

@@ -140,8 +140,10 @@ mod tests {
         };
         aws.cloudwatch(false).publish(&[of_fleet, of_one]).await;
         let expected = json!({ "Namespace": "DeepGuard", "MetricData": [
-            { "MetricName": "InstancesScored", "Timestamp": { "$time": 300 }, "Value": 2.0, "Unit": "Count" },
-            { "MetricName": "AnomalyScore", "Timestamp": { "$time": 600 }, "Value": 0.5, "Unit": "None",
+            { "MetricName": "InstancesScored", "Timestamp": { "$time": 300 }, "Value": 2.0,
+                "Unit": "Count" },
+            { "MetricName": "AnomalyScore", "Timestamp": { "$time": 600 }, "Value": 0.5,
+                "Unit": "None",
                 "Dimensions": [{ "Name": "InstanceId", "Value": instance(7).as_str() }] },
         ] });
         assert_eq!(aws.requests(PUT).await, [expected]);

@@ -18,7 +18,10 @@ fn json_answer(status: u16, body: &Value) -> ResponseTemplate {
 /// A page with these instances, each with its tags.
 fn page(resources: &[(String, &[(&str, &str)])], next: &str) -> ResponseTemplate {
     let tag = |&(key, value): &(&str, &str)| json!({ "Key": key, "Value": value });
-    let resource = |(arn, tags): &(String, &[(&str, &str)])| json!({ "ResourceARN": arn, "Tags": tags.iter().map(tag).collect::<Vec<_>>() });
+    let resource = |(arn, tags): &(String, &[(&str, &str)])| {
+        let tags: Vec<Value> = tags.iter().map(tag).collect();
+        json!({ "ResourceARN": arn, "Tags": tags })
+    };
     let resources: Vec<Value> = resources.iter().map(resource).collect();
     json_answer(200, &json!({ "ResourceTagMappingList": resources, "PaginationToken": next }))
 }
@@ -62,7 +65,11 @@ async fn all_pages_are_read_and_the_rule_is_asked_for() {
         "what the rule does not hold for is left out, whatever was answered"
     );
     let filters = json!([{ "Key": "Name" }, { "Key": "env", "Values": ["prod", "stage"] }]);
-    let question = json!({ "ResourceTypeFilters": ["ec2:instance"], "ResourcesPerPage": 100, "TagFilters": filters });
+    let question = json!({
+        "ResourceTypeFilters": ["ec2:instance"],
+        "ResourcesPerPage": 100,
+        "TagFilters": filters,
+    });
     let mut next = question.clone();
     next["PaginationToken"] = "two".into();
     assert_eq!(asked(&aws).await, [question, next]);

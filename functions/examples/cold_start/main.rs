@@ -39,10 +39,20 @@ struct Args {
     #[arg(long, value_name = "NAME=FILE", value_parser = named)]
     other: Vec<(String, PathBuf)>,
     /// How often each is started
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     runs: u32,
     /// How many instances the first event is about
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     instances: u32,
     /// The Markdown file that holds the tables between <!-- cold-start --> and <!-- /cold-start -->
     #[arg(long, value_name = "FILE")]

@@ -34,7 +34,12 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     bootstrap: Option<PathBuf>,
     /// How many instances; may be repeated
-    #[arg(long, value_name = "N", default_values_t = [1000, 3000, 10_000], value_parser = instances)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_values_t = [1000, 3000, 10_000],
+        value_parser = instances
+    )]
     instances: Vec<usize>,
     /// How many of them are different; the others are copies
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = instances)]
@@ -49,7 +54,11 @@ struct Args {
     #[arg(long, value_name = "MS", default_value_t = Latency::like_aws().base.as_millis() as u64)]
     latency: u64,
     /// Microseconds on top of it for every 100 datapoints
-    #[arg(long, value_name = "US", default_value_t = Latency::like_aws().per_100_datapoints.as_micros() as u64)]
+    #[arg(
+        long,
+        value_name = "US",
+        default_value_t = Latency::like_aws().per_100_datapoints.as_micros() as u64
+    )]
     latency_per_100: u64,
     /// Memory of the function in MB: what is more is told, not refused
     #[arg(long, value_name = "MB", default_value_t = 512)]

@@ -56,7 +56,12 @@ pub(crate) fn instances(fleet: &Fleet, mutes: &Muted) {
         );
     }
     for (instance, skipped) in fleet.skipped.iter().take(MOST_NAMED) {
-        warn!(%instance, reason = skipped.reason.name(), why = skipped.why, "the instance is skipped");
+        warn!(
+            %instance,
+            reason = skipped.reason.name(),
+            why = skipped.why,
+            "the instance is skipped"
+        );
     }
     if let unnamed @ 1.. = fleet.skipped.len().saturating_sub(MOST_NAMED) {
         warn!(instances = unnamed, "more are skipped: the summary counts them by reason");

@@ -231,7 +231,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
             // Instances in the state can be read all the same.
             Err(error) if !state.instances.is_empty() => {
-                warn!(%error, "the instances cannot be listed: those that were seen before are scored");
+                warn!(%error, "the instances cannot be listed: those seen before are scored");
                 state.instances.keys().cloned().collect()
             }
             Err(error) => return Err(RunError::List(error)),

@@ -28,7 +28,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         state.alerts.retain(|alert| alert.time > old);
         let sent = self.time.send(self.roster.inventory(), &state.alerts).await;
         if let Some(error) = &sent.error {
-            error!(%error, alerts = sent.failed.len(), "some alerts were not sent: the next run sends them");
+            error!(
+                %error,
+                alerts = sent.failed.len(),
+                "some alerts were not sent: the next run sends them"
+            );
         }
         state.alerts.clone_from(&sent.failed);
         sent

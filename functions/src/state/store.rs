@@ -247,7 +247,7 @@ impl<O: Objects> Store<O> {
         if let Ok(Some(uri)) = self.uri(&format!("{}/{shard}{PUBLISHED}", self.states))
             && let Err(error) = self.objects.put(&uri, Only::Any, beginning.clone()).await
         {
-            warn!(%error, "it is not noted what was published: another process will publish it again");
+            warn!(%error, "the outbox is not noted as published: another process sends it again");
         }
     }
 
@@ -418,7 +418,7 @@ impl<O: Objects> Store<O> {
                     Ok(()) => known.changed = false,
                     Err(error) => {
                         failed += 1;
-                        warn!(%error, "the baselines are not written: they are made again when they are needed");
+                        warn!(%error, "the baselines are not written: a run makes them again");
                     }
                 }
             }

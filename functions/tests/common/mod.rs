@@ -2,7 +2,8 @@
 //! virtual clock.
 #![allow(dead_code, unreachable_pub)] // Not every test needs all of it.
 #![allow(missing_docs, missing_debug_implementations)] // The names say it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets what it did not expect should stop there.
+// A test that meets something unexpected should stop there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

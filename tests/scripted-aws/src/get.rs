@@ -70,7 +70,8 @@ fn check(request: &GetRequest, most: usize) -> Result<(i64, i64), Answer> {
     };
     if request.queries.is_empty() || request.queries.len() > most {
         return Err(invalid(format!(
-            "The collection MetricDataQueries must not be empty and must not have a size greater than {most}."
+            "The collection MetricDataQueries must not be empty and must not have a size greater \
+             than {most}."
         )));
     }
     if start >= end {

@@ -158,7 +158,8 @@ async fn what_is_muted_is_counted_and_not_told_nor_learnt() {
     let settings = || Settings { mutes: Some(MUTES.parse().unwrap()), ..plain() };
     world.bucket.store(
         MUTES,
-        json!({ "mutes": [{ "instances": [instance(FAULTY).as_str()], "from": "2026-01-15T14:00:00Z",
+        json!({ "mutes": [{ "instances": [instance(FAULTY).as_str()],
+            "from": "2026-01-15T14:00:00Z",
             "until": "2026-01-15T15:50:00Z", "why": "load test" }] })
         .to_string(),
     );
@@ -208,7 +209,8 @@ async fn what_is_muted_is_counted_and_not_told_nor_learnt() {
 async fn mutes_that_cannot_be_read_leave_the_last_good_ones_in_use_and_ring() {
     let world = World::new();
     let settings = || Settings { mutes: Some(MUTES.parse().unwrap()), ..plain() };
-    let mutes = json!({ "mutes": [{ "all": true, "from": "2026-01-15T14:00:00Z", "until": "2026-01-15T15:50:00Z", "why": "move" }] });
+    let mutes = json!({ "mutes": [{ "all": true, "from": "2026-01-15T14:00:00Z",
+        "until": "2026-01-15T15:50:00Z", "why": "move" }] });
     world.bucket.store(MUTES, mutes.to_string());
     let mut process = world.telling(settings());
     process.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
