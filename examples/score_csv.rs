@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The datapoint of a row; `None` where it has none, as a heading has not.
+/// The datapoint of a row; `None` for a row without one, such as a heading.
 fn datapoint(line: &str) -> Option<Datapoint> {
     let (time, value) = line.split_once(',')?;
     Some(Datapoint { time: time.trim().parse().ok()?, value: value.trim().parse().ok()? })

@@ -1,6 +1,6 @@
 //! Episodes: from the datapoint at which an alert is due to the datapoint at which it is over.
 //!
-//! Scores are about datapoints. An episode is what wakes a person: it begins once, however long it
+//! Scores are about datapoints. An episode wakes a person: it begins once, however long it
 //! lasts. It ends when the instance has been back for half an hour, or does not report any more. It
 //! also ends when the deviation has lasted for a day and has become the new usual.
 
@@ -75,7 +75,7 @@ pub struct Episode {
     pub since: i64,
     /// Start of the datapoint at which it was reported, in seconds since 1970.
     pub told: i64,
-    /// What it looked like.
+    /// The kind of anomaly.
     pub shape: Shape,
     /// The highest severity so far; 1.0 is the threshold.
     pub peak: f64,
@@ -174,8 +174,8 @@ impl Episodes {
         changes
     }
 
-    /// Whether an alarm is an echo: the instance has come back from an episode to what is usual at
-    /// the hour, and only its forecast has not.
+    /// Whether an alarm is an echo: the instance has come back from an episode to the values
+    /// that are usual at the hour, and only its forecast has not.
     fn is_echo(&self, scored: &Scored) -> bool {
         self.over.is_some_and(|(over, deviation)| {
             scored.time - over < ECHO && scored.deviation().abs() < BACK * deviation.abs()

@@ -108,7 +108,7 @@ impl Detector {
         windows.hide_newest(1);
         let reconstructed = self.reconstruct(&windows);
 
-        // Before the first whole window ends, its own reconstruction of what it has seen.
+        // Before the first whole window ends, the values as that window reconstructs them.
         let first = reconstructed.get(1..time).unwrap_or_default().iter().rev();
         let scaled = first.chain(
             reconstructed.chunks_exact(time).filter_map(|newest_first| newest_first.first()),

@@ -189,7 +189,7 @@ mod tests {
         let expected: Vec<f64> = (5..19).map(f64::from).collect();
         assert_eq!(days(&memory, 0), (expected.clone(), 19.0));
         assert_eq!(days(&memory, 2), (expected.iter().map(|error| 10.0 * error).collect(), 190.0));
-        assert_eq!(days(&memory, 1), (vec![0.0; 14], 0.0), "what is not known is not unusual");
+        assert_eq!(days(&memory, 1), (vec![0.0; 14], 0.0), "an unknown error is not unusual");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which scores are alarms: gaps, extremes and ordinary machines raise none.
+//! Which scores are alarms: gaps, extremes and ordinary machines raise no alarm.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -232,7 +232,7 @@ fn a_frozen_value_is_reported_once() {
     assert_eq!(
         reported_of(&of_days),
         [DAY_SLOTS + too_long(0.0, 1) - 1],
-        "a value that changes once a day, before anyone knows that it does"
+        "a value that changes once a day, before that habit is known"
     );
     let blip = |slot: i64| if slot == 700 { 1.3 } else { 1.0 };
     assert_eq!(

@@ -62,7 +62,7 @@ impl<'a> Runs<'a> {
     /// A process ends and another one goes on.
     fn restart(&mut self) {
         let bytes = postcard::to_allocvec(&self.track).expect("it can be written");
-        self.track = postcard::from_bytes(&bytes).expect("what was written");
+        self.track = postcard::from_bytes(&bytes).expect("its own bytes");
     }
 }
 
@@ -220,7 +220,7 @@ fn datapoints_wait_for_the_baseline_of_their_day() {
         let taken = runs.run(&whole, until);
         assert_eq!(taken.waits_for, (until > 3 * DAY_SECONDS).then_some(3 * DAY_SECONDS));
     }
-    assert_eq!(runs.track.end(), Some(3 * DAY_SECONDS), "what lies before midnight does not wait");
+    assert_eq!(runs.track.end(), Some(3 * DAY_SECONDS), "datapoints before midnight do not wait");
     runs.baselines.insert(3 * DAY_SECONDS, withheld);
     assert_eq!(runs.run(&whole, whole.end()).waits_for, None);
     assert!(runs.scores == expected.scores && runs.track == expected.track);

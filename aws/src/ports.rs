@@ -5,8 +5,7 @@
 
 #![expect(
     async_fn_in_trait,
-    reason = "they are used in this crate, on one thread: nobody needs to know whether the futures \
-              are Send"
+    reason = "they run on one thread, in these crates alone: no caller needs `Send` futures"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};

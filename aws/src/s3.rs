@@ -95,7 +95,7 @@ impl Objects for S3 {
             Ok(answer) => match answer.e_tag {
                 Some(etag) => Ok(Some(etag)),
                 None => {
-                    let why = "the answer has no ETag: what answers there is no S3".into();
+                    let why = "the answer has no ETag: the endpoint is not S3".into();
                     Err(ObjectError::Call {
                         uri: uri.clone(),
                         error: CallError { operation: PUT, why },

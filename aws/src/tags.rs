@@ -34,7 +34,7 @@ pub struct TagRule(BTreeMap<String, BTreeSet<String>>);
 pub struct NotATagRule {
     /// The text, or its beginning.
     rule: String,
-    /// What is wrong with it.
+    /// The fault in it.
     why: String,
 }
 

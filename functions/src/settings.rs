@@ -92,8 +92,8 @@ const LOG_LEVEL: Variable = Variable {
 const SHADOW_URI: Variable = Variable {
     name: "SHADOW_URI",
     default: "",
-    meaning: "a second model that scores beside, for comparison: nothing is decided by it; empty, \
-              or no such object: none",
+    meaning: "a second model that scores beside, for comparison, and decides nothing; empty, or no \
+              such object: no second model",
     values: "empty, or s3://bucket/key of a pointer (such as models/shadow) or of a .safetensors \
              artifact",
 };
@@ -113,7 +113,7 @@ const DIRECTION: Variable = Variable {
 const M_OF_N: Variable = Variable {
     name: "M_OF_N",
     default: "1 of 1",
-    meaning: "how many of the newest datapoints have to be unusual before somebody is told",
+    meaning: "how many of the newest datapoints have to be unusual before an episode begins",
     values: "M of N with 1 <= M <= N <= 24, such as 2 of 3",
 };
 const PAGES_PER_INSTANCE_WEEK: Variable = Variable {
@@ -133,7 +133,7 @@ const INCLUDE_TAGS: Variable = Variable {
 const EXCLUDE_TAGS: Variable = Variable {
     name: "EXCLUDE_TAGS",
     default: "",
-    meaning: "instances with any of these tags are not watched; empty: none",
+    meaning: "instances with any of these tags are not watched; empty: no tag excludes",
     values: "empty, or tags such as env=test,aws:autoscaling:groupName; several values of a key \
              with a bar between them",
 };

@@ -69,8 +69,8 @@ pub enum EventError {
     Instances(usize),
     /// A part of a fleet that cannot exist.
     #[error(
-        "the event's shard {shard} of {shards} is none: give 1 to {MAX_SHARDS} `shards` and a \
-         `shard` from 0 to one less, or neither for the whole fleet"
+        "the event's shard {shard} of {shards} does not exist: give 1 to {MAX_SHARDS} `shards` and \
+         a `shard` from 0 to one less, or neither for the whole fleet"
     )]
     Shard {
         /// The part's number.
@@ -80,8 +80,8 @@ pub enum EventError {
     },
     /// There can be no datapoints yet.
     #[error(
-        "the event's time {time} is in the future (it is {now}): give an earlier one, or none for \
-         now"
+        "the event's time {time} is in the future (it is {now}): give an earlier one, or leave it \
+         out for now"
     )]
     Future {
         /// The event's time.
@@ -92,7 +92,8 @@ pub enum EventError {
     /// CloudWatch would refuse the scores.
     #[error(
         "the event's time {time} is too long ago: CloudWatch takes no metrics older than two \
-         weeks. Give a later one, none for now, or \"dry_run\": true, which publishes nothing"
+         weeks. Give a later one, leave it out for now, or set \"dry_run\": true, which publishes \
+         nothing"
     )]
     Past {
         /// The event's time.
@@ -187,7 +188,7 @@ impl Trigger {
     }
 
     /// The stretch to score, in seconds since 1970: the `lookback_minutes` up to the event's time,
-    /// or up to `now` where it has none, in whole slots.
+    /// or up to `now` without one, in whole slots.
     ///
     /// # Errors
     /// [`EventError::Future`] and [`EventError::Past`].
@@ -285,9 +286,9 @@ mod tests {
             (json!({ "instances": "i-0123456789abcdef0" }), "invalid type"),
             (json!({ "instances": [] }), "names 0 instances"),
             (json!({ "instances": many }), "names 501 instances"),
-            (json!({ "shard": 4, "shards": 4 }), "shard 4 of 4 is none"),
-            (json!({ "shard": 1 }), "shard 1 of 1 is none"),
-            (json!({ "shard": 0, "shards": 0 }), "shard 0 of 0 is none"),
+            (json!({ "shard": 4, "shards": 4 }), "shard 4 of 4 does not exist"),
+            (json!({ "shard": 1 }), "shard 1 of 1 does not exist"),
+            (json!({ "shard": 0, "shards": 0 }), "shard 0 of 0 does not exist"),
             (json!({ "shard": 0, "shards": 101 }), "1 to 100 `shards`"),
             (json!({ "shard": -1, "shards": 4 }), "invalid value"),
             (json!({ "instances": ["i-0123456789abcdef0", "web-1"] }), "`web-1` is no instance"),

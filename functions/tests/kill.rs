@@ -135,7 +135,7 @@ fn killed_at_any_moment_it_loses_nothing_and_says_everything_once() {
             let running =
                 process.get_or_insert_with(|| Process::new(&aws, aws.runtime(), "detector"));
             let invocation = aws.runtime().invoke_async(regular(time), LONG);
-            assert!(invocation.wait_taken(LONG), "nobody took the event of {}", text(time));
+            assert!(invocation.wait_taken(LONG), "no process took the event of {}", text(time));
             let taken = Instant::now();
             if quiet || !dice.chance(0.2) {
                 let outcome = invocation.wait(LONG);

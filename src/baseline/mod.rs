@@ -122,14 +122,14 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Learns from the 14 days of `history` before `at` (seconds since 1970) what is usual from
-    /// then on.
+    /// Learns from the 14 days of `history` before `at` (seconds since 1970) the usual values of
+    /// the time after it.
     ///
     /// # Errors
     /// [`TooLittleHistory`] when they hold less than half a day.
     pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
         // Up to `at`, even where the last slots are missing: whether the series shows them as
-        // missing depends on what else was read.
+        // missing depends on the range that was read.
         let recent = history.up_to(at, HISTORY);
         let datapoints =
             recent.as_ref().map_or(0, |recent| recent.present(0..recent.len()).count());

@@ -25,7 +25,7 @@ const KEY: &str = "deepguard";
 const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// The bytes before the checksum in the header, where the card is JSON inside a JSON string.
 const BEFORE_CHECKSUM: &[u8] = br#"\"checksum\":\""#;
-/// The artifact that is compiled in, so that DeepGuard works before anyone has trained one.
+/// The artifact that is compiled in, so that DeepGuard works without training.
 pub const BUILTIN: &[u8] = include_bytes!("../../models/default.safetensors");
 /// The maximum size of an artifact. A header that asks for more is damaged or hostile.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -212,7 +212,7 @@ impl Artifact {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// [`ArtifactError`] says what is wrong with it and what to do.
+    /// [`ArtifactError`] names the fault and the way out.
     pub fn from_bytes(file: &[u8]) -> Result<Self, ArtifactError> {
         let (_, metadata) =
             SafeTensors::read_metadata(file).map_err(|error| explain(&error, file))?;

@@ -58,8 +58,7 @@ impl CloudWatch {
                 // The SDK checks nothing else, as the answer has no content: a proxy's page would
                 // look the same.
                 Ok(_) => {
-                    let why =
-                        "the answer has no request id: what answers there is no CloudWatch".into();
+                    let why = "the answer has no request id: the endpoint is not CloudWatch".into();
                     published.error = Some(CallError { operation: PUT, why });
                     published.failed.extend_from_slice(part);
                 }

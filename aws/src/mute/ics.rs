@@ -333,7 +333,7 @@ fn who(properties: &[Property<'_>]) -> Result<Who, String> {
         }
         (true, true, true) => Ok(Who::All),
         (true, true, false) => {
-            Err("its words name nobody to mute: write instances (i-0123456789abcdef0), tags \
+            Err("its words name no instance to mute: write instances (i-0123456789abcdef0), tags \
                  (role=batch) or `all instances` into it"
                 .into())
         }

@@ -133,7 +133,7 @@ async fn the_file_is_read_when_it_changed_and_the_last_good_one_stays() {
     }
     bucket.remove(JSON);
     let (gone, stale) = file.current().await;
-    assert!(gone.is_empty() && stale.is_none(), "whoever removes it wants nothing to be muted");
+    assert!(gone.is_empty() && stale.is_none(), "without the file nothing is muted");
     assert_eq!(MuteFile::new(None, bucket).current().await, (Rc::default(), None));
 }
 

@@ -62,7 +62,7 @@ async fn all_pages_are_read_and_the_rule_is_asked_for() {
     let expected = BTreeMap::from([(instance(1), tags(&[("env", "prod"), ("Name", "web")]))]);
     assert_eq!(
         found, expected,
-        "what the rule does not hold for is left out, whatever was answered"
+        "instances outside the rule are left out, even where the answer has them"
     );
     let filters = json!([{ "Key": "Name" }, { "Key": "env", "Values": ["prod", "stage"] }]);
     let question = json!({
@@ -76,7 +76,7 @@ async fn all_pages_are_read_and_the_rule_is_asked_for() {
 }
 
 #[tokio::test]
-async fn instances_are_named_by_their_arns_as_soon_as_somebody_says_where_they_live() {
+async fn instances_are_named_by_their_arns_once_their_account_is_known() {
     let fleet: BTreeSet<InstanceId> = (0..150).map(instance).collect();
     let aws =
         Scripted::new([(OPERATION, vec![page(&[(arn(7), &[("a", "b")])], ""), page(&[], "")])])

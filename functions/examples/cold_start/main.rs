@@ -60,7 +60,7 @@ struct Args {
     /// The picture
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
-    /// Measure in this process what its first score takes, and tell it as JSON
+    /// Measure the first score in this process, and print it as JSON
     #[arg(long, hide = true)]
     first_score: bool,
 }
@@ -90,7 +90,7 @@ fn work() -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let at = start_of_runs()?;
     let instances = args.instances as usize;
-    eprintln!("preparing what is remembered of {instances} instances");
+    eprintln!("preparing the state of {instances} instances");
     let fleet = scripted_aws::Generated::new(instances, 1);
     let prepared = Prepared::new(&fleet, instances, at)?;
     let scene = Scene { fleet, prepared, at, log: temporary.path().join("function.log") };

@@ -116,7 +116,7 @@ impl Prepared {
             state.instances.insert(id.clone(), followed.clone());
             baselines.instances.insert(id, baseline.clone());
         }
-        let unwritten = |error| anyhow!("what is prepared has no binary form: {error}");
+        let unwritten = |error| anyhow!("the prepared state has no binary form: {error}");
         aws.put_object(BUCKET, &state_key(), state.to_bytes().map_err(unwritten)?);
         aws.put_object(
             BUCKET,

@@ -60,7 +60,7 @@ struct Args {
         default_value_t = Latency::like_aws().per_100_datapoints.as_micros() as u64
     )]
     latency_per_100: u64,
-    /// Memory of the function in MB: what is more is told, not refused
+    /// Memory of the function in MB: the report tells of more, and the run goes on
     #[arg(long, value_name = "MB", default_value_t = 512)]
     memory: u64,
     /// Seconds that a run may take; the one that begins with nothing may take Lambda's 900
@@ -69,7 +69,7 @@ struct Args {
     /// Where to write load.md, load.json and load.png
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Where to keep what the function logs
+    /// Where to keep the logs of the function
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
 }
@@ -134,7 +134,7 @@ fn work() -> Result<()> {
 
     let at = start_of_runs()?;
     let started = Instant::now();
-    eprintln!("preparing what is remembered of {} different instances", args.distinct);
+    eprintln!("preparing the state of {} different instances", args.distinct);
     let prepared = Prepared::new(&generated(&args, args.distinct), args.distinct, at)?;
     eprintln!("prepared in {:.1} s", started.elapsed().as_secs_f64());
 

@@ -134,6 +134,6 @@ fn object(level: Level, message: &str, now: Timestamp, fields: impl Serialize) {
     }
     match serde_json::to_string(&Line { timestamp: now, level: level.as_str(), message, fields }) {
         Ok(line) => println!("{line}"),
-        Err(error) => warn!(%error, message, "what is to be logged has no JSON form"),
+        Err(error) => warn!(%error, message, "the line of the log has no JSON form"),
     }
 }

@@ -347,7 +347,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 .filter_map(|(instance, mut tags)| Some((instance, tags.remove("Name")?)))
                 .collect(),
             Err(error) => {
-                warn!(%error, "what the anomalous instances are called is not known");
+                warn!(%error, "the names of the anomalous instances are not known");
                 BTreeMap::new()
             }
         }
@@ -478,7 +478,7 @@ impl Inputs {
     /// Notes that `what` could not be read, and that its last version stays in use.
     fn tell(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
         if let Some(error) = error {
-            error!(%error, what, "what was known before stays in use");
+            error!(%error, what, "the last good version stays in use");
             self.stale += 1;
         }
     }

@@ -250,6 +250,6 @@ mod tests {
         assert_eq!((seen.model.as_str(), seen.instances[&instance(1)].watermark), ("two", 600));
         let mut other = State { model: "two".into(), ..state(&[2], 600) };
         other.take_over(state(&[3], 600), Shard::WHOLE);
-        assert_eq!(other.instances.len(), 1, "what another model saw is of no use");
+        assert_eq!(other.instances.len(), 1, "a record of another model is of no use");
     }
 }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_only_so_many_parts() {
+    fn the_number_of_parts_has_a_limit() {
         assert_eq!((Shard::new(0, 1), Shard::new(99, 100).is_some()), (Some(Shard::WHOLE), true));
         assert_eq!([Shard::new(0, 0), Shard::new(1, 1), Shard::new(0, 101)], [None; 3]);
         assert_eq!(Shard::new(2, 4).unwrap().to_string(), "4/2");

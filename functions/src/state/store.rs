@@ -282,7 +282,7 @@ impl<O: Objects> Store<O> {
         let written = match self.objects.put(&uri, etag.as_deref().into(), bytes).await {
             Ok(written) => written,
             Err(error) => {
-                warn!(%error, "the state is not written, or nobody knows");
+                warn!(%error, "the state is not written, or it is not known whether it is");
                 return Saved::No;
             }
         };

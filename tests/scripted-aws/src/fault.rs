@@ -106,7 +106,7 @@ pub enum Kind {
     ForbiddenResult,
     /// Messages with the answer and with each result.
     Messages,
-    /// The page comes once more behind a NextToken, and then what follows it.
+    /// The page comes once more behind a NextToken, and then the next one.
     RepeatPage,
     /// The page comes again and again behind the same NextToken.
     LoopToken,

@@ -244,7 +244,7 @@ fn spoil(pages: &mut Vec<Page<'_>>, hit: &Hit, ascending: bool, range: (i64, i64
     }
 }
 
-/// The points with a NaN after every fifth of them and at every slot that has none.
+/// The points with a NaN after every fifth of them and at every slot without a point.
 fn with_nan(
     points: &[(i64, f64)],
     period: i64,

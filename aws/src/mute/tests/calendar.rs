@@ -202,7 +202,7 @@ fn events_that_are_not_understood_are_named() {
     assert!(
         parse(ICS, no_one)
             .unwrap_err()
-            .contains("event 1 (Install all updates): its words name nobody to mute")
+            .contains("event 1 (Install all updates): its words name no instance to mute")
     );
     for (text, why) in [
         ("", "no calendar"),
