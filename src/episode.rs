@@ -114,7 +114,7 @@ pub enum Change {
 }
 
 impl Episodes {
-    /// The current episode.
+    /// The episode that has begun and is not over.
     pub fn open(&self) -> Option<&Episode> {
         self.open.as_ref()
     }

@@ -59,7 +59,7 @@ pub struct Taken {
 /// A newly followed instance, which had no history here before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Begun {
-    /// Its state now.
+    /// Its state after the last datapoint.
     pub track: Track,
     /// The baseline of each of the days that were gone through, by their midnight; `None` where
     /// there was too little history.

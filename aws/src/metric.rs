@@ -62,7 +62,7 @@ pub const DIMENSION: &str = "InstanceId";
 const REASON: &str = "Reason";
 
 impl Metric {
-    /// All metrics.
+    /// All metrics, in the order of the catalogue.
     pub const ALL: [Self; 17] = [
         Self::AnomalyScore,
         Self::ReconstructionError,
@@ -244,7 +244,7 @@ pub enum Of {
 /// One value of one metric at one time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Datum {
-    /// Which metric.
+    /// The metric that it is a value of.
     pub metric: Metric,
     /// Its subject.
     pub of: Of,

@@ -45,7 +45,6 @@ impl TimeLeft {
         self.scoring.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// The instances.
     pub(crate) async fn list(
         &self,
         cloudwatch: &impl Cpu,

@@ -42,7 +42,7 @@ impl fmt::Display for ModelSource {
 /// model wants that one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
-    /// The object.
+    /// The object cannot be read.
     #[error(transparent)]
     Object(#[from] ObjectError),
     /// It has no table of false alarms.
@@ -52,7 +52,7 @@ pub enum ModelError {
          setting empty"
     )]
     NoPages(ModelSource),
-    /// Not a pointer.
+    /// The object is no pointer to a model.
     #[error(
         "{uri} points to no model ({why}): move it with `model-builder promote` or `rollback`, or \
          name an artifact ending with {ARTIFACT}"

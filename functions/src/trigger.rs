@@ -53,9 +53,9 @@ pub enum EventError {
     /// An event from another source than a schedule.
     #[error("the event `{detail_type}` of `{sender}` starts no run: {SHAPES}")]
     Foreign {
-        /// Its source.
+        /// Its `source`, such as `aws.ec2`.
         sender: String,
-        /// Its type.
+        /// Its `detail-type`.
         detail_type: String,
     },
     /// Not the name of an instance.
@@ -81,7 +81,7 @@ pub enum EventError {
     /// There can be no datapoints yet.
     #[error(
         "the event's time {time} is in the future (it is {now}): give an earlier one, or leave it \
-         out for now"
+         out to score up to now"
     )]
     Future {
         /// The event's time.
@@ -92,8 +92,8 @@ pub enum EventError {
     /// CloudWatch would refuse the scores.
     #[error(
         "the event's time {time} is too long ago: CloudWatch takes no metrics older than two \
-         weeks. Give a later one, leave it out for now, or set \"dry_run\": true, which publishes \
-         nothing"
+         weeks. Give a later one, leave it out to score up to now, or set \"dry_run\": true, which \
+         publishes nothing"
     )]
     Past {
         /// The event's time.

@@ -162,9 +162,7 @@ fn enough(count: usize, from: isize, until: isize) -> bool {
 /// The context of a forecast: the daily profile, and where the slots of the values lie in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hours<'a> {
-    /// Median and spread.
     pub(crate) level: &'a Level,
-    /// The daily profile.
     pub(crate) daily: &'a Profile,
     /// Start of slot 0 of the values, in seconds since 1970.
     pub(crate) start: i64,

@@ -141,7 +141,7 @@ impl Artifact {
         Self::from_bytes(&self.to_bytes()?)
     }
 
-    /// The artifact's card.
+    /// The shape, the thresholds and the record of the training.
     pub fn card(&self) -> &Card {
         &self.card
     }

@@ -162,13 +162,13 @@ pub struct Fleet {
 /// A stretch of an instance's history that was not trained on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// The instance.
+    /// Its id, such as `i-0123456789abcdef0`.
     pub instance: String,
     /// When it begins, in seconds since 1970.
     pub from: i64,
     /// When it is over, in seconds since 1970.
     pub until: i64,
-    /// Why.
+    /// Why it was left out.
     pub why: Why,
 }
 

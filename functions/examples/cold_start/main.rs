@@ -57,7 +57,7 @@ struct Args {
     /// The Markdown file that holds the tables between <!-- cold-start --> and <!-- /cold-start -->
     #[arg(long, value_name = "FILE")]
     document: Option<PathBuf>,
-    /// The picture
+    /// Where to draw the picture
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
     /// Measure the first score in this process, and print it as JSON

@@ -36,15 +36,15 @@ pub enum PredictError {
          CPU, 0 to 100"
     )]
     Number {
-        /// Its index.
+        /// Its index in `sequence`, counted from 0.
         index: usize,
-        /// Its text.
+        /// The value as JSON, or its beginning.
         value: String,
     },
     /// It cannot be judged.
     #[error("`sequence` cannot be judged: {0}")]
     Sequence(#[from] JudgeError),
-    /// The model.
+    /// No model can be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
 }
@@ -75,7 +75,7 @@ impl From<PredictError> for Diagnostic {
     }
 }
 
-/// The answer.
+/// An answer for the client, and metrics for the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
     /// The answer for the client.

@@ -30,7 +30,7 @@ use crate::state::store::Store;
 use crate::time::{as_date, date, timestamp};
 use crate::watched::roster::Roster;
 
-/// The calibrator.
+/// The calibrator: it makes the baselines ahead of the runs that need them.
 #[derive(Debug)]
 pub struct Calibration<C, O, A = Nobody> {
     cloudwatch: C,

@@ -43,7 +43,7 @@ pub enum Damaged {
     Record(String),
 }
 
-/// Writes an object.
+/// Writes an object: a head, then records.
 #[derive(Debug)]
 pub struct Writer {
     stream: ZlibEncoder<Vec<u8>>,

@@ -24,13 +24,13 @@ use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::shard::Shard;
 use crate::state::tally::Tally;
 
-/// The stored state.
+/// The state of a shard between runs, as it is stored.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct State {
     /// Checksum of the artifact that scored: the state of the instances is as that artifact sees
     /// them.
     pub model: String,
-    /// The instances.
+    /// Each followed instance.
     pub instances: BTreeMap<InstanceId, Followed>,
     /// Datums that were decided, and perhaps not published.
     pub outbox: Vec<Datum>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::hash;
 
-/// A fault.
+/// An effect on certain calls of an operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
     /// The operation (`GetMetricData`, `PutObject`), a service (`cloudwatch:*`, `s3:*`) or all

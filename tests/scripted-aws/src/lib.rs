@@ -202,7 +202,7 @@ impl Aws {
         self.shared.objects.lock().unwrap().objects.keys().cloned().collect()
     }
 
-    /// An object.
+    /// The stored object with this key, if there is one.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Object> {
         self.shared
             .objects

@@ -13,7 +13,7 @@ use crate::hash;
 
 const MOST_KEYS: usize = 1000;
 
-/// An object.
+/// A stored object, as GetObject gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its content.
