@@ -21,8 +21,8 @@ pub const SILENT: i64 = 6 * PERIOD;
 /// Seconds without a datapoint after which an episode gets no more messages: as long as CloudWatch
 /// lists an instance.
 const GONE: i64 = 3 * 3600;
-/// How long a forecast remembers an episode that is over, in seconds: a day, whose slots are among
-/// its inputs, and the two hours that it forecasts.
+/// How long a forecast remembers an episode that is over, in seconds. It has the slots of a day as
+/// inputs, and forecasts two hours.
 const ECHO: i64 = DAY_SECONDS + 2 * 3600;
 /// An instance is back once its deviation is below this part of the earlier one.
 const BACK: f64 = 0.5;
@@ -174,8 +174,8 @@ impl Episodes {
         changes
     }
 
-    /// Whether an alarm is an echo: the instance has come back from an episode to the values
-    /// that are usual at the hour, and only its forecast has not.
+    /// Whether an alarm is an echo. After an episode the instance is back at the usual values of
+    /// the hour, and only its forecast is not.
     fn is_echo(&self, scored: &Scored) -> bool {
         self.over.is_some_and(|(over, deviation)| {
             scored.time - over < ECHO && scored.deviation().abs() < BACK * deviation.abs()

@@ -2,9 +2,9 @@
 //! reconstruction?
 //!
 //! The instance's own past usually defines the usual values, and it is missing here. So the
-//! sequence is scaled by its own level, and there are no profiles. The usual error is the one that
-//! the artifact lends to new instances: the largest error of an ordinary day elsewhere, in units of
-//! the machine's own scale. [`Detector::score`] knows better wherever there is a history.
+//! sequence is scaled by its own level, and there are no profiles. The artifact lends the usual
+//! error, as it does to new instances. It is the largest error of an ordinary day elsewhere, in
+//! units of the machine's own scale. [`Detector::score`] knows better wherever there is a history.
 
 use crate::baseline::Expectation;
 use crate::baseline::level::Level;

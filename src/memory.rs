@@ -138,8 +138,8 @@ impl Memory {
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Takes a score in and says whether an alarm may begin with it: it is higher than each of the
-    /// day before, and clearly higher than each of the last half day.
+    /// Takes a score in and says whether an alarm may begin with it. It has to be higher than each
+    /// of the day before, and clearly higher than each of the last half day.
     pub(crate) fn surpasses(&mut self, time: i64, score: f64) -> bool {
         let before = |slots: usize| time - slots as i64 * PERIOD;
         while self.unsurpassed.front().is_some_and(|(time, _)| *time < before(RECORD)) {

@@ -205,8 +205,8 @@ impl Rule {
     /// day.
     ///
     /// It is the largest, from the fourth day on the second largest, so that one bad day does not
-    /// make its like usual; times `growth`: a machine that is two days old has not shown all that
-    /// it does.
+    /// make its like usual. It is multiplied by `growth`: a machine of two days has not shown all
+    /// its habits.
     pub fn usual(&self, channel: Channel, days: &[f64], growth: f64) -> Option<f64> {
         let mut largest = days.to_vec();
         largest.sort_unstable_by(|a, b| b.total_cmp(a));

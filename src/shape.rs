@@ -229,8 +229,8 @@ mod tests {
     use crate::series::{DAY, Datapoint};
 
     /// The finding at the end of `values` (percentage points above the usual value), after two
-    /// weeks of a machine that has 30 % by night and 60 % by day with a little noise. `from` is the
-    /// slot of the day at which they begin.
+    /// weeks of a machine. It has 30 % by night and 60 % by day, with a little noise. `from` is the
+    /// slot of the day at which `values` begin.
     fn found(channel: Option<Channel>, from: usize, values: &[f64]) -> Finding {
         let usual = |slot: usize| {
             let hour = if slot % DAY < DAY / 2 { 30.0 } else { 60.0 };

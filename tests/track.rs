@@ -269,8 +269,8 @@ fn a_review_says_the_same_and_changes_nothing() {
 #[test]
 fn a_track_that_was_begun_late_scores_like_one_that_always_was() {
     let detector = detector();
-    // A shift that ends on the first morning after 15 days, one since then (the second largest day
-    // is what counts), one at the end, and spikes, the largest of them early.
+    // One shift ends on the first morning after 15 days. Another is later (the second largest day
+    // counts), and one is at the end. The largest of the spikes is early.
     let shifts =
         [28 * DAY_SLOTS + 20 * HOUR, 32 * DAY_SLOTS + 9 * HOUR, 43 * DAY_SLOTS + 20 * HOUR];
     let shifted = |slot: i64| shifts.iter().any(|start| (0..60).contains(&(slot - start)));

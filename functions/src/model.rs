@@ -167,8 +167,8 @@ impl<O: Objects> Models<O> {
     /// The current model. From S3 it is loaded if its object's ETag has changed since the last
     /// time.
     ///
-    /// Where that fails and a model was loaded before, that one stays in use, which is logged as an
-    /// error; the next call tries the same again.
+    /// Where that fails and a model was loaded before, that one stays in use, and the log has the
+    /// error. The next call tries again.
     ///
     /// # Errors
     /// [`ModelError`] without a previously loaded model.

@@ -155,8 +155,8 @@ async fn run_shard(world: &mut World, time: i64, shard: u32, shards: u32) {
     world.detection().run(&event, Timestamp::from_second(time).unwrap()).await.unwrap();
 }
 
-/// The calls of the detector and of the calibrator in their lives: first runs, later ones, new
-/// processes, midnight with and without a calibrator, and another number of shards.
+/// The calls of the detector and of the calibrator in their lives. They have first runs, later
+/// ones, new processes, midnight with and without a calibrator, and another number of shards.
 async fn calls() -> (Vec<Call>, Vec<Call>) {
     let mut world = world();
     let (mut detector, mut calibrator) = (Vec::new(), Vec::new());

@@ -1,11 +1,16 @@
 //! A forecast for each instance: a ridge regression on its own last two weeks, at three horizons.
 //!
 //! The target is the compressed mean of the next 1, 6 or 24 slots. The features are the values
-//! known before them: the newest value, the means of the last 15 minutes, hour, 3, 12 and 24 hours,
-//! the same slots and the present one of the day before, and the daily profile at both times. The
-//! coefficients shrink towards persistence (tomorrow is like now) where there is little to learn
-//! from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so the
-//! model does not learn yesterday's outage.
+//! known before them:
+//!
+//! - the newest value;
+//! - the means of the last 15 minutes, hour, 3, 12 and 24 hours;
+//! - the same slots and the present one of the day before;
+//! - the daily profile at both times.
+//!
+//! The coefficients shrink towards persistence (tomorrow is like now) where there is little to
+//! learn from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so
+//! the model does not learn yesterday's outage.
 
 use serde::{Deserialize, Serialize};
 

@@ -161,9 +161,10 @@ impl Baseline {
         })
     }
 
-    /// The first baseline of an instance that had too little history at midnight: from noon of the
-    /// day of `time` (seconds since 1970) on, made of the [`NEWBORN`] slots before it. `None`
-    /// before noon, and where these slots have less than half a day of datapoints.
+    /// The first baseline of an instance that had too little history at midnight. It holds from
+    /// noon of the day of `time` (seconds since 1970) on, and is made of the [`NEWBORN`] slots
+    /// before it. `None` before noon, and where these slots have less than half a day of
+    /// datapoints.
     pub fn of_newborn(recent: &Series, time: i64) -> Option<Self> {
         let noon = calibrated_at(time) + DAY_SECONDS / 2;
         if time < noon {

@@ -32,8 +32,8 @@ pub struct Card {
     pub pages: Vec<Pages>,
 }
 
-/// How much the usual errors of a young instance still grow until it is two weeks old: a factor for
-/// each number of days from 0 on, at least 1; 1 where a table ends.
+/// How much the usual errors of a young instance still grow until it is two weeks old. Each number
+/// of days from 0 on has a factor of at least 1. Where a table ends it is 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Growth {
     /// Of the errors of forecasts, by days of scores.

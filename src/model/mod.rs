@@ -1,9 +1,9 @@
 //! The LSTM autoencoder: one small network for all instances.
 //!
-//! It reads a window of an instance's CPU in which the newest datapoint is hidden, squeezes it
-//! through a bottleneck, and reconstructs the window from there, newest datapoint first. Beside
-//! the CPU it sees the usual value at each datapoint's hour, so it only has to learn how CPU
-//! departs from its own habits.
+//! It reads a window of an instance's CPU in which the newest datapoint is hidden, and squeezes it
+//! through a bottleneck. From there it reconstructs the window, newest datapoint first. Beside the
+//! CPU it sees the usual value at each datapoint's hour, so it only has to learn how CPU departs
+//! from its own habits.
 
 pub mod artifact;
 pub mod card;

@@ -10,9 +10,9 @@ use crate::ports::{Batch, slots};
 /// Plans calls that read each instance from its time on (seconds since 1970, aligned) up to `end`.
 ///
 /// A call is as full as [`QUERIES_PER_READ`] and [`DATAPOINTS_PER_READ`] allow. Instances that need
-/// about the same stretch share a call, which then reads the longest of their stretches: a query
-/// costs the same however many datapoints it has. The shortest stretches come first, so that
-/// followed instances do not wait for new ones; among equals the order is that of `wanted`.
+/// about the same stretch share a call, which reads the longest of their stretches. A query costs
+/// the same however many datapoints it has. The shortest stretches come first, so that followed
+/// instances do not wait for new ones. Among equals the order is that of `wanted`.
 pub fn batches(wanted: impl IntoIterator<Item = (InstanceId, i64)>, end: i64) -> Vec<Batch> {
     let mut wanted: Vec<(InstanceId, i64)> = wanted.into_iter().collect();
     wanted.sort_by_key(|(_, start)| std::cmp::Reverse(*start));

@@ -1,7 +1,7 @@
 //! Mutes from a calendar (RFC 5545): its events are windows.
 //!
 //! The words of an event (`SUMMARY`, `DESCRIPTION`, `LOCATION`, `CATEGORIES`) say which instances
-//! it mutes: instances, `key=value` tags that all have to match, or `all` alone or as `all
+//! it mutes. They are instances, `key=value` tags that all have to match, or `all` alone or as `all
 //! instances`. Anything else is an error that names the event.
 
 mod rule;

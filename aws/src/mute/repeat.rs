@@ -54,8 +54,9 @@ pub(super) enum Days {
     Daily { interval: i32, weekdays: BTreeSet<i8> },
     /// On these days of the week in every `interval`-th week; weeks begin on `starts`.
     Weekly { interval: i32, weekdays: BTreeSet<i8>, starts: Weekday },
-    /// On these days of every `interval`-th month: day of the month or, from the end, negative; and
-    /// the weekday with its place in the month, 0 for all. Where both are given, both must hold.
+    /// On these days of every `interval`-th month. A day of the month counts from the end where it
+    /// is negative. A weekday has its place in the month, 0 for all. Where both are given, both
+    /// must hold.
     Monthly { interval: i32, days: BTreeSet<i8>, weekdays: BTreeSet<(i8, i8)> },
 }
 

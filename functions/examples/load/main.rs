@@ -1,9 +1,9 @@
 //! The load test: measures the time, calls, processor time and memory of a run of the detector, for
 //! fleets of any size.
 //!
-//! The real `bootstrap` runs as a process of its own, as Lambda would start it, against a scripted
-//! AWS on this machine that answers as slowly and allows as little as the real one. Every run is
-//! checked: each instance must get its score.
+//! The real `bootstrap` runs as a process of its own, as Lambda would start it. A scripted AWS on
+//! this machine answers as slowly and allows as little as the real one. Every run is checked: each
+//! instance must get its score.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -57,8 +57,8 @@ impl Console {
     }
 }
 
-/// A text as the console's links write it: an apostrophe before it, and everything but letters,
-/// digits, `_`, `-` and `.` as `*` and two hexadecimal digits.
+/// A text as the console's links write it, with an apostrophe before it. Everything but letters,
+/// digits, `_`, `-` and `.` becomes `*` and two hexadecimal digits.
 fn text(text: &str) -> String {
     let mut written = String::from("'");
     for byte in text.bytes() {

@@ -106,8 +106,8 @@ impl State {
         self.instances.values().map(|followed| (followed.watermark, followed.looked)).collect()
     }
 
-    /// Takes over another state, stored by another division of the fleet, for instances that belong
-    /// to `shard`: the state that is further ahead for an instance wins.
+    /// Takes over the instances of `shard` from another state, which another division of the fleet
+    /// stored. For each instance the state that is further ahead wins.
     pub fn take_over(&mut self, other: Self, shard: Shard) {
         if self.instances.is_empty() {
             self.model.clone_from(&other.model);

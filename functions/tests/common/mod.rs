@@ -64,8 +64,8 @@ impl Dice {
 /// How many instances [`fleet`] has.
 pub const INSTANCES: usize = 6;
 
-/// Six instances with weeks of history, of which around `time` one has a gap, one an anomaly, one
-/// is 26 hours old, one ten, and one stops.
+/// Six instances with weeks of history. Around `time` one has a gap, one an anomaly, one is 26
+/// hours old, one ten, and one stops.
 pub fn fleet(time: i64) -> Generated {
     Generated::new(INSTANCES, 11)
         .gap(1, time + 300, time + 1200)
