@@ -1,7 +1,8 @@
 //! Scores the CPU of one machine: `cargo run --example score_csv -- cpu.csv`.
 //!
-//! The file has rows `time,value`: seconds since 1970, CPU in percent. Standard output gets a row for each score, standard
-//! error a line for each episode that begins or ends. The first scores need half a day of datapoints before them.
+//! The file has rows `time,value`: seconds since 1970, CPU in percent. Standard output gets a row
+//! for each score, standard error a line for each episode that begins or ends. The first scores
+//! need half a day of datapoints before them.
 
 use std::error::Error;
 
@@ -56,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The datapoint of a row; `None` where it has none, as a heading has not.
+/// The datapoint of a row; `None` for a row without one, such as a heading.
 fn datapoint(line: &str) -> Option<Datapoint> {
     let (time, value) = line.split_once(',')?;
     Some(Datapoint { time: time.trim().parse().ok()?, value: value.trim().parse().ok()? })

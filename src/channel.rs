@@ -1,4 +1,4 @@
-//! The ways in which a datapoint, and what came before it, can be unusual.
+//! The ways in which a datapoint, with those before it, can be unusual.
 
 use serde::{Deserialize, Serialize};
 

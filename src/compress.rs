@@ -1,8 +1,8 @@
 //! CPU in percent to the unit that errors are measured in, and back.
 //!
-//! A machine at 2 % that drops to 0.2 % has lost as much of its work as one that drops from 40 % to
-//! 4 %. So errors below a forecast are distances of `asinh(percent)`, the compressed unit: linear
-//! under one percent, logarithmic above it, where a distance of 0.1 is a tenth of the value.
+//! A drop from 2 % to 0.2 % loses as much of a machine's work as a drop from 40 % to 4 %. So errors
+//! below a forecast are distances of `asinh(percent)`, the compressed unit. It is linear under one
+//! percent and logarithmic above it. There a distance of 0.1 is a tenth of the value.
 //!
 //! Upwards, a ratio says too much: any small job can take a machine from 2 % to 6 %. Upwards, the
 //! number of extra jobs counts, and the noise of a count grows with its root. So errors above a
@@ -24,8 +24,8 @@ pub fn root(percent: f64) -> f64 {
     percent.abs().sqrt().copysign(percent)
 }
 
-/// How far `compressed` lies from `expected` (both compressed), in the unit of errors above a
-/// forecast where it is above it, and in the compressed one where it is below. Never negative.
+/// How far `compressed` lies from `expected` (both compressed), never negative. Above it, the unit
+/// is that of errors above a forecast; below it, the compressed one.
 pub fn distance(compressed: f64, expected: f64) -> f64 {
     match compressed > expected {
         true => root(expand(compressed)) - root(expand(expected)),

@@ -96,8 +96,8 @@ impl Detector {
     }
 
     /// Scores the datapoints of `series` that are newer than `watch` and older than `until`
-    /// (seconds since 1970), each against the baseline of its own day, and leaves `watch` at the
-    /// last of them.
+    /// (seconds since 1970). Each has the baseline of its own day. `watch` ends at the last of
+    /// them.
     ///
     /// Baselines are made of `series`, where a new day begins.
     pub fn follow(&self, series: &Series, watch: &mut Watch, until: i64) -> Vec<Scored> {

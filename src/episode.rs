@@ -1,6 +1,6 @@
 //! Episodes: from the datapoint at which an alert is due to the datapoint at which it is over.
 //!
-//! Scores are about datapoints. An episode is what wakes a person: it begins once, however long it
+//! Scores are about datapoints. An episode wakes a person: it begins once, however long it
 //! lasts. It ends when the instance has been back for half an hour, or does not report any more. It
 //! also ends when the deviation has lasted for a day and has become the new usual.
 
@@ -21,8 +21,8 @@ pub const SILENT: i64 = 6 * PERIOD;
 /// Seconds without a datapoint after which an episode gets no more messages: as long as CloudWatch
 /// lists an instance.
 const GONE: i64 = 3 * 3600;
-/// How long a forecast remembers an episode that is over, in seconds: a day, whose slots are among
-/// its inputs, and the two hours that it forecasts.
+/// How long a forecast remembers an episode that is over, in seconds. It has the slots of a day as
+/// inputs, and forecasts two hours.
 const ECHO: i64 = DAY_SECONDS + 2 * 3600;
 /// An instance is back once its deviation is below this part of the earlier one.
 const BACK: f64 = 0.5;
@@ -75,7 +75,7 @@ pub struct Episode {
     pub since: i64,
     /// Start of the datapoint at which it was reported, in seconds since 1970.
     pub told: i64,
-    /// What it looked like.
+    /// The kind of anomaly.
     pub shape: Shape,
     /// The highest severity so far; 1.0 is the threshold.
     pub peak: f64,
@@ -114,7 +114,7 @@ pub enum Change {
 }
 
 impl Episodes {
-    /// The current episode.
+    /// The episode that has begun and is not over.
     pub fn open(&self) -> Option<&Episode> {
         self.open.as_ref()
     }
@@ -174,8 +174,8 @@ impl Episodes {
         changes
     }
 
-    /// Whether an alarm is an echo: the instance has come back from an episode to what is usual at
-    /// the hour, and only its forecast has not.
+    /// Whether an alarm is an echo. After an episode the instance is back at the usual values of
+    /// the hour, and only its forecast is not.
     fn is_echo(&self, scored: &Scored) -> bool {
         self.over.is_some_and(|(over, deviation)| {
             scored.time - over < ECHO && scored.deviation().abs() < BACK * deviation.abs()

@@ -1,23 +1,23 @@
 //! The usual CPU of one EC2 instance, and how far its newest datapoints are from it.
 //!
-//! This crate is the domain of DeepGuard. It has no AWS, no async and no clock: datapoints and
+//! This crate is the domain of DeepGuard. It has no AWS, no async and no clock. Datapoints and
 //! bytes go in, scores come out, and the same input always gives the same output.
 //!
 //! # The way of a datapoint
 //!
 //! 1. [`series`]: datapoints become a [`Series`], regular at five minutes. Gaps stay gaps.
-//! 2. [`baseline`]: two weeks of a series become a [`Baseline`], once a day: its median and spread,
-//!    its daily and weekly profile, as it is and averaged over 20 minutes, and a
+//! 2. [`baseline`]: two weeks of a series become a [`Baseline`], once a day. It has median and
+//!    spread, a daily and a weekly profile, as it is and averaged over 20 minutes, and a
 //!    [forecast](baseline::forecast) of its own. All distances are taken of [compressed](compress)
 //!    values.
 //! 3. [`window`]: series and baseline become the windows `[batch, time, features]` that the network
 //!    sees.
-//! 4. [`model`]: an LSTM autoencoder, a Burn module, reconstructs each window, its newest slots
-//!    hidden: a forecast of five minutes, half an hour and two hours, which corrects the instance's
-//!    own. Its weights, the threshold and the record of its training are one checked file, the
-//!    [`Artifact`].
-//! 5. [`baseline`] again: how far the observed CPU is from its forecasts, up and down apart, and from
-//!    where it usually lies: an error in each [channel].
+//! 4. [`model`]: an LSTM autoencoder, a Burn module, reconstructs each window with its newest slots
+//!    hidden. That is a forecast of five minutes, half an hour and two hours, and corrects the
+//!    instance's own. Its weights, the threshold and the record of its training are one checked
+//!    file, the [`Artifact`].
+//! 5. [`baseline`] again: an error in each [channel]. It is how far the observed CPU is from its
+//!    forecasts, up and down apart, and from its usual place.
 //! 6. [`memory`]: the state of an instance between datapoints: its newest ones, and the largest
 //!    errors of its last days.
 //! 7. [`score`]: the errors against those that are usual for that instance. A [`Score`] of exactly
@@ -42,7 +42,10 @@
 //! let last = 15 * DAY - 1;
 //! let cpu = |slot: usize| match slot {
 //!     _ if slot == last => 93.0,
-//!     _ => 30.0 + 15.0 * (slot as f64 * std::f64::consts::TAU / DAY as f64).sin() + (slot * 7919 % 101) as f64 / 25.0,
+//!     _ => {
+//!         let day = (slot as f64 * std::f64::consts::TAU / DAY as f64).sin();
+//!         30.0 + 15.0 * day + (slot * 7919 % 101) as f64 / 25.0
+//!     }
 //! };
 //! let points = (0..=last).map(|slot| Datapoint { time: slot as i64 * PERIOD, value: cpu(slot) });
 //! let (series, _) = Series::from_datapoints(points)?;

@@ -135,8 +135,8 @@ impl Memory {
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Takes a score in and says whether an alarm may begin with it: it is higher than each of the
-    /// day before, and clearly higher than each of the last half day.
+    /// Takes a score in and says whether an alarm may begin with it. It has to be higher than each
+    /// of the day before, and clearly higher than each of the last half day.
     pub(crate) fn surpasses(&mut self, time: i64, score: f64) -> bool {
         let before = |slots: usize| time - slots as i64 * PERIOD;
         while self.unsurpassed.front().is_some_and(|(time, _)| *time < before(RECORD)) {
@@ -186,7 +186,7 @@ mod tests {
         let expected: Vec<f64> = (5..19).map(f64::from).collect();
         assert_eq!(days(&memory, 0), (expected.clone(), 19.0));
         assert_eq!(days(&memory, 2), (expected.iter().map(|error| 10.0 * error).collect(), 190.0));
-        assert_eq!(days(&memory, 1), (vec![0.0; 14], 0.0), "what is not known is not unusual");
+        assert_eq!(days(&memory, 1), (vec![0.0; 14], 0.0), "an unknown error is not unusual");
     }
 
     #[test]
@@ -275,15 +275,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn surpassing_is_what_it_says(steps in prop::collection::vec((1usize..40, 0u8..6), 1..120)) {
+        fn surpassing_is_what_it_says(
+            steps in prop::collection::vec((1usize..40, 0u8..6), 1..120),
+        ) {
             let mut memory = Memory::default();
             let mut before: Vec<(usize, u8)> = Vec::new();
             let mut slot = 0;
             for (step, score) in steps {
                 slot += step;
                 let expected = before.iter().all(|(earlier, other)| {
-                    let clearly = slot - earlier > EPISODE || f64::from(score) > WORSE * f64::from(*other);
-                    slot - earlier > RECORD || (score > *other && clearly)
+                    let (age, worse) = (slot - earlier, WORSE * f64::from(*other));
+                    let clearly = age > EPISODE || f64::from(score) > worse;
+                    age > RECORD || (score > *other && clearly)
                 });
                 prop_assert_eq!(memory.surpasses(slot as i64 * PERIOD, f64::from(score)), expected);
                 before.push((slot, score));
@@ -292,7 +295,9 @@ mod tests {
         }
 
         #[test]
-        fn it_comes_back_from_json_as_it_was(points in prop::collection::vec((1i64..30, -1e3f64..1e3), 0..60)) {
+        fn it_comes_back_from_json_as_it_was(
+            points in prop::collection::vec((1i64..30, -1e3f64..1e3), 0..60),
+        ) {
             let mut memory = Memory::default();
             let mut slot = 0;
             for (step, value) in points {
@@ -306,7 +311,8 @@ mod tests {
                 memory.surpasses(time, value.abs() / 7.0);
             }
             let json = serde_json::to_string(&memory).expect("JSON");
-            prop_assert_eq!(serde_json::from_str::<Memory>(&json).expect("what was written"), memory);
+            let read: Memory = serde_json::from_str(&json).expect("a memory");
+            prop_assert_eq!(read, memory);
         }
     }
 }

@@ -216,8 +216,8 @@ impl Rule {
     /// day.
     ///
     /// It is the largest, from the fourth day on the second largest, so that one bad day does not
-    /// make its like usual; times `growth`: a machine that is two days old has not shown all that
-    /// it does.
+    /// make its like usual. It is multiplied by `growth`: a machine of two days has not shown all
+    /// its habits.
     pub fn usual(&self, channel: Channel, days: &[f64], growth: f64) -> Option<f64> {
         let mut largest = days.to_vec();
         largest.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -346,7 +346,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_band_ends_where_the_score_is_the_threshold(usual in 0.0f64..3.0, deviation in 0.0f64..50.0, threshold in 1.0f64..3.0) {
+        fn the_band_ends_where_the_score_is_the_threshold(
+            usual in 0.0f64..3.0,
+            deviation in 0.0f64..50.0,
+            threshold in 1.0f64..3.0,
+        ) {
             let rule = rule(threshold, deviation);
             let tolerance = rule.tolerance(SPIKE, usual);
             prop_assert!(rule.score(SPIKE, tolerance * 1.000_001 + 1e-9, usual).is_anomalous());
@@ -354,7 +358,11 @@ mod tests {
         }
 
         #[test]
-        fn a_larger_error_never_scores_less(a in 0.0f64..5.0, b in 0.0f64..5.0, usual in 0.0f64..5.0) {
+        fn a_larger_error_never_scores_less(
+            a in 0.0f64..5.0,
+            b in 0.0f64..5.0,
+            usual in 0.0f64..5.0,
+        ) {
             let rule = rule(1.3, 3.0);
             prop_assert!(rule.score(SPIKE, a.min(b), usual) <= rule.score(SPIKE, a.max(b), usual));
         }

@@ -143,7 +143,8 @@ pub enum SeriesError {
     },
     /// The time stamps are no dates, or lie impossibly far apart.
     #[error(
-        "time stamps from {first} to {last} cannot be right (more than ten years, or no date at all): are they in seconds since 1970?"
+        "time stamps from {first} to {last} cannot be right (more than ten years, or no date at \
+         all): are they in seconds since 1970?"
     )]
     Times {
         /// Earliest time stamp.

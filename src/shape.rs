@@ -80,11 +80,11 @@ pub enum Rank {
 /// The facts of an anomaly beside its score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What it looks like.
+    /// The kind of anomaly.
     pub shape: Shape,
     /// The start of its first datapoint, in seconds since 1970.
     pub since: i64,
-    /// The mean, since then, of the distance from what is usual at the hour, in percentage points:
+    /// The mean distance, since then, from the usual value at the hour, in percentage points:
     /// positive above it.
     pub deviation: f64,
     /// How unusual the newest value is in itself.
@@ -228,11 +228,14 @@ mod tests {
     use super::*;
     use crate::series::{DAY, Datapoint};
 
-    /// What is found at the end of `values` (percentage points above what is usual), after two
-    /// weeks of a machine that has 30 % by night and 60 % by day with a little noise. `from` is the
-    /// slot of the day at which they begin.
+    /// The finding at the end of `values` (percentage points above the usual value), after two
+    /// weeks of a machine. It has 30 % by night and 60 % by day, with a little noise. `from` is the
+    /// slot of the day at which `values` begin.
     fn found(channel: Option<Channel>, from: usize, values: &[f64]) -> Finding {
-        let usual = |slot: usize| if slot % DAY < DAY / 2 { 30.0 } else { 60.0 } + (slot * 7919 % 101) as f64 / 100.0;
+        let usual = |slot: usize| {
+            let hour = if slot % DAY < DAY / 2 { 30.0 } else { 60.0 };
+            hour + (slot * 7919 % 101) as f64 / 100.0
+        };
         let rounded = |value: f64| (value * 1e6).round() / 1e6;
         let point = |slot: usize, more: f64| Datapoint {
             time: slot as i64 * PERIOD,
@@ -275,7 +278,7 @@ mod tests {
         let shaking: Vec<f64> =
             (0..32).map(|slot| if slot % 2 == 0 { 12.0 } else { -12.0 }).collect();
         assert_eq!(shape(SpikeUp, day, &shaking).0, Shape::Unrest);
-        // By night, where it is what it is by day.
+        // By night, with the values of the day.
         assert_eq!(shape(BurstUp, DAY / 2 - 40, &[25.0]), (Shape::UnusualHour, 1));
         assert_eq!(shape(StaysHigh, DAY / 2 - 100, &[25.0; 80]), (Shape::LevelShift, 80));
         assert_eq!(shape(StaysHigh, 5, &[25.0; 127]).0, Shape::LevelShift);

@@ -60,7 +60,7 @@ pub struct Advanced {
 /// A newly followed instance, which had no history here before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Started {
-    /// Its state now.
+    /// Its state after the last datapoint.
     pub track: Track,
     /// The baseline of each of the days that were gone through, by their midnight; `None` where
     /// there was too little history.
@@ -139,8 +139,8 @@ impl Track {
 
 impl Detector {
     /// Scores the datapoints of `series` before `until` (seconds since 1970) that `track` has not
-    /// seen, each against the baseline of its own day, and takes them in. Late ones are scored as
-    /// if they had been on time.
+    /// seen, and takes them in. Each has the baseline of its own day. Late ones are scored as if
+    /// they had been on time.
     ///
     /// Where a baseline is not known yet, datapoints before that day are taken in, and the rest has
     /// to come again. At times (seconds since 1970) that are `muted`, datapoints are scored and not
@@ -197,8 +197,8 @@ impl Detector {
         Some(Advanced { scored, late: late.len(), waits_for })
     }
 
-    /// Goes on from `track` with `points`, oldest first, as far as baselines are known: the track
-    /// then, the scores, and the day that is waited for.
+    /// Goes on from `track` with `points`, oldest first, as far as baselines are known. Gives the
+    /// track then, the scores, and the day that is waited for.
     fn replay<'a>(
         &self,
         mut track: Track,

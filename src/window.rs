@@ -7,11 +7,13 @@
 //! | feature | what it is |
 //! | --- | --- |
 //! | value | `asinh((y - median) / scale)`, y the [compressed](crate::compress) CPU |
-//! | context 0 | the daily profile's centre, scaled like the value; in slots that are forecast, the instance's own forecast |
+//! | context 0 | the daily profile's centre, scaled like the value |
 //! | context 1 | `ln(spread / scale + 0.05)` of the daily profile, compressed |
 //! | context 2 | confidence of the daily profile, 0 to 1 |
 //! | context 3 | the weekly profile's centre, scaled like the value; 0 without one |
 //! | context 4 | confidence of the weekly profile, 0 to 1 |
+//!
+//! In slots that are forecast, context 0 is the instance's own forecast.
 
 use crate::baseline::forecast::HORIZONS;
 use crate::baseline::{Baseline, Expectation};

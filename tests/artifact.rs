@@ -228,7 +228,8 @@ proptest! {
     fn every_number_comes_back_as_it_was(loss in any::<f64>(), threshold in 1e-3f64..1e3) {
         prop_assume!(loss.is_finite());
         let training = Training { loss, ..training() };
-        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, growth(), training).expect("sound");
+        let made = Artifact::new(SHAPE, weights(SHAPE), threshold, LENT, growth(), training);
+        let made = made.expect("sound");
         prop_assert_eq!(made.card().training.loss, loss);
         let bytes = made.to_bytes().expect("bytes");
         let read = Artifact::from_bytes(&bytes).expect("sound");
@@ -266,8 +267,7 @@ fn table(rows: &[(f64, f64)]) -> Vec<FalsePages> {
 }
 
 #[test]
-fn false_alarms_and_fleet_are_read_as_they_were_written_and_an_artifact_without_them_has_the_same_bytes_as_ever()
- {
+fn false_alarms_and_fleet_are_read_as_written_and_without_them_the_bytes_are_as_ever() {
     let bytes = artifact().to_bytes().expect("bytes");
     let text = String::from_utf8_lossy(&bytes);
     assert!(!text.contains("pages") && !text.contains("fleet"));

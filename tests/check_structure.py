@@ -29,12 +29,10 @@ MOST_ROOMS, MOST_FLOORS = 15, 6
 MOST_LINES = 450
 # Longer files, each with its limit. The list must not grow, and neither must the files.
 LONGER = {
-    "aws/src/mute/tests.rs": 540,
     "model-builder/src/build/evaluate/pictures.rs": 505,
     "model-builder/src/build/evaluate/tables.rs": 590,
     "model-builder/src/build/train.rs": 455,
     "model-builder/src/operate/cost/model.rs": 485,
-    "tests/scorer.rs": 455,
 }
 # These hold only tests, and tests may look anywhere.
 TESTS = ("testing", "tests")

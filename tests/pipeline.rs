@@ -62,7 +62,7 @@ fn the_band_ends_where_the_score_is_one() {
         [fault]
     );
     for scored in scored {
-        // Inside, it is an anomaly for what came before it, if at all.
+        // Inside, only earlier datapoints can make it an anomaly.
         let anomalous = scored.score.value() > 1.0;
         assert!(anomalous || !outside(&scored), "{scored:?}");
         let of_datapoint = matches!(scored.channel, Some(Channel::SpikeUp | Channel::SpikeDown));

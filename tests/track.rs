@@ -62,7 +62,7 @@ impl<'a> Runs<'a> {
     /// A process ends and another one goes on.
     fn restart(&mut self) {
         let bytes = postcard::to_allocvec(&self.track).expect("it can be written");
-        self.track = postcard::from_bytes(&bytes).expect("what was written");
+        self.track = postcard::from_bytes(&bytes).expect("its own bytes");
     }
 }
 
@@ -132,14 +132,23 @@ proptest! {
         // One in a hundred (or more) comes up to three hours after the next one.
         let delay = |time: i64| {
             let random = noise(seed ^ time as u64);
-            if random * 100.0 < late as f64 { (random * 1e6) as i64 % (LATE / PERIOD - every) * PERIOD } else { 0 }
+            if random * 100.0 >= late as f64 {
+                return 0;
+            }
+            (random * 1e6) as i64 % (LATE / PERIOD - every) * PERIOD
         };
         let mut influenced = Vec::new();
-        for until in (whole.start() + PERIOD..=whole.end() + LATE).step_by((every * PERIOD) as usize) {
-            let arrived: Vec<Datapoint> =
-                datapoints.iter().filter(|point| point.time + PERIOD + delay(point.time) <= until).copied().collect();
+        let ends = whole.start() + PERIOD..=whole.end() + LATE;
+        for until in ends.step_by((every * PERIOD) as usize) {
+            let arrived: Vec<Datapoint> = datapoints
+                .iter()
+                .filter(|point| point.time + PERIOD + delay(point.time) <= until)
+                .copied()
+                .collect();
             let from = runs.track.needs_from().unwrap_or(whole.start());
-            let missing = datapoints.iter().filter(|point| point.time + PERIOD <= until && !arrived.contains(point));
+            let missing = datapoints
+                .iter()
+                .filter(|point| point.time + PERIOD <= until && !arrived.contains(point));
             let missing: Vec<i64> = missing.map(|point| point.time).collect();
             if let Some(read) = read(&arrived, from..until) {
                 let taken = runs.run(&read, until);
@@ -147,7 +156,7 @@ proptest! {
                 influenced.extend(taken.scored.iter().filter(without).map(|scored| scored.time));
             }
         }
-        prop_assert_eq!(runs.scores.keys().collect::<Vec<_>>(), on_time.scores.keys().collect::<Vec<_>>(), "none is lost");
+        prop_assert!(runs.scores.keys().eq(on_time.scores.keys()), "no score is lost");
         for (time, scored) in &runs.scores {
             if !influenced.contains(time) {
                 prop_assert_eq!(scored, &on_time.scores[time]);
@@ -211,7 +220,7 @@ fn datapoints_wait_for_the_baseline_of_their_day() {
         let taken = runs.run(&whole, until);
         assert_eq!(taken.waits_for, (until > 3 * DAY_SECONDS).then_some(3 * DAY_SECONDS));
     }
-    assert_eq!(runs.track.end(), Some(3 * DAY_SECONDS), "what lies before midnight does not wait");
+    assert_eq!(runs.track.end(), Some(3 * DAY_SECONDS), "datapoints before midnight do not wait");
     runs.baselines.insert(3 * DAY_SECONDS, withheld);
     assert_eq!(runs.run(&whole, whole.end()).waits_for, None);
     assert!(runs.scores == expected.scores && runs.track == expected.track);
@@ -260,8 +269,8 @@ fn a_review_says_the_same_and_changes_nothing() {
 #[test]
 fn a_track_that_was_begun_late_scores_like_one_that_always_was() {
     let detector = detector();
-    // A shift that ends on the first morning after 15 days, one since then (the second largest day
-    // is what counts), one at the end, and spikes, the largest of them early.
+    // One shift ends on the first morning after 15 days. Another is later (the second largest day
+    // counts), and one is at the end. The largest of the spikes is early.
     let shifts =
         [28 * DAY_SLOTS + 20 * HOUR, 32 * DAY_SLOTS + 9 * HOUR, 43 * DAY_SLOTS + 20 * HOUR];
     let shifted = |slot: i64| shifts.iter().any(|start| (0..60).contains(&(slot - start)));

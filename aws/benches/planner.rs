@@ -5,7 +5,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use deepguard_aws::cloudwatch::plan;
 use deepguard_aws::ids::InstanceId;
 
-/// The end of what is read: some time in 2026, on a slot.
+/// Where the times to read end: some time in 2026, on a slot.
 const END: i64 = 1_795_000_200;
 
 /// A fleet of which one instance in a hundred is new, and is read for 30 days; one in ten has

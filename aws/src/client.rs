@@ -23,9 +23,9 @@ pub async fn config() -> SdkConfig {
 
 /// A client for S3.
 ///
-/// At an endpoint of one's own (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`: a local AWS, a VPC
-/// endpoint) the bucket is part of the path: there is no host `bucket.127.0.0.1`. At AWS's own it
-/// is part of the host, as AWS prefers.
+/// At AWS's own endpoint the bucket is part of the host, as AWS prefers. At another one
+/// (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`: a local AWS, a VPC endpoint) it is part of the path:
+/// there is no host `bucket.127.0.0.1`.
 pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
     let own_endpoint =
         config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();

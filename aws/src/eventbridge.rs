@@ -12,7 +12,7 @@ const PUT: &str = "PutEvents";
 /// Entries that PutEvents takes. (PutEvents, Limits)
 const ENTRIES: usize = 10;
 
-/// A bus, or none.
+/// A bus. Without a name it takes alerts and sends nothing.
 #[derive(Debug)]
 pub struct Bus {
     client: Client,

@@ -1,8 +1,8 @@
 //! The edges of DeepGuard: its access to AWS, for the functions and `model-builder`.
 //!
 //! [`ports`] defines the interface, as traits and plain data. The rest implements it:
-//! [`cloudwatch`] reads CPU and publishes scores, [`s3`] holds objects, [`tagging`] knows the tags
-//! of instances, [`eventbridge`] takes the events of episodes, and [`account`] is the last two
+//! [`cloudwatch`] reads CPU and publishes scores, and [`s3`] holds objects. [`tagging`] knows the
+//! tags of instances, [`eventbridge`] takes the events of episodes, and [`account`] is these two
 //! together. All of them are made of one [`client`] configuration.
 //!
 //! The data types are [`ids`], [`tags`], [`metric`] (the catalogue of published metrics) and

@@ -62,7 +62,7 @@ pub const DIMENSION: &str = "InstanceId";
 const REASON: &str = "Reason";
 
 impl Metric {
-    /// All metrics.
+    /// All metrics, in the order of the catalogue.
     pub const ALL: [Self; 17] = [
         Self::AnomalyScore,
         Self::ReconstructionError,
@@ -186,7 +186,8 @@ impl Metric {
             Self::SuppressedAnomalies => "muted instances that would have been anomalous",
             Self::OpenEpisodes => "anomalies that have begun and are not over",
             Self::StaleInputs => {
-                "inputs (model, shadow, mutes, tags) that could not be had, so that the last good ones are in use"
+                "inputs (model, shadow, mutes, tags) that could not be had, so that the last good \
+                 ones are in use"
             }
             Self::ShadowAnomalyScore => "the same score by the shadow model",
             Self::ShadowAnomalousInstances => {
@@ -265,7 +266,7 @@ pub enum Of {
 /// One value of one metric at one time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Datum {
-    /// Which metric.
+    /// The metric that it is a value of.
     pub metric: Metric,
     /// Its subject.
     pub of: Of,

@@ -5,7 +5,7 @@
 
 #![expect(
     async_fn_in_trait,
-    reason = "they are used in this crate, on one thread: whether the futures are Send does not matter"
+    reason = "they run on one thread, in these crates alone: no caller needs `Send` futures"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -241,7 +241,8 @@ pub enum Fetched {
 pub enum ObjectError {
     /// The object does not exist.
     #[error(
-        "{uri} does not exist: publish and promote a model with `model-builder`, or set MODEL_URI to one that exists"
+        "{uri} does not exist: publish and promote a model with `model-builder`, or set MODEL_URI \
+         to one that exists"
     )]
     Missing {
         /// Its address.

@@ -95,7 +95,7 @@ impl Objects for S3 {
             Ok(answer) => match answer.e_tag {
                 Some(etag) => Ok(Some(etag)),
                 None => {
-                    let why = "the answer has no ETag: what answers there is no S3".into();
+                    let why = "the answer has no ETag: the endpoint is not S3".into();
                     Err(ObjectError::Call {
                         uri: uri.clone(),
                         error: CallError { operation: PUT, why },
@@ -158,7 +158,8 @@ mod tests {
 
     fn error(status: u16, code: &str) -> ResponseTemplate {
         let body = format!(
-            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the script</Message></Error>"
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the \
+             script</Message></Error>"
         );
         ResponseTemplate::new(status).set_body_raw(body, "application/xml")
     }

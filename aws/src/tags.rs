@@ -28,12 +28,13 @@ pub struct TagRule(BTreeMap<String, BTreeSet<String>>);
 /// A text that is not a valid rule about tags.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{rule}` is no rule about tags: {why}; give key=value, with more values after `|` and more keys after `,`, such as team=web,env=prod|stage"
+    "`{rule}` is no rule about tags: {why}; give key=value, with more values after `|` and more \
+     keys after `,`, such as team=web,env=prod|stage"
 )]
 pub struct NotATagRule {
     /// The text, or its beginning.
     rule: String,
-    /// What is wrong with it.
+    /// The fault in it.
     why: String,
 }
 
@@ -191,7 +192,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_rule_or_an_error_and_a_rule_reads_as_it_is_written(text in "\\PC{0,40}|[a-c=|, ]{0,20}") {
+        fn any_text_is_a_rule_or_an_error_and_a_rule_reads_as_it_is_written(
+            text in "\\PC{0,40}|[a-c=|, ]{0,20}",
+        ) {
             if let Ok(rule) = text.parse::<TagRule>() {
                 prop_assert_eq!(rule.to_string().parse::<TagRule>(), Ok(rule));
             }

@@ -11,16 +11,16 @@ use crate::trigger::EventError;
 /// A run that failed as a whole. Failures of some instances only are in the summary.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RunError {
-    /// The function's environment.
+    /// A setting has a value that cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The handler of the function's configuration.
+    /// The function's configuration names no handler of this binary.
     #[error(transparent)]
     Handler(#[from] NoSuchHandler),
-    /// The event.
+    /// The event cannot be understood.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// The model.
+    /// No model can be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The list of instances failed.
@@ -44,7 +44,8 @@ pub enum RunError {
     },
     /// There is no place to store baselines.
     #[error(
-        "STATE_URI is empty, so that baselines could not be kept: set it, or do without a calibrator"
+        "STATE_URI is empty, so that baselines could not be kept: set it, or do without a \
+         calibrator"
     )]
     NothingKept,
     /// The new baselines could not be stored.

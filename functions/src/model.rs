@@ -42,17 +42,20 @@ impl fmt::Display for ModelSource {
 /// model wants that one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
-    /// The object.
+    /// The object cannot be read.
     #[error(transparent)]
     Object(#[from] ObjectError),
     /// It has no table of false alarms.
     #[error(
-        "the model {0} does not say at which threshold it pages how often, so that PAGES_PER_INSTANCE_WEEK cannot be kept: train it again with this version, or leave the setting empty"
+        "the model {0} does not say at which threshold it pages how often, so that \
+         PAGES_PER_INSTANCE_WEEK cannot be kept: train it again with this version, or leave the \
+         setting empty"
     )]
     NoPages(ModelSource),
-    /// Not a pointer.
+    /// The object is no pointer to a model.
     #[error(
-        "{uri} points to no model ({why}): move it with `model-builder promote` or `rollback`, or name an artifact ending with {ARTIFACT}"
+        "{uri} points to no model ({why}): move it with `model-builder promote` or `rollback`, or \
+         name an artifact ending with {ARTIFACT}"
     )]
     Pointer {
         /// Where the pointer is.
@@ -70,7 +73,8 @@ pub enum ModelError {
     },
     /// Another artifact than the one in the pointer.
     #[error(
-        "{uri} has the checksum {found}, but the pointer to it says {needed}: publish the model again with `model-builder publish`"
+        "{uri} has the checksum {found}, but the pointer to it says {needed}: publish the model \
+         again with `model-builder publish`"
     )]
     Checksum {
         /// The artifact.
@@ -156,8 +160,8 @@ impl<O: Objects> Models<O> {
     /// The current model. From S3 it is loaded if its object's ETag has changed since the last
     /// time.
     ///
-    /// Where that fails and a model was loaded before, that one stays in use, which is logged as an
-    /// error; the next call tries the same again.
+    /// Where that fails and a model was loaded before, that one stays in use, and the log has the
+    /// error. The next call tries again.
     ///
     /// # Errors
     /// [`ModelError`] without a previously loaded model.
@@ -171,7 +175,11 @@ impl<O: Objects> Models<O> {
     /// The previously loaded model, stale because of `error`. Without one, gives `error` back.
     fn fall_back(&self, error: ModelError) -> Result<Current, ModelError> {
         let Some(LoadedModel { detector, .. }) = &self.loaded else { return Err(error) };
-        error!(%error, in_use = detector.artifact().version(), "the model that was loaded before stays in use");
+        error!(
+            %error,
+            in_use = detector.artifact().version(),
+            "the model that was loaded before stays in use"
+        );
         Ok(Current { detector: Rc::clone(detector), stale: Some(error) })
     }
 

@@ -32,36 +32,42 @@ const MODEL_URI: Variable = Variable {
     name: "MODEL_URI",
     default: "",
     meaning: "the model in S3; empty: the one compiled into the function",
-    values: "empty, or s3://bucket/key of a pointer (such as models/current) or of a .safetensors artifact",
+    values: "empty, or s3://bucket/key of a pointer (such as models/current) or of a .safetensors \
+             artifact",
 };
 const STATE_URI: Variable = Variable {
     name: "STATE_URI",
     default: "",
-    meaning: "where in S3 all is kept that is remembered from run to run; empty: nowhere, each process begins anew",
+    meaning: "where in S3 all is kept that is remembered from run to run; empty: nowhere, each \
+              process begins anew",
     values: "empty, or s3://bucket/prefix",
 };
 const PUBLISH_MODE: Variable = Variable {
     name: "PUBLISH_MODE",
     default: "sparse",
-    meaning: "which scores of an instance are published: all, or those from PUBLISH_FROM on and half an hour after each",
+    meaning: "which scores of an instance are published: all, or those from PUBLISH_FROM on and \
+              half an hour after each",
     values: "sparse or full",
 };
 const PUBLISH_FROM: Variable = Variable {
     name: "PUBLISH_FROM",
     default: "0.8",
-    meaning: "the score from which on an instance's scores are published in sparse mode; 1.0 is the threshold",
+    meaning: "the score from which on an instance's scores are published in sparse mode; 1.0 is \
+              the threshold",
     values: "0 to 1",
 };
 const READ_CALLS_PER_SECOND: Variable = Variable {
     name: "READ_CALLS_PER_SECOND",
     default: "25",
-    meaning: "GetMetricData and ListMetrics calls a second, of all shards together; the account has 50",
+    meaning: "GetMetricData and ListMetrics calls a second, of all shards together; the account \
+              has 50",
     values: "1 to 500",
 };
 const READ_DATAPOINTS_PER_SECOND: Variable = Variable {
     name: "READ_DATAPOINTS_PER_SECOND",
     default: "180000",
-    meaning: "datapoints read a second, of all shards together; the account has 396000 where they begin more than three hours ago, as ours do",
+    meaning: "datapoints read a second, of all shards together; the account has 396000 where they \
+              begin more than three hours ago, as ours do",
     values: "1000 to 10000000",
 };
 const NAMESPACE: Variable = Variable {
@@ -86,8 +92,10 @@ const LOG_LEVEL: Variable = Variable {
 const SHADOW_URI: Variable = Variable {
     name: "SHADOW_URI",
     default: "",
-    meaning: "a second model that scores beside, for comparison: nothing is decided by it; empty, or no such object: none",
-    values: "empty, or s3://bucket/key of a pointer (such as models/shadow) or of a .safetensors artifact",
+    meaning: "a second model that scores beside, for comparison, and decides nothing; empty, or no \
+              such object: no second model",
+    values: "empty, or s3://bucket/key of a pointer (such as models/shadow) or of a .safetensors \
+             artifact",
 };
 const MIN_DEVIATION: Variable = Variable {
     name: "MIN_DEVIATION",
@@ -98,32 +106,36 @@ const MIN_DEVIATION: Variable = Variable {
 const DIRECTION: Variable = Variable {
     name: "DIRECTION",
     default: "both",
-    meaning: "which way an anomaly goes: up, down, or both, which includes values that do not change",
+    meaning: "which way an anomaly goes: up, down, or both, which includes values that do not \
+              change",
     values: "up, down or both",
 };
 const M_OF_N: Variable = Variable {
     name: "M_OF_N",
     default: "1 of 1",
-    meaning: "how many of the newest datapoints have to be unusual before somebody is told",
+    meaning: "how many of the newest datapoints have to be unusual before an episode begins",
     values: "M of N with 1 <= M <= N <= 24, such as 2 of 3",
 };
 const PAGES_PER_INSTANCE_WEEK: Variable = Variable {
     name: "PAGES_PER_INSTANCE_WEEK",
     default: "",
-    meaning: "how often an instance may page for nothing, a week: sets the threshold by the model's own table; empty: the model's threshold",
+    meaning: "how often an instance may page for nothing, a week: sets the threshold by the \
+              model's own table; empty: the model's threshold",
     values: "empty, or 0.02 to 10",
 };
 const INCLUDE_TAGS: Variable = Variable {
     name: "INCLUDE_TAGS",
     default: "",
     meaning: "only instances with all of these tags are watched; empty: all",
-    values: "empty, or tags such as env=prod,backup; several values of a key with a bar between them",
+    values: "empty, or tags such as env=prod,backup; several values of a key with a bar between \
+             them",
 };
 const EXCLUDE_TAGS: Variable = Variable {
     name: "EXCLUDE_TAGS",
     default: "",
-    meaning: "instances with any of these tags are not watched; empty: none",
-    values: "empty, or tags such as env=test,aws:autoscaling:groupName; several values of a key with a bar between them",
+    meaning: "instances with any of these tags are not watched; empty: no tag excludes",
+    values: "empty, or tags such as env=test,aws:autoscaling:groupName; several values of a key \
+             with a bar between them",
 };
 const MUTES_URI: Variable = Variable {
     name: "MUTES_URI",
@@ -140,7 +152,8 @@ const REPORTING_STOPPED: Variable = Variable {
 const EVENT_BUS: Variable = Variable {
     name: "EVENT_BUS",
     default: "",
-    meaning: "the EventBridge bus that gets an event when an anomaly begins and when it is over; empty: they are in the log only",
+    meaning: "the EventBridge bus that gets an event when an anomaly begins and when it is over; \
+              empty: they are in the log only",
     values: "empty, or the name or ARN of a bus",
 };
 

@@ -131,7 +131,8 @@ mod tests {
         let error = "Detector".parse::<Handler>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no handler `Detector`: set the function's Handler to detector, calibrator or predictor"
+            "there is no handler `Detector`: set the function's Handler to detector, calibrator or \
+             predictor"
         );
     }
 

@@ -22,7 +22,11 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// timeout.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_mins(15);
 /// The supported shapes, for the error about another one.
-const SHAPES: &str = r#"send {}, {"shard": 0, "shards": 4} or {"time": "2026-01-15T12:00:00Z", "instances": ["i-0123456789abcdef0"], "dry_run": true} (all of them optional), or let an EventBridge rule or schedule send its own event"#;
+const SHAPES: &str = concat!(
+    r#"send {}, {"shard": 0, "shards": 4} or {"time": "2026-01-15T12:00:00Z", "#,
+    r#""instances": ["i-0123456789abcdef0"], "dry_run": true} (all of them optional), "#,
+    "or let an EventBridge rule or schedule send its own event"
+);
 
 /// The request to a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +53,9 @@ pub enum EventError {
     /// An event from another source than a schedule.
     #[error("the event `{detail_type}` of `{sender}` starts no run: {SHAPES}")]
     Foreign {
-        /// Its source.
+        /// Its `source`, such as `aws.ec2`.
         sender: String,
-        /// Its type.
+        /// Its `detail-type`.
         detail_type: String,
     },
     /// Not the name of an instance.
@@ -59,12 +63,14 @@ pub enum EventError {
     Instance(#[from] NotAnInstance),
     /// Too many instances, or an empty list.
     #[error(
-        "the event names {0} instances, 1 to {MAX_INSTANCES} can be asked for; leave `instances` out to score every one"
+        "the event names {0} instances, 1 to {MAX_INSTANCES} can be asked for; leave `instances` \
+         out to score every one"
     )]
     Instances(usize),
     /// A part of a fleet that cannot exist.
     #[error(
-        "the event's shard {shard} of {shards} is none: give 1 to {MAX_SHARDS} `shards` and a `shard` from 0 to one less, or neither for the whole fleet"
+        "the event's shard {shard} of {shards} does not exist: give 1 to {MAX_SHARDS} `shards` and \
+         a `shard` from 0 to one less, or neither for the whole fleet"
     )]
     Shard {
         /// The part's number.
@@ -74,7 +80,8 @@ pub enum EventError {
     },
     /// There can be no datapoints yet.
     #[error(
-        "the event's time {time} is in the future (it is {now}): give an earlier one, or none for now"
+        "the event's time {time} is in the future (it is {now}): give an earlier one, or leave it \
+         out to score up to now"
     )]
     Future {
         /// The event's time.
@@ -84,7 +91,9 @@ pub enum EventError {
     },
     /// CloudWatch would refuse the scores.
     #[error(
-        "the event's time {time} is too long ago: CloudWatch takes no metrics older than two weeks. Give a later one, none for now, or \"dry_run\": true, which publishes nothing"
+        "the event's time {time} is too long ago: CloudWatch takes no metrics older than two \
+         weeks. Give a later one, leave it out to score up to now, or set \"dry_run\": true, which \
+         publishes nothing"
     )]
     Past {
         /// The event's time.
@@ -179,7 +188,7 @@ impl Trigger {
     }
 
     /// The stretch to score, in seconds since 1970: the `lookback_minutes` up to the event's time,
-    /// or up to `now` where it has none, in whole slots.
+    /// or up to `now` without one, in whole slots.
     ///
     /// # Errors
     /// [`EventError::Future`] and [`EventError::Past`].
@@ -224,8 +233,9 @@ mod tests {
         let (a, b) = ("i-0123456789abcdef0", "i-1a2b3c4d");
         let noon = Some(at("2026-01-15T12:00:00Z"));
         let scheduled = |source: &str, detail: Value| {
-            json!({ "version": "0", "id": "53dc4d37", "detail-type": "Scheduled Event", "source": source, "account": "1",
-                "time": "2026-01-15T12:00:00Z", "region": "us-east-1", "resources": [], "detail": detail })
+            json!({ "version": "0", "id": "53dc4d37", "detail-type": "Scheduled Event",
+                "source": source, "account": "1", "time": "2026-01-15T12:00:00Z",
+                "region": "us-east-1", "resources": [], "detail": detail })
         };
         let direct = |time, instances, dry_run| Trigger {
             time,
@@ -276,22 +286,25 @@ mod tests {
             (json!({ "instances": "i-0123456789abcdef0" }), "invalid type"),
             (json!({ "instances": [] }), "names 0 instances"),
             (json!({ "instances": many }), "names 501 instances"),
-            (json!({ "shard": 4, "shards": 4 }), "shard 4 of 4 is none"),
-            (json!({ "shard": 1 }), "shard 1 of 1 is none"),
-            (json!({ "shard": 0, "shards": 0 }), "shard 0 of 0 is none"),
+            (json!({ "shard": 4, "shards": 4 }), "shard 4 of 4 does not exist"),
+            (json!({ "shard": 1 }), "shard 1 of 1 does not exist"),
+            (json!({ "shard": 0, "shards": 0 }), "shard 0 of 0 does not exist"),
             (json!({ "shard": 0, "shards": 101 }), "1 to 100 `shards`"),
             (json!({ "shard": -1, "shards": 4 }), "invalid value"),
             (json!({ "instances": ["i-0123456789abcdef0", "web-1"] }), "`web-1` is no instance"),
             (
-                json!({ "source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification" }),
+                json!({ "source": "aws.ec2",
+                    "detail-type": "EC2 Instance State-change Notification" }),
                 "of `aws.ec2`",
             ),
             (
-                json!({ "source": "aws.events", "detail-type": "AWS API Call", "time": "2026-01-15T12:00:00Z" }),
+                json!({ "source": "aws.events", "detail-type": "AWS API Call",
+                    "time": "2026-01-15T12:00:00Z" }),
                 "AWS API Call",
             ),
             (
-                json!({ "source": "mine", "detail-type": "Scheduled Event", "time": "2026-01-15T12:00:00Z" }),
+                json!({ "source": "mine", "detail-type": "Scheduled Event",
+                    "time": "2026-01-15T12:00:00Z" }),
                 "of `mine`",
             ),
             (json!({ "source": "aws.events", "detail-type": "Scheduled Event" }), "has a `time`"),
@@ -302,8 +315,8 @@ mod tests {
             (json!({ "source": "aws.events" }), "detail-type"),
             (json!({ "source": 1, "detail-type": "Scheduled Event" }), "invalid type"),
             (
-                json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T12:00:00Z",
-                    "detail": { "dry_run": true } }),
+                json!({ "source": "aws.events", "detail-type": "Scheduled Event",
+                    "time": "2026-01-15T12:00:00Z", "detail": { "dry_run": true } }),
                 "nothing in `detail`",
             ),
         ];
@@ -358,7 +371,8 @@ mod tests {
                 .unwrap()
                 .is_question(now.as_second() - 60 * minutes_ago, now)
         };
-        let scheduled = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-01-15T08:00:00Z" });
+        let scheduled = json!({ "source": "aws.events", "detail-type": "Scheduled Event",
+            "time": "2026-01-15T08:00:00Z" });
         let shard = json!({ "shard": 0, "shards": 1 });
         assert_eq!([is_question(scheduled.clone(), 0), is_question(scheduled, 240)], [false; 2]);
         assert_eq!([is_question(shard.clone(), 0), is_question(shard, 240)], [false; 2]);

@@ -135,7 +135,7 @@ fn killed_at_any_moment_it_loses_nothing_and_says_everything_once() {
             let running =
                 process.get_or_insert_with(|| Process::new(&aws, aws.runtime(), "detector"));
             let invocation = aws.runtime().invoke_async(regular(time), LONG);
-            assert!(invocation.wait_taken(LONG), "nobody took the event of {}", text(time));
+            assert!(invocation.wait_taken(LONG), "no process took the event of {}", text(time));
             let taken = Instant::now();
             if quiet || !dice.chance(0.2) {
                 let outcome = invocation.wait(LONG);
@@ -160,8 +160,8 @@ fn killed_at_any_moment_it_loses_nothing_and_says_everything_once() {
         }
     }
     let story = format!(
-        "KILL_SEED={seed}: killed in {in_runs} runs, after the answer {too_late} times, between runs {between} times; {repeated} \
-         runs were repeated; a run takes {typical:?}; {:?} in all",
+        "KILL_SEED={seed}: killed in {in_runs} runs, after the answer {too_late} times, between \
+         runs {between} times; {repeated} runs were repeated; a run takes {typical:?}; {:?} in all",
         started.elapsed()
     );
     println!("{story}");

@@ -44,7 +44,7 @@ impl Allowed {
             "PutObject" => Self::new("s3:PutObject", &call.resource),
             "DeleteObject" => Self::new("s3:DeleteObject", &call.resource),
             "ListObjectsV2" | "HeadBucket" => Self::new("s3:ListBucket", bucket),
-            operation => panic!("{operation} is new: what does it take?"),
+            operation => panic!("{operation} is new: name its resources here"),
         }
     }
 
@@ -96,7 +96,7 @@ fn place(value: &str) -> String {
         value => match value.strip_prefix("!Sub ${ModelBucket.Arn}/") {
             Some(key) => format!("{BUCKET}/{key}"),
             None if value.ends_with(":event-bus/${EventBusName}") => "bus".into(),
-            None => panic!("{value} is new: what is it?"),
+            None => panic!("{value} is new: name it here"),
         },
     }
 }
@@ -155,8 +155,8 @@ async fn run_shard(world: &mut World, time: i64, shard: u32, shards: u32) {
     world.detection().run(&event, Timestamp::from_second(time).unwrap()).await.unwrap();
 }
 
-/// The calls of the detector and of the calibrator in their lives: first runs, later ones, new
-/// processes, midnight with and without a calibrator, and another number of shards.
+/// The calls of the detector and of the calibrator in their lives. They have first runs, later
+/// ones, new processes, midnight with and without a calibrator, and another number of shards.
 async fn calls() -> (Vec<Call>, Vec<Call>) {
     let mut world = world();
     let (mut detector, mut calibrator) = (Vec::new(), Vec::new());

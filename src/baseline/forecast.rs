@@ -1,11 +1,16 @@
 //! A forecast for each instance: a ridge regression on its own last two weeks, at three horizons.
 //!
 //! The target is the compressed mean of the next 1, 6 or 24 slots. The features are the values
-//! known before them: the newest value, the means of the last 15 minutes, hour, 3, 12 and 24 context,
-//! the same slots and the present one of the day before, and the daily profile at both times. The
-//! coefficients shrink towards persistence (tomorrow is like now) where there is little to learn
-//! from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so the
-//! model does not learn yesterday's outage.
+//! known before them:
+//!
+//! - the newest value;
+//! - the means of the last 15 minutes, hour, 3, 12 and 24 hours;
+//! - the same slots and the present one of the day before;
+//! - the daily profile at both times.
+//!
+//! The coefficients shrink towards persistence (tomorrow is like now) where there is little to
+//! learn from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so
+//! the model does not learn yesterday's outage.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +19,7 @@ use super::profile::Profile;
 use crate::compress::{compress, expand};
 use crate::series::{DAY, PERIOD, Series};
 
-/// Slots whose mean is forecast: 5 minutes, half an hour, two context.
+/// Slots whose mean is forecast: 5 minutes, half an hour, two hours.
 pub const HORIZONS: [usize; 3] = [1, 6, 24];
 /// Slots before a forecast's first slot that the forecast reads: a day, and the slots needed from
 /// the day before yesterday.
@@ -162,9 +167,7 @@ fn enough(count: usize, from: isize, until: isize) -> bool {
 /// The context of a forecast: the daily profile, and where the slots of the values lie in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DayContext<'a> {
-    /// Median and spread.
     pub(crate) level: &'a Level,
-    /// The daily profile.
     pub(crate) daily: &'a Profile,
     /// Start of slot 0 of the values, in seconds since 1970.
     pub(crate) start: i64,

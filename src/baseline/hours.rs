@@ -22,7 +22,7 @@ const LEAST_DAYS: usize = 3;
 /// The hours of the two weeks before a day, by hour of the day (UTC).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hours {
-    /// Lowest and highest value of each hour, in percent; `None` where there was none.
+    /// Lowest and highest value of each hour, in percent; `None` for an hour without values.
     ranges: [Option<Range>; HOURS],
     /// A bit for each hour: whether the instance should report then, on the day of this baseline.
     reports: u32,

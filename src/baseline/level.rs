@@ -6,7 +6,8 @@ use crate::compress::{compress, distance, expand};
 
 /// The scaling rule that an artifact was trained with. Written into every artifact, and checked at
 /// load.
-pub const SCALING_RULE: &str = "asinh((y - median) / max(iqr / 1.349, 0.05 sd, 0.001 |median|, 1e-6)), y = asinh(x), 14 days, per instance";
+pub const SCALING_RULE: &str = "asinh((y - median) / max(iqr / 1.349, 0.05 sd, 0.001 |median|, \
+                                1e-6)), y = asinh(x), 14 days, per instance";
 
 /// Inputs of the network are held within this, so that one wild datapoint cannot blind it to the
 /// rest.
@@ -114,8 +115,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn scaling_there_and_back(value in 0.0f64..100.0, median in 0.0f64..100.0, scale in 1e-3f64..3.0) {
-            let level = Level { centre: compress(median), scale, spread: scale, deviation: 1.0, datapoints: 300 };
+        fn scaling_there_and_back(
+            value in 0.0f64..100.0,
+            median in 0.0f64..100.0,
+            scale in 1e-3f64..3.0,
+        ) {
+            let centre = compress(median);
+            let level = Level { centre, scale, spread: scale, deviation: 1.0, datapoints: 300 };
             prop_assert!((level.unscaled(level.scaled(value)) - value).abs() < 1e-8);
         }
     }

@@ -124,14 +124,14 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Learns from the 14 days of `history` before `at` (seconds since 1970) what is usual from
-    /// then on.
+    /// Learns from the 14 days of `history` before `at` (seconds since 1970) the usual values of
+    /// the time after it.
     ///
     /// # Errors
     /// [`TooLittleHistory`] when they hold less than half a day.
     pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
         // Up to `at`, even where the last slots are missing: whether the series shows them as
-        // missing depends on what else was read.
+        // missing depends on the range that was read.
         let recent = history.up_to(at, HISTORY);
         let datapoints =
             recent.as_ref().map_or(0, |recent| recent.present(0..recent.len()).count());
@@ -163,9 +163,10 @@ impl Baseline {
         })
     }
 
-    /// The first baseline of an instance that had too little history at midnight: from noon of the
-    /// day of `time` (seconds since 1970) on, made of the [`NEWBORN`] slots before it. `None`
-    /// before noon, and where these slots have less than half a day of datapoints.
+    /// The first baseline of an instance that had too little history at midnight. It holds from
+    /// noon of the day of `time` (seconds since 1970) on, and is made of the [`NEWBORN`] slots
+    /// before it. `None` before noon, and where these slots have less than half a day of
+    /// datapoints.
     pub fn of_newborn(recent: &Series, time: i64) -> Option<Self> {
         let noon = calibrated_at(time) + DAY_SECONDS / 2;
         if time < noon {
@@ -246,7 +247,8 @@ fn longest_run(history: &Series) -> usize {
 /// An instance that has not been watched for long enough to learn its usual behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{datapoints} datapoints before time {at}, a baseline needs {MIN_DATAPOINTS} (half a day): wait until the instance has run for longer"
+    "{datapoints} datapoints before time {at}, a baseline needs {MIN_DATAPOINTS} (half a day): \
+     wait until the instance has run for longer"
 )]
 pub struct TooLittleHistory {
     /// The time the baseline was asked for, in seconds since 1970.

@@ -25,9 +25,9 @@ pub struct Profile {
     first: i64,
     /// Median of each slot: see [`Level::scaled`].
     centres: Vec<f32>,
-    /// `ln(spread / scale + 0.05)` of each slot, where the spread is half the compressed distance
-    /// between the quantiles at 16 % and 84 %: one sigma for a normal distribution. Empty where it
-    /// is not needed.
+    /// `ln(spread / scale + 0.05)` of each slot. The spread is half the compressed distance between
+    /// the quantiles at 16 % and 84 %: one sigma for a normal distribution. Empty where it is not
+    /// needed.
     spreads: Vec<f32>,
     /// How far the profile can be trusted, from 0 (not at all) to 1 (a week of days, a month of
     /// weeks).

@@ -8,8 +8,8 @@ fn score(value: f64) -> Score {
     serde_json::from_value(value.into()).expect("a number")
 }
 
-/// A datapoint in this slot, so far above what is usual; 10 points are tolerable, and every one
-/// outside is an alarm that the one before was not as bad as.
+/// A datapoint in this slot, this far above its usual value. 10 points are tolerable. Each
+/// datapoint outside is an alarm, as if it were worse than the one before.
 fn at(slot: i64, deviation: f64) -> Scored {
     let time = slot * PERIOD;
     let finding =
@@ -74,11 +74,7 @@ fn a_jump_that_is_much_worse_is_told_while_an_episode_lasts() {
     assert_eq!(with(30.0, Channel::SpikeUp), [3, -20, 20]);
     assert_eq!(with(-30.0, Channel::BurstDown), [3, -20, 20, -21]);
     assert_eq!(with(29.0, Channel::SpikeUp), [3], "it is not twice as bad");
-    assert_eq!(
-        with(30.0, Channel::StaysHigh),
-        [3],
-        "what has been high for three hours is no jump"
-    );
+    assert_eq!(with(30.0, Channel::StaysHigh), [3], "a rise of three hours ago is no jump");
 }
 
 #[test]
@@ -125,7 +121,7 @@ fn what_is_muted_changes_nothing() {
     assert_eq!(changes(&mut episodes, MOfN::default(), [at(3, 30.0)]), [3]);
     let muted = following(&[0.0; 20]).map(|scored| Scored { muted: true, ..scored });
     assert_eq!(changes(&mut episodes, MOfN::default(), muted), [0i64; 0]);
-    assert!(episodes.open().is_some(), "nobody knows whether it is over");
+    assert!(episodes.open().is_some(), "it is not known whether it is over");
 }
 
 #[test]
@@ -144,9 +140,10 @@ fn an_instance_that_should_report_and_does_not() {
     assert_eq!(episodes.silent(end, end + SILENT - PERIOD, || true), []);
     assert_eq!(episodes.silent(end, end + SILENT, || false), [], "it is off on a schedule");
     let began = episodes.silent(end, end + SILENT, || true);
-    assert!(
-        matches!(began[..], [Change::Began(Episode { shape: Shape::Stopped, since, .. }, None)] if since == end)
-    );
+    let [Change::Began(Episode { shape: Shape::Stopped, since, .. }, None)] = began[..] else {
+        panic!("{began:?}")
+    };
+    assert_eq!(since, end);
     assert_eq!(episodes.silent(end, end + SILENT + PERIOD, || true), [], "once");
     assert_eq!(changes(&mut episodes, MOfN::default(), [at(120, 1.0)]), [-120], "it is back");
     // The deviation at the time of the stop is over.

@@ -1,9 +1,10 @@
 //! The artifact: everything that scoring needs from training, in one checked file.
 //!
-//! It is a safetensors file. The tensors are the layers of [`Dimensions::layers`]; the header's metadata
-//! has one key, `deepguard`, whose value is the JSON of [`Card`]: format version, shape, scaling
-//! rule, threshold, the record of the training, and a SHA-256 over the whole file. The checksum is
-//! taken with its own 64 characters written as zeros. The same content always gives the same bytes.
+//! It is a safetensors file. The tensors are the layers of [`Dimensions::layers`]. The header's metadata
+//! has one key, `deepguard`, whose value is the JSON of [`Card`]. It has the format version, shape,
+//! scaling rule, threshold, the record of the training, and a SHA-256 over the whole file. The
+//! checksum is taken with its own 64 characters written as zeros. The same content always gives the
+//! same bytes.
 
 use std::collections::HashMap;
 
@@ -25,7 +26,7 @@ const KEY: &str = "deepguard";
 const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// The bytes before the checksum in the header, where the card is JSON inside a JSON string.
 const BEFORE_CHECKSUM: &[u8] = br#"\"checksum\":\""#;
-/// The artifact that is compiled in, so that DeepGuard works before anyone has trained one.
+/// The artifact that is compiled in, so that DeepGuard works without training.
 pub const BUILTIN: &[u8] = include_bytes!("../../models/default.safetensors");
 /// The maximum size of an artifact. A header that asks for more is damaged or hostile.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -45,7 +46,8 @@ pub enum ArtifactError {
     Foreign(String),
     /// The file does not end where its header says.
     #[error(
-        "the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it again"
+        "the artifact is not whole: it has {0} bytes, its header says otherwise; copy or upload it \
+         again"
     )]
     Truncated(usize),
     /// The content differs from the written one.
@@ -53,7 +55,8 @@ pub enum ArtifactError {
     Damaged(String),
     /// Written by a newer DeepGuard.
     #[error(
-        "the artifact has format {found}, this build reads {FORMAT}: deploy a newer DeepGuard, or train with this one"
+        "the artifact has format {found}, this build reads {FORMAT}: deploy a newer DeepGuard, or \
+         train with this one"
     )]
     NewerFormat {
         /// Format of the artifact.
@@ -61,7 +64,8 @@ pub enum ArtifactError {
     },
     /// Written by an older DeepGuard, for another way of scoring.
     #[error(
-        "the artifact has format {found}, this build reads {FORMAT}: train it again with this version"
+        "the artifact has format {found}, this build reads {FORMAT}: train it again with this \
+         version"
     )]
     OlderFormat {
         /// Format of the artifact.
@@ -74,7 +78,8 @@ pub enum ArtifactError {
     Scaling(String),
     /// A tensor that the network needs is not there, or has another shape.
     #[error(
-        "tensor `{tensor}` is {found}, the network's shape needs {needed:?}: train it again with this version"
+        "tensor `{tensor}` is {found}, the network's shape needs {needed:?}: train it again with \
+         this version"
     )]
     Shape {
         /// Name in the file.
@@ -141,7 +146,7 @@ impl Artifact {
         Self::from_bytes(&self.to_bytes()?)
     }
 
-    /// The artifact's card.
+    /// The shape, the thresholds and the record of the training.
     pub fn card(&self) -> &Card {
         &self.card
     }
@@ -212,7 +217,7 @@ impl Artifact {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// [`ArtifactError`] says what is wrong with it and what to do.
+    /// [`ArtifactError`] names the fault and the way out.
     pub fn from_bytes(file: &[u8]) -> Result<Self, ArtifactError> {
         let (_, metadata) =
             SafeTensors::read_metadata(file).map_err(|error| explain(&error, file))?;

@@ -32,8 +32,8 @@ pub struct Card {
     pub pages: Vec<FalsePages>,
 }
 
-/// How much the usual errors of a young instance still grow until it is two weeks old: a factor for
-/// each number of days from 0 on, at least 1; 1 where a table ends.
+/// How much the usual errors of a young instance still grow until it is two weeks old. Each number
+/// of days from 0 on has a factor of at least 1. Where a table ends it is 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Growth {
     /// Of the errors of forecasts, by days of scores.
@@ -162,13 +162,13 @@ pub struct Fleet {
 /// A stretch of an instance's history that was not trained on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// The instance.
+    /// Its id, such as `i-0123456789abcdef0`.
     pub instance: String,
     /// When it begins, in seconds since 1970.
     pub from: i64,
     /// When it is over, in seconds since 1970.
     pub until: i64,
-    /// Why.
+    /// Why it was left out.
     pub why: Why,
 }
 

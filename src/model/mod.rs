@@ -1,8 +1,8 @@
 //! The LSTM autoencoder: one small network for all instances.
 //!
-//! It reads a window of an instance's CPU in which the newest datapoint is hidden, squeezes it
-//! through a bottleneck, and reconstructs the window from there, newest datapoint first. Beside
-//! the CPU it sees what is usual at each datapoint's hour, so it only has to learn how CPU departs
+//! It reads a window of an instance's CPU in which the newest datapoint is hidden, and squeezes it
+//! through a bottleneck. From there it reconstructs the window, newest datapoint first. Beside the
+//! CPU it sees the usual value at each datapoint's hour, so it only has to learn how CPU departs
 //! from its own habits.
 
 pub mod artifact;
@@ -265,7 +265,7 @@ fn linear(layer: Layer, weights: &Weights, device: &Device) -> Linear {
 /// The elements of a tensor, row-major.
 #[expect(
     clippy::expect_used,
-    reason = "the CPU backends read back what they hold: there is no device to lose"
+    reason = "the CPU backends read their own memory: there is no device to lose"
 )]
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a CPU tensor can be read")

@@ -72,12 +72,15 @@ fn times_before_1970_are_ordinary() {
 
 proptest! {
     #[test]
-    fn every_slot_lies_between_the_values_it_got(points in prop::collection::vec((0i64..100_000, -1e6f64..1e6), 1..200)) {
-        let (series, cleaning) = Series::from_datapoints(points.iter().map(|&(t, v)| at(t, v))).expect("usable");
+    fn every_slot_lies_between_the_values_it_got(
+        points in prop::collection::vec((0i64..100_000, -1e6f64..1e6), 1..200),
+    ) {
+        let datapoints = points.iter().map(|&(t, v)| at(t, v));
+        let (series, cleaning) = Series::from_datapoints(datapoints).expect("usable");
         prop_assert_eq!(series.present(0..series.len()).count() + cleaning.missing, series.len());
         for point in series.datapoints() {
-            let got: Vec<f64> = points.iter().filter(|(t, _)| slot_start(*t) == point.time).map(|&(_, v)| v).collect();
-            let (low, high) = got.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+            let got = points.iter().filter(|(t, _)| slot_start(*t) == point.time).map(|&(_, v)| v);
+            let (low, high) = got.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
             prop_assert!(point.value >= low - 1e-6 && point.value <= high + 1e-6);
         }
     }

@@ -28,7 +28,7 @@ const SLOWEST: f64 = 1.0 / 64.0;
 pub(super) struct Pace {
     rates: Rates,
     /// When the next call may begin. The call in turn holds the lock until then. The next one
-    /// counts from the real beginning of that call, so calls that all had to wait for something
+    /// counts from the real beginning of that call. So calls that waited together for something
     /// else do not begin at once.
     next: Mutex<Option<Instant>>,
     /// The part of the rates in use.

@@ -10,9 +10,9 @@ use crate::ports::{Batch, slots};
 /// Plans calls that read each instance from its time on (seconds since 1970, aligned) up to `end`.
 ///
 /// A call is as full as [`QUERIES_PER_READ`] and [`DATAPOINTS_PER_READ`] allow. Instances that need
-/// about the same stretch share a call, which then reads the longest of their stretches: a query
-/// costs the same however many datapoints it has. The shortest stretches come first, so that
-/// followed instances do not wait for new ones; among equals the order is that of `wanted`.
+/// about the same stretch share a call, which reads the longest of their stretches. A query costs
+/// the same however many datapoints it has. The shortest stretches come first, so that followed
+/// instances do not wait for new ones. Among equals the order is that of `wanted`.
 pub fn batches(wanted: impl IntoIterator<Item = (InstanceId, i64)>, end: i64) -> Vec<Batch> {
     let mut wanted: Vec<(InstanceId, i64)> = wanted.into_iter().collect();
     wanted.sort_by_key(|(_, start)| std::cmp::Reverse(*start));
@@ -118,13 +118,18 @@ mod tests {
         ) {
             let end = 8640 * PERIOD;
             let start = |slot: i64| if equal { starts[0] * PERIOD } else { slot * PERIOD };
-            let wanted: Vec<(InstanceId, i64)> =
-                starts.iter().enumerate().map(|(number, &slot)| (instance(number), start(slot))).collect();
+            let wanted: Vec<(InstanceId, i64)> = starts
+                .iter()
+                .enumerate()
+                .map(|(number, &slot)| (instance(number), start(slot)))
+                .collect();
             let plan = batches(wanted.clone(), end);
             let mut read = std::collections::BTreeMap::new();
             for batch in &plan {
-                prop_assert!(batch.instances.len() <= QUERIES_PER_READ && batch.datapoints() <= DATAPOINTS_PER_READ);
-                prop_assert!(batch.times.start % PERIOD == 0 && batch.times.end == end && batch.times.start < end);
+                prop_assert!(batch.instances.len() <= QUERIES_PER_READ);
+                prop_assert!(batch.datapoints() <= DATAPOINTS_PER_READ);
+                prop_assert!(batch.times.start % PERIOD == 0 && batch.times.start < end);
+                prop_assert_eq!(batch.times.end, end);
                 for instance in &batch.instances {
                     prop_assert_eq!(read.insert(instance.clone(), batch.times.start), None);
                 }
@@ -137,8 +142,9 @@ mod tests {
             // exceed a limit.
             for pair in plan.windows(2) {
                 let one_more = pair[0].instances.len() + 1;
-                let with = wanted.iter().find(|(instance, _)| *instance == pair[1].instances[0]).map(|(_, start)| *start);
-                let slots = slots(&(with.unwrap()..end));
+                let next = &pair[1].instances[0];
+                let (_, start) = wanted.iter().find(|(instance, _)| instance == next).unwrap();
+                let slots = slots(&(*start..end));
                 prop_assert!(one_more > QUERIES_PER_READ || one_more * slots > DATAPOINTS_PER_READ);
             }
         }
@@ -146,7 +152,10 @@ mod tests {
         #[test]
         fn puts_lose_nothing_and_keep_to_both_limits(count in 0usize..4000) {
             let datum = |number| Datum {
-                metric: Metric::ReconstructionError, of: Of::Instance(instance(number)), time: 0, value: 1.0,
+                metric: Metric::ReconstructionError,
+                of: Of::Instance(instance(number)),
+                time: 0,
+                value: 1.0,
             };
             let datums: Vec<Datum> = (0..count).map(datum).collect();
             let put: Vec<&[Datum]> = puts(&datums).collect();
@@ -154,7 +163,8 @@ mod tests {
             prop_assert_eq!(put.len(), count.div_ceil(DATUMS_PER_PUT));
             for put in put {
                 prop_assert!(put.len() <= DATUMS_PER_PUT);
-                prop_assert!(PUT_OVERHEAD + put.iter().map(datum_bytes).sum::<usize>() <= BYTES_PER_PUT);
+                let bytes = PUT_OVERHEAD + put.iter().map(datum_bytes).sum::<usize>();
+                prop_assert!(bytes <= BYTES_PER_PUT);
             }
         }
     }

@@ -58,8 +58,7 @@ impl CloudWatch {
                 // The SDK checks nothing else, as the answer has no content: a proxy's page would
                 // look the same.
                 Ok(_) => {
-                    let why =
-                        "the answer has no request id: what answers there is no CloudWatch".into();
+                    let why = "the answer has no request id: the endpoint is not CloudWatch".into();
                     published.error = Some(CallError { operation: PUT, why });
                     published.failed.extend_from_slice(part);
                 }
@@ -140,8 +139,10 @@ mod tests {
         };
         aws.cloudwatch(false).publish(&[of_fleet, of_one]).await;
         let expected = json!({ "Namespace": "DeepGuard", "MetricData": [
-            { "MetricName": "InstancesScored", "Timestamp": { "$time": 300 }, "Value": 2.0, "Unit": "Count" },
-            { "MetricName": "AnomalyScore", "Timestamp": { "$time": 600 }, "Value": 0.5, "Unit": "None",
+            { "MetricName": "InstancesScored", "Timestamp": { "$time": 300 }, "Value": 2.0,
+                "Unit": "Count" },
+            { "MetricName": "AnomalyScore", "Timestamp": { "$time": 600 }, "Value": 0.5,
+                "Unit": "None",
                 "Dimensions": [{ "Name": "InstanceId", "Value": instance(7).as_str() }] },
         ] });
         assert_eq!(aws.requests(PUT).await, [expected]);

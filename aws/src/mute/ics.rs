@@ -1,7 +1,7 @@
 //! Mutes from a calendar (RFC 5545): its events are windows.
 //!
 //! The words of an event (`SUMMARY`, `DESCRIPTION`, `LOCATION`, `CATEGORIES`) say which instances
-//! it mutes: instances, `key=value` tags that all have to match, or `all` alone or as `all
+//! it mutes. They are instances, `key=value` tags that all have to match, or `all` alone or as `all
 //! instances`. Anything else is an error that names the event.
 
 mod rule;
@@ -333,9 +333,13 @@ fn who(properties: &[Property<'_>]) -> Result<Who, String> {
         }
         (true, true, true) => Ok(Who::All),
         (true, true, false) => {
-            Err("its words name nobody to mute: write instances (i-0123456789abcdef0), tags (role=batch) or `all instances` into it".into())
+            Err("its words name no instance to mute: write instances (i-0123456789abcdef0), tags \
+                 (role=batch) or `all instances` into it"
+                .into())
         }
-        _ => Err("its words name whom to mute in more than one way: make an event each for instances, tags and `all instances`".into()),
+        _ => Err("its words name whom to mute in more than one way: make an event each for \
+                  instances, tags and `all instances`"
+            .into()),
     }
 }
 

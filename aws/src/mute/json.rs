@@ -2,8 +2,10 @@
 //!
 //! ```json
 //! {"mutes": [
-//!   {"all": true, "from": "2026-11-22T02:00:00+01:00", "until": "2026-11-22T04:00:00+01:00", "why": "moving house"},
-//!   {"tags": "role=batch,env=prod|stage", "every": "day", "between": ["02:00", "04:00"], "zone": "Europe/Berlin"},
+//!   {"all": true, "from": "2026-11-22T02:00:00+01:00", "until": "2026-11-22T04:00:00+01:00",
+//!    "why": "moving house"},
+//!   {"tags": "role=batch,env=prod|stage", "every": "day", "between": ["02:00", "04:00"],
+//!    "zone": "Europe/Berlin"},
 //!   {"instances": ["i-0123456789abcdef0"], "every": ["sat", "sun"], "zone": "UTC"}
 //! ]}
 //! ```
@@ -146,7 +148,11 @@ fn time(text: &str, field: &str, zone: Option<&TimeZone>) -> Result<i64, String>
     };
     let time = absolute.or_else(|| Some(local()?.timestamp())).map(Timestamp::as_second);
     time.ok_or_else(|| {
-        format!("`{field}` is {:?}: give a time such as \"2026-11-22T02:00:00+01:00\", or \"2026-11-22T02:00\" and a `zone`", shown(text))
+        format!(
+            "`{field}` is {:?}: give a time such as \"2026-11-22T02:00:00+01:00\", \
+             or \"2026-11-22T02:00\" and a `zone`",
+            shown(text)
+        )
     })
 }
 

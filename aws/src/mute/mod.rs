@@ -3,7 +3,7 @@
 //!
 //! The file is `.json` (`json`) or a calendar, `.ics` (`ics`). Either becomes [`Mutes`]; a mute
 //! holds once or is repeated (`repeat`). A file with a part that cannot be parsed is refused whole,
-//! with its errors: half a list of mutes would not mute the instances that its author expects.
+//! with its errors. Half a list would not mute the instances that its author expects.
 //!
 //! A datapoint is muted where any part of its five minutes is.
 

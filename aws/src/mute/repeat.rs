@@ -21,7 +21,7 @@ const DAY: i64 = 24 * 3600;
 pub(super) enum When {
     /// In this window, in seconds since 1970.
     Once(Range<i64>),
-    /// Again and again.
+    /// In a window on each of certain days.
     Repeated(Box<Repeated>),
 }
 
@@ -30,11 +30,10 @@ pub(super) enum When {
 pub(super) struct Repeated {
     /// The time zone of its clock.
     pub(super) zone: TimeZone,
-    /// The first day.
     pub(super) first: Date,
     /// On which days it begins.
     pub(super) days: Days,
-    /// When on each of them.
+    /// When it begins on each of these days.
     pub(super) begins: Time,
     /// How long it lasts.
     pub(super) lasts: Lasts,
@@ -42,9 +41,9 @@ pub(super) struct Repeated {
     pub(super) until: Option<i64>,
     /// The bounds outside which it does not hold.
     pub(super) within: Range<i64>,
-    /// Beginnings that are left out, in seconds since 1970 ...
+    /// Beginnings that are left out, in seconds since 1970.
     pub(super) except: BTreeSet<i64>,
-    /// ... and days.
+    /// Days on which it does not begin.
     pub(super) except_days: BTreeSet<Date>,
 }
 
@@ -55,8 +54,9 @@ pub(super) enum Days {
     Daily { interval: i32, weekdays: BTreeSet<i8> },
     /// On these days of the week in every `interval`-th week; weeks begin on `starts`.
     Weekly { interval: i32, weekdays: BTreeSet<i8>, starts: Weekday },
-    /// On these days of every `interval`-th month: day of the month or, from the end, negative; and
-    /// the weekday with its place in the month, 0 for all. Where both are given, both must hold.
+    /// On these days of every `interval`-th month. A day of the month counts from the end where it
+    /// is negative. A weekday has its place in the month, 0 for all. Where both are given, both
+    /// must hold.
     Monthly { interval: i32, days: BTreeSet<i8>, weekdays: BTreeSet<(i8, i8)> },
 }
 

@@ -18,7 +18,10 @@ fn json_answer(status: u16, body: &Value) -> ResponseTemplate {
 /// A page with these instances, each with its tags.
 fn page(resources: &[(String, &[(&str, &str)])], next: &str) -> ResponseTemplate {
     let tag = |&(key, value): &(&str, &str)| json!({ "Key": key, "Value": value });
-    let resource = |(arn, tags): &(String, &[(&str, &str)])| json!({ "ResourceARN": arn, "Tags": tags.iter().map(tag).collect::<Vec<_>>() });
+    let resource = |(arn, tags): &(String, &[(&str, &str)])| {
+        let tags: Vec<Value> = tags.iter().map(tag).collect();
+        json!({ "ResourceARN": arn, "Tags": tags })
+    };
     let resources: Vec<Value> = resources.iter().map(resource).collect();
     json_answer(200, &json!({ "ResourceTagMappingList": resources, "PaginationToken": next }))
 }
@@ -59,17 +62,21 @@ async fn all_pages_are_read_and_the_rule_is_asked_for() {
     let expected = BTreeMap::from([(instance(1), tags(&[("env", "prod"), ("Name", "web")]))]);
     assert_eq!(
         found, expected,
-        "what the rule does not hold for is left out, whatever was answered"
+        "instances outside the rule are left out, even where the answer has them"
     );
     let filters = json!([{ "Key": "Name" }, { "Key": "env", "Values": ["prod", "stage"] }]);
-    let question = json!({ "ResourceTypeFilters": ["ec2:instance"], "ResourcesPerPage": 100, "TagFilters": filters });
+    let question = json!({
+        "ResourceTypeFilters": ["ec2:instance"],
+        "ResourcesPerPage": 100,
+        "TagFilters": filters,
+    });
     let mut next = question.clone();
     next["PaginationToken"] = "two".into();
     assert_eq!(asked(&aws).await, [question, next]);
 }
 
 #[tokio::test]
-async fn instances_are_named_by_their_arns_as_soon_as_somebody_says_where_they_live() {
+async fn instances_are_named_by_their_arns_once_their_account_is_known() {
     let fleet: BTreeSet<InstanceId> = (0..150).map(instance).collect();
     let aws =
         Scripted::new([(OPERATION, vec![page(&[(arn(7), &[("a", "b")])], ""), page(&[], "")])])

@@ -7,7 +7,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "it is for tests, of this crate and of others, and stops where it meets what it did not expect"
+    reason = "it is for tests, of this crate and of others, and stops where it meets what it did \
+              not expect"
 )]
 
 use crate::ids::InstanceId;

@@ -48,7 +48,7 @@ pub fn cloudwatch_at(endpoint: impl Into<String>, compress: bool) -> CloudWatch 
     CloudWatch::new(aws_sdk_cloudwatch::Client::from_conf(config), "DeepGuard", rates)
 }
 
-/// A scripted AWS.
+/// A server on loopback that gives scripted answers and keeps all requests.
 pub struct Scripted {
     server: MockServer,
 }

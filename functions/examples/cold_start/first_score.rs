@@ -71,7 +71,11 @@ pub(crate) fn here() -> Result<()> {
     let milliseconds = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1000.0;
     println!(
         "{}",
-        json!({ "load": milliseconds(began, loaded), "first": milliseconds(loaded, once), "second": milliseconds(once, twice) })
+        json!({
+            "load": milliseconds(began, loaded),
+            "first": milliseconds(loaded, once),
+            "second": milliseconds(once, twice),
+        })
     );
     Ok(())
 }

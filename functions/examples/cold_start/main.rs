@@ -39,18 +39,28 @@ struct Args {
     #[arg(long, value_name = "NAME=FILE", value_parser = named)]
     other: Vec<(String, PathBuf)>,
     /// How often each is started
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     runs: u32,
     /// How many instances the first event is about
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     instances: u32,
     /// The Markdown file that holds the tables between <!-- cold-start --> and <!-- /cold-start -->
     #[arg(long, value_name = "FILE")]
     document: Option<PathBuf>,
-    /// The picture
+    /// Where to draw the picture
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
-    /// Measure in this process what its first score takes, and tell it as JSON
+    /// Measure the first score in this process, and print it as JSON
     #[arg(long, hide = true)]
     first_score: bool,
 }
@@ -80,7 +90,7 @@ fn work() -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let at = start_of_runs()?;
     let instances = args.instances as usize;
-    eprintln!("preparing what is remembered of {instances} instances");
+    eprintln!("preparing the state of {instances} instances");
     let fleet = scripted_aws::Generated::new(instances, 1);
     let prepared = Prepared::new(&fleet, instances, at)?;
     let scene = Scene { fleet, prepared, at, log: temporary.path().join("function.log") };

@@ -39,14 +39,12 @@ pub(crate) struct Contestant {
     pub(crate) model: Model,
 }
 
-/// Its task.
+/// The handler that it is started as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Nothing.
+    /// The empty function, for comparison.
     Empty,
-    /// Scores.
     Detector,
-    /// Makes baselines.
     Calibrator,
 }
 
@@ -89,7 +87,6 @@ pub(crate) struct Start {
     pub(crate) peak_mb: f64,
 }
 
-/// Its first answers.
 pub(crate) struct Answers {
     /// Milliseconds from the start of the process to the first answer.
     pub(crate) first: f64,

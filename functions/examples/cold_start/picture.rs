@@ -23,7 +23,6 @@ const DOT: f64 = 5.0;
 const GREY: RGBColor = RGBColor(120, 128, 140);
 const GREEN: RGBColor = PALETTE[2];
 
-/// Draws all measurements.
 pub(crate) fn draw(path: &Path, measured: &[Measured]) -> Result<()> {
     let told: Vec<(&Measured, [f64; PARTS.len()])> =
         measured.iter().filter_map(|one| Some((one, typical(one)?))).collect();

@@ -34,15 +34,18 @@ impl Report {
             (std::thread::available_parallelism()?.get(), fs::read_to_string("/proc/loadavg")?);
         let load: f64 = load.split(' ').next().unwrap_or_default().parse()?;
         let mut text = format!(
-            "Made by `make cold-start`: {} starts of each on {processors} processors ({}), taking turns; the load of the machine \
-             was {load} at the end. All files were in the page cache, and the scripted AWS answers at once. Lambda adds what it \
-             takes to fetch and unpack the function and to start the virtual machine, which is the same for all of them but \
-             for the size.\n\n![Each start as a dot, and the parts of a start](images/cold-start.png)\n\n",
+            "Made by `make cold-start`: {} starts of each on {processors} processors ({}), taking \
+             turns; the load of the machine was {load} at the end. All files were in the page \
+             cache, and the scripted AWS answers at once. Lambda adds what it takes to fetch and \
+             unpack the function and to start the virtual machine, which is the same for all of \
+             them but for the size.\n\n![Each start as a dot, and the parts of a \
+             start](images/cold-start.png)\n\n",
             args.runs,
             processor()
         );
         if load > processors as f64 {
-            text += "The machine was busy with other things: the minima and the processor time say more than the medians.\n\n";
+            text += "The machine was busy with other things: the minima and the processor time say \
+                     more than the medians.\n\n";
         }
         text += &format!("{}\n\n{}", verdict(measured), starts(measured));
         text += &parts(measured);
@@ -91,8 +94,8 @@ fn verdict(measured: &[Measured]) -> String {
     let ((median, slowest), (least, _)) = (most(0.5), most(0.0));
     let kept = if median <= GOAL { "kept" } else { "**missed**" };
     format!(
-        "The goal, at most {GOAL} ms more than an empty function, is {kept}: by the medians it is {median:.1} ms more ({slowest}), \
-         by the minima {least:.1} ms."
+        "The goal, at most {GOAL} ms more than an empty function, is {kept}: by the medians it is \
+         {median:.1} ms more ({slowest}), by the minima {least:.1} ms."
     )
 }
 
@@ -148,7 +151,8 @@ fn parts(measured: &[Measured]) -> String {
     let table =
         table("Its parts, in ms (means over the fastest quarter of the starts)", &header, rows);
     format!(
-        "{table}The function tells its parts at `LOG_LEVEL=debug`, in a line with the message `the process is ready`. The calibrator loads its model in its first run.\n\n"
+        "{table}The function tells its parts at `LOG_LEVEL=debug`, in a line with the message `the \
+         process is ready`. The calibrator loads its model in its first run.\n\n"
     )
 }
 
@@ -180,9 +184,10 @@ fn answers(measured: &[Measured], args: &Args) -> String {
     );
     let table = table(&title, &header, rows);
     format!(
-        "{table}The detector finds the state and the baselines in S3, the calibrator finds nothing and makes all baselines, for its second answer none. 40 ms of \
-         the detector's answers are the pace of 25 calls a second between its first two calls: ListMetrics of the real CloudWatch takes about as long \
-         itself.\n\n"
+        "{table}The detector finds the state and the baselines in S3, the calibrator finds nothing \
+         and makes all baselines, for its second answer none. 40 ms of the detector's answers are \
+         the pace of 25 calls a second between its first two calls: ListMetrics of the real \
+         CloudWatch takes about as long itself.\n\n"
     )
 }
 

@@ -36,8 +36,8 @@ pub(crate) fn baselines_key(day: i64) -> String {
     format!("{PREFIX}/baselines/{}/{}", date(day), Shard::WHOLE)
 }
 
-/// The time of the run before the first one, in seconds since 1970: an hour ago or a little more,
-/// so that all runs lie on one day and the baselines of that day are made.
+/// The time of the run before the first one, in seconds since 1970: an hour ago or a little more.
+/// So all runs lie on one day, and the baselines of that day are made.
 pub(crate) fn start_of_runs() -> Result<i64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
     let at = (now - HOUR).div_euclid(PERIOD) * PERIOD;
@@ -116,7 +116,7 @@ impl Prepared {
             state.instances.insert(id.clone(), followed.clone());
             baselines.instances.insert(id, baseline.clone());
         }
-        let unwritten = |error| anyhow!("what is prepared has no binary form: {error}");
+        let unwritten = |error| anyhow!("the prepared state has no binary form: {error}");
         aws.put_object(BUCKET, &state_key(), state.to_bytes().map_err(unwritten)?);
         aws.put_object(
             BUCKET,

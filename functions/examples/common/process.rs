@@ -12,7 +12,7 @@ use super::fleet::{BUCKET, PREFIX};
 /// Lines of a log that are worth showing when something went wrong.
 const LAST_LINES: usize = 5;
 
-/// The function.
+/// A process of the function, with its settings and its log.
 pub(crate) struct Function {
     bootstrap: PathBuf,
     settings: Vec<(&'static str, String)>,

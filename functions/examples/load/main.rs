@@ -1,9 +1,9 @@
 //! The load test: measures the time, calls, processor time and memory of a run of the detector, for
 //! fleets of any size.
 //!
-//! The real `bootstrap` runs as a process of its own, as Lambda would start it, against a scripted
-//! AWS on this machine that answers as slowly and allows as little as the real one. Every run is
-//! checked: each instance must get its score.
+//! The real `bootstrap` runs as a process of its own, as Lambda would start it. A scripted AWS on
+//! this machine answers as slowly and allows as little as the real one. Every run is checked: each
+//! instance must get its score.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -34,7 +34,12 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     bootstrap: Option<PathBuf>,
     /// How many instances; may be repeated
-    #[arg(long, value_name = "N", default_values_t = [1000, 3000, 10_000], value_parser = instances)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_values_t = [1000, 3000, 10_000],
+        value_parser = instances
+    )]
     instances: Vec<usize>,
     /// How many of them are different; the others are copies
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = instances)]
@@ -49,9 +54,13 @@ struct Args {
     #[arg(long, value_name = "MS", default_value_t = Latency::like_aws().base.as_millis() as u64)]
     latency: u64,
     /// Microseconds on top of it for every 100 datapoints
-    #[arg(long, value_name = "US", default_value_t = Latency::like_aws().per_100_datapoints.as_micros() as u64)]
+    #[arg(
+        long,
+        value_name = "US",
+        default_value_t = Latency::like_aws().per_100_datapoints.as_micros() as u64
+    )]
     latency_per_100: u64,
-    /// Memory of the function in MB: what is more is told, not refused
+    /// Memory of the function in MB: the report tells of more, and the run goes on
     #[arg(long, value_name = "MB", default_value_t = 512)]
     memory: u64,
     /// Seconds that a run may take; the one that begins with nothing may take Lambda's 900
@@ -60,7 +69,7 @@ struct Args {
     /// Where to write load.md, load.json and load.png
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Where to keep what the function logs
+    /// Where to keep the logs of the function
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
 }
@@ -125,7 +134,7 @@ fn work() -> Result<()> {
 
     let at = start_of_runs()?;
     let started = Instant::now();
-    eprintln!("preparing what is remembered of {} different instances", args.distinct);
+    eprintln!("preparing the state of {} different instances", args.distinct);
     let prepared = Prepared::new(&generated(&args, args.distinct), args.distinct, at)?;
     eprintln!("prepared in {:.1} s", started.elapsed().as_secs_f64());
 

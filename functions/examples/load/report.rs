@@ -40,8 +40,8 @@ impl Report {
         let (processor, processors) = (processor(), std::thread::available_parallelism()?.get());
         let about = vec![
             format!(
-                "Measured on {processors} processors ({processor}), which the function shares with the scripted AWS, with \
-                 `{}` ({size:.1} MB), `PUBLISH_MODE={}`.",
+                "Measured on {processors} processors ({processor}), which the function shares with \
+                 the scripted AWS, with `{}` ({size:.1} MB), `PUBLISH_MODE={}`.",
                 shown(bootstrap),
                 args.publish.name()
             ),
@@ -51,8 +51,9 @@ impl Report {
                 (args.memory as f64 / ONE_PROCESSOR).min(1.0)
             ),
             format!(
-                "Each call to AWS takes {} ms, and {} µs more for every 100 datapoints. CloudWatch allows 50 GetMetricData \
-                 calls a second and as many datapoints as the real one; the function asks at half of that.",
+                "Each call to AWS takes {} ms, and {} µs more for every 100 datapoints. CloudWatch \
+                 allows 50 GetMetricData calls a second and as many datapoints as the real one; \
+                 the function asks at half of that.",
                 args.latency, args.latency_per_100
             ),
         ];
@@ -110,7 +111,8 @@ impl Report {
         write(
             "load.md",
             format!(
-                "# Load\n\nMade by `make load`, which runs `{}`.\n\n![Seconds and memory over the number of instances](load.png)\n\n{about}\n\n{}",
+                "# Load\n\nMade by `make load`, which runs `{}`.\n\n![Seconds and memory over the \
+                 number of instances](load.png)\n\n{about}\n\n{}",
                 self.command,
                 tables.join("\n")
             ),

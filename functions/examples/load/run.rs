@@ -279,7 +279,7 @@ fn check(summary: &Value, load: &Load, kind: Kind, time: i64, published: usize) 
     Ok(())
 }
 
-/// The answer without the list of what is anomalous, which may be long.
+/// The answer without the list of anomalous instances, which may be long.
 fn shortened(summary: &Value) -> String {
     let mut summary = summary.clone();
     if let Some(anomalous) = summary.pointer_mut("/instances/anomalous") {

@@ -48,7 +48,8 @@ impl Console {
         let (start, end) = (text(&rfc3339(since - BEFORE)), text(&rfc3339(until + AFTER)));
         let region = text(&self.region);
         format!(
-            "https://{}/cloudwatch/home?region={}#metricsV2:graph=~(metrics~({cpu}{score})~view~'timeSeries~stacked~false\
+            "https://{}/cloudwatch/home?region={}#metricsV2:graph=\
+             ~(metrics~({cpu}{score})~view~'timeSeries~stacked~false\
              ~region~{region}~stat~'Maximum~period~300~start~{start}~end~{end})",
             self.host(),
             self.region
@@ -56,8 +57,8 @@ impl Console {
     }
 }
 
-/// A text as the console's links write it: an apostrophe before it, and everything but letters,
-/// digits, `_`, `-` and `.` as `*` and two hexadecimal digits.
+/// A text as the console's links write it, with an apostrophe before it. Everything but letters,
+/// digits, `_`, `-` and `.` becomes `*` and two hexadecimal digits.
 fn text(text: &str) -> String {
     let mut written = String::from("'");
     for byte in text.bytes() {
@@ -80,7 +81,8 @@ mod tests {
     fn a_graph_names_both_metrics_and_the_time() {
         let console = Console { region: "eu-central-1".into(), namespace: "team/cpu".into() };
         let link = console.graph(&instance(7), 1_768_478_400, 1_768_478_400);
-        let expected = "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#metricsV2:graph=\
+        let expected = "https://eu-central-1.console.aws.amazon.com/cloudwatch/home\
+            ?region=eu-central-1#metricsV2:graph=\
             ~(metrics~(~(~'AWS*2fEC2~'CPUUtilization~'InstanceId~'i-00000000000000007)\
             ~(~'team*2fcpu~'AnomalyScore~'InstanceId~'i-00000000000000007~(yAxis~'right)))\
             ~view~'timeSeries~stacked~false~region~'eu-central-1~stat~'Maximum~period~300\

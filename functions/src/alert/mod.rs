@@ -54,6 +54,7 @@ impl About<'_> {
     }
 
     fn head(&self, episode: &Episode) -> Value {
+        let age_days = self.model_days.map(|days| round(days, 1));
         json!({
             "version": 1,
             "id": format!("{}-{}", self.instance, episode.told),
@@ -62,7 +63,7 @@ impl About<'_> {
             "shape": episode.shape,
             "since": rfc3339(episode.since),
             "seen": rfc3339(episode.told),
-            "model": { "version": self.model, "age_days": self.model_days.map(|days| round(days, 1)) },
+            "model": { "version": self.model, "age_days": age_days },
         })
     }
 
@@ -142,10 +143,10 @@ impl About<'_> {
             End::Worsened => "has got much worse, and a new message says how",
         };
         let link = self.console.graph(self.instance, episode.since, at);
+        let (who, words) = (self.who(), episode.shape.words());
+        let subject = format!("{who}: over after {lasted} ({words})");
         let sentence = format!(
-            "{} {what}: {} from {} to {} ({lasted}), highest score {:.2}.",
-            self.who(),
-            episode.shape.words(),
+            "{who} {what}: {words} from {} to {} ({lasted}), highest score {:.2}.",
             clock(episode.since),
             clock(at),
             episode.peak
@@ -158,7 +159,7 @@ impl About<'_> {
                 "duration_seconds": at - episode.since,
                 "peak_score": round(episode.peak, 3),
                 "link": link,
-                "subject": format!("{}: over after {lasted} ({})", self.who(), episode.shape.words()),
+                "subject": subject,
                 "text": format!("{sentence}\nGraph: {link}"),
                 "message": { "what": sentence, "graph": format!("Graph: {link}") },
             }),
@@ -232,7 +233,8 @@ fn observed(scored: &Scored, shape: Shape) -> String {
         (Shape::Unrest, _) => {
             let (now, around) = (percent(observed), percent(usual));
             format!(
-                "uses its CPU in another rhythm than usual ({now} now, {around} is usual at this hour)"
+                "uses its CPU in another rhythm than usual ({now} now, {around} is usual at this \
+                 hour)"
             )
         }
         _ => {
@@ -277,7 +279,8 @@ pub fn in_words(finding: &Finding, days: usize) -> String {
     match (finding.shape, finding.rank) {
         (Shape::Flatline, _) => {
             format!(
-                "{} datapoints in a row with the same value, longer than ever in the last {days} days",
+                "{} datapoints in a row with the same value, longer than ever in the last {days} \
+                 days",
                 finding.run
             )
         }
@@ -287,7 +290,8 @@ pub fn in_words(finding: &Finding, days: usize) -> String {
         (_, Rank::LowestOfHour) => format!("lower than all of the last {days} days at this hour"),
         (_, Rank::Within) => {
             format!(
-                "a value that it does have at this hour, but not in this way in the last {days} days"
+                "a value that it does have at this hour, but not in this way in the last {days} \
+                 days"
             )
         }
     }
@@ -297,28 +301,35 @@ pub fn in_words(finding: &Finding, days: usize) -> String {
 pub const fn next(shape: Shape) -> &'static str {
     match shape {
         Shape::Spike => {
-            "the busiest processes and requests at that time, and what was started or deployed just before"
+            "the busiest processes and requests at that time, and what was started or deployed \
+             just before"
         }
         Shape::Drop => {
-            "whether it still gets its work: load balancer health, queue consumers, a process that died"
+            "whether it still gets its work: load balancer health, queue consumers, a process that \
+             died"
         }
         Shape::LevelShift => {
-            "deployments, configuration and traffic shares at that time; if it is meant to be so, nothing more will be said"
+            "deployments, configuration and traffic shares at that time; if it is meant to be so, \
+             nothing more will be said"
         }
         Shape::Drift => {
             "what grows: memory, threads, garbage collection, a queue or a table, since that time"
         }
         Shape::Flatline => {
-            "whether the instance still works: its status checks, and NetworkIn and NetworkOut beside the CPU"
+            "whether the instance still works: its status checks, and NetworkIn and NetworkOut \
+             beside the CPU"
         }
         Shape::UnusualHour => {
-            "schedules that moved or ran late (cron, time zones, a backup), and traffic at that hour"
+            "schedules that moved or ran late (cron, time zones, a backup), and traffic at that \
+             hour"
         }
         Shape::Unrest => {
-            "restarts, retries and autoscaling that goes back and forth, and neighbours that take CPU (steal)"
+            "restarts, retries and autoscaling that goes back and forth, and neighbours that take \
+             CPU (steal)"
         }
         Shape::Stopped => {
-            "its state and status checks in EC2: was it stopped or terminated, and by whom (CloudTrail)"
+            "its state and status checks in EC2: was it stopped or terminated, and by whom \
+             (CloudTrail)"
         }
     }
 }

@@ -58,7 +58,8 @@ fn it_says_which_since_when_what_was_expected_and_what_to_look_at() {
     assert_eq!(began["how_unusual"], "higher than all of the last 0 days at this hour");
     let text = began["text"].as_str().unwrap();
     for part in [
-        "web-1 (i-00000000000000007) uses 90.0 % CPU instead of 10.0 % (5.00 % to 15.0 %), since 2026-01-15 11:55 UTC.",
+        "web-1 (i-00000000000000007) uses 90.0 % CPU instead of 10.0 % (5.00 % to 15.0 %), since \
+         2026-01-15 11:55 UTC.",
         "Score 2.50 (1.00 is the threshold)",
         "model 2026-01-01-abc (14 days old)",
         "Look at: the busiest",

@@ -1,6 +1,6 @@
 //! The functions, in one binary: Lambda's handler setting selects the function. `detector` scores
-//! the CPU of EC2 instances, `calibrator` makes the baselines of a new day, and `predictor` judges
-//! a sequence of CPU values that a client sends.
+//! the CPU of EC2 instances. `calibrator` makes the baselines of a new day. `predictor` judges a
+//! sequence of CPU values that a client sends.
 
 use std::time::{Duration, SystemTime};
 

@@ -87,7 +87,8 @@ async fn what_cannot_be_loaded_is_told_where_nothing_was_loaded_before() {
         (
             ONE,
             vec![(ONE, damaged.clone())],
-            "the model s3://my-models/models/one.safetensors cannot be used: the artifact is damaged",
+            "the model s3://my-models/models/one.safetensors cannot be used: the artifact is \
+             damaged",
         ),
         (ONE, vec![(ONE, bytes[..bytes.len() / 2].to_vec())], "not whole"),
         (ONE, vec![(ONE, vec![])], "not a DeepGuard artifact"),

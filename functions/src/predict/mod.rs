@@ -32,18 +32,19 @@ pub enum PredictError {
     Shape(String),
     /// A value that is not CPU in percent.
     #[error(
-        "`sequence` holds at {index} (counted from 0) {value}, which is no number: give percent of CPU, 0 to 100"
+        "`sequence` holds at {index} (counted from 0) {value}, which is no number: give percent of \
+         CPU, 0 to 100"
     )]
     Number {
-        /// Its index.
+        /// Its index in `sequence`, counted from 0.
         index: usize,
-        /// Its text.
+        /// The value as JSON, or its beginning.
         value: String,
     },
     /// It cannot be judged.
     #[error("`sequence` cannot be judged: {0}")]
     Sequence(#[from] JudgeError),
-    /// The model.
+    /// No model can be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
 }
@@ -74,7 +75,7 @@ impl From<PredictError> for Diagnostic {
     }
 }
 
-/// The answer.
+/// An answer for the client, and metrics for the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
     /// The answer for the client.
@@ -167,7 +168,10 @@ impl<O: Objects> Prediction<O> {
     }
 
     fn model(&self, detector: &Detector) -> Value {
-        json!({ "version": detector.artifact().version(), "source": self.models.source().to_string() })
+        json!({
+            "version": detector.artifact().version(),
+            "source": self.models.source().to_string(),
+        })
     }
 
     fn told(&self, (judged, model): (Judged, Value)) -> Value {
@@ -247,7 +251,12 @@ fn sequence(question: &Value) -> Result<Vec<f64>, PredictError> {
 fn response(status: u16, body: &Value, allow: Option<&str>) -> Value {
     let mut headers = Map::from_iter([("content-type".to_owned(), json!("application/json"))]);
     headers.extend(allow.map(|allow| ("allow".to_owned(), json!(allow))));
-    json!({ "statusCode": status, "headers": headers, "body": body.to_string(), "isBase64Encoded": false })
+    json!({
+        "statusCode": status,
+        "headers": headers,
+        "body": body.to_string(),
+        "isBase64Encoded": false,
+    })
 }
 
 fn refused(status: u16, why: &str, allow: Option<&str>) -> Value {
@@ -262,7 +271,10 @@ fn metrics(namespace: &str, (judged, _): &(Judged, Value), now: Timestamp) -> Va
             "CloudWatchMetrics": [{
                 "Namespace": namespace,
                 "Dimensions": [[]],
-                "Metrics": [{ "Name": ANOMALIES, "Unit": "Count" }, { "Name": ERRORS, "Unit": "None" }],
+                "Metrics": [
+                    { "Name": ANOMALIES, "Unit": "Count" },
+                    { "Name": ERRORS, "Unit": "None" },
+                ],
             }],
         },
         ANOMALIES: u8::from(judged.is_anomaly),

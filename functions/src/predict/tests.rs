@@ -24,7 +24,13 @@ fn calm() -> Vec<f64> {
 }
 
 fn url(method: &str, path: &str, body: Value) -> Value {
-    json!({ "version": "2.0", "rawPath": path, "requestContext": { "http": { "method": method, "path": path } }, "body": body, "isBase64Encoded": false })
+    json!({
+        "version": "2.0",
+        "rawPath": path,
+        "requestContext": { "http": { "method": method, "path": path } },
+        "body": body,
+        "isBase64Encoded": false,
+    })
 }
 
 /// Status, body and headers of the answer to the URL.

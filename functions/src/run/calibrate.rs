@@ -29,7 +29,7 @@ use crate::trigger::Trigger;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
 
-/// The calibrator.
+/// The calibrator: it makes the baselines ahead of the runs that need them.
 #[derive(Debug)]
 pub struct Calibration<C, O, A = NoAccount> {
     cloudwatch: Limited<C>,

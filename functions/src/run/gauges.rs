@@ -83,7 +83,7 @@ mod tests {
         ];
         assert_eq!(named, expected);
         assert!(datums.iter().all(|datum| datum.time == 900));
-        // The bill counts by the catalogue what a run publishes of itself.
+        // The bill counts the metrics of a run itself, by the catalogue.
         let of_a_time = |metric: Metric| !metric.is_gauge() && metric != Metric::InstancesScored;
         assert!(!datums.iter().any(|datum| of_a_time(datum.metric)));
     }

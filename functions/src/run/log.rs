@@ -56,7 +56,12 @@ pub(crate) fn instances(fleet: &Fleet, mutes: &Muted) {
         );
     }
     for (instance, skipped) in fleet.skipped.iter().take(MOST_NAMED) {
-        warn!(%instance, reason = skipped.reason.name(), why = skipped.why, "the instance is skipped");
+        warn!(
+            %instance,
+            reason = skipped.reason.name(),
+            why = skipped.why,
+            "the instance is skipped"
+        );
     }
     if let unnamed @ 1.. = fleet.skipped.len().saturating_sub(MOST_NAMED) {
         warn!(instances = unnamed, "more are skipped: the summary counts them by reason");
@@ -129,6 +134,6 @@ fn object(level: Level, message: &str, now: Timestamp, fields: impl Serialize) {
     }
     match serde_json::to_string(&Line { timestamp: now, level: level.as_str(), message, fields }) {
         Ok(line) => println!("{line}"),
-        Err(error) => warn!(%error, message, "what is to be logged has no JSON form"),
+        Err(error) => warn!(%error, message, "the line of the log has no JSON form"),
     }
 }

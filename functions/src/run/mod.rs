@@ -231,7 +231,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
             // Instances in the state can be read all the same.
             Err(error) if !state.instances.is_empty() => {
-                warn!(%error, "the instances cannot be listed: those that were seen before are scored");
+                warn!(%error, "the instances cannot be listed: those seen before are scored");
                 state.instances.keys().cloned().collect()
             }
             Err(error) => return Err(RunError::List(error)),
@@ -339,7 +339,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 .filter_map(|(instance, mut tags)| Some((instance, tags.remove("Name")?)))
                 .collect(),
             Err(error) => {
-                warn!(%error, "the names of the anomalous instances cannot be read");
+                warn!(%error, "the names of the anomalous instances are not known");
                 BTreeMap::new()
             }
         }
@@ -414,7 +414,7 @@ impl Inputs {
     /// Notes that `what` could not be read, and that its last version stays in use.
     fn note_stale(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
         if let Some(error) = error {
-            error!(%error, what, "the last version stays in use");
+            error!(%error, what, "the last good version stays in use");
             self.stale += 1;
         }
     }

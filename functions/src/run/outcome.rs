@@ -98,8 +98,8 @@ impl Fleet {
         self.scored.values().flatten().map(|scored| scored.time).collect()
     }
 
-    /// The new scores that an earlier run would have given, if it had taken place and seen the
-    /// datapoints: how many, and the time of the oldest.
+    /// The new scores that an earlier run would have given, had it seen the datapoints: how many,
+    /// and the time of the oldest.
     pub fn caught_up(&self) -> (usize, Option<i64>) {
         let before = self.times.end - ON_TIME * PERIOD;
         let times = || {

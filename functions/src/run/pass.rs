@@ -352,7 +352,8 @@ impl<'a, O: Objects> Round<'a, O> {
         let day = end.map(|end| calibrated_at(end - PERIOD));
         match day.map(|day| self.store.baselines.of(&instance, day)) {
             Some(Known::TooLittle) if end > Some(self.until() - LATE) => {
-                let why = "less than half a day of datapoints before midnight or noon UTC: too little to say what is usual for it";
+                let why = "less than half a day of datapoints before midnight or noon UTC: too \
+                           little to say what is usual for it";
                 self.fleet.skip(instance, Skip::NoBaseline, why);
             }
             _ => self.nothing_new(instance),

@@ -90,7 +90,11 @@ impl<O: Objects> Shadow<O> {
         if saved != Saved::Superseded {
             let published = cloudwatch.publish(&state.outbox).await;
             if let Some(error) = &published.error {
-                warn!(%error, datums = published.failed.len(), "some of the shadow's datums were not published");
+                warn!(
+                    %error,
+                    datums = published.failed.len(),
+                    "some of the shadow's datums were not published"
+                );
             }
             state.outbox = published.failed;
             if state.outbox.is_empty() && saved == Saved::Yes {

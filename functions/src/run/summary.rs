@@ -67,7 +67,7 @@ pub struct Summary {
 /// The model that scored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelSummary {
-    /// Its version.
+    /// The date of its training and the beginning of its checksum.
     pub version: String,
     /// Its origin: `builtin`, or the value of `MODEL_URI`.
     pub source: String,
@@ -137,7 +137,7 @@ pub struct InstancesSummary {
 /// The datapoint of an anomalous instance with the highest score. CPU in percent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Anomaly {
-    /// The instance.
+    /// The id of the instance.
     pub instance: InstanceId,
     /// Start of the datapoint.
     #[serde(serialize_with = "timestamp")]
@@ -160,7 +160,7 @@ pub struct Anomaly {
 }
 
 impl InstancesSummary {
-    /// Of a fleet.
+    /// Counts the instances of a fleet.
     pub fn of(fleet: &Fleet, left_out: usize) -> Self {
         let skipped = fleet
             .reasons()

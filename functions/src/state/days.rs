@@ -138,7 +138,7 @@ impl<O: Objects> Days<O> {
                     Ok(()) => known.changed = false,
                     Err(error) => {
                         failed += 1;
-                        warn!(%error, "the baselines are not written: they are made again when they are needed");
+                        warn!(%error, "the baselines are not written: a run makes them again");
                     }
                 }
             }

@@ -5,7 +5,9 @@
 //! | --- | --- |
 //! | 8 | `DEEPGRD` and the format's version |
 //! | 32 | SHA-256 of all that follows |
-//! | rest | a zlib stream of records, each its length (4 bytes, little-endian) and its [postcard] form; the first is the head |
+//! | rest | a zlib stream of records; the first is the head |
+//!
+//! A record is its length (4 bytes, little-endian) and its [postcard] form.
 
 use std::io::{Read, Write};
 
@@ -41,7 +43,7 @@ pub enum Damaged {
     Record(String),
 }
 
-/// Writes an object.
+/// Writes an object: a head, then records.
 #[derive(Debug)]
 pub struct Writer {
     stream: ZlibEncoder<Vec<u8>>,

@@ -26,13 +26,13 @@ use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::shard::Shard;
 use crate::state::tally::Tally;
 
-/// The stored state.
+/// The state of a shard between runs, as it is stored.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct State {
     /// Checksum of the artifact that scored: the state of the instances is as that artifact sees
     /// them.
     pub model: String,
-    /// The instances.
+    /// Each followed instance.
     pub instances: BTreeMap<InstanceId, Followed>,
     /// Datums that were decided, and perhaps not published.
     pub outbox: Vec<Datum>,
@@ -108,8 +108,8 @@ impl State {
         self.instances.values().map(|followed| (followed.watermark, followed.looked)).collect()
     }
 
-    /// Takes over another state, stored by another division of the fleet, for instances that belong
-    /// to `shard`: the state that is further ahead for an instance wins.
+    /// Takes over the instances of `shard` from another state, which another division of the fleet
+    /// stored. For each instance the state that is further ahead wins.
     pub fn take_over(&mut self, other: Self, shard: Shard) {
         if self.instances.is_empty() {
             self.model.clone_from(&other.model);
@@ -252,6 +252,6 @@ mod tests {
         assert_eq!((seen.model.as_str(), seen.instances[&instance(1)].watermark), ("two", 600));
         let mut other = State { model: "two".into(), ..state(&[2], 600) };
         other.take_over(state(&[3], 600), Shard::WHOLE);
-        assert_eq!(other.instances.len(), 1, "what another model saw is of no use");
+        assert_eq!(other.instances.len(), 1, "a record of another model is of no use");
     }
 }

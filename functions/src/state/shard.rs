@@ -44,8 +44,8 @@ impl fmt::Display for Shard {
     }
 }
 
-/// FNV-1a, 64 bits, with the last mixing step of splitmix64: the same on every machine and in every
-/// version of Rust, which the standard library's hash is not.
+/// FNV-1a, 64 bits, with the last mixing step of splitmix64. Unlike the standard library's hash, it
+/// is the same on every machine and in every version of Rust.
 fn hash(text: &str) -> u64 {
     let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_only_so_many_parts() {
+    fn the_number_of_parts_has_a_limit() {
         assert_eq!((Shard::new(0, 1), Shard::new(99, 100).is_some()), (Some(Shard::WHOLE), true));
         assert_eq!([Shard::new(0, 0), Shard::new(1, 1), Shard::new(0, 101)], [None; 3]);
         assert_eq!(Shard::new(2, 4).unwrap().to_string(), "4/2");

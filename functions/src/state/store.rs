@@ -213,7 +213,7 @@ impl<O: Objects> Store<O> {
             && let Err(error) =
                 self.place.objects.put(&uri, Condition::None, beginning.clone()).await
         {
-            warn!(%error, "it is not noted what was published: another process will publish it again");
+            warn!(%error, "the outbox is not noted as published: another process sends it again");
         }
     }
 
@@ -235,7 +235,7 @@ impl<O: Objects> Store<O> {
         let written = match self.place.objects.put(&uri, etag.as_deref().into(), bytes).await {
             Ok(written) => written,
             Err(error) => {
-                warn!(%error, "the state is not written, or nobody knows");
+                warn!(%error, "the state is not written, or it is not known whether it is");
                 return Saved::No;
             }
         };

@@ -257,7 +257,7 @@ mod tests {
         );
         account.tag(1, "env=test");
         let selected = roster.selected(fleet(&[1, 2, 3]), false, at(10)).await.unwrap();
-        assert_eq!(selected.instances, fleet(&[1, 2]), "what is known of 1 is not old enough yet");
+        assert_eq!(selected.instances, fleet(&[1, 2]), "the tags of 1 are not old enough yet");
         assert_eq!(account.calls.take(), ["tags of 1"]);
         let selected = roster.selected(fleet(&[1, 2, 3]), false, at(15)).await.unwrap();
         assert_eq!(selected.instances, fleet(&[2]));
@@ -277,7 +277,7 @@ mod tests {
         let mut roster = roster(&account, "", "env=test");
         assert!(
             roster.selected(fleet(&[1, 3]), false, at(0)).await.is_err(),
-            "nobody knows who is to be watched"
+            "the instances to watch are not known"
         );
         account.down.set(false);
         roster.selected(fleet(&[1, 3]), false, at(5)).await.unwrap();

@@ -2,7 +2,8 @@
 //! virtual clock.
 #![allow(dead_code, unreachable_pub)] // Not every test needs all of it.
 #![allow(missing_docs, missing_debug_implementations)] // The names say it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets what it did not expect should stop there.
+// A test that meets something unexpected should stop there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,8 +64,8 @@ impl Dice {
 /// How many instances [`fleet`] has.
 pub const INSTANCES: usize = 6;
 
-/// Six instances with weeks of history, of which around `time` one has a gap, one an anomaly, one
-/// is 26 hours old, one ten, and one stops.
+/// Six instances with weeks of history. Around `time` one has a gap, one an anomaly, one is 26
+/// hours old, one ten, and one stops.
 pub fn fleet(time: i64) -> Generated {
     Generated::new(INSTANCES, 11)
         .gap(1, time + 300, time + 1200)

@@ -134,7 +134,7 @@ fn expected(stage: Stage, fault: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn what_is_over_at_the_third_try_nobody_notices() {
+async fn a_fault_that_is_over_at_the_third_try_goes_unnoticed() {
     let (start, truth) = begun();
     let short = [
         Kind::Throttle("Throttling"),

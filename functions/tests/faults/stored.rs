@@ -134,7 +134,7 @@ async fn of_two_runs_at_once_one_decides_and_the_other_publishes_nothing() {
         let [one, other] = &mut processes;
         let (one, other) = tokio::join!(one.run(&event, now), other.run(&event, now));
         let runs = [one.unwrap(), other.unwrap()];
-        assert!(runs.iter().any(|run| !run.superseded), "somebody has to decide");
+        assert!(runs.iter().any(|run| !run.superseded), "one of the two runs has to decide");
         for run in runs.iter().filter(|run| run.superseded) {
             assert_eq!(
                 (run.datums_published, run.datums_failed, run.state.saved),

@@ -86,7 +86,7 @@ fn an_outage_in_the_history_hardly_moves_the_forecast() {
         let moved = clean.iter().zip(&broken).map(|(a, b)| (a.0 - b.0).abs()).fold(0.0, f64::max);
         // The outage itself is 5 of this unit deep.
         assert!(moved < 0.05, "horizon {horizon}: moved by {moved}");
-        assert!(moved > 0.0, "it is among what is learnt from");
+        assert!(moved > 0.0, "the outage is learnt from, too");
     }
 }
 
@@ -133,11 +133,7 @@ fn a_mean_is_of_at_least_half() {
     assert_eq!(both(0, 2), [Some((one + three) / 2.0); 2]);
     assert_eq!(both(0, 4), [Some((one + three) / 2.0); 2], "two of four");
     assert_eq!(both(1, 4), [None; 2], "one of three");
-    assert_eq!(
-        both(-2, 2),
-        [Some((one + three) / 2.0); 2],
-        "what lies before the series is missing"
-    );
+    assert_eq!(both(-2, 2), [Some((one + three) / 2.0); 2], "slots before the series are missing");
     assert_eq!(both(-3, 2), [None; 2]);
     assert_eq!(both(5, 9), [None; 2]);
 }

@@ -25,9 +25,8 @@ const LARGEST_EXPONENT: f32 = 30.0;
 const TO_INTEGER: f32 = 12_582_912.0 + 127.0;
 /// Bits of the fraction of an f32.
 const FRACTION: u32 = 23;
-/// `2^f` for f from -1/2 to 1/2, to 2e-7: 1, and the polynomial through the Chebyshev nodes of
-/// `(2^f - 1) / f`, whose first coefficient is that of the Taylor series in all bits that there
-/// are.
+/// `2^f` for f from -1/2 to 1/2, to 2e-7: 1 plus f times the polynomial through the Chebyshev nodes
+/// of `(2^f - 1) / f`. Its first coefficient is that of the Taylor series, in all bits.
 const POWERS: [f32; 6] = [1.0, LN_2, 0.240_223_5, 0.055_503_81, 0.009_666_368, 0.001_338_130_2];
 
 /// `2^x`, where x is cut off at `±LARGEST_EXPONENT`.

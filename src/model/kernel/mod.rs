@@ -1,8 +1,8 @@
 //! The same network, written for the processor: scoring runs this one.
 //!
 //! [`Autoencoder`] stays the one definition of the model. Its parameters are packed here once, and
-//! the reconstruction is computed without a tensor: two LSTMs whose gates stay in registers until
-//! they are a new state.
+//! the reconstruction is computed without a tensor. The gates of its two LSTMs stay in registers
+//! until they are a new state.
 //!
 //! # How
 //!

@@ -18,7 +18,8 @@ use crate::fault::{Hit, Kind};
 use crate::server::{Closed, Drip, Handler};
 use crate::{cloudwatch, s3};
 
-const PAGE: &str = "<html><head><title>Error</title></head><body><h1>This is not the page you want</h1></body></html>";
+const PAGE: &str = "<html><head><title>Error</title></head><body><h1>This is not the page you \
+                    want</h1></body></html>";
 
 /// An answer before it is sent.
 #[derive(Debug)]

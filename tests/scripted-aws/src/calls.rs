@@ -46,7 +46,6 @@ pub struct Call {
     pub took: Duration,
 }
 
-/// The log.
 #[derive(Debug)]
 pub(crate) struct Log {
     since: Instant,

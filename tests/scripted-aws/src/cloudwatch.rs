@@ -132,7 +132,7 @@ pub(crate) fn error(status: u16, code: &str, message: &str) -> Answer {
     answer
 }
 
-/// An error that says what is wrong with a request.
+/// An error that names the fault in a request.
 pub(crate) fn refused(code: &str, message: impl Into<String>) -> Answer {
     error(400, code, &message.into())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::hash;
 
-/// A fault.
+/// An effect on certain calls of an operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
     /// The operation (`GetMetricData`, `PutObject`), a service (`cloudwatch:*`, `s3:*`) or all
@@ -106,7 +106,7 @@ pub enum Kind {
     ForbiddenResult,
     /// Messages with the answer and with each result.
     Messages,
-    /// The page comes once more behind a NextToken, and then what follows it.
+    /// The page comes once more behind a NextToken, and then the next one.
     RepeatPage,
     /// The page comes again and again behind the same NextToken.
     LoopToken,

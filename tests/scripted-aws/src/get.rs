@@ -70,7 +70,8 @@ fn check(request: &GetRequest, most: usize) -> Result<(i64, i64), Answer> {
     };
     if request.queries.is_empty() || request.queries.len() > most {
         return Err(invalid(format!(
-            "The collection MetricDataQueries must not be empty and must not have a size greater than {most}."
+            "The collection MetricDataQueries must not be empty and must not have a size greater \
+             than {most}."
         )));
     }
     if start >= end {
@@ -243,7 +244,7 @@ fn spoil(pages: &mut Vec<Page<'_>>, hit: &Hit, ascending: bool, range: (i64, i64
     }
 }
 
-/// The points with a NaN after every fifth of them and at every slot that has none.
+/// The points with a NaN after every fifth of them and at every slot without a point.
 fn with_nan(
     points: &[(i64, f64)],
     period: i64,

@@ -11,21 +11,24 @@
 //! use scripted_aws::{Aws, Fault, Generated, Kind, Options, Outcome, When};
 //!
 //! let now = 1_768_478_400;
-//! let fleet = Generated::new(1000, 7).fault(3, now - 1800, now, 99.0).gap(4, now - 7200, now - 3600);
+//! let fleet =
+//!     Generated::new(1000, 7).fault(3, now - 1800, now, 99.0).gap(4, now - 7200, now - 3600);
 //! let aws = Aws::start(Arc::new(fleet), Options { now, ..Options::default() });
 //! aws.put_object("models", "current", "...");
 //! aws.script([
 //!     Fault::new("GetMetricData", When::First(2), Kind::Throttle("Throttling")),
 //!     Fault::new("PutObject", When::Nth(1), Kind::ResetAfter).only("models/state"),
 //! ]);
-//! // A process with AWS_ENDPOINT_URL and AWS_LAMBDA_RUNTIME_API set to these would be started here.
+//! // Start a process here, with AWS_ENDPOINT_URL and AWS_LAMBDA_RUNTIME_API set to these.
 //! let (_services, _runtime_api) = (aws.endpoint(), aws.runtime().endpoint());
-//! let outcome = aws.runtime().invoke(serde_json::json!({ "time": now }), Duration::from_millis(50));
+//! let event = serde_json::json!({ "time": now });
+//! let outcome = aws.runtime().invoke(event, Duration::from_millis(50));
 //! assert_eq!(outcome, Outcome::NoAnswer, "there is no such process");
 //! assert!(aws.published().is_empty() && aws.take_calls().is_empty());
 //! aws.set_now(now + 300);
 //! ```
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It is for tests, which should stop there.
+// It is for tests, which should stop there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answer;
 mod calls;
@@ -199,7 +202,7 @@ impl Aws {
         self.shared.objects.lock().unwrap().objects.keys().cloned().collect()
     }
 
-    /// An object.
+    /// The stored object with this key, if there is one.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Object> {
         self.shared
             .objects

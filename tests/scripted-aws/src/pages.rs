@@ -32,7 +32,7 @@ impl Place {
         Self { why: Why::Next, now, index: 0, offset: 0 }
     }
 
-    /// The token of this place. `request` is a hash of what is asked for.
+    /// The token of this place. `request` is a hash of the request.
     pub(crate) fn token(&self, request: u64) -> String {
         let why = match self.why {
             Why::Next => "next",

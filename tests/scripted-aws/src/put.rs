@@ -18,7 +18,7 @@ const VALUES_PER_DATUM: usize = 150;
 /// The identity of a published value. Ordered by metric, then by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
-    /// The namespace.
+    /// The namespace, such as `DeepGuard`.
     pub namespace: String,
     /// The name of the metric.
     pub metric: String,

@@ -228,7 +228,10 @@ impl Events {
         match self.state().outcomes.get_mut(id) {
             Some(place @ None) => *place = Some(outcome),
             _ => {
-                let error = json!({ "errorType": "InvalidRequestID", "errorMessage": "Invalid request ID" });
+                let error = json!({
+                    "errorType": "InvalidRequestID",
+                    "errorMessage": "Invalid request ID",
+                });
                 return Answer::new(400, "application/json", error.to_string());
             }
         }

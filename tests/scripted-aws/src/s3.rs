@@ -13,7 +13,7 @@ use crate::hash;
 
 const MOST_KEYS: usize = 1000;
 
-/// An object.
+/// A stored object, as GetObject gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its content.
@@ -133,7 +133,8 @@ impl Request {
 
     pub(crate) fn error(&self, status: u16, code: &str, message: &str) -> Answer {
         let body = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>\
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+             <Error><Code>{code}</Code><Message>{message}</Message>\
              <Resource>/{}</Resource><RequestId>0</RequestId></Error>",
             escape(&self.resource())
         );
@@ -238,7 +239,8 @@ impl Request {
                 .fmt(Format::DateTime)
                 .expect("a time of this era");
             contents += &format!(
-                "<Contents><Key>{}</Key><LastModified>{modified}</LastModified><ETag>{}</ETag><Size>{}</Size>\
+                "<Contents><Key>{}</Key><LastModified>{modified}</LastModified>\
+                 <ETag>{}</ETag><Size>{}</Size>\
                  <StorageClass>STANDARD</StorageClass></Contents>",
                 escape(key),
                 escape(&object.etag),

@@ -104,7 +104,7 @@ async fn accept<H: Handler>(listener: TcpListener, handler: Arc<H>) {
         let handler = Arc::clone(&handler);
         let service = service_fn(move |request| Arc::clone(&handler).handle(request));
         tokio::spawn(async move {
-            // Errors are connections that broke, which is what faults do.
+            // Errors are broken connections: faults break them.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -39,8 +39,8 @@ async fn metrics_come_in_pages() {
     }
     assert_eq!(sizes, [500, 500, 201]);
     assert_eq!(seen, Generated::new(1201, 1).instances(NOW));
-    let none = client.list_metrics().namespace("AWS/S3").send().await.unwrap();
-    assert!(none.metrics().is_empty());
+    let other = client.list_metrics().namespace("AWS/S3").send().await.unwrap();
+    assert!(other.metrics().is_empty());
     let error = client.list_metrics().next_token("what").send().await.unwrap_err();
     assert_eq!(told(&error), Some((400, "InvalidParameterValue".into())));
     assert_eq!(aws.take_calls().len(), 5);
@@ -81,7 +81,7 @@ async fn datapoints_are_those_of_the_fleet() {
 }
 
 #[tokio::test]
-async fn a_page_has_so_many_datapoints() {
+async fn a_page_has_a_limit_of_datapoints() {
     for (ascending, most) in [(true, None), (false, None), (true, Some(7000))] {
         let aws = start(60);
         let client = cloudwatch(&aws);
@@ -277,7 +277,7 @@ async fn puts_keep_to_the_limits() {
 }
 
 #[tokio::test]
-async fn a_put_has_so_many_bytes() {
+async fn a_put_has_a_limit_of_bytes() {
     let aws = start_with(Generated::new(1, 1), Limits { bytes_per_put: 5_000, ..Limits::none() });
     let client = cloudwatch(&aws);
     let put = |count: u32| {

@@ -68,7 +68,7 @@ fn an_event_is_answered() {
 }
 
 #[test]
-fn nobody_asks() {
+fn no_process_asks() {
     let aws = start(0);
     let runtime = aws.runtime();
     assert_eq!(runtime.invoke(json!(1), SOON), Outcome::NoAnswer);

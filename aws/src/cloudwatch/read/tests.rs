@@ -264,7 +264,7 @@ async fn a_call_that_failed_is_told_of_each_of_its_instances() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_an_error_that_says_so() {
+async fn an_endpoint_without_a_service_is_an_error_that_says_so() {
     // Port 1 is below those that any test is given.
     let error =
         cloudwatch_at("http://127.0.0.1:1", true).instances().await.unwrap_err().to_string();

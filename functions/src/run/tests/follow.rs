@@ -52,7 +52,8 @@ async fn the_summary_is_the_json_that_was_promised() {
         "newest_datapoint": "2026-01-15T14:55:00Z",
         "data_lag_seconds": 0,
         "instances": {
-            "seen": 6, "scored": 5, "unchanged": 0, "left_out": 0, "skipped": { "no_datapoints": 1 },
+            "seen": 6, "scored": 5, "unchanged": 0, "left_out": 0,
+            "skipped": { "no_datapoints": 1 },
             "anomalous": [{ "instance": instance(FAULTY).as_str(), "time": "2026-01-15T14:50:00Z",
                 "score": summary["instances"]["anomalous"][0]["score"].as_f64().unwrap(),
                 "observed": 97.0,

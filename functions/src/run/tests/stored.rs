@@ -89,7 +89,7 @@ async fn a_state_that_is_gone_or_damaged_is_made_anew_with_the_same_scores() {
         );
         assert_eq!(world.reads(), [(COLD, 5)]);
         assert_eq!(world.scores(), before);
-        assert_eq!(world.bucket.content(STATE).unwrap(), whole, "what is made is what was there");
+        assert_eq!(world.bucket.content(STATE).unwrap(), whole, "the same state is made again");
     }
 }
 

@@ -109,7 +109,7 @@ async fn what_could_not_be_told_is_told_by_the_next_run_whichever_process_that_i
         process.run(&json!({}), at("2026-01-15T15:07:00Z")).await.unwrap();
         assert_eq!(world.told().len(), 1, "anew: {anew}");
         world.telling(plain()).run(&json!({}), at("2026-01-15T15:12:00Z")).await.unwrap();
-        assert_eq!(world.told(), [], "and nobody is told again, anew: {anew}");
+        assert_eq!(world.told(), [], "no anomaly is told twice, anew: {anew}");
     }
 }
 
@@ -148,7 +148,8 @@ async fn what_is_muted_is_counted_and_not_told_nor_learnt() {
     let settings = || Settings { mutes: Some(MUTES.parse().unwrap()), ..plain() };
     world.bucket.store(
         MUTES,
-        json!({ "mutes": [{ "instances": [instance(FAULTY).as_str()], "from": "2026-01-15T14:00:00Z",
+        json!({ "mutes": [{ "instances": [instance(FAULTY).as_str()],
+            "from": "2026-01-15T14:00:00Z",
             "until": "2026-01-15T15:50:00Z", "why": "load test" }] })
         .to_string(),
     );
@@ -198,7 +199,8 @@ async fn what_is_muted_is_counted_and_not_told_nor_learnt() {
 async fn mutes_that_cannot_be_read_leave_the_last_good_ones_in_use_and_ring() {
     let world = World::new();
     let settings = || Settings { mutes: Some(MUTES.parse().unwrap()), ..plain() };
-    let mutes = json!({ "mutes": [{ "all": true, "from": "2026-01-15T14:00:00Z", "until": "2026-01-15T15:50:00Z", "why": "move" }] });
+    let mutes = json!({ "mutes": [{ "all": true, "from": "2026-01-15T14:00:00Z",
+        "until": "2026-01-15T15:50:00Z", "why": "move" }] });
     world.bucket.store(MUTES, mutes.to_string());
     let mut process = world.telling(settings());
     process.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
@@ -245,7 +247,7 @@ async fn tags_choose_who_is_watched() {
     error.metrics.untagged.set(true);
     let error =
         error.telling(selecting("env=prod", "")).run(&json!({}), at(NOW)).await.unwrap_err();
-    assert!(matches!(error, RunError::List(_)), "nobody knows whom to watch: {error}");
+    assert!(matches!(error, RunError::List(_)), "the instances to watch are not known: {error}");
 }
 
 #[tokio::test]
@@ -306,7 +308,7 @@ async fn a_shadow_scores_beside_and_decides_nothing() {
     };
     let ratio = faulty(Metric::AnomalyScore) / faulty(Metric::ShadowAnomalyScore);
     assert!((9.0..11.0).contains(&ratio), "{ratio}");
-    assert_eq!(world.told().len(), 1, "of what the shadow finds nobody is told");
+    assert_eq!(world.told().len(), 1, "the shadow sends no alert");
     assert_eq!(of_fleet(&published, Metric::ShadowInstancesScored).last().unwrap().1, 5.0);
 
     // It has a state of its own, and a broken one stays out of the way.

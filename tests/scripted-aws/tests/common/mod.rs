@@ -117,7 +117,8 @@ pub fn plain(endpoint: &str, request: &str, headers: &str, body: &str) -> Option
     let length = body.len();
     write!(
         stream,
-        "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\
+         {headers}\r\n{body}"
     )
     .unwrap();
     let mut answer = Vec::new();
