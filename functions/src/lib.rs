@@ -12,7 +12,8 @@
 //! 3. [`state`]: the state that earlier runs stored for this part of the fleet.
 //! 4. [`deepguard_aws::cloudwatch`]: finds the instances, plans the calls that read their CPU, and
 //!    makes them; [`watched`] says which of them count.
-//! 5. [`deepguard::Detector::advance`] scores new datapoints. The result is a [`run::outcome::Fleet`].
+//! 5. [`deepguard::Detector::advance`] scores new datapoints. The result is a
+//!    [`run::outcome::Fleet`].
 //! 6. [`run::decide`]: the scores become episodes, datums and events. They are written down with
 //!    the state before they are published.
 //! 7. [`run::summary`]: the answer to the invocation, and the same as one line in the log.

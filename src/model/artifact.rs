@@ -1,10 +1,10 @@
 //! The artifact: everything that scoring needs from training, in one checked file.
 //!
-//! It is a safetensors file. The tensors are the layers of [`Dimensions::layers`]. The header's metadata
-//! has one key, `deepguard`, whose value is the JSON of [`Card`]. It has the format version, shape,
-//! scaling rule, threshold, the record of the training, and a SHA-256 over the whole file. The
-//! checksum is taken with its own 64 characters written as zeros. The same content always gives the
-//! same bytes.
+//! It is a safetensors file. The tensors are the layers of [`Dimensions::layers`]. The header's
+//! metadata has one key, `deepguard`, whose value is the JSON of [`Card`]. It has the format
+//! version, shape, scaling rule, threshold, the record of the training, and a SHA-256 over the
+//! whole file. The checksum is taken with its own 64 characters written as zeros. The same content
+//! always gives the same bytes.
 
 use std::collections::HashMap;
 

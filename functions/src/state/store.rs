@@ -1,8 +1,8 @@
 //! The store of all state between runs: below one address in S3, or only in the process.
 //!
 //! `shards/<shards>/<shard>` is the [`State`] of a part of the fleet,
-//! `baselines/<day>/<shards>/<shard>` its [baselines](Days). Both are written on condition that they
-//! still are the version that was read, so that of two runs at once only one decides.
+//! `baselines/<day>/<shards>/<shard>` its [baselines](Days). Both are written on condition that
+//! they still are the version that was read, so that of two runs at once only one decides.
 //! `shards/<shards>/<shard>.published` is the beginning of the state whose outbox was published,
 //! checksum included: another process need not publish that again.
 
@@ -108,8 +108,8 @@ impl<O: Objects> Store<O> {
             match (self.place.objects.get(&uri, etag, MAX_BYTES).await, known) {
                 (Ok(Fetched::Unchanged), Some((etag, state))) => (etag, state, Origin::Known),
                 (Ok(Fetched::Object { bytes, etag }), known) => {
-                    // The first load by this process: another division of the fleet may have gone on
-                    // since.
+                    // The first load by this process: another division of the fleet may have gone
+                    // on since.
                     let others =
                         if known.is_none() { self.other_states(&uri, shard).await } else { None };
                     match State::from_bytes(&bytes) {
@@ -121,7 +121,8 @@ impl<O: Objects> Store<O> {
                         }
                         Err(error) => {
                             warn!(%uri, %error, "the state is made anew");
-                            // The process has a state that is older than the damaged one, and valid.
+                            // The process has a state that is older than the damaged one, and
+                            // valid.
                             (
                                 etag,
                                 known.map(|(_, state)| state).or(others).unwrap_or_default(),
