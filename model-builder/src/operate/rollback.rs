@@ -139,10 +139,8 @@ async fn set_shadow<O: Removable>(objects: &O, args: &ShadowArgs, now: Timestamp
 
 #[cfg(test)]
 mod tests {
-    use deepguard::Artifact;
-
     use super::*;
-    use crate::testing::{Bucket, artifact, artifact_with_threshold};
+    use crate::testing::{Bucket, artifact, artifact_with_threshold, put};
 
     const CURRENT: &str = "s3://my-models/models/current";
     const SHADOW: &str = "s3://my-models/models/shadow";
@@ -162,15 +160,6 @@ mod tests {
 
     fn time(second: i64) -> Timestamp {
         Timestamp::from_second(1_768_478_400 + second).unwrap()
-    }
-
-    fn put(bucket: &Bucket, artifact: &Artifact) -> String {
-        let version = artifact.version();
-        bucket.store(
-            &format!("s3://my-models/models/{version}.safetensors"),
-            artifact.to_bytes().unwrap(),
-        );
-        version
     }
 
     #[tokio::test]

@@ -1,9 +1,13 @@
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use deepguard::Datapoint;
 use deepguard::series::PERIOD;
 use deepguard_aws::ids::InstanceId;
 
 use super::*;
-use crate::testing::{Bucket, Fleet, artifact, artifact_with_threshold, instance};
+use crate::testing::memory::Metrics;
+use crate::testing::{Bucket, artifact, artifact_with_threshold, instance, put};
 
 const CURRENT: &str = "s3://my-models/models/current";
 const LABELS: &str = "s3://my-models/settings/labels.json";
@@ -26,17 +30,12 @@ fn promotion(version: &str) -> PromoteArgs {
     }
 }
 
-fn put(bucket: &Bucket, artifact: &Artifact) -> String {
-    let version = artifact.version();
-    bucket.store(
-        &format!("s3://my-models/models/{version}.safetensors"),
-        artifact.to_bytes().unwrap(),
-    );
-    version
+fn metrics(cpu: BTreeMap<InstanceId, Vec<Datapoint>>) -> Rc<Metrics> {
+    Rc::new(Metrics { cpu: cpu.into(), ..Metrics::default() })
 }
 
 /// Three generated machines, the first of which has just broken; and when.
-fn fleet() -> (Fleet, i64) {
+fn fleet() -> (Rc<Metrics>, i64) {
     let machines = crate::build::simulate::fleet(7, NOW);
     let fault = machines[0].fault.unwrap();
     let cpu = machines
@@ -44,7 +43,7 @@ fn fleet() -> (Fleet, i64) {
         .take(3)
         .enumerate()
         .map(|(number, machine)| (instance(number), machine.datapoints));
-    (Fleet { cpu: cpu.collect(), ..Fleet::default() }, fault)
+    (metrics(cpu.collect()), fault)
 }
 
 fn label(bucket: &Bucket, instance: InstanceId, from: i64, verdict: &str) {
@@ -59,8 +58,9 @@ fn record(bucket: &Bucket, version: &str) -> serde_json::Value {
 
 #[test]
 fn an_episode_is_one_page() {
-    let (Fleet { cpu, .. }, _) = fleet();
-    let series = deepguard::Series::from_datapoints(cpu[&instance(0)].iter().copied()).unwrap().0;
+    let (fleet, _) = fleet();
+    let cpu = fleet.cpu.borrow()[&instance(0)].clone();
+    let series = deepguard::Series::from_datapoints(cpu).unwrap().0;
     let detector = Detector::new(artifact(), &device());
     let last = detector.follow(&series, &mut Default::default(), series.end()).pop().unwrap();
     let of = |score: f64| serde_json::from_value(score.into()).unwrap();
@@ -154,9 +154,9 @@ async fn what_pages_more_is_refused_unless_somebody_says_why() {
 
 #[tokio::test]
 async fn what_misses_a_confirmed_anomaly_is_refused() {
-    let (bucket, (mut fleet, fault)) = (Bucket::default(), fleet());
+    let (bucket, (fleet, fault)) = (Bucket::default(), fleet());
     // It has stopped since, and is compared all the same.
-    fleet.unlisted.insert(instance(0));
+    fleet.unlisted.borrow_mut().insert(instance(0));
     let version = put(&bucket, &artifact_with_threshold(1000.0));
     label(&bucket, instance(0), fault + PERIOD, "confirmed");
     let error = run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
@@ -186,9 +186,9 @@ async fn without_history_it_is_promoted_with_a_note_but_not_where_nothing_can_be
     for cpu in [Vec::new(), vec![(instance(1), young)]] {
         let bucket = Bucket::default();
         let version = put(&bucket, &artifact_with_threshold(3.0));
-        let mut fleet = Fleet { cpu: cpu.into_iter().collect(), ..Fleet::default() };
-        if !fleet.cpu.is_empty() {
-            fleet.broken.insert(instance(1));
+        let fleet = metrics(cpu.into_iter().collect());
+        if !fleet.cpu.borrow().is_empty() {
+            fleet.broken.borrow_mut().insert(instance(1));
             let error =
                 run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
             assert!(
@@ -197,7 +197,7 @@ async fn without_history_it_is_promoted_with_a_note_but_not_where_nothing_can_be
                 "{error}"
             );
             assert_eq!(bucket.text(CURRENT), None);
-            fleet.broken.clear();
+            fleet.broken.borrow_mut().clear();
         }
         run(&promotion(&version), &bucket, &fleet, now()).await.unwrap();
         let notes = record(&bucket, &version)["notes"].to_string();
@@ -207,7 +207,7 @@ async fn without_history_it_is_promoted_with_a_note_but_not_where_nothing_can_be
 
 #[tokio::test]
 async fn what_cannot_be_loaded_is_not_promoted_nor_compared_with() {
-    let (bucket, fleet) = (Bucket::default(), Fleet::default());
+    let (bucket, fleet) = (Bucket::default(), metrics(BTreeMap::new()));
     let refused = async |version: &str| {
         format!("{:#}", run(&promotion(version), &bucket, &fleet, now()).await.unwrap_err())
     };
