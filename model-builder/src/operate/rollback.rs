@@ -5,7 +5,7 @@ use clap::Args;
 use deepguard_aws::ports::{Objects, Removable};
 use jiff::Timestamp;
 
-use crate::common::models::{self, Destination, Found, Pointer, Record, Version, Who, Words};
+use crate::common::models::{self, Destination, Found, Move, Pointer, Version, Who, Words};
 use crate::operate::publish::check_scores;
 
 /// The arguments of `rollback`.
@@ -70,37 +70,23 @@ async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp)
     };
     let version = artifact.version();
     check_scores(artifact)?;
-    let previous = found.target().filter(|previous| **previous != target);
-    let pointer = Pointer {
-        target: target.clone(),
-        promoted: Some(now),
-        by: Some(args.who.by.clone()),
-        because: args.because.clone(),
-        previous: previous.cloned(),
-    };
-    models::point(objects, &uri, &found, &pointer).await?;
-    println!(
-        "{uri} points to {version} now{}; the next run scores with it",
-        models::before(previous)
-    );
     let notes = match &found {
         Found::Unreadable { why, .. } => vec![why.clone()],
         _ => Vec::new(),
     };
-    let record = Record::<()> {
+    let back = Move::<()> {
         action: "rollback",
         time: now,
         by: &args.who.by,
         because: args.because.as_ref(),
         version: &version,
         target: &target,
-        previous,
+        previous: found.target().filter(|previous| **previous != target),
         notes,
         objections: Vec::new(),
         comparison: None,
     };
-    println!("recorded in {}", record.write(objects, &args.to).await?);
-    Ok(())
+    back.make(objects, &args.to, &found).await
 }
 
 /// Starts a version as the shadow beside the current model, or ends the shadow.

@@ -24,7 +24,7 @@ use verdict::Comparison;
 
 use crate::common::cloudwatch::RATES;
 use crate::common::labels::Labels;
-use crate::common::models::{self, Destination, Found, Pointer, Record, Version, Who, Words};
+use crate::common::models::{self, Destination, Found, Move, Version, Who, Words};
 use crate::operate::publish::check_scores;
 
 /// The arguments of `promote`.
@@ -126,33 +126,19 @@ async fn run<O: Objects, C: Cpu>(
             );
         }
     }
-    let previous = found.target();
-    let pointer = Pointer {
-        target: target.clone(),
-        promoted: Some(now),
-        by: Some(args.who.by.clone()),
-        because: args.because.clone(),
-        previous: previous.cloned(),
-    };
-    models::point(objects, &uri, &found, &pointer).await?;
-    println!(
-        "{uri} points to {candidate_version} now{}; the next run scores with it",
-        models::before(previous)
-    );
-    let record = Record {
+    let promotion = Move {
         action: "promote",
         time: now,
         by: &args.who.by,
         because: args.because.as_ref(),
         version: &candidate_version,
         target: &target,
-        previous,
+        previous: found.target(),
         notes,
         objections: objections.iter().map(ToString::to_string).collect(),
         comparison: Some(&comparison),
     };
-    println!("recorded in {}", record.write(objects, &args.to).await?);
-    Ok(())
+    promotion.make(objects, &args.to, &found).await
 }
 
 /// Facts that a reader of the comparison should know.
