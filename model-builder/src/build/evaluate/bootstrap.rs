@@ -10,6 +10,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::measures::quantile;
 
+/// The seed of the resamples, so that the same results have the same intervals.
+pub(crate) const SEED: u64 = 1;
 /// Share of the resamples that the interval holds.
 const CONFIDENCE: f64 = 0.95;
 

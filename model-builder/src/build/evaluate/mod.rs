@@ -9,7 +9,9 @@
 //! - [`labelled`]: what people have said about alerts;
 //! - [`peers`]: what a user would pick instead; [`nab_results`]: NAB's format, for NAB's own
 //!   runner;
-//! - [`tables`], [`pictures`]: the tables and pictures of the report.
+//! - [`tables`]: the tables of NAB; [`fault_tables`]: those of injected faults; [`gain`]: the
+//!   difference that the network makes;
+//! - [`pictures`]: the pictures; [`report`]: the report and the model card, put together.
 //!
 //! No file is scored by a network that has seen it: networks are trained two-fold by file, several
 //! times with other seeds.
@@ -17,6 +19,8 @@
 pub(crate) mod bootstrap;
 mod charts;
 mod corpus;
+mod fault_tables;
+mod gain;
 pub(crate) mod inject;
 mod labelled;
 mod linear;
@@ -26,6 +30,7 @@ mod nab_score;
 pub(crate) mod peers;
 mod pictures;
 pub(crate) mod real;
+mod report;
 mod tables;
 mod vus;
 

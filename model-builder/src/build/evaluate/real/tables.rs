@@ -4,10 +4,10 @@ use deepguard::series::DAY_SECONDS;
 
 use super::rates::{Quiet, Sweep, Truth};
 use super::{Group, Pictured};
-use crate::build::evaluate::bootstrap::{Interval, bootstrap};
+use crate::build::evaluate::bootstrap::{Interval, SEED, bootstrap};
 use crate::build::evaluate::charts::Chart;
 use crate::build::evaluate::measures::quantile;
-use crate::build::evaluate::tables::{SEED, spread};
+use crate::build::evaluate::tables::spread;
 use crate::common::table::Table;
 
 /// False pages per machine and week at which detectors are compared, and the rate that gets more
