@@ -32,8 +32,6 @@ LONGER = {
     "aws/src/mute/tests.rs": 540,
     "functions/src/run/mod.rs": 500,
     "functions/src/state/store.rs": 475,
-    "model-builder/src/build/train.rs": 455,
-    "model-builder/src/operate/cost/model.rs": 485,
     "src/detector.rs": 480,
     "tests/scorer.rs": 455,
 }

@@ -4,14 +4,15 @@
 //! arithmetic on how often what is called, not a bill: retries, other CloudWatch metrics of the
 //! account (they share the price tiers), e-mails and taxes are not in it.
 
-mod model;
+mod bill;
+mod deployment;
 mod numbers;
 mod prices;
 mod table;
 
 use anyhow::{Result, ensure};
 
-use model::{Architecture, Deployment, Mode, Period};
+use deployment::{Architecture, Deployment, Mode, Period};
 use table::comparison_table;
 
 /// Part of the instances that is published in sparse mode in any given hour, unless said otherwise:

@@ -5,7 +5,8 @@ use std::fmt;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-use super::model::{Bill, Comparison, Deployment, Item, Mode, native};
+use super::bill::{Bill, Comparison, Item, native};
+use super::deployment::{Deployment, Mode};
 use super::numbers::{dollars, quantity};
 use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
 

@@ -1,6 +1,6 @@
 use clap::Parser;
 
-use super::model::{
+use super::bill::{
     custom_metrics, fleet_datums_a_datapoint, fleet_metrics, metrics_per_instance, native,
     resources,
 };
