@@ -3,7 +3,7 @@
 use deepguard::series::PERIOD;
 
 use super::Compared;
-use super::inject::{Bench, Outcome};
+use super::inject::{Bench, BenchOutcome};
 use super::tables::{spread, strings};
 use crate::build::workload::fault::Fault;
 use crate::common::table::Table;
@@ -13,7 +13,7 @@ pub(super) const RATES: [f64; 2] = [1.0, 0.5];
 
 impl Compared {
     /// All seeds of ours as one, then all others.
-    pub(super) fn contestants(&self) -> Vec<(String, Vec<&Outcome>)> {
+    pub(super) fn contestants(&self) -> Vec<(String, Vec<&BenchOutcome>)> {
         let others = std::iter::once(&self.without).chain(&self.peers);
         std::iter::once(("DeepGuard".to_string(), self.ours.iter().collect()))
             .chain(others.map(|outcome| (outcome.name.clone(), vec![outcome])))
@@ -21,8 +21,13 @@ impl Compared {
     }
 
     /// Percent of the cases of the given faults that are found, for each seed.
-    pub(super) fn detection(&self, outcomes: &[&Outcome], rate: f64, faults: &[Fault]) -> Vec<f64> {
-        let of = |outcome: &&Outcome| {
+    pub(super) fn detection(
+        &self,
+        outcomes: &[&BenchOutcome],
+        rate: f64,
+        faults: &[Fault],
+    ) -> Vec<f64> {
+        let of = |outcome: &&BenchOutcome| {
             let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
             mean_over(faults, |fault| share(&self.bench, &found, |case| case == fault))
         };
@@ -32,7 +37,7 @@ impl Compared {
     /// For each machine and each of the eight faults: found cases, and all cases.
     pub(super) fn by_machine(
         &self,
-        outcome: &Outcome,
+        outcome: &BenchOutcome,
         rate: f64,
     ) -> Vec<[(u32, u32); Fault::EIGHT.len()]> {
         let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
@@ -51,7 +56,7 @@ impl Compared {
     pub(super) fn faults(&self, rate: f64) -> Table {
         let contestants = self.contestants();
         let cells = |name: &str, faults: &[Fault]| {
-            let cell = |(_, outcomes): &(String, Vec<&Outcome>)| {
+            let cell = |(_, outcomes): &(String, Vec<&BenchOutcome>)| {
                 let values = self.detection(outcomes, rate, faults);
                 format!("{:.0}", values.iter().sum::<f64>() / values.len() as f64)
             };
@@ -83,7 +88,7 @@ impl Compared {
     pub(super) fn delays(&self) -> Table {
         let row = |fault: Fault| {
             let cell = |rate: f64| {
-                let of = |outcome: &Outcome| {
+                let of = |outcome: &BenchOutcome| {
                     let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
                     let own =
                         self.bench.cases.iter().zip(&found).filter(|(case, _)| case.fault == fault);
@@ -121,7 +126,7 @@ impl Compared {
             }
         }
         let cells = |name: &str, wanted: &dyn Fn(&str) -> bool| {
-            let of = |outcomes: &[Outcome], part: usize| {
+            let of = |outcomes: &[BenchOutcome], part: usize| {
                 let rates = outcomes.iter().map(|outcome| {
                     self.bench.false_alarms(outcome, 1.0, |machine| wanted(&machine.kind))[part]
                 });
@@ -137,7 +142,7 @@ impl Compared {
         };
         let mut rows = vec![cells("all", &|_| true)];
         rows.extend(kinds.into_iter().map(|kind| cells(kind, &|of| of == kind)));
-        let fixed = |outcome: &Outcome| {
+        let fixed = |outcome: &BenchOutcome| {
             let found = self.bench.found(outcome, 1.0);
             mean_over(&Fault::EIGHT, |fault| share(&self.bench, &found, |case| case == fault))
         };

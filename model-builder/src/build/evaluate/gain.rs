@@ -6,8 +6,8 @@ use super::Findings;
 use super::bootstrap::{Interval, SEED, bootstrap};
 use super::corpus::Run;
 use super::fault_tables::{RATES, eight};
-use super::nab_score::{FileOutcome, Profile};
-use super::tables::{Group, strings};
+use super::nab_score::{ApplicationProfile, FileOutcome};
+use super::tables::{FileGroup, strings};
 use crate::common::table::Table;
 
 /// Resamples of a bootstrap.
@@ -18,7 +18,7 @@ impl Findings {
     pub(super) fn differences(&self) -> Result<Vec<(String, Interval)>> {
         let mut found: Vec<_> =
             self.real.iter().flat_map(|told| told.differences.clone()).collect();
-        for group in Group::ALL {
+        for group in FileGroup::ALL {
             let indices: Vec<usize> = self
                 .group(group)
                 .into_iter()
@@ -27,13 +27,13 @@ impl Findings {
             let outcomes = |run: &Run| -> Result<Vec<FileOutcome>> {
                 Ok(run
                     .rows(&self.entries, &indices)?
-                    .at(&Profile::STANDARD, super::THRESHOLD)
+                    .at(&ApplicationProfile::STANDARD, super::THRESHOLD)
                     .files)
             };
             let without = outcomes(&self.without)?;
             let ours = self.ours.iter().map(outcomes).collect::<Result<Vec<_>>>()?;
             let score = |files: &[FileOutcome], chosen: &[usize]| {
-                Profile::STANDARD.score(chosen.iter().map(|&file| &files[file]))
+                ApplicationProfile::STANDARD.score(chosen.iter().map(|&file| &files[file]))
             };
             let difference = |chosen: &[usize]| {
                 let mean =

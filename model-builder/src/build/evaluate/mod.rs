@@ -43,7 +43,7 @@ use anyhow::Result;
 use corpus::{Entry, Judgement, PUBLISHED, Run, THRESHOLD};
 use deepguard::model::device;
 use deepguard::{Artifact, Detector, Scored, Series};
-use inject::{Bench, Outcome};
+use inject::{Bench, BenchOutcome};
 pub(crate) use labelled::Labelled;
 use peers::PEERS;
 use real::data::Real;
@@ -104,9 +104,9 @@ struct Findings {
 struct Compared {
     name: &'static str,
     bench: Bench,
-    ours: Vec<Outcome>,
-    without: Outcome,
-    peers: Vec<Outcome>,
+    ours: Vec<BenchOutcome>,
+    without: BenchOutcome,
+    peers: Vec<BenchOutcome>,
 }
 
 /// The networks of one seed: one for each fold, or the artifact for all.
@@ -239,7 +239,7 @@ fn likeness(real: &Real, entries: &[Entry], generated: &inject::Bench) -> Result
     let values = |series: &Series| -> Vec<f64> {
         (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect()
     };
-    let of = |machines: &[real::data::Machine]| {
+    let of = |machines: &[real::data::RealMachine]| {
         machines
             .iter()
             .flat_map(|machine| &machine.metrics)

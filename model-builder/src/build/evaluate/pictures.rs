@@ -7,9 +7,10 @@ use deepguard::Scored;
 
 use super::charts::{self, Chart, Dot, FilePicture, Line, Options};
 use super::fault_tables::RATES;
+use super::inject::BenchOutcome;
 use super::measures::Ranking;
-use super::nab_score::Profile;
-use super::tables::Group;
+use super::nab_score::ApplicationProfile;
+use super::tables::FileGroup;
 use super::{Compared, Findings};
 use crate::build::workload::fault::Fault;
 use crate::common::report::Picture;
@@ -21,7 +22,7 @@ const CURVE_RATES: [f64; 9] = [0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 4.0];
 
 impl Findings {
     pub(super) fn curves(&self, out: &Path) -> Result<Picture> {
-        let indices = self.group(Group::Ec2);
+        let indices = self.group(FileGroup::Ec2);
         // Of the simple rules, the two that differ most: a reader cannot tell more lines than
         // colours apart.
         let left_out: Vec<&str> =
@@ -148,8 +149,9 @@ impl Findings {
             .map(|scored| scored.time);
         let mut alarms = vec![("DeepGuard".to_string(), ours.collect::<Vec<i64>>())];
         for run in self.published.iter().filter(|run| run.files[index].is_some()) {
-            let indices = self.group(Group::Ec2);
-            let threshold = run.rows(&self.entries, &indices)?.best(&Profile::STANDARD).threshold;
+            let indices = self.group(FileGroup::Ec2);
+            let threshold =
+                run.rows(&self.entries, &indices)?.best(&ApplicationProfile::STANDARD).threshold;
             if let Some(judgement) = &run.files[index] {
                 alarms.push((run.name.clone(), entry.alarms(judgement, threshold)));
             }
@@ -217,7 +219,7 @@ impl Compared {
     }
 
     pub(super) fn rate_picture(&self, out: &Path) -> Result<Picture> {
-        let line = |(name, outcomes): (String, Vec<&super::Outcome>)| {
+        let line = |(name, outcomes): (String, Vec<&BenchOutcome>)| {
             let at = |rate: f64| {
                 let values = self.detection(&outcomes, rate, &Fault::EIGHT);
                 (rate, values.iter().sum::<f64>() / values.len() as f64)

@@ -8,7 +8,7 @@ use super::Findings;
 use super::corpus::Run;
 use super::fault_tables::RATES;
 use super::nab_results::{ResultRow, results_path, write_results};
-use super::tables::{Group, spread};
+use super::tables::{FileGroup, spread};
 use crate::common::files::write_whole;
 use crate::common::report::{Report, Section};
 use crate::common::table::Table;
@@ -43,7 +43,7 @@ impl Findings {
             .cloned()
             .collect();
         tables.extend(self.likeness.clone());
-        tables.extend([self.nab(Group::Ec2)?, self.nab(Group::Development)?]);
+        tables.extend([self.nab(FileGroup::Ec2)?, self.nab(FileGroup::Development)?]);
         for compared in &self.benches {
             tables.extend(RATES.map(|rate| compared.faults(rate)));
             tables.push(compared.false_alarms());
@@ -65,11 +65,11 @@ impl Findings {
             sections.push(Section::new("Real machines").paragraph(NO_REAL));
         }
         let mut nab = Section::new("NAB")
-            .table(self.nab(Group::Ec2)?)
-            .table(self.nab(Group::Development)?)
-            .table(self.measures(Group::Ec2))
+            .table(self.nab(FileGroup::Ec2)?)
+            .table(self.nab(FileGroup::Development)?)
+            .table(self.measures(FileGroup::Ec2))
             .table(self.published_vus())
-            .table(self.measures(Group::Development))
+            .table(self.measures(FileGroup::Development))
             .table(self.quiet_files());
         nab = nab.picture(self.curves(out)?).picture(self.errors(out)?);
         sections.push(nab);
@@ -93,13 +93,15 @@ impl Findings {
                 .picture(self.difference_picture(out)?),
         );
         let mut files =
-            Section::new("The EC2 files, one by one").table(self.nab_by_file(Group::Ec2)?);
+            Section::new("The EC2 files, one by one").table(self.nab_by_file(FileGroup::Ec2)?);
         for (&index, scored) in &self.scored {
             files = files.picture(self.file_picture(index, scored, out)?);
         }
         sections.push(files);
         sections.push(
-            Section::new("More").table(self.nab_by_file(Group::Development)?).table(self.proxies()),
+            Section::new("More")
+                .table(self.nab_by_file(FileGroup::Development)?)
+                .table(self.proxies()),
         );
         Ok(Report { title: "DeepGuard, evaluated".into(), subtitle: self.subtitle(), sections })
     }
@@ -235,7 +237,8 @@ impl Findings {
                 measured = measured.table(table.clone());
             }
         }
-        measured = measured.table(self.nab(Group::Ec2)?).table(self.nab(Group::Development)?);
+        measured =
+            measured.table(self.nab(FileGroup::Ec2)?).table(self.nab(FileGroup::Development)?);
         for compared in &self.benches {
             measured = measured
                 .table(compared.faults(RATES[0]))

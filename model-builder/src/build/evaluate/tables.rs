@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Findings;
 use super::corpus::{Entry, Run};
 use super::measures::{Alarms, Confusion, Proxy, Ranking};
-use super::nab_score::{FileOutcome, Profile, Rows};
+use super::nab_score::{ApplicationProfile, FileOutcome, NabOutcome, Rows};
 use super::vus::{self, THRESHOLDS, vus};
 use crate::common::table::Table;
 
@@ -16,14 +16,14 @@ const TOP: f64 = 0.05;
 
 /// Some of NAB's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
+pub(super) enum FileGroup {
     /// The eight EC2 CPU files: reported, never used to make choices.
     Ec2,
     /// The 41 files that are not AWS's: the choices are based on them.
     Development,
 }
 
-impl Group {
+impl FileGroup {
     pub(super) const ALL: [Self; 2] = [Self::Ec2, Self::Development];
 
     pub(super) fn name(self) -> &'static str {
@@ -54,10 +54,10 @@ pub(super) fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
 
 impl Findings {
     /// The indices of the entries in a group.
-    pub(super) fn group(&self, group: Group) -> Vec<usize> {
+    pub(super) fn group(&self, group: FileGroup) -> Vec<usize> {
         let belongs = |entry: &Entry| match group {
-            Group::Ec2 => entry.file.is_ec2_cpu(),
-            Group::Development => entry.file.is_development(),
+            FileGroup::Ec2 => entry.file.is_ec2_cpu(),
+            FileGroup::Development => entry.file.is_development(),
         };
         (0..self.entries.len()).filter(|&index| belongs(&self.entries[index])).collect()
     }
@@ -73,7 +73,7 @@ impl Findings {
     }
 
     /// NAB's scores of a group.
-    pub(super) fn nab(&self, group: Group) -> Result<Table> {
+    pub(super) fn nab(&self, group: FileGroup) -> Result<Table> {
         let indices = self.group(group);
         let weeks: f64 = indices.iter().map(|&index| self.entries[index].weeks()).sum();
         let mut rows = Vec::new();
@@ -82,22 +82,23 @@ impl Findings {
                 .iter()
                 .map(|run| run.rows(&self.entries, &indices))
                 .collect::<Result<Vec<Rows>>>()?;
-            let best = |profile: &Profile| {
+            let best = |profile: &ApplicationProfile| {
                 spread(&sorted.iter().map(|rows| rows.best(profile).score).collect::<Vec<_>>(), 1)
             };
             let fixed: Vec<_> = runs
                 .iter()
                 .zip(&sorted)
-                .filter_map(|(run, rows)| Some(rows.at(&Profile::STANDARD, run.threshold?)))
+                .filter_map(|(run, rows)| {
+                    Some(rows.at(&ApplicationProfile::STANDARD, run.threshold?))
+                })
                 .collect();
-            let optimal: Vec<_> = sorted.iter().map(|rows| rows.best(&Profile::STANDARD)).collect();
-            let of = |outcomes: &[super::nab_score::Outcome],
-                      value: &dyn Fn(&super::nab_score::Outcome) -> f64,
-                      digits| {
+            let optimal: Vec<_> =
+                sorted.iter().map(|rows| rows.best(&ApplicationProfile::STANDARD)).collect();
+            let of = |outcomes: &[NabOutcome], value: &dyn Fn(&NabOutcome) -> f64, digits| {
                 spread(&outcomes.iter().map(value).collect::<Vec<_>>(), digits)
             };
-            let windows = optimal.first().map_or(0, super::nab_score::Outcome::windows);
-            let hit = |outcomes: &[super::nab_score::Outcome]| match outcomes {
+            let windows = optimal.first().map_or(0, NabOutcome::windows);
+            let hit = |outcomes: &[NabOutcome]| match outcomes {
                 [] => "-".into(),
                 _ => format!("{} of {windows}", of(outcomes, &|outcome| outcome.hit() as f64, 0)),
             };
@@ -106,7 +107,7 @@ impl Findings {
             rows.push(
                 [name, of(&fixed, &|outcome| outcome.score, 1), hit(&fixed), false_alarms(&fixed)]
                     .into_iter()
-                    .chain(Profile::ALL.iter().map(best))
+                    .chain(ApplicationProfile::ALL.iter().map(best))
                     .chain([hit(&optimal), false_alarms(&optimal)])
                     .collect(),
             );
@@ -133,16 +134,19 @@ impl Findings {
     }
 
     /// NAB's standard score at the fixed threshold, file by file, of the first seed.
-    pub(super) fn nab_by_file(&self, group: Group) -> Result<Table> {
+    pub(super) fn nab_by_file(&self, group: FileGroup) -> Result<Table> {
         let indices: Vec<usize> = self
             .group(group)
             .into_iter()
             .filter(|&index| self.entries[index].labels.is_some())
             .collect();
-        let ours =
-            self.ours[0].rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD);
-        let without =
-            self.without.rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD);
+        let ours = self.ours[0]
+            .rows(&self.entries, &indices)?
+            .at(&ApplicationProfile::STANDARD, super::THRESHOLD);
+        let without = self
+            .without
+            .rows(&self.entries, &indices)?
+            .at(&ApplicationProfile::STANDARD, super::THRESHOLD);
         let row = |(position, &index): (usize, &usize)| {
             let (file, bare): (&FileOutcome, &FileOutcome) =
                 (&ours.files[position], &without.files[position]);
@@ -173,7 +177,7 @@ impl Findings {
     }
 
     /// Other measures on a group.
-    pub(super) fn measures(&self, group: Group) -> Table {
+    pub(super) fn measures(&self, group: FileGroup) -> Table {
         let indices = self.group(group);
         let row = |(name, runs): (String, Vec<&Run>)| {
             let each = |measure: &dyn Fn(&Run) -> Option<f64>, digits| {
@@ -203,7 +207,7 @@ impl Findings {
                 each(&|run| Some(ranking(run)?.auc()), 3),
                 each(&|run| Some(ranking(run)?.average_precision()), 3),
             ];
-            if group == Group::Ec2 {
+            if group == FileGroup::Ec2 {
                 cells.push(each(&|run| self.vus_pr(run, &indices), 3));
             }
             cells
@@ -216,7 +220,7 @@ impl Findings {
             "ROC AUC",
             "average precision",
         ]);
-        if group == Group::Ec2 {
+        if group == FileGroup::Ec2 {
             header.push("VUS-PR".into());
         }
         Table {
@@ -235,7 +239,7 @@ impl Findings {
 
     /// The predecessor's method: it calls the most extreme values anomalous, whatever they are.
     pub(super) fn proxies(&self) -> Table {
-        let indices = self.group(Group::Ec2);
+        let indices = self.group(FileGroup::Ec2);
         let mut rows = Vec::new();
         for (name, runs) in self.contestants(&indices) {
             for (proxy, what) in

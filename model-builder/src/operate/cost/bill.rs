@@ -122,7 +122,7 @@ pub(super) struct Bill {
     pub(super) total: f64,
     /// Dollars a month.
     pub(super) total_per_instance: f64,
-    pub(super) comparison: Comparison,
+    pub(super) comparison: Alternatives,
     pub(super) prices: &'static str,
     pub(super) prices_of: &'static str,
     /// What stands against deploying it like this.
@@ -130,7 +130,7 @@ pub(super) struct Bill {
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Comparison {
+pub(super) struct Alternatives {
     /// Dollars a month of CloudWatch's own anomaly detection alarms; `None` where a Region does not
     /// have that many models.
     pub(super) native: Option<f64>,
@@ -150,7 +150,7 @@ impl Deployment {
             items,
             total,
             total_per_instance: total / f64::from(self.instances),
-            comparison: Comparison {
+            comparison: Alternatives {
                 native: native(self.instances),
                 native_models_per_region: NATIVE_MODELS,
                 other_mode,

@@ -5,7 +5,7 @@ use std::fmt;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-use super::bill::{Bill, Comparison, Item, native};
+use super::bill::{Alternatives, Bill, Item, native};
 use super::deployment::{Deployment, Mode};
 use super::numbers::{dollars, quantity};
 use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
@@ -94,7 +94,7 @@ impl fmt::Display for Bill {
         }
         writeln!(f, "{}\n", table.trim_fmt())?;
 
-        let Comparison { native, native_models_per_region, other_mode, other_mode_total } =
+        let Alternatives { native, native_models_per_region, other_mode, other_mode_total } =
             self.comparison;
         let native = match native {
             Some(native) => format!(

@@ -1,17 +1,17 @@
 //! Moves the pointer to another model, if that one is no worse on the account's own CPU.
 //!
-//! - [`backtest`]: both models score the last days of every instance, as the function would have;
+//! - [`contest`]: both models score the last days of every instance, as the function would have;
 //! - [`verdict`]: the objections to the candidate; [`picture`]: the pages of both, by instance.
 
-mod backtest;
+mod contest;
 mod picture;
 mod verdict;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use backtest::Backtest;
 use clap::Args;
+use contest::Contest;
 use deepguard::model::artifact::BUILTIN;
 use deepguard::model::device;
 use deepguard::series::{DAY_SECONDS, slot_start};
@@ -97,13 +97,13 @@ async fn run<O: Objects, C: Cpu>(
     let (labels, _) = Labels::load(objects, &labels_at).await?;
     let until = slot_start(now.as_second());
     let (current_version, candidate_version) = (current.version(), candidate.version());
-    let backtest = Backtest {
+    let contest = Contest {
         candidate: Detector::new(candidate, &device()),
         current: Detector::new(current, &device()),
         labels: &labels,
         times: until - i64::from(args.days) * DAY_SECONDS..until,
     };
-    let comparison = backtest.compare(cpu).await?;
+    let comparison = contest.compare(cpu).await?;
     println!("{}", comparison.table(&current_version, &candidate_version));
     let notes = notes(&comparison, &found, &current_version);
     notes.iter().for_each(|note| println!("Note: {note}."));

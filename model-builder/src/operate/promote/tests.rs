@@ -83,8 +83,8 @@ fn an_episode_is_one_page() {
     };
     let scored: Vec<_> =
         (0..3).map(alarm).chain((3..9).map(calm)).chain([alarm(9), alarm(10)]).collect();
-    assert_eq!(backtest::pages(&scored), [0, 9 * 300]);
-    assert_eq!(backtest::pages(&[]), [0; 0]);
+    assert_eq!(contest::pages(&scored), [0, 9 * 300]);
+    assert_eq!(contest::pages(&[]), [0; 0]);
 }
 
 #[tokio::test]

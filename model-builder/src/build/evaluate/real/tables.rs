@@ -3,7 +3,7 @@
 use deepguard::series::DAY_SECONDS;
 
 use super::rates::{Quiet, Sweep, Truth};
-use super::{Group, Pictured};
+use super::{MachineGroup, Pictured};
 use crate::build::evaluate::bootstrap::{Interval, SEED, bootstrap};
 use crate::build::evaluate::charts::Chart;
 use crate::build::evaluate::measures::quantile;
@@ -60,7 +60,7 @@ pub(in crate::build::evaluate) struct Told {
     pub(in crate::build::evaluate) pictured: Vec<Pictured>,
 }
 
-impl Group {
+impl MachineGroup {
     /// All tables and curves.
     pub(super) fn tell(self) -> Told {
         let contestants = self.contestants();
@@ -281,7 +281,7 @@ mod tests {
     use deepguard::series::PERIOD;
     use deepguard::{Datapoint, Series};
 
-    use super::super::data::{Machine, Metric};
+    use super::super::data::{RealMachine, RealSeries};
     use super::super::rates::Fresh;
     use super::super::truth;
     use super::*;
@@ -289,11 +289,11 @@ mod tests {
     const DAY: i64 = DAY_SECONDS;
 
     /// Two machines of three weeks, judged in the last one, with a labelled hour each.
-    fn group(tracks: [Fresh; 2]) -> Group {
+    fn group(tracks: [Fresh; 2]) -> MachineGroup {
         let machine = |number: usize| {
             let points =
                 (0..21 * DAY / PERIOD).map(|slot| Datapoint { time: slot * PERIOD, value: 1.0 });
-            let metric = Metric {
+            let metric = RealSeries {
                 name: String::new(),
                 series: Series::from_datapoints(points).unwrap().0,
                 judged_from: 14 * DAY,
@@ -301,10 +301,10 @@ mod tests {
                 shown: vec![16 * DAY..=16 * DAY + 3600],
                 elsewhere: Vec::new(),
             };
-            Machine { number, name: number.to_string(), metrics: vec![metric] }
+            RealMachine { number, name: number.to_string(), metrics: vec![metric] }
         };
         let machines = vec![machine(0), machine(1)];
-        Group {
+        MachineGroup {
             name: "machines",
             short: "machines",
             truth: truth(&machines, &[vec![], vec![]]),
