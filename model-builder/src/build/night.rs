@@ -200,6 +200,7 @@ pub(crate) fn night(seed: u64, morning: i64) -> Vec<NightMachine> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use deepguard::baseline::calibrated_at;
     use deepguard::episode::{Change, Episodes, MOfN, SILENT};
     use deepguard::shape::Shape;
     use deepguard::track::Known;
@@ -234,9 +235,12 @@ mod tests {
                     episodes.take(scored, MOfN::default())
                 }
                 None => episodes.silent(end, time + PERIOD, || {
-                    let known = |time: i64| begun.baselines.get(&deepguard::baseline::calibrated_at(time));
                     let reports = |time: i64| {
-                        matches!(known(time).map(|known| Known::from(known.as_ref())), Some(Known::Baseline(baseline)) if baseline.hours.reports(time))
+                        let known = begun.baselines.get(&calibrated_at(time));
+                        match known.map(|known| Known::from(known.as_ref())) {
+                            Some(Known::Baseline(baseline)) => baseline.hours.reports(time),
+                            _ => false,
+                        }
                     };
                     (end..time + PERIOD).step_by(PERIOD as usize).all(reports)
                 }),

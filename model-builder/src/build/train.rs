@@ -168,7 +168,8 @@ pub fn train_from(
         for indices in order.chunks(options.batch) {
             if stop.load(Ordering::Relaxed) {
                 bail!(
-                    "interrupted after {done} of {total} batches: the artifact that was there is unchanged"
+                    "interrupted after {done} of {total} batches: the artifact that was there is \
+                     unchanged"
                 );
             }
             let batch = windows.select(indices);

@@ -44,7 +44,12 @@ pub(crate) struct FleetArgs {
     #[arg(long = "instance", value_name = "ID")]
     pub(crate) instances: Vec<InstanceId>,
     /// At most this number of instances: of a larger fleet, every second, third and so on.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub(crate) at_most: u32,
     /// Where complete days are kept, so that a second run reads only what is missing.
     #[arg(long, value_name = "DIR", default_value = "build/history")]
@@ -148,13 +153,18 @@ pub(crate) async fn pull<C: Cpu>(
     loop {
         let answer = tokio::select! {
             biased;
-            () = asked_to(stop) => bail!(
-                "interrupted after {} of {} histories{}",
-                bar.position(),
-                bar.length().unwrap_or_default(),
-                cache.map(|c| format!("; what was read is kept in {}, the next run goes on there", c.folder().display()))
-                    .unwrap_or_default()
-            ),
+            () = asked_to(stop) => {
+                let kept = cache.map(|cache| {
+                    let folder = cache.folder().display();
+                    format!("; what was read is kept in {folder}, the next run goes on there")
+                });
+                bail!(
+                    "interrupted after {} of {} histories{}",
+                    bar.position(),
+                    bar.length().unwrap_or_default(),
+                    kept.unwrap_or_default()
+                )
+            }
             answer = answers.next() => answer,
         };
         let Some((answers, stretch)) = answer else { break };

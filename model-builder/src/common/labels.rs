@@ -265,7 +265,8 @@ async fn run<O: Objects>(objects: &O, args: LabelArgs, now: Timestamp) -> Result
                 let found = labels.remove(&instance, from);
                 ensure!(
                     found,
-                    "{to} has no label of {instance} that begins at {from}: look at them with --list"
+                    "{to} has no label of {instance} that begins at {from}: look at them with \
+                     --list"
                 );
                 Ok(())
             };

@@ -271,7 +271,8 @@ pub(crate) async fn point<O: Objects>(
         Some(_) => Ok(()),
         None => {
             bail!(
-                "somebody else has moved {uri} meanwhile, and it stays as they left it: look at it, and try again"
+                "somebody else has moved {uri} meanwhile, and it stays as they left it: look at \
+                 it, and try again"
             )
         }
     }

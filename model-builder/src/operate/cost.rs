@@ -49,7 +49,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FRACTION", default_value = DEFAULT_ACTIVE, value_parser = fraction)]
     active: f64,
     /// Memory of the detector function, in MB.
-    #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    #[arg(
+        long,
+        value_name = "MB",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u32).range(128..=10_240)
+    )]
     memory: u32,
     /// Instruction set of the functions.
     #[arg(long, value_enum, default_value_t = Architecture::X86_64)]

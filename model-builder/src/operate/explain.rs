@@ -148,7 +148,8 @@ fn in_words(scored: &Scored) -> String {
         Phase::Own => "its own baseline",
     };
     format!(
-        "at {} CPU was {:.2} %, expected {}; score {:.2} ({verdict}), most unusual is {of}; judged by {phase}",
+        "at {} CPU was {:.2} %, expected {}; score {:.2} ({verdict}), most unusual is {of}; judged \
+         by {phase}",
         Timestamp::from_second(scored.time)
             .map_or_else(|_| scored.time.to_string(), |time| time.to_string()),
         scored.observed,

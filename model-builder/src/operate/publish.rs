@@ -104,7 +104,8 @@ async fn store<O: Objects>(
     };
     once(objects, &to.card(&version)?, serde_json::to_vec_pretty(&card)?, same).await?;
     println!(
-        "Nothing scores with it yet. To compare it with the current model on your own CPU and move the pointer:\n  \
+        "Nothing scores with it yet. To compare it with the current model on your own CPU and move \
+         the pointer:\n  \
          model-builder promote --to {to} --version {version}\n\
          To score with both for a while and publish this one's under Shadow* metrics:\n  \
          model-builder shadow --to {to} --version {version}"

@@ -74,11 +74,18 @@ impl Compared {
         ];
         rows.extend(Fault::ALL.map(|fault| cells(fault.name(), &[fault])));
         Table {
-            title: format!("Faults found, in %, at {rate} false alarms per machine and week: {}", self.name),
-            note: "Each detector's threshold is set so that it gives this many false alarms on the clean machines. What is found where nothing happened is \
-                   found by chance. Of several seeds, the mean."
-                .into(),
-            header: std::iter::once("fault".to_string()).chain(contestants.iter().map(|(name, _)| name.clone())).collect(),
+            title: format!(
+                "Faults found, in %, at {rate} false alarms per machine and week: {}",
+                self.name
+            ),
+            note:
+                "Each detector's threshold is set so that it gives this many false alarms on the \
+                 clean machines. What is found where nothing happened is found by chance. Of \
+                 several seeds, the mean."
+                    .into(),
+            header: std::iter::once("fault".to_string())
+                .chain(contestants.iter().map(|(name, _)| name.clone()))
+                .collect(),
             rows,
             strong: vec![0, 1],
         }
@@ -152,7 +159,8 @@ impl Compared {
                 self.name
             ),
             note: format!(
-                "At this threshold {} % of the first eight faults are found. Young: from the second day to the fourteenth.",
+                "At this threshold {} % of the first eight faults are found. Young: from the \
+                 second day to the fourteenth.",
                 spread(&self.ours.iter().map(fixed).collect::<Vec<_>>(), 1)
             ),
             header: strings([

@@ -79,8 +79,10 @@ impl Findings {
         };
         Ok(Table {
             title: "With the network minus without it".into(),
-            note: "The detector without its network is the same in all else: each \
-                   instance's own forecast stands alone. Intervals: paired bootstrap over files or machines, seeds averaged; thresholds held fixed, but for real machines, where each resample has its own."
+            note: "The detector without its network is the same in all else: each instance's own \
+                   forecast stands alone. Intervals: paired bootstrap over files or machines, \
+                   seeds averaged; thresholds held fixed, but for real machines, where each \
+                   resample has its own."
                 .into(),
             header: strings(["measure", "difference", "95 %", "sure"]),
             rows: self.differences()?.into_iter().map(cells).collect(),

@@ -75,8 +75,8 @@ pub(crate) struct ScoredFile<'a> {
     pub(crate) probation: usize,
 }
 
-/// The result of one file at a threshold. Points as in [`ApplicationProfile::score`] are sums over many of
-/// these.
+/// The result of one file at a threshold. Points as in [`ApplicationProfile::score`] are sums over
+/// many of these.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct FileOutcome {
     /// Labelled windows.

@@ -379,26 +379,35 @@ mod tests {
     proptest! {
         #[test]
         fn records_are_those_that_nothing_before_reaches(
-            scores in proptest::collection::vec(prop_oneof![Just(f64::NAN), (0u8..6).prop_map(f64::from)], 0..60),
+            scores in proptest::collection::vec(
+                prop_oneof![Just(f64::NAN), (0u8..6).prop_map(f64::from)],
+                0..60,
+            ),
             refractory in 1usize..10,
         ) {
             let kept = records(&scores, refractory);
             for slot in 0..scores.len() {
                 let before = &scores[slot.saturating_sub(refractory)..slot];
-                let record = !scores[slot].is_nan() && !before.iter().any(|score| *score >= scores[slot]);
+                let reached = before.iter().any(|score| *score >= scores[slot]);
+                let record = !scores[slot].is_nan() && !reached;
                 prop_assert_eq!(kept[slot], if record { scores[slot] } else { f64::NEG_INFINITY });
             }
         }
 
         #[test]
-        fn the_mad_is_the_median_of_distances(mut values in proptest::collection::vec(-9.0f64..9.0, 1..40)) {
+        fn the_mad_is_the_median_of_distances(
+            mut values in proptest::collection::vec(-9.0f64..9.0, 1..40),
+        ) {
             values.sort_unstable_by(f64::total_cmp);
             let (median, mad) = median_and_mad(&values);
-            let mut distances: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
+            let mut distances: Vec<f64> =
+                values.iter().map(|value| (value - median).abs()).collect();
             distances.sort_unstable_by(f64::total_cmp);
             let half = distances.len() / 2;
-            let expected =
-                if distances.len() % 2 == 1 { distances[half] } else { (distances[half - 1] + distances[half]) / 2.0 };
+            let expected = match distances.len() % 2 {
+                1 => distances[half],
+                _ => (distances[half - 1] + distances[half]) / 2.0,
+            };
             prop_assert!((mad - expected).abs() < 1e-12);
         }
     }

@@ -93,8 +93,11 @@ impl Findings {
         charts::distribution(&out.join("errors.png"), title, "percentage points", &groups)?;
         Ok(Picture {
             file: "errors.png".into(),
-            alt: "Distribution of the reconstruction errors inside and outside labelled windows".into(),
-            caption: "Taken alone, the error of one datapoint hardly tells the two apart: instances differ by more. First seed.".into(),
+            alt: "Distribution of the reconstruction errors inside and outside labelled windows"
+                .into(),
+            caption: "Taken alone, the error of one datapoint hardly tells the two apart: \
+                      instances differ by more. First seed."
+                .into(),
         })
     }
 
@@ -172,7 +175,8 @@ impl Findings {
         Ok(Picture {
             alt: format!("CPU, expected band, score and alarms of {}", entry.file.stem()),
             caption: format!(
-                "{}: ours at the fixed threshold, the published detectors at the one that is best for each on these eight files.",
+                "{}: ours at the fixed threshold, the published detectors at the one that is best \
+                 for each on these eight files.",
                 entry.file.stem()
             ),
             file,

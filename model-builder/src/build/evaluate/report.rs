@@ -110,12 +110,14 @@ impl Findings {
         let card = self.artifact.card();
         match self.seeds {
             0 => format!(
-                "The artifact {} itself, threshold {}. It has seen NAB's files in its training: a quick look, no fair measure.",
+                "The artifact {} itself, threshold {}. It has seen NAB's files in its training: a \
+                 quick look, no fair measure.",
                 self.artifact.version(),
                 card.threshold
             ),
             seeds => format!(
-                "Networks trained like {} with {seeds} seeds, two-fold by file, threshold {}: none of them scores a file that it has seen.",
+                "Networks trained like {} with {seeds} seeds, two-fold by file, threshold {}: none \
+                 of them scores a file that it has seen.",
                 self.artifact.version(),
                 card.threshold
             ),
@@ -124,13 +126,17 @@ impl Findings {
 
     fn method(&self) -> Section {
         Section::new("What was measured").paragraph(
-            "Real machines: CPU as it was measured, with faults of ten kinds put into its last days, and servers whose operators have said when \
-             something was wrong. Each detector is followed from the first datapoint on; what it finds is compared at the same number of false pages.",
+            "Real machines: CPU as it was measured, with faults of ten kinds put into its last \
+             days, and servers whose operators have said when something was wrong. Each detector \
+             is followed from the first datapoint on; what it finds is compared at the same number \
+             of false pages.",
         )
         .paragraph(
-            "NAB: rows are scored one after the other, baselines made anew each midnight from the 14 days before, as the function does it. Rows that \
-             are regularly further apart than five minutes are joined by straight lines from the row before, and a row has the highest score of its slots. \
-             Choices were made on the development files and on injected faults; the EC2 files are reported only.",
+            "NAB: rows are scored one after the other, baselines made anew each midnight from the \
+             14 days before, as the function does it. Rows that are regularly further apart than \
+             five minutes are joined by straight lines from the row before, and a row has the \
+             highest score of its slots. Choices were made on the development files and on \
+             injected faults; the EC2 files are reported only.",
         )
     }
 
@@ -252,12 +258,27 @@ impl Findings {
         let sections = vec![
             Section::new("What it is").table(facts),
             Section::new("What it is for")
-                .paragraph("To say when the CPU of one EC2 instance is unlike its own last two weeks, from one value every five minutes (one-minute values are averaged).")
-                .paragraph("It knows nothing of memory, disks, networks or requests, nor of other instances. It needs half a day of history at midnight or noon UTC to say anything, and two weeks to know all that is usual."),
+                .paragraph(
+                    "To say when the CPU of one EC2 instance is unlike its own last two weeks, \
+                     from one value every five minutes (one-minute values are averaged).",
+                )
+                .paragraph(
+                    "It knows nothing of memory, disks, networks or requests, nor of other \
+                     instances. It needs half a day of history at midnight or noon UTC to say \
+                     anything, and two weeks to know all that is usual.",
+                ),
             measured,
             Section::new("What to be careful with")
-                .paragraph("The artifact itself was trained on all files that it is reported on here; the figures are those of networks trained the same way that had not seen the file they score.")
-                .paragraph("The generated machines and their faults are our own. Sizes of three of the faults were set once after a detector without a network was seen to find too few of them; this detector was not run then."),
+                .paragraph(
+                    "The artifact itself was trained on all files that it is reported on here; the \
+                     figures are those of networks trained the same way that had not seen the file \
+                     they score.",
+                )
+                .paragraph(
+                    "The generated machines and their faults are our own. Sizes of three of the \
+                     faults were set once after a detector without a network was seen to find too \
+                     few of them; this detector was not run then.",
+                ),
         ];
         Ok(Report {
             title: "Model card of the default artifact".into(),

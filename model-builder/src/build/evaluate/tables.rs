@@ -114,8 +114,10 @@ impl Findings {
         }
         Ok(Table {
             title: format!("NAB's score on {}", group.name()),
-            note: "Fixed: at a threshold set beforehand. Best: at the threshold that is best on these very files, as NAB does \
-                   it. False alarms: rows outside all windows, per file and week of five-minute slots. Where there are several seeds: mean (range)."
+            note: "Fixed: at a threshold set beforehand. Best: at the threshold that is best on \
+                   these very files, as NAB does it. False alarms: rows outside all windows, per \
+                   file and week of five-minute slots. Where there are several seeds: mean \
+                   (range)."
                 .into(),
             header: strings([
                 "detector",
@@ -226,10 +228,11 @@ impl Findings {
         Table {
             title: format!("Other measures on {}", group.name()),
             note: format!(
-                "Alarms at the fixed threshold; hours: median, from the start of a window to its first alarm. ROC, precision and \
-                 VUS-PR (buffers up to {BUFFER} rows, {THRESHOLDS} thresholds, mean over the files with windows) take every row's score against the \
-                 labels: NAB's windows are far wider than what is anomalous in them, so a detector that alarms once and is silent \
-                 again scores low here by design."
+                "Alarms at the fixed threshold; hours: median, from the start of a window to its \
+                 first alarm. ROC, precision and VUS-PR (buffers up to {BUFFER} rows, {THRESHOLDS} \
+                 thresholds, mean over the files with windows) take every row's score against the \
+                 labels: NAB's windows are far wider than what is anomalous in them, so a detector \
+                 that alarms once and is silent again scores low here by design."
             ),
             header,
             rows: self.contestants(&indices).into_iter().map(row).collect(),
@@ -274,10 +277,19 @@ impl Findings {
         }
         Table {
             title: "The predecessor's proxies, on the 8 EC2 CPU files".into(),
-            note: "Its labels are the 5 % of the rows that stand out most. They reward a threshold on the value and punish whoever stays \
-                   silent at a normal high load. Shown because it reported such figures; they say nothing about faults."
-                .into(),
-            header: strings(["detector", "called anomalous: the 5 % …", "precision", "recall", "F1", "ROC AUC"]),
+            note:
+                "Its labels are the 5 % of the rows that stand out most. They reward a threshold \
+                 on the value and punish whoever stays silent at a normal high load. Shown because \
+                 it reported such figures; they say nothing about faults."
+                    .into(),
+            header: strings([
+                "detector",
+                "called anomalous: the 5 % …",
+                "precision",
+                "recall",
+                "F1",
+                "ROC AUC",
+            ]),
             rows,
             strong: vec![0, 1],
         }
@@ -315,9 +327,12 @@ impl Findings {
     pub(super) fn published_vus(&self) -> Table {
         let row = |(name, volume): (&str, f64)| vec![name.to_string(), format!("{volume:.2}")];
         Table {
-            title: "VUS-PR that is published: seven files of NAB's \"Facility\" in TSB-AD (NeurIPS 2024)".into(),
-            note: "For scale: these detectors see a series as a whole, its future included, and the files are not the \
-                   eight of the table above, in which ours stands."
+            title:
+                "VUS-PR that is published: seven files of NAB's \"Facility\" in TSB-AD (NeurIPS \
+                 2024)"
+                    .into(),
+            note: "For scale: these detectors see a series as a whole, its future included, and \
+                   the files are not the eight of the table above, in which ours stands."
                 .into(),
             header: strings(["detector", "VUS-PR"]),
             rows: vus::PUBLISHED.into_iter().map(row).collect(),

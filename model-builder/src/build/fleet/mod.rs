@@ -143,7 +143,8 @@ pub(crate) fn train(
     println!("{}", card::left_out_table(&trained.cleaned));
     let card = trained.artifact.card();
     println!(
-        "{}: {} from {} instances ({} windows, loss {:.4}), threshold {:.4} for {budget} pages per instance and week; its own history has {:.2}, real anomalies included",
+        "{}: {} from {} instances ({} windows, loss {:.4}), threshold {:.4} for {budget} pages per \
+         instance and week; its own history has {:.2}, real anomalies included",
         out.display(),
         trained.artifact.version(),
         trained.histories.len(),

@@ -299,13 +299,15 @@ mod tests {
             ),
             (
                 "empty values, NaN",
-                "timestamp,value\n1970-01-01 00:00:00,\n1970-01-01 00:05:00,NaN\n1970-01-01 00:10:00,3\n",
+                "timestamp,value\n1970-01-01 00:00:00,\n1970-01-01 00:05:00,NaN\n\
+                 1970-01-01 00:10:00,3\n",
                 &[(600, 3.0)],
                 3,
             ),
             (
                 "doubles, any order",
-                "timestamp,value\n1970-01-01 00:05:00,1\n1970-01-01 00:05:00,2\n1970-01-01 00:00:00,3\n\n",
+                "timestamp,value\n1970-01-01 00:05:00,1\n1970-01-01 00:05:00,2\n\
+                 1970-01-01 00:00:00,3\n\n",
                 &[(300, 1.0), (300, 2.0), (0, 3.0)],
                 3,
             ),
@@ -365,7 +367,10 @@ mod tests {
     #[test]
     fn labels_come_with_their_windows() {
         let labels = r#"{"a/b.csv": ["1970-01-01 00:10:00"], "a/c.csv": []}"#;
-        let windows = r#"{"a/b.csv": [["1970-01-01 00:05:00.000000", "1970-01-01 00:20:00.000000"]], "a/c.csv": []}"#;
+        let windows = r#"{
+            "a/b.csv": [["1970-01-01 00:05:00.000000", "1970-01-01 00:20:00.000000"]],
+            "a/c.csv": []
+        }"#;
         let found = parse_labels(labels, windows).expect("labels");
         let expected =
             NabLabels { starts: vec![600], windows: vec![Range { start: 300, end: 1500 }] };
@@ -376,7 +381,8 @@ mod tests {
 
     #[test]
     fn wrong_files_of_every_kind_are_refused() {
-        let csv = "timestamp,value\n2014-02-14 14:30:00,6.456\n2014-02-14 14:35:00,5.816\n2014-02-14 14:40:00,-1e3\n";
+        let csv = "timestamp,value\n2014-02-14 14:30:00,6.456\n2014-02-14 14:35:00,5.816\n\
+                   2014-02-14 14:40:00,-1e3\n";
         fuzz::fuzz(
             "nab-csv",
             &[csv.into(), csv.repeat(20).into(), b"timestamp,value\r\n".to_vec()],

@@ -307,8 +307,9 @@ impl Deployment {
         let seconds = CALIBRATOR_SECONDS_PER_INSTANCE * instances;
         if seconds > LAMBDA_SECONDS {
             warnings.push(format!(
-                "Calibrating takes about {} s and Lambda allows {}: the next run of the night goes on. Raise \
-                 ReadDatapointsPerSecond, and the account's quota with it, to be through in one.",
+                "Calibrating takes about {} s and Lambda allows {}: the next run of the night goes \
+                 on. Raise ReadDatapointsPerSecond, and the account's quota with it, to be through \
+                 in one.",
                 quantity(seconds.round()),
                 quantity(LAMBDA_SECONDS),
             ));

@@ -30,8 +30,9 @@ pub(super) fn comparison_table(fleets: &[u32], like: &Deployment) -> String {
     }
     lines.push(String::new());
     lines.push(format!(
-        "A month of 30 days, a run every {}, {} % of the instances near or above the threshold in any given hour; {KIND_OF_PRICES}, \
-         {PRICES_OF}. Native anomaly detection has {NATIVE_MODELS} models a Region.",
+        "A month of 30 days, a run every {}, {} % of the instances near or above the threshold in \
+         any given hour; {KIND_OF_PRICES}, {PRICES_OF}. Native anomaly detection has \
+         {NATIVE_MODELS} models a Region.",
         like.period,
         quantity(like.active * 100.0)
     ));
@@ -69,7 +70,8 @@ impl fmt::Display for Bill {
         };
         writeln!(
             f,
-            "{count} {}, a run every {period}, {published}, {shards} {}, {memory} MB, {architecture}; a month of 30 days\n",
+            "{count} {}, a run every {period}, {published}, {shards} {}, {memory} MB, \
+             {architecture}; a month of 30 days\n",
             plural(instances, "instance"),
             plural(shards, "shard"),
         )?;
@@ -98,7 +100,8 @@ impl fmt::Display for Bill {
             self.comparison;
         let native = match native {
             Some(native) => format!(
-                "{} ({} an instance: {NATIVE_ALARM_METRICS} alarm metrics; {native_models_per_region} models a Region at most)",
+                "{} ({} an instance: {NATIVE_ALARM_METRICS} alarm metrics; \
+                 {native_models_per_region} models a Region at most)",
                 dollars(native),
                 dollars(native / f64::from(instances))
             ),

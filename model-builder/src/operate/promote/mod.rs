@@ -83,7 +83,8 @@ async fn run<O: Objects, C: Cpu>(
     let mend = || {
         let to = &args.to;
         format!(
-            "the current model cannot be compared with: mend the pointer with `model-builder rollback --to {to} --version ...`"
+            "the current model cannot be compared with: mend the pointer with `model-builder \
+             rollback --to {to} --version ...`"
         )
     };
     let current = match &found {
@@ -117,7 +118,8 @@ async fn run<O: Objects, C: Cpu>(
         println!("{}", verdict::objections_table(&objections));
         if args.because.is_none() {
             bail!(
-                "{candidate_version} is not promoted, and {uri} stands as before: {}. Give --because REASON to promote it all the same",
+                "{candidate_version} is not promoted, and {uri} stands as before: {}. Give \
+                 --because REASON to promote it all the same",
                 if objections.len() == 1 {
                     "one thing speaks against it"
                 } else {

@@ -48,7 +48,10 @@ fn fleet() -> (Rc<Metrics>, i64) {
 
 fn label(bucket: &Bucket, instance: InstanceId, from: i64, verdict: &str) {
     let time = Timestamp::from_second(from).unwrap().to_string();
-    let label = serde_json::json!({ "instance": instance, "from": time, "until": time, "verdict": verdict, "by": "me", "at": time });
+    let label = serde_json::json!({
+        "instance": instance, "from": time, "until": time,
+        "verdict": verdict, "by": "me", "at": time,
+    });
     bucket.store(LABELS, serde_json::json!({ "labels": [label] }).to_string());
 }
 
@@ -88,8 +91,7 @@ fn an_episode_is_one_page() {
 }
 
 #[tokio::test]
-async fn without_a_pointer_it_is_compared_with_the_default_model_and_what_is_no_worse_becomes_current()
- {
+async fn what_is_no_worse_than_the_default_model_becomes_current() {
     let (bucket, (fleet, fault)) = (Bucket::default(), fleet());
     let version = put(&bucket, &artifact_with_threshold(artifact().card().threshold * 1.01));
     label(&bucket, instance(0), fault, "confirmed");
@@ -131,7 +133,8 @@ async fn without_a_pointer_it_is_compared_with_the_default_model_and_what_is_no_
 async fn what_pages_more_is_refused_unless_somebody_says_why() {
     let (bucket, (fleet, _)) = (Bucket::default(), fleet());
     let current = artifact_with_threshold(1000.0);
-    let to_current = serde_json::json!({ "key": format!("models/{}.safetensors", put(&bucket, &current)), "sha256": current.checksum() });
+    let key = format!("models/{}.safetensors", put(&bucket, &current));
+    let to_current = serde_json::json!({ "key": key, "sha256": current.checksum() });
     bucket.store(CURRENT, to_current.to_string());
     let version = put(&bucket, &artifact());
     let error = run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();

@@ -145,11 +145,13 @@ proptest! {
             steps.iter().map(|&(one, other)| f64::from([one, other][file]) / 7.0).collect()
         });
         let file = |scores, windows| ScoredFile { times: &times, scores, windows, probation: 9 };
-        let rows = Rows::new(&[file(&scores[0], &windows), file(&scores[1], &windows[..1])]).unwrap();
+        let files = [file(&scores[0], &windows), file(&scores[1], &windows[..1])];
+        let rows = Rows::new(&files).unwrap();
         for profile in ApplicationProfile::ALL {
             let best = rows.best(&profile);
             let scores = (0..=7).map(|step| f64::from(step) / 7.0).chain([ABOVE_ALL]);
-            let highest = scores.map(|score| rows.at(&profile, score).score).fold(f64::MIN, f64::max);
+            let points = scores.map(|score| rows.at(&profile, score).score);
+            let highest = points.fold(f64::MIN, f64::max);
             prop_assert!((best.score - highest).abs() < 1e-9, "{} is not {highest}", best.score);
         }
     }

@@ -135,7 +135,8 @@ impl Real {
         }
         if all.is_empty() && labelled.is_empty() {
             bail!(
-                "{} holds no real machines: name a folder with `cpu/*.csv` or `servers/*.csv` in it",
+                "{} holds no real machines: name a folder with `cpu/*.csv` or `servers/*.csv` in \
+                 it",
                 folder.display()
             );
         }

@@ -236,8 +236,10 @@ mod tests {
     #[test]
     fn a_band_is_that_of_the_hour() {
         // In the second hour 50 and 52 in turn, 10 and 12 in all others.
-        let value =
-            |slot: usize| if slot % DAY / HOUR == 1 { 50.0 } else { 10.0 } + if slot.is_multiple_of(2) { 0.0 } else { 2.0 };
+        let value = |slot: usize| {
+            let level = if slot % DAY / HOUR == 1 { 50.0 } else { 10.0 };
+            level + if slot.is_multiple_of(2) { 0.0 } else { 2.0 }
+        };
         let mut values: Vec<f64> = (0..5 * DAY).map(value).collect();
         values[4 * DAY + HOUR] = 61.0;
         values[4 * DAY + 2 * HOUR] = 51.0;

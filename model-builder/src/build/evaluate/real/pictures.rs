@@ -43,8 +43,8 @@ impl MachineGroup {
             },
         };
         let caption = format!(
-            "Further up and left is better. With and without the network, and the {} others that find most. {:.1} machine-weeks: one page more or \
-             less is {:.2} a week.",
+            "Further up and left is better. With and without the network, and the {} others that \
+             find most. {:.1} machine-weeks: one page more or less is {:.2} a week.",
             LINES - 2,
             self.truth.weeks(),
             1.0 / self.truth.weeks()

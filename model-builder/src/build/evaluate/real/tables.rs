@@ -136,11 +136,15 @@ impl MachineGroup {
                 self.name
             ),
             note: format!(
-                "{} machines, {} series, {:.1} machine-weeks in which a page is a false one (from day 14 on, or since labels begin), {wanted} \
-                 things to find; the mean over their kinds. A page: higher than all of the half day before (DeepGuard: of the day before), at least the threshold, none \
-                 in the half day before. What pages without the fault as well is no find; what another metric of the machine shows is neither right nor false. \
-                 Each detector's threshold is set for the rate on these machines; 95 %: machines resampled, the threshold set anew each time. Minutes: \
-                 median, from its start to the page. As it comes: at the detector's own threshold. Several seeds: mean (range).",
+                "{} machines, {} series, {:.1} machine-weeks in which a page is a false one (from \
+                 day 14 on, or since labels begin), {wanted} things to find; the mean over their \
+                 kinds. A page: higher than all of the half day before (DeepGuard: of the day \
+                 before), at least the threshold, none in the half day before. What pages without \
+                 the fault as well is no find; what another metric of the machine shows is neither \
+                 right nor false. Each detector's threshold is set for the rate on these machines; \
+                 95 %: machines resampled, the threshold set anew each time. Minutes: median, from \
+                 its start to the page. As it comes: at the detector's own threshold. Several \
+                 seeds: mean (range).",
                 self.machines.len(),
                 self.truth.quiet.len(),
                 self.truth.weeks(),
@@ -211,9 +215,14 @@ impl MachineGroup {
         let header = std::iter::once("detector".to_string())
             .chain(RATES.iter().map(|rate| format!("asked for {rate}")));
         Table {
-            title: format!("Real machines, {}: false pages a week on machines that the threshold was not set on", self.name),
-            note: "The threshold is set for the rate on every other machine, and the other half counts; then the other way round. \
-                   Of several seeds, the mean.".into(),
+            title: format!(
+                "Real machines, {}: false pages a week on machines that the threshold was not set \
+                 on",
+                self.name
+            ),
+            note: "The threshold is set for the rate on every other machine, and the other half \
+                   counts; then the other way round. Of several seeds, the mean."
+                .into(),
             header: header.collect(),
             rows: contestants.iter().map(row).collect(),
             strong: vec![0],
