@@ -156,7 +156,7 @@ pub(crate) async fn pull<C: Cpu>(
             () = asked_to(stop) => {
                 let kept = cache.map(|cache| {
                     let folder = cache.folder().display();
-                    format!("; what was read is kept in {folder}, the next run goes on there")
+                    format!("; the days read are kept in {folder} for the next run")
                 });
                 bail!(
                     "interrupted after {} of {} histories{}",
@@ -190,7 +190,7 @@ pub(crate) async fn pull<C: Cpu>(
     if let Some(error) =
         pulled.unread.values().next().filter(|_| pulled.unread.len() == instances.len())
     {
-        bail!("none of {} instances could be read; of the first: {error}", instances.len());
+        bail!("cannot read any of {} instances; the first: {error}", instances.len());
     }
     for (instance, points) in points {
         let within = points.into_iter().filter(|(time, _)| times.contains(time));
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!((pulled.history.len(), pulled.unread.len()), (2, 1));
         let account = Account { fails: (0..3).map(instance).collect(), ..Account::default() };
         let error = run(&account, None, 5, false).await.unwrap_err().to_string();
-        assert!(error.contains("none of 3 instances could be read"), "{error}");
+        assert!(error.contains("cannot read any of 3 instances"), "{error}");
     }
 
     #[tokio::test]
@@ -374,8 +374,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("interrupted after 0 of 3")
-                && error.contains("the next run goes on there"),
+            error.contains("interrupted after 0 of 3") && error.contains("for the next run"),
             "{error}"
         );
     }

@@ -186,7 +186,7 @@ impl Found {
     pub(crate) async fn at<O: Objects>(objects: &O, uri: &ObjectUri) -> Result<Self> {
         let (bytes, etag) = match objects.get(uri, None, POINTER_BYTES).await {
             Ok(Fetched::Object { bytes, etag: Some(etag) }) => (bytes, etag),
-            Ok(_) => bail!("{uri} came without an ETag: what answers there is no S3"),
+            Ok(_) => bail!("{uri} came without an ETag: the server is not S3"),
             Err(ObjectError::Missing { .. }) => return Ok(Self::Nothing),
             Err(error) => return Err(error.into()),
         };
@@ -271,8 +271,8 @@ pub(crate) async fn point<O: Objects>(
         Some(_) => Ok(()),
         None => {
             bail!(
-                "somebody else has moved {uri} meanwhile, and it stays as they left it: look at \
-                 it, and try again"
+                "another writer has moved {uri} meanwhile, and it stays so: look at it, and try \
+                 again"
             )
         }
     }
@@ -438,7 +438,7 @@ mod tests {
         for stale in [found, Found::Nothing] {
             let error = point(&bucket, &uri, &stale, &pointer).await.unwrap_err().to_string();
             assert!(
-                error.contains("somebody else has moved s3://my-models/models/current"),
+                error.contains("another writer has moved s3://my-models/models/current"),
                 "{error}"
             );
         }

@@ -1,8 +1,8 @@
 //! The monthly AWS bill of a deployment, item by item, before it is deployed.
 //!
 //! Everything is dollars a month of 30 days at the list prices below, without the free tier. It is
-//! arithmetic on how often what is called, not a bill: retries, other CloudWatch metrics of the
-//! account (they share the price tiers), e-mails and taxes are not in it.
+//! arithmetic on the number of calls, not a bill: retries, other CloudWatch metrics of the account
+//! (they share the price tiers), e-mails and taxes are not in it.
 
 mod bill;
 mod deployment;

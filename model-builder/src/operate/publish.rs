@@ -128,7 +128,7 @@ async fn once<O: Objects>(
         Fetched::Object { bytes, .. } => {
             ensure!(
                 same(&bytes),
-                "{uri} exists and is another file: what is published is never overwritten"
+                "{uri} exists and is another file: a published file is never overwritten"
             );
         }
         Fetched::Unchanged => bail!("{uri}: \"not modified\", although no version is known"),

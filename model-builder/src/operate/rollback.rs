@@ -65,7 +65,7 @@ async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp)
             bail!("{uri} does not exist, so there is nothing to go back from: give --version")
         }
         (None, Found::Unreadable { why, .. }) => {
-            bail!("{why}. What it named before is lost with it: give --version")
+            bail!("{why}. The version that it named before is lost: give --version")
         }
     };
     let version = artifact.version();

@@ -72,7 +72,7 @@ pub(crate) struct Plan {
     pub(crate) epochs: usize,
     /// Alerts that people have judged.
     pub(crate) labelled: Option<Labelled>,
-    /// Real machines, where they are at hand.
+    /// Real machines, where they are available.
     pub(crate) real: Option<Real>,
 }
 

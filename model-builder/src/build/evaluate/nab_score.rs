@@ -170,7 +170,7 @@ impl Rows {
         }
         ensure!(
             !all.windows.is_empty(),
-            "none of the files has a labelled window: there is nothing to score against"
+            "no file has a labelled window: there is nothing to score against"
         );
         // Stable: rows of equal score stay in the order of the files, which is the order in which
         // NAB adds them up.

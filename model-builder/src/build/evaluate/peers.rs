@@ -275,7 +275,7 @@ fn log10_tail(z: f64) -> f64 {
     (t.ln() - z * z + fit - std::f64::consts::LN_2) * std::f64::consts::LOG10_E
 }
 
-/// What every detector does, those of other modules as well.
+/// Checks that every detector passes, those of other modules included.
 #[cfg(test)]
 pub(super) mod checks {
     use super::{DAY, Peer};

@@ -14,8 +14,8 @@ use crate::common::report::{Report, Section};
 use crate::common::table::Table;
 
 /// The text where real machines are missing.
-const NO_REAL: &str =
-    "Not measured: no real machines were at hand. Name their folder with `--real DIR` or REAL_DIR.";
+const NO_REAL: &str = "Not measured: no real machines were available. Name their folder with \
+                       `--real DIR` or REAL_DIR.";
 impl Findings {
     /// Writes tables, pictures and report into the folder `out`, the scores in NAB's own format
     /// below it, and the model card.

@@ -279,8 +279,8 @@ impl Findings {
             title: "The predecessor's proxies, on the 8 EC2 CPU files".into(),
             note:
                 "Its labels are the 5 % of the rows that stand out most. They reward a threshold \
-                 on the value and punish whoever stays silent at a normal high load. Shown because \
-                 it reported such figures; they say nothing about faults."
+                 on the value and punish a detector that stays silent at a normal high load. Shown \
+                 because it reported such figures; they say nothing about faults."
                     .into(),
             header: strings([
                 "detector",

@@ -77,8 +77,8 @@ pub(super) fn write(trained: &Trained, path: &Path, stop: &AtomicBool) -> Result
     let picture = Picture {
         file,
         alt: "CPU, expected band and score of some instances".into(),
-        caption: "Some of the instances, scored with the new artifact. What was left out of the \
-                  training is shaded."
+        caption: "Some of the instances, scored with the new artifact. The parts left out of the \
+                  training are shaded."
             .into(),
     };
     let report = Report {

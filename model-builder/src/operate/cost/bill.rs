@@ -16,9 +16,9 @@ const METRICS_PER_PAGE: f64 = 500.0;
 /// Seconds of one detector call that do not depend on the fleet.
 const BASE_SECONDS: f64 = 1.0;
 /// Seconds of the detector for every thousand instances, at the default memory of 512 MB: the
-/// measured CPU time over the part of a processor that Lambda gives with it. So much it is after a
-/// missed run; others take less. `--memory` changes the price of a second here and not their
-/// number, although Lambda gives more processor with more memory.
+/// measured CPU time over the part of a processor that Lambda gives with it. A run takes this long
+/// after a missed run; other runs take less. `--memory` changes the price of a second here and not
+/// their number, although Lambda gives more processor with more memory.
 const SECONDS_PER_THOUSAND_INSTANCES: f64 = 1.5;
 /// Seconds of the calibrator for each instance, once a day: its 4,032 datapoints of two weeks at
 /// the 180,000 a second that are read unless said otherwise, and the learning of the baseline.
@@ -307,9 +307,9 @@ impl Deployment {
         let seconds = CALIBRATOR_SECONDS_PER_INSTANCE * instances;
         if seconds > LAMBDA_SECONDS {
             warnings.push(format!(
-                "Calibrating takes about {} s and Lambda allows {}: the next run of the night goes \
-                 on. Raise ReadDatapointsPerSecond, and the account's quota with it, to be through \
-                 in one.",
+                "Calibrating takes about {} s and Lambda allows {}: the next run of the night \
+                 continues. Raise ReadDatapointsPerSecond, and the account's quota with it, to be \
+                 through in one.",
                 quantity(seconds.round()),
                 quantity(LAMBDA_SECONDS),
             ));

@@ -55,7 +55,7 @@ impl Contest<'_> {
             "{elapsed_precise} {wide_bar} {pos}/{len} instances, {eta} left",
         )?);
         let start = self.times.start - BEFORE * DAY_SECONDS;
-        let time = |second: i64| Timestamp::from_second(second).context("a time that is none");
+        let time = |second: i64| Timestamp::from_second(second).context("no valid time");
         let mut comparison = Comparison::new(time(self.times.start)?, time(self.times.end)?);
         let wanted = instances.into_iter().map(|instance| (instance, start));
         for batch in plan::batches(wanted, self.times.end) {
@@ -86,7 +86,7 @@ impl Contest<'_> {
         if let Some(why) =
             comparison.unread.values().next().filter(|_| comparison.unread.len() == count)
         {
-            bail!("none of {count} instances could be read; of the first: {why}");
+            bail!("cannot read any of {count} instances; the first: {why}");
         }
         comparison.unjudged = self.labels.iter().count() - comparison.labels.len();
         Ok(comparison)

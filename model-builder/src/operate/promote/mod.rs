@@ -121,9 +121,9 @@ async fn run<O: Objects, C: Cpu>(
                 "{candidate_version} is not promoted, and {uri} stands as before: {}. Give \
                  --because REASON to promote it all the same",
                 if objections.len() == 1 {
-                    "one thing speaks against it"
+                    "there is an objection"
                 } else {
-                    "several things speak against it"
+                    "there are objections"
                 }
             );
         }

@@ -163,7 +163,7 @@ async fn what_misses_a_confirmed_anomaly_is_refused() {
     let version = put(&bucket, &artifact_with_threshold(1000.0));
     label(&bucket, instance(0), fault + PERIOD, "confirmed");
     let error = run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
-    assert!(error.contains("one thing speaks against it"), "{error}");
+    assert!(error.contains("there is an objection"), "{error}");
     assert_eq!(bucket.text(CURRENT), None);
     label(&bucket, instance(0), fault - 40 * 86_400, "confirmed");
     run(&promotion(&version), &bucket, &fleet, now()).await.unwrap();
@@ -177,7 +177,7 @@ async fn of_two_promotions_at_once_one_moves_the_pointer() {
     let version = put(&bucket, &artifact_with_threshold(1000.0));
     bucket.meanwhile.borrow_mut().push((CURRENT.into(), b"theirs".to_vec()));
     let error = run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
-    assert!(error.contains("somebody else has moved"), "{error}");
+    assert!(error.contains("another writer has moved"), "{error}");
     assert_eq!(bucket.text(CURRENT).as_deref(), Some("theirs"));
     assert!(!bucket.keys().iter().any(|key| key.contains("promotions")), "{:?}", bucket.keys());
 }
@@ -195,7 +195,7 @@ async fn without_history_it_is_promoted_with_a_note_but_not_where_nothing_can_be
             let error =
                 run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
             assert!(
-                error.contains("none of 1 instances could be read")
+                error.contains("cannot read any of 1 instances")
                     && error.contains("said the script"),
                 "{error}"
             );

@@ -78,7 +78,7 @@ pub(super) enum Objection {
     #[error("it misses the confirmed anomaly of {0} at {1}, which the current model finds")]
     Misses(InstanceId, Timestamp),
     /// It raises an alarm that was rejected.
-    #[error("it raises what was rejected of {0} at {1}, and the current model does not")]
+    #[error("it raises the rejected alert of {0} at {1}, which the current model does not raise")]
     Raises(InstanceId, Timestamp),
 }
 
@@ -186,7 +186,7 @@ impl Comparison {
 /// The objections to a candidate, as text for a person.
 pub(super) fn objections_table(objections: &[Objection]) -> Table {
     let mut table = Table::new();
-    table.set_header(["what speaks against the candidate"]);
+    table.set_header(["objection to the candidate"]);
     table.add_rows(objections.iter().map(|objection| [objection.to_string()]));
     table
 }
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(more.objections(), [Objection::MorePages { candidate: 1.0, current: 0.5 }]);
         assert!(
             comparison([]).objections().is_empty(),
-            "where nothing was compared nothing speaks against it"
+            "there is no objection without a comparison"
         );
         let table = more.table("v1", "v2");
         assert!(

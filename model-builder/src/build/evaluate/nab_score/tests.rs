@@ -124,8 +124,8 @@ fn what_cannot_be_scored_is_refused() {
         (ScoredFile { scores: &[0.0; 3], ..file }, "4 times, but 3 scores"),
         (ScoredFile { scores: &[0.0, 1.5, 0.0, 0.0], ..file }, "row 2 has a score of 1.5"),
         (ScoredFile { scores: &[0.0, 0.0, f64::NAN, 0.0], ..file }, "row 3 has a score of NaN"),
-        (ScoredFile { windows: &[], ..file }, "none of the files has a labelled window"),
-        (ScoredFile { probation: 3, ..file }, "none of the files has a labelled window"),
+        (ScoredFile { windows: &[], ..file }, "no file has a labelled window"),
+        (ScoredFile { probation: 3, ..file }, "no file has a labelled window"),
     ];
     for (file, told) in cases {
         let error = format!("{:#}", Rows::new(&[file]).unwrap_err());
