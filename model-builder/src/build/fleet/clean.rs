@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clearest_anomalies_are_left_out_where_nobody_says_that_they_are_fine() {
+    fn the_clearest_anomalies_are_left_out_unless_a_label_says_that_they_are_fine() {
         let detector = Detector::new(artifact(), &device());
         let left_out = |faulty: f64, is_fine: bool| {
             let mut cleaned = Cleaned::new(worn(faulty).0);

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_a_machine_of_the_benchmark() {
+    fn no_training_machine_is_one_of_the_benchmark() {
         for seed in 0..20 {
             let values = training_machine(seed);
             for kind in Kind::ALL {
