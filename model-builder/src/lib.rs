@@ -89,7 +89,7 @@ enum Command {
     Publish {
         #[command(flatten)]
         model: ModelArgs,
-        /// Where to: `s3://bucket/prefix`.
+        /// The place to store it at: `s3://bucket/prefix`.
         #[arg(long, value_name = "URI")]
         to: Destination,
         #[command(flatten)]
@@ -100,8 +100,7 @@ enum Command {
     Promote(promote::PromoteArgs),
     /// Move the pointer `current` back to the model before, or to another published version.
     Rollback(rollback::RollbackArgs),
-    /// Let a published version score beside the current model, without raising alarms, or no
-    /// longer.
+    /// Let a published version score beside the current model without raising alarms, or stop it.
     Shadow(rollback::ShadowArgs),
     /// Score histories on disk as the function would have scored them: a CSV of scores for each CSV
     /// of values.
@@ -151,8 +150,7 @@ enum Command {
         /// Draw this instance alone; may be given several times.
         #[arg(long = "instance", value_name = "ID", required_unless_present = "history")]
         instances: Vec<String>,
-        /// The moment to draw around, to mark and to tell of in words; the end of the history
-        /// unless given.
+        /// The moment to draw around, to mark and to describe; the end of the history unless given.
         #[arg(long, value_name = "RFC 3339")]
         at: Option<Timestamp>,
         /// Published metrics to draw beside: rows `instance,time,metric,value`.
@@ -205,17 +203,17 @@ struct TrainArgs {
     /// Generated machines to train on beside NAB.
     #[arg(long, default_value_t = train::GENERATED)]
     generated: u64,
-    /// Passes over the windows: 8, or 3 where an artifact is gone on from.
+    /// Passes over the windows: 8, or 3 where an artifact is trained further.
     #[arg(long)]
     epochs: Option<usize>,
     /// Windows in a batch.
     #[arg(long, default_value_t = train::BATCH)]
     batch: usize,
-    /// Highest learning rate of the cycle: 0.005, or 0.001 where an artifact is gone on from.
+    /// Highest learning rate of the cycle: 0.005, or 0.001 where an artifact is trained further.
     #[arg(long)]
     learning_rate: Option<f32>,
     /// Ratio of a residual to the usual one that makes a score of 1.0. On this account's own
-    /// history it is found by the pages.
+    /// history, the budget of pages sets it.
     #[arg(long, default_value_t = train::THRESHOLD, conflicts_with = "cloudwatch")]
     threshold: f64,
     /// Datapoints in a window.
@@ -316,7 +314,7 @@ impl NabArgs {
         }
         match self.locate() {
             Err(error) if self.dir.is_none() => {
-                eprintln!("NAB cannot be had, the fleet is generated instead: {error:#}");
+                eprintln!("NAB is not available, the fleet is generated instead: {error:#}");
                 Ok(None)
             }
             located => located.map(Some),
@@ -330,7 +328,7 @@ impl RealArgs {
     fn locate(&self) -> Result<Option<Real>> {
         match Real::locate(self.dir.as_deref()) {
             Err(error) if self.dir.is_none() => {
-                eprintln!("real machines cannot be had, they are left out: {error:#}");
+                eprintln!("real machines are not available, they are left out: {error:#}");
                 Ok(None)
             }
             located => located.map(Some),

@@ -11,7 +11,7 @@ use crate::ids::{InstanceId, ObjectUri};
 use crate::metric::Datum;
 use crate::ports::{
     Alerts, Batch, CallError, Condition, Cpu, Fetched, Inventory, Listed, ObjectError, Objects,
-    Published, Read, Scores, Sent,
+    Published, Read, Removable, Scores, Sent,
 };
 use crate::tags::{TagRule, Tags};
 
@@ -128,6 +128,10 @@ pub struct Bucket {
     pub down: Cell<bool>,
     /// Whether writes succeed and their answers get lost.
     pub mute: Cell<bool>,
+    /// The objects that another writer puts, the last of them first, one before each write.
+    pub meanwhile: RefCell<Vec<(String, Vec<u8>)>>,
+    /// Objects that cannot be written.
+    pub locked: RefCell<BTreeSet<String>>,
 }
 
 impl Bucket {
@@ -142,6 +146,15 @@ impl Bucket {
 
     pub fn content(&self, uri: &str) -> Option<Vec<u8>> {
         self.objects.borrow().get(uri).map(|(bytes, _)| bytes.clone())
+    }
+
+    pub fn text(&self, uri: &str) -> Option<String> {
+        self.content(uri).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    pub fn json(&self, uri: &str) -> serde_json::Value {
+        let bytes = self.content(uri).unwrap_or_else(|| panic!("no {uri} in {:?}", self.keys()));
+        serde_json::from_slice(&bytes).unwrap()
     }
 
     pub fn keys(&self) -> Vec<String> {
@@ -186,6 +199,12 @@ impl Objects for Rc<Bucket> {
         bytes: Vec<u8>,
     ) -> Result<Option<String>, ObjectError> {
         self.is_up(uri, "PutObject")?;
+        if self.locked.borrow().contains(&uri.to_string()) {
+            return Err(ObjectError::Call { uri: uri.clone(), error: error("PutObject") });
+        }
+        if let Some((other, bytes)) = self.meanwhile.borrow_mut().pop() {
+            self.store(&other, bytes);
+        }
         let there = self.objects.borrow().get(&uri.to_string()).map(|(_, etag)| etag.clone());
         if condition != Condition::None && Condition::from(there.as_deref()) != condition {
             return Ok(None);
@@ -206,5 +225,13 @@ impl Objects for Rc<Bucket> {
                 .then(|| Listed { uri, written: etag.parse().unwrap() })
         };
         Ok(self.objects.borrow().iter().filter_map(listed).collect())
+    }
+}
+
+impl Removable for Rc<Bucket> {
+    async fn remove(&self, uri: &ObjectUri) -> Result<(), ObjectError> {
+        self.is_up(uri, "DeleteObject")?;
+        Bucket::remove(self, &uri.to_string());
+        Ok(())
     }
 }

@@ -50,7 +50,12 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "models/default.safetensors")]
     artifact: PathBuf,
     /// How often each contestant has its turn at each batch size
-    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 25,
+        value_parser = clap::value_parser!(u32).range(2..=1000)
+    )]
     rounds: u32,
     /// Milliseconds of a turn
     #[arg(long, value_name = "MS", default_value_t = 40)]
@@ -59,7 +64,12 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 30)]
     machines: u64,
     /// Passes over the windows
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(3..=100))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u32).range(3..=100)
+    )]
     epochs: u32,
     /// A look in a minute: fewer rounds, machines and epochs
     #[arg(long)]

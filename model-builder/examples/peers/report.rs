@@ -52,7 +52,8 @@ impl Report {
         let [times, ratios, floors, training, losses] = tables.each_ref().map(Titled::markdown);
         let speed =
             "![Microseconds per window over the number of windows at once](images/speed.png)";
-        let course = "![Mean loss of each epoch, and how far it is from PyTorch's mean](images/training.png)";
+        let course = "![Mean loss of each epoch, and how far it is from PyTorch's \
+                      mean](images/training.png)";
         let about = about.join("\n\n");
         let text = [&about, speed, &times, &ratios, &floors, course, &training, &losses]
             .map(|part| part.trim_end());
@@ -80,25 +81,31 @@ impl Report {
                 versions.join(", ")
             ),
             format!(
-                "The network has windows of {window} datapoints, LSTMs of {hidden}, a bottleneck of {bottleneck}. All have the weights of \
-                 `models/default.safetensors` and the same windows, and none answers anything that is further than {worst:.0e} from \
+                "The network has windows of {window} datapoints, LSTMs of {hidden}, a bottleneck \
+                 of {bottleneck}. All have the weights of `models/default.safetensors` and the \
+                 same windows, and none answers anything that is further than {worst:.0e} from \
                  Burn's (allowed: {TOLERANCE:.0e})."
             ),
             format!(
-                "Scoring: {} rounds in which all take their turns; a turn's time is the median of its calls. Given is the median of \
-                 the rounds, and in brackets its quartiles. Every ratio is of two turns of the same round. The input lies ready as each \
-                 likes it best: for DeepGuard and Burn that is `Windows`, for the others arrays with time first. PyTorch's threads are measured with both ways in which OpenMP lets them wait for each \
-                 other; given is the better. A turn begins when no thread of any engine runs any more: some go on looking for work, and would \
-                 take a processor from the next.",
+                "Scoring: {} rounds in which all take their turns; a turn's time is the median of \
+                 its calls. Given is the median of the rounds, and in brackets its quartiles. \
+                 Every ratio is of two turns of the same round. The input lies ready as each likes \
+                 it best: for DeepGuard and Burn that is `Windows`, for the others arrays with \
+                 time first. PyTorch's threads are measured with both ways in which OpenMP lets \
+                 them wait for each other; given is the better. A turn begins when no thread of \
+                 any engine runs any more: some go on looking for work, and would take a processor \
+                 from the next.",
                 self.scored.rounds
             ),
             String::from(
-                "Training: PyTorch trains the same network from the same first weights on the same windows with the same loss, noise, \
-                 clipping, optimiser and learning rates, an epoch after each of DeepGuard's. The first epoch of a training is not timed.",
+                "Training: PyTorch trains the same network from the same first weights on the same \
+                 windows with the same loss, noise, clipping, optimiser and learning rates, an \
+                 epoch after each of DeepGuard's. The first epoch of a training is not timed.",
             ),
             format!(
-                "The floor counts {} floating-point operations per window, two for each multiply-add of the matrix products, at the highest \
-                 rate in this run of nothing but f32 multiply-adds (vectors of {}). Activations are not counted, although they \
+                "The floor counts {} floating-point operations per window, two for each \
+                 multiply-add of the matrix products, at the highest rate in this run of nothing \
+                 but f32 multiply-adds (vectors of {}). Activations are not counted, although they \
                  have to be computed as well.",
                 floor::operations(&self.shape),
                 floor::lanes()
@@ -176,7 +183,8 @@ impl Report {
     fn losses(&self) -> Titled {
         let courses = &self.trained.courses;
         let title = format!(
-            "Mean loss of each epoch from three beginnings, {} windows in a batch; of PyTorch the mean of {DRAWS} trainings, with lowest and highest",
+            "Mean loss of each epoch from three beginnings, {} windows in a batch; of PyTorch the \
+             mean of {DRAWS} trainings, with lowest and highest",
             WHOLE.0
         );
         let of = |seed: u64| [NAMES[0], NAMES[2]].map(|name| format!("{name} {seed}"));

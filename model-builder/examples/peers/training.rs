@@ -106,7 +106,8 @@ pub(crate) fn measure(
             let begin = |peer: &mut Peer, seed: u64| {
                 peer.ask(&json!({
                     "do": "begin", "windows": files[0], "weights": files[1],
-                    "seed": seed, "epochs": whole, "batch": batch, "learning_rate": options.learning_rate,
+                    "seed": seed, "epochs": whole, "batch": batch,
+                    "learning_rate": options.learning_rate,
                 }))
             };
             for peer in &mut torch {

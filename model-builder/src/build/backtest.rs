@@ -15,7 +15,7 @@ use deepguard::series::{DAY, DAY_SECONDS, PERIOD, WEEK};
 use deepguard::{Artifact, Detector, Scored, Series, Watch};
 
 use crate::build::evaluate::bootstrap::bootstrap;
-use crate::build::evaluate::real::data::{Machine, Real};
+use crate::build::evaluate::real::data::{Real, RealMachine};
 use crate::build::evaluate::real::rates::{self, Fresh, SLACK};
 use crate::build::workload::machine::{Kind, machine};
 use crate::build::workload::series;
@@ -53,12 +53,12 @@ pub(crate) struct Past<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Backtest {
     threshold: f64,
-    machines: Vec<Followed>,
+    machines: Vec<MachineScores>,
 }
 
 /// Scores of one machine.
 #[derive(Debug, Clone)]
-struct Followed {
+struct MachineScores {
     /// One score for each slot, NaN where the slot has no score.
     scores: Vec<f64>,
     /// Where an alarm could begin: see [`Scored::surpasses`].
@@ -78,7 +78,7 @@ impl<'a> Past<'a> {
     }
 }
 
-impl Followed {
+impl MachineScores {
     fn new(past: &Past<'_>, scored: &[Scored]) -> Self {
         let Past { series, from, but } = past;
         let mut scores = vec![f64::NAN; series.len()];
@@ -120,7 +120,7 @@ impl Backtest {
     pub(crate) fn run(detector: &Detector, pasts: &[Past<'_>], stop: &AtomicBool) -> Result<Self> {
         let machines = parallel(pasts, stop, |past| {
             let scored = detector.follow(past.series, &mut Watch::default(), past.series.end());
-            Ok(Followed::new(past, &scored))
+            Ok(MachineScores::new(past, &scored))
         })?;
         Ok(Self { threshold: detector.threshold(), machines })
     }
@@ -163,7 +163,7 @@ impl Backtest {
 
     /// The highest score of each day of each machine that counts.
     pub(crate) fn day_maxima(&self) -> Vec<f64> {
-        self.machines.iter().flat_map(Followed::day_maxima).collect()
+        self.machines.iter().flat_map(MachineScores::day_maxima).collect()
     }
 
     /// Alarms at `threshold`, of all machines.
@@ -238,7 +238,7 @@ pub(crate) fn with_pages(
     stop: &AtomicBool,
 ) -> Result<Artifact> {
     let detector = Detector::new(artifact.clone(), &deepguard::model::device());
-    let of = |machine: &Machine| {
+    let of = |machine: &RealMachine| {
         let pasts: Vec<Past<'_>> = machine
             .metrics
             .iter()
@@ -276,14 +276,14 @@ mod tests {
         Detector::new(artifact, &deepguard::model::device())
     }
 
-    fn followed(scores: &[f64], settled: usize) -> Followed {
+    fn followed(scores: &[f64], settled: usize) -> MachineScores {
         let time = |slot: usize| slot as i64 * PERIOD;
         let present = (0..scores.len()).filter(|&slot| !scores[slot].is_nan());
         let fresh = present.map(|slot| (time(slot), scores[slot])).collect();
-        Followed { scores: scores.to_vec(), fresh, from: time(settled), settled, weeks: 1.0 }
+        MachineScores { scores: scores.to_vec(), fresh, from: time(settled), settled, weeks: 1.0 }
     }
 
-    fn of(machines: Vec<Followed>) -> Backtest {
+    fn of(machines: Vec<MachineScores>) -> Backtest {
         Backtest { threshold: 1.3, machines }
     }
 

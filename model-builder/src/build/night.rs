@@ -34,7 +34,7 @@ pub(crate) struct Event {
 
 /// One of the machines.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub(crate) struct NightMachine {
     /// Its name, as a tag would have it.
     pub(crate) name: &'static str,
     /// Its CPU, up to the morning.
@@ -71,7 +71,7 @@ const fn at(hours: usize, minutes: usize) -> usize {
 }
 
 /// The machines of the night that ends at `morning` (seconds since 1970, six o'clock UTC).
-pub(crate) fn night(seed: u64, morning: i64) -> Vec<Machine> {
+pub(crate) fn night(seed: u64, morning: i64) -> Vec<NightMachine> {
     use Plot::{Freeze, Leak, Load, Nothing, Office, Shift, Stop};
     let plots: [(&str, Kind, Plot, &str, bool); 12] = [
         (
@@ -191,7 +191,7 @@ pub(crate) fn night(seed: u64, morning: i64) -> Vec<Machine> {
             let point =
                 |slot: usize| Datapoint { time: first + slot as i64 * PERIOD, value: values[slot] };
             let datapoints = (0..values.len()).filter(|&slot| on[slot]).map(point).collect();
-            Machine { name, datapoints, event: Some(event) }
+            NightMachine { name, datapoints, event: Some(event) }
         })
         .collect()
 }
@@ -200,6 +200,7 @@ pub(crate) fn night(seed: u64, morning: i64) -> Vec<Machine> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use deepguard::baseline::calibrated_at;
     use deepguard::episode::{Change, Episodes, MOfN, SILENT};
     use deepguard::shape::Shape;
     use deepguard::track::Known;
@@ -212,7 +213,7 @@ mod tests {
 
     /// The messages about a machine in the night: the shapes of new episodes, their times (minutes
     /// into the night), and the number that are over.
-    fn told(detector: &Detector, machine: &Machine) -> (Vec<(Shape, i64)>, usize) {
+    fn told(detector: &Detector, machine: &NightMachine) -> (Vec<(Shape, i64)>, usize) {
         let start = MORNING - (HOURS * HOUR) as i64 * PERIOD;
         let (series, _) = Series::from_datapoints(machine.datapoints.iter().copied()).unwrap();
         let muted = |time: i64| {
@@ -234,9 +235,12 @@ mod tests {
                     episodes.update(scored, MOfN::default())
                 }
                 None => episodes.silent(end, time + PERIOD, || {
-                    let known = |time: i64| begun.baselines.get(&deepguard::baseline::calibrated_at(time));
                     let reports = |time: i64| {
-                        matches!(known(time).map(|known| Known::from(known.as_ref())), Some(Known::Baseline(baseline)) if baseline.hours.reports(time))
+                        let known = begun.baselines.get(&calibrated_at(time));
+                        match known.map(|known| Known::from(known.as_ref())) {
+                            Some(Known::Baseline(baseline)) => baseline.hours.reports(time),
+                            _ => false,
+                        }
                     };
                     (end..time + PERIOD).step_by(PERIOD as usize).all(reports)
                 }),

@@ -11,7 +11,7 @@ use deepguard::series::{DAY_SECONDS, PERIOD, slot_start};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::build::nab::{Labels, Nab, NabFile};
+use crate::build::nab::{Nab, NabFile, NabLabels};
 use crate::build::{night, simulate};
 use crate::common::files::{hex_sha256, write_whole};
 
@@ -157,7 +157,7 @@ fn morning(now: i64) -> i64 {
 }
 
 fn a_night(seed: u64, now: Timestamp) -> Vec<Instance> {
-    let instance = |machine: night::Machine| {
+    let instance = |machine: night::NightMachine| {
         let told = machine.event.as_ref().filter(|event| event.told);
         Instance {
             instance: instance_id(machine.name),
@@ -173,7 +173,7 @@ fn a_night(seed: u64, now: Timestamp) -> Vec<Instance> {
 }
 
 fn generated(seed: u64, now: Timestamp) -> Result<Vec<Instance>> {
-    let instance = |machine: simulate::Machine| {
+    let instance = |machine: simulate::SimulatedMachine| {
         let anomaly_start = machine.fault.map(Timestamp::from_second).transpose()?;
         Ok(Instance {
             instance: instance_id(&machine.name),
@@ -237,7 +237,7 @@ fn from_nab(nab: &Nab, now: Timestamp) -> Result<Vec<Instance>> {
 
 /// The middle of the longest stretch without a labelled window that leaves enough history before
 /// it.
-fn quiet(file: &NabFile, labels: &Labels) -> Result<i64> {
+fn quiet(file: &NabFile, labels: &NabLabels) -> Result<i64> {
     let times = || file.datapoints.iter().map(|point| point.time);
     let (first, last) =
         (times().min().context("no datapoints")?, times().max().context("no datapoints")?);
@@ -265,7 +265,7 @@ mod tests {
         let day = DAY_SECONDS;
         let windows = |days: &[(i64, i64)]| {
             let windows = days.iter().map(|(from, to)| from * day..to * day).collect();
-            Labels { starts: vec![], windows }
+            NabLabels { starts: vec![], windows }
         };
         let cases = [
             (windows(&[]), 4 * day + (10 * day - PERIOD) / 2),

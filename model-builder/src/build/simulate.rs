@@ -20,7 +20,7 @@ const FULL: f64 = 100.0;
 
 /// One generated machine.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub(crate) struct SimulatedMachine {
     /// The machine's purpose, as a name.
     pub(crate) name: String,
     /// Two weeks of CPU.
@@ -32,7 +32,7 @@ pub(crate) struct Machine {
 /// A fleet whose history ends with the last complete slot before `now` (seconds since 1970). Its
 /// first machine, a web server, has just begun to work as hard as at noon, at an hour when it never
 /// does.
-pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
+pub(crate) fn fleet(seed: u64, now: i64) -> Vec<SimulatedMachine> {
     let web = machine(Kind::Web, 2 * seed, DAYS);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let days = HISTORY / DAY + 1..DAYS;
@@ -49,7 +49,7 @@ pub(crate) fn fleet(seed: u64, now: i64) -> Vec<Machine> {
                 if index == 0 { broken.clone() } else { machine(kind, 2 * seed + number, DAYS) };
             let time = |slot: usize| end - (cut - slot) as i64 * PERIOD;
             let point = |slot: usize| Datapoint { time: time(slot), value: values[slot] };
-            Machine {
+            SimulatedMachine {
                 name: format!("{}-{}", kind.name().replace(' ', "-"), number + 1),
                 datapoints: (cut - HISTORY..cut).map(point).collect(),
                 fault: (index == 0).then_some(time(onset)),

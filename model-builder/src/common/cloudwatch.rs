@@ -44,7 +44,12 @@ pub(crate) struct FleetArgs {
     #[arg(long = "instance", value_name = "ID")]
     pub(crate) instances: Vec<InstanceId>,
     /// At most this number of instances: of a larger fleet, every second, third and so on.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub(crate) at_most: u32,
     /// Where complete days are kept, so that a second run reads only what is missing.
     #[arg(long, value_name = "DIR", default_value = "build/history")]
@@ -148,13 +153,18 @@ pub(crate) async fn pull<C: Cpu>(
     loop {
         let answer = tokio::select! {
             biased;
-            () = asked_to(stop) => bail!(
-                "interrupted after {} of {} histories{}",
-                bar.position(),
-                bar.length().unwrap_or_default(),
-                cache.map(|c| format!("; what was read is kept in {}, the next run goes on there", c.folder().display()))
-                    .unwrap_or_default()
-            ),
+            () = asked_to(stop) => {
+                let kept = cache.map(|cache| {
+                    let folder = cache.folder().display();
+                    format!("; the days read are kept in {folder} for the next run")
+                });
+                bail!(
+                    "interrupted after {} of {} histories{}",
+                    bar.position(),
+                    bar.length().unwrap_or_default(),
+                    kept.unwrap_or_default()
+                )
+            }
             answer = answers.next() => answer,
         };
         let Some((answers, stretch)) = answer else { break };
@@ -180,7 +190,7 @@ pub(crate) async fn pull<C: Cpu>(
     if let Some(error) =
         pulled.unread.values().next().filter(|_| pulled.unread.len() == instances.len())
     {
-        bail!("none of {} instances could be read; of the first: {error}", instances.len());
+        bail!("cannot read any of {} instances; the first: {error}", instances.len());
     }
     for (instance, points) in points {
         let within = points.into_iter().filter(|(time, _)| times.contains(time));
@@ -353,7 +363,7 @@ mod tests {
         assert_eq!((pulled.history.len(), pulled.unread.len()), (2, 1));
         let account = Account { fails: (0..3).map(instance).collect(), ..Account::default() };
         let error = run(&account, None, 5, false).await.unwrap_err().to_string();
-        assert!(error.contains("none of 3 instances could be read"), "{error}");
+        assert!(error.contains("cannot read any of 3 instances"), "{error}");
     }
 
     #[tokio::test]
@@ -364,8 +374,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("interrupted after 0 of 3")
-                && error.contains("the next run goes on there"),
+            error.contains("interrupted after 0 of 3") && error.contains("for the next run"),
             "{error}"
         );
     }

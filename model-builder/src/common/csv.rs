@@ -136,7 +136,8 @@ pub(crate) fn seconds(text: &str) -> Result<i64> {
         Ok(seconds) if seconds.is_finite() => Ok(seconds.floor() as i64),
         _ => parse_time(text).with_context(|| {
             format!(
-                "`{}` is no time: write 2026-01-31T12:00:00Z, 2026-01-31 12:00:00 or seconds since 1970",
+                "`{}` is no time: write 2026-01-31T12:00:00Z, 2026-01-31 12:00:00 or seconds since \
+                 1970",
                 shown(text)
             )
         }),

@@ -31,8 +31,7 @@ impl Cache {
     }
 
     fn path(&self, instance: &InstanceId, day: i64) -> Result<PathBuf> {
-        let date =
-            Timestamp::from_second(day).context("a day that is none")?.strftime("%Y-%m-%d.csv");
+        let date = Timestamp::from_second(day).context("no valid day")?.strftime("%Y-%m-%d.csv");
         Ok(self.folder.join(instance.as_str()).join(date.to_string()))
     }
 

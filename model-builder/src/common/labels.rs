@@ -147,7 +147,7 @@ impl Labels {
             Ok(Fetched::Object { bytes, etag }) => {
                 let labels = serde_json::from_slice(&bytes)
                     .with_context(|| format!("{uri} holds no labels"))?;
-                ensure!(etag.is_some(), "{uri} came without an ETag: what answers there is no S3");
+                ensure!(etag.is_some(), "{uri} came without an ETag: the server is not S3");
                 Ok((labels, etag))
             }
             Ok(Fetched::Unchanged) => {
@@ -175,7 +175,7 @@ impl Labels {
                 return Ok(changed);
             }
         }
-        bail!("{uri} was changed by others each of {TRIES} times: try again")
+        bail!("other writers changed {uri} each of {TRIES} times: try again")
     }
 
     fn table(&self) -> Table {
@@ -204,25 +204,25 @@ pub(crate) struct LabelArgs {
     /// The file of the labels: `s3://bucket/settings/labels.json`.
     #[arg(long, value_name = "URI")]
     to: ObjectUri,
-    /// Whose CPU.
+    /// The instance whose CPU it is.
     #[arg(long, value_name = "ID", required_unless_present = "list")]
     instance: Option<InstanceId>,
-    /// When it began.
+    /// The beginning of the labelled stretch.
     #[arg(long, value_name = "RFC 3339", required_unless_present = "list")]
     from: Option<Timestamp>,
-    /// When it was over.
+    /// The end of the labelled stretch.
     #[arg(long, value_name = "RFC 3339")]
     until: Option<Timestamp>,
-    /// What it was.
+    /// The verdict.
     #[arg(long, required_unless_present_any = ["list", "remove"])]
     verdict: Option<Verdict>,
-    /// What else there is to say.
+    /// A note.
     #[arg(long, value_name = "TEXT")]
     note: Option<Words>,
     /// Show all labels.
     #[arg(long, conflicts_with_all = ["instance", "from", "until", "verdict", "note", "remove"])]
     list: bool,
-    /// Take back what was said of the stretch of --instance that begins at --from.
+    /// Remove the label of --instance that begins at --from.
     #[arg(long, conflicts_with_all = ["until", "verdict", "note"])]
     remove: bool,
     #[command(flatten)]
@@ -265,12 +265,13 @@ async fn run<O: Objects>(objects: &O, args: LabelArgs, now: Timestamp) -> Result
                 let found = labels.remove(&instance, from);
                 ensure!(
                     found,
-                    "{to} has no label of {instance} that begins at {from}: look at them with --list"
+                    "{to} has no label of {instance} that begins at {from}: look at them with \
+                     --list"
                 );
                 Ok(())
             };
             Labels::change(objects, &to, removed).await?;
-            println!("nothing is said of {instance} from {from} any more: in {to}");
+            println!("removed the label of {instance} that begins at {from}: in {to}");
         }
     }
     Ok(())

@@ -186,7 +186,7 @@ impl Found {
     pub(crate) async fn at<O: Objects>(objects: &O, uri: &ObjectUri) -> Result<Self> {
         let (bytes, etag) = match objects.get(uri, None, POINTER_BYTES).await {
             Ok(Fetched::Object { bytes, etag: Some(etag) }) => (bytes, etag),
-            Ok(_) => bail!("{uri} came without an ETag: what answers there is no S3"),
+            Ok(_) => bail!("{uri} came without an ETag: the server is not S3"),
             Err(ObjectError::Missing { .. }) => return Ok(Self::Nothing),
             Err(error) => return Err(error.into()),
         };
@@ -273,15 +273,16 @@ pub(crate) async fn point<O: Objects>(
         Some(_) => Ok(()),
         None => {
             bail!(
-                "somebody else has moved {uri} meanwhile, and it stays as they left it: look at it, and try again"
+                "another writer has moved {uri} meanwhile, and it stays so: look at it, and try \
+                 again"
             )
         }
     }
 }
 
-/// A change to the pointer `current`, recorded for later readers.
+/// A move of the pointer `current`, and its record for later readers.
 #[derive(Debug, Serialize)]
-pub(crate) struct Record<'a, C: Serialize> {
+pub(crate) struct Move<'a, C: Serialize> {
     /// `promote` or `rollback`.
     pub(crate) action: &'static str,
     pub(crate) time: Timestamp,
@@ -301,13 +302,36 @@ pub(crate) struct Record<'a, C: Serialize> {
 /// Moves to one version within one second that have a record each.
 const SAME_SECOND: usize = 10;
 
-impl<C: Serialize> Record<'_, C> {
-    /// Writes the record. The pointer has already moved by then, and stays there.
-    pub(crate) async fn write<O: Objects>(
+impl<C: Serialize> Move<'_, C> {
+    /// Moves the pointer, unless another writer has changed it since `found`, and records that.
+    pub(crate) async fn make<O: Objects>(
         &self,
         objects: &O,
         to: &Destination,
-    ) -> Result<ObjectUri> {
+        found: &Found,
+    ) -> Result<()> {
+        let uri = to.current()?;
+        let pointer = Pointer {
+            target: self.target.clone(),
+            promoted: Some(self.time),
+            by: Some(self.by.clone()),
+            because: self.because.cloned(),
+            previous: self.previous.cloned(),
+        };
+        point(objects, &uri, found, &pointer).await?;
+        let before =
+            self.previous.map(|target| format!(" and pointed to {} before", target.version()));
+        println!(
+            "{uri} points to {} now{}; the next run scores with it",
+            self.version,
+            before.unwrap_or_default()
+        );
+        println!("recorded in {}", self.record(objects, to).await?);
+        Ok(())
+    }
+
+    /// Writes the record. The pointer has already moved by then, and stays there.
+    async fn record<O: Objects>(&self, objects: &O, to: &Destination) -> Result<ObjectUri> {
         let content = serde_json::to_vec_pretty(self)?;
         for number in 1..=SAME_SECOND {
             let uri = to.promotion(self.time, self.version, number)?;
@@ -321,13 +345,6 @@ impl<C: Serialize> Record<'_, C> {
         }
         bail!("the pointer has moved {SAME_SECOND} times within a second: this move has no record")
     }
-}
-
-/// The previous target of a pointer, as a part of a sentence.
-pub(crate) fn before(previous: Option<&Target>) -> String {
-    previous
-        .map(|previous| format!(" and pointed to {} before", previous.version()))
-        .unwrap_or_default()
 }
 
 /// Now, in whole seconds.
@@ -423,7 +440,7 @@ mod tests {
         for stale in [found, Found::Nothing] {
             let error = point(&bucket, &uri, &stale, &pointer).await.unwrap_err().to_string();
             assert!(
-                error.contains("somebody else has moved s3://my-models/models/current"),
+                error.contains("another writer has moved s3://my-models/models/current"),
                 "{error}"
             );
         }

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use deepguard::Scored;
 use deepguard::series::PERIOD;
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
@@ -122,13 +123,7 @@ impl Panel<'_> {
             .axis_style(FAINT)
             .label_style(("sans-serif", 15).into_font().color(&INK))
             .draw()?;
-        let windows = self.windows.iter().map(|window| {
-            Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled())
-        });
-        chart.draw_series(windows)?;
-        chart.draw_series(
-            self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))),
-        )?;
+        self.draw_marks(&mut chart, top)?;
         for run in self.runs() {
             let edge = |scored: &Scored, end: f64| (scored.time, end.clamp(0.0, top));
             let above = run.iter().map(|scored| edge(scored, scored.high));
@@ -171,13 +166,7 @@ impl Panel<'_> {
             .axis_style(FAINT)
             .label_style(("sans-serif", 15).into_font().color(&INK))
             .draw()?;
-        let windows = self.windows.iter().map(|window| {
-            Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled())
-        });
-        chart.draw_series(windows)?;
-        chart.draw_series(
-            self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))),
-        )?;
+        self.draw_marks(&mut chart, top)?;
         chart.draw_series([PathElement::new(
             [(times.start, 1.0), (times.end, 1.0)],
             ALARM.mix(0.6),
@@ -194,6 +183,22 @@ impl Panel<'_> {
         chart.draw_series(anomalous.map(|scored| {
             Circle::new((scored.time, scored.score.value().min(top)), 4, ALARM.filled())
         }))?;
+        Ok(())
+    }
+
+    /// Marks the labelled anomalies and the moment, from the axis to the `top`.
+    fn draw_marks<T: Ranged<ValueType = i64>>(
+        &self,
+        chart: &mut ChartContext<'_, BitMapBackend<'_>, Cartesian2d<T, RangedCoordf64>>,
+        top: f64,
+    ) -> Result<()> {
+        let windows = self.windows.iter().map(|window| {
+            Rectangle::new([(window.start, 0.0), (window.end, top)], WINDOW.filled())
+        });
+        chart.draw_series(windows)?;
+        chart.draw_series(
+            self.at.map(|at| PathElement::new([(at, 0.0), (at, top)], ALARM.mix(0.5))),
+        )?;
         Ok(())
     }
 

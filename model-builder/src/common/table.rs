@@ -59,7 +59,8 @@ impl Table {
             note => format!("<p class=\"note\">{}</p>\n", html_text(note)),
         };
         format!(
-            "<figure class=\"table\">\n<figcaption>{}</figcaption>\n<div class=\"wide\"><table>\n<thead>\n{}</thead>\n\
+            "<figure class=\"table\">\n<figcaption>{}</figcaption>\n\
+             <div class=\"wide\"><table>\n<thead>\n{}</thead>\n\
              <tbody>\n{rows}</tbody>\n</table></div>\n{note}</figure>\n",
             html_text(&self.title),
             row("th", false, &self.header),

@@ -1,17 +1,18 @@
 //! The monthly AWS bill of a deployment, item by item, before it is deployed.
 //!
 //! Everything is dollars a month of 30 days at the list prices below, without the free tier. It is
-//! arithmetic on how often what is called, not a bill: retries, other CloudWatch metrics of the
-//! account (they share the price tiers), e-mails and taxes are not in it.
+//! arithmetic on the number of calls, not a bill: retries, other CloudWatch metrics of the account
+//! (they share the price tiers), e-mails and taxes are not in it.
 
-mod model;
+mod bill;
+mod deployment;
 mod numbers;
 mod prices;
 mod table;
 
 use anyhow::{Result, ensure};
 
-use model::{Architecture, Deployment, Mode, Period};
+use deployment::{Architecture, Deployment, Mode, Period};
 use table::comparison_table;
 
 /// Part of the instances that is published in sparse mode in any given hour, unless said otherwise:
@@ -48,7 +49,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FRACTION", default_value = DEFAULT_ACTIVE, value_parser = fraction)]
     active: f64,
     /// Memory of the detector function, in MB.
-    #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    #[arg(
+        long,
+        value_name = "MB",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u32).range(128..=10_240)
+    )]
     memory: u32,
     /// Instruction set of the functions.
     #[arg(long, value_enum, default_value_t = Architecture::X86_64)]

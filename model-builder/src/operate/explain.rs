@@ -28,7 +28,7 @@ use crate::common::picture::{self, PANEL, Panel, clock};
 const MAX_INSTANCES: usize = 60;
 
 /// Published scores by instance: time and value.
-type Published = BTreeMap<String, Vec<(i64, f64)>>;
+type PublishedScores = BTreeMap<String, Vec<(i64, f64)>>;
 
 /// The view of each instance to draw.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ pub(crate) fn explain(
     view: View,
     out: &Path,
 ) -> Result<()> {
-    let published = published.map_or_else(|| Ok(Published::new()), read_published)?;
+    let published = published.map_or_else(|| Ok(PublishedScores::new()), read_published)?;
     let mut scored = Vec::new();
     for (instance, series) in history.iter().progress() {
         let times = view.times(series.end());
@@ -148,7 +148,8 @@ fn in_words(scored: &Scored) -> String {
         Phase::Own => "its own baseline",
     };
     format!(
-        "at {} CPU was {:.2} %, expected {}; score {:.2} ({verdict}), most unusual is {of}; judged by {phase}",
+        "at {} CPU was {:.2} %, expected {}; score {:.2} ({verdict}), most unusual is {of}; judged \
+         by {phase}",
         Timestamp::from_second(scored.time)
             .map_or_else(|_| scored.time.to_string(), |time| time.to_string()),
         scored.observed,
@@ -245,10 +246,10 @@ pub(crate) fn read_history(folder: &Path, wanted: &[String]) -> Result<History> 
     }
 }
 
-fn read_published(path: &Path) -> Result<Published> {
+fn read_published(path: &Path) -> Result<PublishedScores> {
     let csv = Csv::read(path)?;
     let read = || {
-        let mut published = Published::new();
+        let mut published = PublishedScores::new();
         let [instance, time, metric, value] =
             ["instance", "time", "metric", "value"].map(|name| csv.column(&[name]));
         let row = |[instance, time, metric, value]: [&str; 4]| {

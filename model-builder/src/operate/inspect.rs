@@ -52,7 +52,8 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
         (
             "trained",
             format!(
-                "{}, version {}, seed {}, {} epochs over {} windows, last loss {:.4}; beside the files below on {} generated machines",
+                "{}, version {}, seed {}, {} epochs over {} windows, last loss {:.4}; beside the \
+                 files below on {} generated machines",
                 training.date,
                 training.crate_version,
                 training.seed,
@@ -65,7 +66,8 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
         (
             "error",
             format!(
-                "on the training windows, percentage points: median {:.3}, 95 % {:.3}, 99 % {:.3}, largest {:.3}",
+                "on the training windows, percentage points: median {:.3}, 95 % {:.3}, 99 % {:.3}, \
+                 largest {:.3}",
                 error.p50, error.p95, error.p99, error.max
             ),
         ),
@@ -83,8 +85,13 @@ pub(crate) fn inspect(artifact: &Artifact, json: bool) -> Result<()> {
         table.add_row([
             "own fleet",
             &format!(
-                "{} days of {} instances, {} datapoints, {from}; left out {} stretches, {} datapoints",
-                fleet.days, fleet.instances, fleet.datapoints, fleet.left_out_stretches, fleet.left_out_datapoints
+                "{} days of {} instances, {} datapoints, {from}; left out {} stretches, {} \
+                 datapoints",
+                fleet.days,
+                fleet.instances,
+                fleet.datapoints,
+                fleet.left_out_stretches,
+                fleet.left_out_datapoints
             ),
         ]);
     }

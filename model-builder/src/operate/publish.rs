@@ -104,7 +104,8 @@ async fn store<O: Objects>(
     };
     once(objects, &to.card(&version)?, serde_json::to_vec_pretty(&card)?, same).await?;
     println!(
-        "Nothing scores with it yet. To compare it with the current model on your own CPU and move the pointer:\n  \
+        "Nothing scores with it yet. To compare it with the current model on your own CPU and move \
+         the pointer:\n  \
          model-builder promote --to {to} --version {version}\n\
          To score with both for a while and publish this one's under Shadow* metrics:\n  \
          model-builder shadow --to {to} --version {version}"
@@ -127,7 +128,7 @@ async fn once<O: Objects>(
         Fetched::Object { bytes, .. } => {
             ensure!(
                 same(&bytes),
-                "{uri} exists and is another file: what is published is never overwritten"
+                "{uri} exists and is another file: a published file is never overwritten"
             );
         }
         Fetched::Unchanged => bail!("{uri}: \"not modified\", although no version is known"),
@@ -220,7 +221,7 @@ mod tests {
         let bucket = Bucket::default();
         bucket.locked.borrow_mut().insert(format!("s3://my-models/models/{file}"));
         let error = format!("{:#}", publish_at(&bucket, "2026-01-15T12:00:00Z").await.unwrap_err());
-        assert!(error.contains(&file) && error.contains("AccessDenied"), "{error}");
+        assert!(error.contains(&file) && error.contains("said the script"), "{error}");
         assert_eq!(bucket.keys(), [""; 0], "no card without its artifact");
     }
 

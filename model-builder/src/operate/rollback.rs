@@ -5,7 +5,7 @@ use clap::Args;
 use deepguard_aws::ports::{Objects, Removable};
 use jiff::Timestamp;
 
-use crate::common::models::{self, Destination, Found, Pointer, Record, Version, Who, Words};
+use crate::common::models::{self, Destination, Found, Move, Pointer, Version, Who, Words};
 use crate::operate::publish::check_scores;
 
 /// The arguments of `rollback`.
@@ -65,42 +65,28 @@ async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp)
             bail!("{uri} does not exist, so there is nothing to go back from: give --version")
         }
         (None, Found::Unreadable { why, .. }) => {
-            bail!("{why}. What it named before is lost with it: give --version")
+            bail!("{why}. The version that it named before is lost: give --version")
         }
     };
     let version = artifact.version();
     check_scores(artifact)?;
-    let previous = found.target().filter(|previous| **previous != target);
-    let pointer = Pointer {
-        target: target.clone(),
-        promoted: Some(now),
-        by: Some(args.who.by.clone()),
-        because: args.because.clone(),
-        previous: previous.cloned(),
-    };
-    models::point(objects, &uri, &found, &pointer).await?;
-    println!(
-        "{uri} points to {version} now{}; the next run scores with it",
-        models::before(previous)
-    );
     let notes = match &found {
         Found::Unreadable { why, .. } => vec![why.clone()],
         _ => Vec::new(),
     };
-    let record = Record::<()> {
+    let back = Move::<()> {
         action: "rollback",
         time: now,
         by: &args.who.by,
         because: args.because.as_ref(),
         version: &version,
         target: &target,
-        previous,
+        previous: found.target().filter(|previous| **previous != target),
         notes,
         objections: Vec::new(),
         comparison: None,
     };
-    println!("recorded in {}", record.write(objects, &args.to).await?);
-    Ok(())
+    back.make(objects, &args.to, &found).await
 }
 
 /// Starts a version as the shadow beside the current model, or ends the shadow.
@@ -139,10 +125,8 @@ async fn set_shadow<O: Removable>(objects: &O, args: &ShadowArgs, now: Timestamp
 
 #[cfg(test)]
 mod tests {
-    use deepguard::Artifact;
-
     use super::*;
-    use crate::testing::{Bucket, artifact, artifact_with_threshold};
+    use crate::testing::{Bucket, artifact, artifact_with_threshold, put};
 
     const CURRENT: &str = "s3://my-models/models/current";
     const SHADOW: &str = "s3://my-models/models/shadow";
@@ -162,15 +146,6 @@ mod tests {
 
     fn time(second: i64) -> Timestamp {
         Timestamp::from_second(1_768_478_400 + second).unwrap()
-    }
-
-    fn put(bucket: &Bucket, artifact: &Artifact) -> String {
-        let version = artifact.version();
-        bucket.store(
-            &format!("s3://my-models/models/{version}.safetensors"),
-            artifact.to_bytes().unwrap(),
-        );
-        version
     }
 
     #[tokio::test]

@@ -44,7 +44,7 @@ pub(crate) struct ScoreArgs {
 
 /// The result of one file.
 #[derive(Debug, Clone, PartialEq)]
-struct Summary {
+struct FileSummary {
     file: String,
     scored: usize,
     pages: usize,
@@ -77,7 +77,7 @@ fn score_folder(
     history: &Path,
     out: &Path,
     stop: &AtomicBool,
-) -> Result<Vec<Summary>> {
+) -> Result<Vec<FileSummary>> {
     let files = csv_files(history)?;
     std::fs::create_dir_all(out).with_context(|| format!("cannot write to {}", out.display()))?;
     ensure!(
@@ -122,10 +122,10 @@ fn csv_files(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The rows of one file, header included, and its result.
-fn rows(file: &str, all: &[Scored]) -> Result<(String, Summary)> {
+fn rows(file: &str, all: &[Scored]) -> Result<(String, FileSummary)> {
     let mut text = format!("{HEADER}\n");
     let mut summary =
-        Summary { file: file.into(), scored: all.len(), pages: 0, ended: 0, highest: None };
+        FileSummary { file: file.into(), scored: all.len(), pages: 0, ended: 0, highest: None };
     let mut episodes = Episodes::default();
     for scored in all {
         let changes = episodes.update(scored, MOfN::default());
@@ -168,15 +168,16 @@ fn word(of: &impl Serialize) -> Result<String> {
 }
 
 /// The files with the highest scores, and all of them as one.
-fn table(summaries: &[Summary]) -> Table {
-    let mut shown: Vec<&Summary> = summaries.iter().collect();
-    let highest = |summary: &Summary| summary.highest.map_or(f64::NEG_INFINITY, |(score, _)| score);
+fn table(summaries: &[FileSummary]) -> Table {
+    let mut shown: Vec<&FileSummary> = summaries.iter().collect();
+    let highest =
+        |summary: &FileSummary| summary.highest.map_or(f64::NEG_INFINITY, |(score, _)| score);
     shown.sort_by(|a, b| highest(b).total_cmp(&highest(a)));
     let few = shown.len() <= SHOWN;
     if few {
         shown.sort_by(|a, b| a.file.cmp(&b.file));
     }
-    let row = |summary: &&Summary| {
+    let row = |summary: &&FileSummary| {
         let (score, time) = match summary.highest {
             Some((score, time)) => {
                 let time = Timestamp::from_second(time)
@@ -189,7 +190,7 @@ fn table(summaries: &[Summary]) -> Table {
         std::iter::once(summary.file.clone()).chain(counts).chain([score, time]).collect::<Vec<_>>()
     };
     let mut rows: Vec<Vec<String>> = shown.iter().take(SHOWN).map(row).collect();
-    let sum = |of: fn(&Summary) -> usize| summaries.iter().map(of).sum::<usize>().to_string();
+    let sum = |of: fn(&FileSummary) -> usize| summaries.iter().map(of).sum::<usize>().to_string();
     rows.push(vec![
         format!("all {}", summaries.len()),
         sum(|summary| summary.scored),
@@ -237,7 +238,7 @@ mod tests {
         (folder, machine.fault.unwrap())
     }
 
-    fn scored(history: &Path, out: &Path) -> Result<Vec<Summary>> {
+    fn scored(history: &Path, out: &Path) -> Result<Vec<FileSummary>> {
         let detector = Detector::new(crate::testing::artifact(), &device());
         score_folder(&detector, history, out, &AtomicBool::new(false))
     }
@@ -314,7 +315,7 @@ mod tests {
 
     #[test]
     fn of_many_files_the_highest_are_shown_and_all_are_counted() {
-        let summary = |number: usize| Summary {
+        let summary = |number: usize| FileSummary {
             file: format!("{number:02}.csv"),
             scored: 10,
             pages: number % 2,

@@ -10,7 +10,7 @@ use deepguard::{Detector, Scored, Series, Watch};
 use super::nab_results::read_results;
 use super::nab_score::{Rows, ScoredFile};
 use super::peers::{Peer, REFRACTORY, records};
-use crate::build::nab::{Labels, Nab, NabFile, Row};
+use crate::build::nab::{Nab, NabFile, NabLabels, Row};
 
 /// The comparable detectors whose scores NAB publishes, by NAB's names.
 pub(crate) const PUBLISHED: [&str; 3] = ["numenta", "randomCutForest", "windowedGaussian"];
@@ -19,7 +19,7 @@ pub(crate) const PUBLISHED: [&str; 3] = ["numenta", "randomCutForest", "windowed
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) file: NabFile,
-    pub(crate) labels: Option<Labels>,
+    pub(crate) labels: Option<NabLabels>,
     pub(crate) series: Series,
     /// Time of each row.
     pub(crate) times: Vec<i64>,

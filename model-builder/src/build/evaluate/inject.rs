@@ -29,7 +29,7 @@ const CLEAN_DAYS: usize = 18;
 
 /// A healthy machine.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub(crate) struct HealthyMachine {
     /// The kind of machine, or the file, as words.
     pub(crate) kind: String,
     /// One value a slot, NaN where a slot has no value.
@@ -53,7 +53,7 @@ pub(crate) struct Case {
 /// Machines and their faults.
 #[derive(Debug)]
 pub(crate) struct Bench {
-    pub(crate) machines: Vec<Machine>,
+    pub(crate) machines: Vec<HealthyMachine>,
     pub(crate) cases: Vec<Case>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Seen {
 
 /// How a detector scores a bench.
 #[derive(Debug, Clone)]
-pub(crate) struct Outcome {
+pub(crate) struct BenchOutcome {
     pub(crate) name: String,
     pub(crate) machines: Vec<Seen>,
     /// For each case: slots since the onset, and rising scores.
@@ -80,7 +80,7 @@ pub(crate) struct Outcome {
 /// Generated machines: `each` of every kind, and `onsets` of every fault on each.
 pub(crate) fn generated(each: u64, onsets: u64) -> Bench {
     let machines = (0..each).flat_map(|seed| Kind::ALL.map(|kind| (kind, seed)));
-    let machines = machines.map(|(kind, seed)| Machine {
+    let machines = machines.map(|(kind, seed)| HealthyMachine {
         kind: kind.name().into(),
         values: machine(kind, seed, DAYS),
         cap: Some(100.0),
@@ -101,7 +101,12 @@ pub(crate) fn clean_parts(entries: &[Entry], onsets: u64) -> Bench {
         let free = longest_free(entry)?;
         let values =
             free.map(|slot| entry.series.get(slot).unwrap_or(f64::NAN)).take(DAYS * DAY).collect();
-        Some(Machine { kind: entry.file.stem().into(), values, cap: None, entry: Some(index) })
+        Some(HealthyMachine {
+            kind: entry.file.stem().into(),
+            values,
+            cap: None,
+            entry: Some(index),
+        })
     };
     Bench::new(entries.iter().enumerate().filter_map(machine).collect(), onsets, SETTLED)
 }
@@ -116,7 +121,7 @@ pub(crate) fn of_histories<'a>(
         let midnight = calibrated_at(history.start());
         let slots = ((history.end() - midnight) / PERIOD) as usize;
         let value = |slot: usize| history.at(midnight + slot as i64 * PERIOD).unwrap_or(f64::NAN);
-        Machine {
+        HealthyMachine {
             kind: name.into(),
             values: (0..slots).map(value).collect(),
             cap: Some(100.0),
@@ -140,7 +145,7 @@ fn longest_free(entry: &Entry) -> Option<Range<usize>> {
 }
 
 impl Bench {
-    fn new(machines: Vec<Machine>, onsets: u64, from: usize) -> Self {
+    fn new(machines: Vec<HealthyMachine>, onsets: u64, from: usize) -> Self {
         let mut cases = Vec::new();
         for (index, machine) in machines.iter().enumerate() {
             for (number, fault) in Fault::ALL.into_iter().enumerate() {
@@ -171,7 +176,7 @@ impl Bench {
 
     /// Weeks in which an alarm is a false one, over all machines.
     fn weeks(&self) -> f64 {
-        self.machines.iter().map(Machine::weeks).sum()
+        self.machines.iter().map(HealthyMachine::weeks).sum()
     }
 
     /// How `detector` scores one machine and its cases.
@@ -202,7 +207,7 @@ impl Bench {
     }
 
     /// How one of the detectors that a user would pick instead scores all machines.
-    pub(crate) fn with_peer(&self, peer: &Peer) -> Outcome {
+    pub(crate) fn with_peer(&self, peer: &Peer) -> BenchOutcome {
         let gated = |values: &[f64]| records(&(peer.score)(values), REFRACTORY);
         let see = |machine: usize| {
             let values = &self.machines[machine].values;
@@ -216,14 +221,14 @@ impl Bench {
     }
 
     /// Combines the results of the machines, in their order.
-    pub(crate) fn outcome(&self, name: &str, machines: Vec<Seen>) -> Outcome {
+    pub(crate) fn outcome(&self, name: &str, machines: Vec<Seen>) -> BenchOutcome {
         // Cases are ordered by machine.
         let cases = machines.iter().flat_map(|seen| seen.cases.clone()).collect();
-        Outcome { name: name.into(), machines, cases }
+        BenchOutcome { name: name.into(), machines, cases }
     }
 
     /// The threshold above which there are no more than `rate` false alarms per machine and week.
-    pub(crate) fn threshold(&self, outcome: &Outcome, rate: f64) -> f64 {
+    pub(crate) fn threshold(&self, outcome: &BenchOutcome, rate: f64) -> f64 {
         let settled =
             outcome.machines.iter().flat_map(|seen| seen.clean.iter().skip(SETTLED * DAY));
         let mut scores: Vec<f64> =
@@ -236,9 +241,9 @@ impl Bench {
     /// least two weeks of history, and with less.
     pub(crate) fn false_alarms(
         &self,
-        outcome: &Outcome,
+        outcome: &BenchOutcome,
         threshold: f64,
-        wanted: impl Fn(&Machine) -> bool,
+        wanted: impl Fn(&HealthyMachine) -> bool,
     ) -> [f64; 2] {
         let chosen =
             || self.machines.iter().zip(&outcome.machines).filter(|(machine, _)| wanted(machine));
@@ -251,7 +256,7 @@ impl Bench {
     }
 
     /// Whether each case is found above `threshold`, and after how many slots.
-    pub(crate) fn found(&self, outcome: &Outcome, threshold: f64) -> Vec<Option<usize>> {
+    pub(crate) fn found(&self, outcome: &BenchOutcome, threshold: f64) -> Vec<Option<usize>> {
         let first = |scores: &Vec<(usize, f64)>| {
             scores.iter().find(|(_, score)| *score > threshold).map(|(slots, _)| *slots)
         };
@@ -259,7 +264,7 @@ impl Bench {
     }
 }
 
-impl Machine {
+impl HealthyMachine {
     fn weeks(&self) -> f64 {
         (self.values.len() - SETTLED * DAY) as f64 / WEEK as f64
     }

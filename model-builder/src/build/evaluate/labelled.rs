@@ -50,7 +50,8 @@ impl Labelled {
         Table {
             title: "Alerts that people have judged".into(),
             note: format!(
-                "Found: {found} of {confirmed} confirmed anomalies. Raised: {raised} of {rejected} rejected alerts."
+                "Found: {found} of {confirmed} confirmed anomalies. Raised: {raised} of {rejected} \
+                 rejected alerts."
             ),
             header: ["instance", "from", "until", "verdict", "the artifact"]
                 .map(String::from)
@@ -80,7 +81,10 @@ mod tests {
         let series = Series::from_datapoints(machine.datapoints.iter().copied()).unwrap().0;
         let label = |number: usize, from: i64, verdict: &str| {
             let time = jiff::Timestamp::from_second(from).unwrap().to_string();
-            serde_json::json!({ "instance": instance(number), "from": time, "until": time, "verdict": verdict, "by": "me", "at": time })
+            serde_json::json!({
+                "instance": instance(number), "from": time, "until": time,
+                "verdict": verdict, "by": "me", "at": time,
+            })
         };
         let labels = [
             label(0, fault, "confirmed"),

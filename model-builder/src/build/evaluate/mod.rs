@@ -9,7 +9,9 @@
 //! - [`labelled`]: what people have said about alerts;
 //! - [`peers`]: what a user would pick instead; [`nab_results`]: NAB's format, for NAB's own
 //!   runner;
-//! - [`tables`], [`pictures`]: the tables and pictures of the report.
+//! - [`tables`]: the tables of NAB; [`fault_tables`]: those of injected faults; [`gain`]: the
+//!   difference that the network makes;
+//! - [`pictures`]: the pictures; [`report`]: the report and the model card, put together.
 //!
 //! No file is scored by a network that has seen it: networks are trained two-fold by file, several
 //! times with other seeds.
@@ -17,6 +19,8 @@
 pub(crate) mod bootstrap;
 mod charts;
 mod corpus;
+mod fault_tables;
+mod gain;
 pub(crate) mod inject;
 mod labelled;
 mod linear;
@@ -26,6 +30,7 @@ mod nab_score;
 pub(crate) mod peers;
 mod pictures;
 pub(crate) mod real;
+mod report;
 mod tables;
 mod vus;
 
@@ -38,7 +43,7 @@ use anyhow::Result;
 use corpus::{Entry, Judgement, PUBLISHED, Run, THRESHOLD};
 use deepguard::model::device;
 use deepguard::{Artifact, Detector, Scored, Series};
-use inject::{Bench, Outcome};
+use inject::{Bench, BenchOutcome};
 pub(crate) use labelled::Labelled;
 use peers::PEERS;
 use real::data::Real;
@@ -67,7 +72,7 @@ pub(crate) struct Plan {
     pub(crate) epochs: usize,
     /// Alerts that people have judged.
     pub(crate) labelled: Option<Labelled>,
-    /// Real machines, where they are at hand.
+    /// Real machines, where they are available.
     pub(crate) real: Option<Real>,
 }
 
@@ -99,9 +104,9 @@ struct Findings {
 struct Compared {
     name: &'static str,
     bench: Bench,
-    ours: Vec<Outcome>,
-    without: Outcome,
-    peers: Vec<Outcome>,
+    ours: Vec<BenchOutcome>,
+    without: BenchOutcome,
+    peers: Vec<BenchOutcome>,
 }
 
 /// The networks of one seed: one for each fold, or the artifact for all.
@@ -234,7 +239,7 @@ fn likeness(real: &Real, entries: &[Entry], generated: &inject::Bench) -> Result
     let values = |series: &Series| -> Vec<f64> {
         (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect()
     };
-    let of = |machines: &[real::data::Machine]| {
+    let of = |machines: &[real::data::RealMachine]| {
         machines
             .iter()
             .flat_map(|machine| &machine.metrics)

@@ -95,7 +95,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::nab_score::{Profile, Rows, ScoredFile};
+    use super::super::nab_score::{ApplicationProfile, Rows, ScoredFile};
     use super::*;
 
     #[test]
@@ -190,13 +190,13 @@ mod tests {
     }
 
     /// Time stamps and scores of one published detector, with the labelled windows.
-    struct Published {
+    struct PublishedFile {
         times: Vec<i64>,
         scores: Vec<f64>,
         windows: Vec<Range<i64>>,
     }
 
-    impl Published {
+    impl PublishedFile {
         fn read(nab: &Path, detector: &str, folder: &str) -> Vec<Self> {
             let labels: BTreeMap<String, Vec<[String; 2]>> =
                 serde_json::from_value(json(&nab.join("labels/combined_windows.json"))).unwrap();
@@ -242,16 +242,16 @@ mod tests {
         let expected = json(&nab.join("results/expected.json"));
         let (mut compared, mut deviation) = (0, 0.0_f64);
         for (detector, sets) in expected.as_object().unwrap() {
-            let read = |folder| Published::read(&nab, detector, folder);
+            let read = |folder| PublishedFile::read(&nab, detector, folder);
             let (ec2, quiet) = (read("realAWSCloudwatch"), read("artificialNoAnomaly"));
             assert_eq!((ec2.len(), quiet.len()), (8, 5));
-            let ec2: Vec<_> = ec2.iter().map(Published::file).collect();
+            let ec2: Vec<_> = ec2.iter().map(PublishedFile::file).collect();
             let all: Vec<_> =
-                ec2.iter().copied().chain(quiet.iter().map(Published::file)).collect();
+                ec2.iter().copied().chain(quiet.iter().map(PublishedFile::file)).collect();
             for (set, files) in [("ec2_cpu_8", &ec2), ("all_13", &all)] {
                 let rows = Rows::new(files).unwrap();
                 for (name, profile) in
-                    ["standard", "low_FP", "low_FN"].into_iter().zip(Profile::ALL)
+                    ["standard", "low_FP", "low_FN"].into_iter().zip(ApplicationProfile::ALL)
                 {
                     let best = rows.best(&profile);
                     let found = [best.threshold, best.score, rows.at(&profile, 0.5).score];

@@ -21,7 +21,7 @@ const ABOVE_ALL: f64 = 1.1;
 /// The weights of a hit, a false alarm and a miss in an application. NAB's weight for quiet rows
 /// has no use, there or here.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Profile {
+pub(crate) struct ApplicationProfile {
     /// As NAB calls it.
     pub(crate) name: &'static str,
     hit: f64,
@@ -29,7 +29,7 @@ pub(crate) struct Profile {
     miss: f64,
 }
 
-impl Profile {
+impl ApplicationProfile {
     /// False alarms and misses in balance.
     pub(crate) const STANDARD: Self =
         Self { name: "standard", hit: 1.0, false_alarm: 0.11, miss: 1.0 };
@@ -75,8 +75,8 @@ pub(crate) struct ScoredFile<'a> {
     pub(crate) probation: usize,
 }
 
-/// The result of one file at a threshold. Points as in [`Profile::score`] are sums over many of
-/// these.
+/// The result of one file at a threshold. Points as in [`ApplicationProfile::score`] are sums over
+/// many of these.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct FileOutcome {
     /// Labelled windows.
@@ -102,17 +102,17 @@ impl FileOutcome {
 
 /// A detector at one threshold.
 #[derive(Debug, Clone)]
-pub(crate) struct Outcome {
+pub(crate) struct NabOutcome {
     /// Scores from here on are detections.
     pub(crate) threshold: f64,
     /// At most 100. A silent detector gets 0, and false alarms lead far below.
     pub(crate) score: f64,
     /// The result of each file, in the order in which they were given.
     pub(crate) files: Vec<FileOutcome>,
-    profile: Profile,
+    profile: ApplicationProfile,
 }
 
-impl Outcome {
+impl NabOutcome {
     /// Points of the score that a file (one of `files`) lost. Over all files they add up to `100 -
     /// score`.
     pub(crate) fn lost(&self, file: &FileOutcome) -> f64 {
@@ -170,7 +170,7 @@ impl Rows {
         }
         ensure!(
             !all.windows.is_empty(),
-            "none of the files has a labelled window: there is nothing to score against"
+            "no file has a labelled window: there is nothing to score against"
         );
         // Stable: rows of equal score stay in the order of the files, which is the order in which
         // NAB adds them up.
@@ -217,7 +217,7 @@ impl Rows {
     }
 
     /// The outcome where a score of `threshold` and more is a detection.
-    pub(crate) fn at(&self, profile: &Profile, threshold: f64) -> Outcome {
+    pub(crate) fn at(&self, profile: &ApplicationProfile, threshold: f64) -> NabOutcome {
         let mut files = vec![FileOutcome::default(); self.files];
         let mut gains = vec![0.0_f64; self.windows.len()];
         for row in self.rows.iter().take_while(|row| row.score >= threshold) {
@@ -239,7 +239,7 @@ impl Rows {
                 file.missed += profile.miss;
             }
         }
-        Outcome { threshold, score: profile.score(&files), files, profile: *profile }
+        NabOutcome { threshold, score: profile.score(&files), files, profile: *profile }
     }
 
     /// The outcome at the best of all thresholds, and at the highest of them where several are
@@ -248,7 +248,7 @@ impl Rows {
     /// NAB publishes this score, although finding it needs the labels. One sweep starts at the
     /// highest score and goes down. It costs a few additions a row, and one sum over the windows
     /// whenever a window is hit better than before.
-    pub(crate) fn best(&self, profile: &Profile) -> Outcome {
+    pub(crate) fn best(&self, profile: &ApplicationProfile) -> NabOutcome {
         let mut parts = vec![-profile.miss; self.windows.len()];
         let (mut outside, mut inside) = (0.0, parts.iter().sum::<f64>());
         let mut best = (ABOVE_ALL, inside);

@@ -275,68 +275,78 @@ fn log10_tail(z: f64) -> f64 {
     (t.ln() - z * z + fit - std::f64::consts::LN_2) * std::f64::consts::LOG10_E
 }
 
+/// Checks that every detector passes, those of other modules included.
+#[cfg(test)]
+pub(super) mod checks {
+    use super::{DAY, Peer};
+
+    /// Days of a daily wave with a small repeating disturbance, and one spike.
+    pub(in super::super) fn wave(days: usize, spike: Option<usize>) -> Vec<f64> {
+        let value = |slot: usize| {
+            30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0
+        };
+        (0..days * DAY)
+            .map(|slot| value(slot) + if spike == Some(slot) { 45.0 } else { 0.0 })
+            .collect()
+    }
+
+    /// It scores every slot, those before a spike as without the spike. The highest score's slot.
+    pub(in super::super) fn highest_without_looking_ahead(
+        peer: Peer,
+        days: usize,
+        spike: usize,
+    ) -> usize {
+        let scores = |spike| (peer.score)(&wave(days, spike));
+        let (with, without) = (scores(Some(spike)), scores(None));
+        assert_eq!(with.len(), days * DAY, "{}", peer.name);
+        let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+        assert!(with.iter().zip(&without).take(spike).all(same), "{}", peer.name);
+        (0..with.len())
+            .filter(|slot| !with[*slot].is_nan())
+            .max_by(|a, b| with[*a].total_cmp(&with[*b]))
+            .unwrap()
+    }
+
+    /// A missing value has no score, and a still series has no infinite one.
+    pub(in super::super) fn scores_what_there_is(peer: Peer, days: usize) {
+        let mut values = wave(days, None);
+        values[..50].fill(f64::NAN);
+        values[2000..2050].fill(f64::NAN);
+        values.iter_mut().step_by(5).for_each(|value| *value = f64::NAN);
+        let scores = (peer.score)(&values);
+        assert!(
+            scores.iter().zip(&values).all(|(score, value)| !value.is_nan() || score.is_nan()),
+            "{}",
+            peer.name
+        );
+        assert!(scores[(days - 1) * DAY..].iter().any(|score| !score.is_nan()), "{}", peer.name);
+        let nothing = (peer.score)(&vec![f64::NAN; days * DAY]);
+        assert!(nothing.iter().all(|score| score.is_nan()), "{}", peer.name);
+        let still = (peer.score)(&vec![5.0; days * DAY]);
+        assert!(still.iter().all(|score| !score.is_infinite()), "{}", peer.name);
+        assert!((peer.score)(&[]).is_empty());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    /// Nine days of a daily wave with a small repeating disturbance, and one spike.
-    fn wave(spike: Option<usize>) -> Vec<f64> {
-        let value = |slot: usize| {
-            30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0
-        };
-        (0..9 * DAY)
-            .map(|slot| value(slot) + if spike == Some(slot) { 45.0 } else { 0.0 })
-            .collect()
-    }
-
     #[test]
-    fn everyone_sees_a_spike_that_exceeds_everything() {
+    fn everyone_sees_a_spike_and_does_not_look_ahead() {
         let spike = 8 * DAY + 100;
         for peer in PEERS {
-            let scores = (peer.score)(&wave(Some(spike)));
-            let highest = (0..scores.len()).filter(|slot| !scores[*slot].is_nan());
-            let highest = highest.max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap();
-            assert!(
-                (spike..spike + super::super::linear::WINDOW).contains(&highest),
-                "{}: {highest}",
-                peer.name
-            );
-            assert_eq!(scores.len(), 9 * DAY);
-        }
-    }
-
-    #[test]
-    fn nobody_looks_ahead() {
-        let spike = 8 * DAY + 100;
-        for peer in PEERS {
-            let (with, without) = ((peer.score)(&wave(Some(spike))), (peer.score)(&wave(None)));
-            let same =
-                |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
-            assert!(with.iter().zip(&without).take(spike).all(same), "{}", peer.name);
+            let highest = checks::highest_without_looking_ahead(peer, 9, spike);
+            let seen = spike..spike + super::super::linear::WINDOW;
+            assert!(seen.contains(&highest), "{}: {highest}", peer.name);
         }
     }
 
     #[test]
     fn what_is_missing_has_no_score_and_what_is_still_has_a_finite_one() {
-        let mut values = wave(None);
-        values[2000..2050].fill(f64::NAN);
-        values.iter_mut().step_by(5).for_each(|value| *value = f64::NAN);
-        for peer in PEERS {
-            let scores = (peer.score)(&values);
-            assert!(
-                scores.iter().zip(&values).all(|(score, value)| !value.is_nan() || score.is_nan()),
-                "{}",
-                peer.name
-            );
-            assert!(scores[8 * DAY..].iter().any(|score| !score.is_nan()), "{}", peer.name);
-            let nothing = (peer.score)(&[f64::NAN; 3 * DAY]);
-            assert!(nothing.iter().all(|score| score.is_nan()), "{}", peer.name);
-            let still = (peer.score)(&[5.0; 3 * DAY]);
-            assert!(still.iter().all(|score| !score.is_infinite()), "{}", peer.name);
-            assert!((peer.score)(&[]).is_empty());
-        }
+        PEERS.into_iter().for_each(|peer| checks::scores_what_there_is(peer, 9));
     }
 
     #[test]
@@ -369,26 +379,35 @@ mod tests {
     proptest! {
         #[test]
         fn records_are_those_that_nothing_before_reaches(
-            scores in proptest::collection::vec(prop_oneof![Just(f64::NAN), (0u8..6).prop_map(f64::from)], 0..60),
+            scores in proptest::collection::vec(
+                prop_oneof![Just(f64::NAN), (0u8..6).prop_map(f64::from)],
+                0..60,
+            ),
             refractory in 1usize..10,
         ) {
             let kept = records(&scores, refractory);
             for slot in 0..scores.len() {
                 let before = &scores[slot.saturating_sub(refractory)..slot];
-                let record = !scores[slot].is_nan() && !before.iter().any(|score| *score >= scores[slot]);
+                let reached = before.iter().any(|score| *score >= scores[slot]);
+                let record = !scores[slot].is_nan() && !reached;
                 prop_assert_eq!(kept[slot], if record { scores[slot] } else { f64::NEG_INFINITY });
             }
         }
 
         #[test]
-        fn the_mad_is_the_median_of_distances(mut values in proptest::collection::vec(-9.0f64..9.0, 1..40)) {
+        fn the_mad_is_the_median_of_distances(
+            mut values in proptest::collection::vec(-9.0f64..9.0, 1..40),
+        ) {
             values.sort_unstable_by(f64::total_cmp);
             let (median, mad) = median_and_mad(&values);
-            let mut distances: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
+            let mut distances: Vec<f64> =
+                values.iter().map(|value| (value - median).abs()).collect();
             distances.sort_unstable_by(f64::total_cmp);
             let half = distances.len() / 2;
-            let expected =
-                if distances.len() % 2 == 1 { distances[half] } else { (distances[half - 1] + distances[half]) / 2.0 };
+            let expected = match distances.len() % 2 {
+                1 => distances[half],
+                _ => (distances[half - 1] + distances[half]) / 2.0,
+            };
             prop_assert!((mad - expected).abs() < 1e-12);
         }
     }

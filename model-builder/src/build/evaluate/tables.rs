@@ -1,23 +1,14 @@
-//! Tables of the results.
+//! Tables of the results on NAB.
 
 use anyhow::Result;
-use deepguard::series::PERIOD;
 
-use super::bootstrap::{Interval, bootstrap};
+use super::Findings;
 use super::corpus::{Entry, Run};
-use super::inject::{Bench, Outcome};
 use super::measures::{Alarms, Confusion, Proxy, Ranking};
-use super::nab_score::{FileOutcome, Profile, Rows};
+use super::nab_score::{ApplicationProfile, FileOutcome, NabOutcome, Rows};
 use super::vus::{self, THRESHOLDS, vus};
-use super::{Compared, Findings};
-use crate::build::workload::fault::Fault;
 use crate::common::table::Table;
 
-/// Resamples of a bootstrap, and its seed.
-const RESAMPLES: usize = 2000;
-pub(super) const SEED: u64 = 1;
-/// False alarms per machine and week at which detection is compared.
-pub(super) const RATES: [f64; 2] = [1.0, 0.5];
 /// Longest buffer of VUS, in rows: the value that its authors use for a series without a period.
 const BUFFER: usize = 100;
 /// Share of the rows that the predecessor's recipe called anomalous.
@@ -25,14 +16,14 @@ const TOP: f64 = 0.05;
 
 /// Some of NAB's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
+pub(super) enum FileGroup {
     /// The eight EC2 CPU files: reported, never used to make choices.
     Ec2,
     /// The 41 files that are not AWS's: the choices are based on them.
     Development,
 }
 
-impl Group {
+impl FileGroup {
     pub(super) const ALL: [Self; 2] = [Self::Ec2, Self::Development];
 
     pub(super) fn name(self) -> &'static str {
@@ -57,16 +48,16 @@ pub(super) fn spread(values: &[f64], digits: usize) -> String {
     }
 }
 
-fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
+pub(super) fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(String::from).to_vec()
 }
 
 impl Findings {
     /// The indices of the entries in a group.
-    pub(super) fn group(&self, group: Group) -> Vec<usize> {
+    pub(super) fn group(&self, group: FileGroup) -> Vec<usize> {
         let belongs = |entry: &Entry| match group {
-            Group::Ec2 => entry.file.is_ec2_cpu(),
-            Group::Development => entry.file.is_development(),
+            FileGroup::Ec2 => entry.file.is_ec2_cpu(),
+            FileGroup::Development => entry.file.is_development(),
         };
         (0..self.entries.len()).filter(|&index| belongs(&self.entries[index])).collect()
     }
@@ -82,7 +73,7 @@ impl Findings {
     }
 
     /// NAB's scores of a group.
-    pub(super) fn nab(&self, group: Group) -> Result<Table> {
+    pub(super) fn nab(&self, group: FileGroup) -> Result<Table> {
         let indices = self.group(group);
         let weeks: f64 = indices.iter().map(|&index| self.entries[index].weeks()).sum();
         let mut rows = Vec::new();
@@ -91,22 +82,23 @@ impl Findings {
                 .iter()
                 .map(|run| run.rows(&self.entries, &indices))
                 .collect::<Result<Vec<Rows>>>()?;
-            let best = |profile: &Profile| {
+            let best = |profile: &ApplicationProfile| {
                 spread(&sorted.iter().map(|rows| rows.best(profile).score).collect::<Vec<_>>(), 1)
             };
             let fixed: Vec<_> = runs
                 .iter()
                 .zip(&sorted)
-                .filter_map(|(run, rows)| Some(rows.at(&Profile::STANDARD, run.threshold?)))
+                .filter_map(|(run, rows)| {
+                    Some(rows.at(&ApplicationProfile::STANDARD, run.threshold?))
+                })
                 .collect();
-            let optimal: Vec<_> = sorted.iter().map(|rows| rows.best(&Profile::STANDARD)).collect();
-            let of = |outcomes: &[super::nab_score::Outcome],
-                      value: &dyn Fn(&super::nab_score::Outcome) -> f64,
-                      digits| {
+            let optimal: Vec<_> =
+                sorted.iter().map(|rows| rows.best(&ApplicationProfile::STANDARD)).collect();
+            let of = |outcomes: &[NabOutcome], value: &dyn Fn(&NabOutcome) -> f64, digits| {
                 spread(&outcomes.iter().map(value).collect::<Vec<_>>(), digits)
             };
-            let windows = optimal.first().map_or(0, super::nab_score::Outcome::windows);
-            let hit = |outcomes: &[super::nab_score::Outcome]| match outcomes {
+            let windows = optimal.first().map_or(0, NabOutcome::windows);
+            let hit = |outcomes: &[NabOutcome]| match outcomes {
                 [] => "-".into(),
                 _ => format!("{} of {windows}", of(outcomes, &|outcome| outcome.hit() as f64, 0)),
             };
@@ -115,15 +107,17 @@ impl Findings {
             rows.push(
                 [name, of(&fixed, &|outcome| outcome.score, 1), hit(&fixed), false_alarms(&fixed)]
                     .into_iter()
-                    .chain(Profile::ALL.iter().map(best))
+                    .chain(ApplicationProfile::ALL.iter().map(best))
                     .chain([hit(&optimal), false_alarms(&optimal)])
                     .collect(),
             );
         }
         Ok(Table {
             title: format!("NAB's score on {}", group.name()),
-            note: "Fixed: at a threshold set beforehand. Best: at the threshold that is best on these very files, as NAB does \
-                   it. False alarms: rows outside all windows, per file and week of five-minute slots. Where there are several seeds: mean (range)."
+            note: "Fixed: at a threshold set beforehand. Best: at the threshold that is best on \
+                   these very files, as NAB does it. False alarms: rows outside all windows, per \
+                   file and week of five-minute slots. Where there are several seeds: mean \
+                   (range)."
                 .into(),
             header: strings([
                 "detector",
@@ -142,16 +136,19 @@ impl Findings {
     }
 
     /// NAB's standard score at the fixed threshold, file by file, of the first seed.
-    pub(super) fn nab_by_file(&self, group: Group) -> Result<Table> {
+    pub(super) fn nab_by_file(&self, group: FileGroup) -> Result<Table> {
         let indices: Vec<usize> = self
             .group(group)
             .into_iter()
             .filter(|&index| self.entries[index].labels.is_some())
             .collect();
-        let ours =
-            self.ours[0].rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD);
-        let without =
-            self.without.rows(&self.entries, &indices)?.at(&Profile::STANDARD, super::THRESHOLD);
+        let ours = self.ours[0]
+            .rows(&self.entries, &indices)?
+            .at(&ApplicationProfile::STANDARD, super::THRESHOLD);
+        let without = self
+            .without
+            .rows(&self.entries, &indices)?
+            .at(&ApplicationProfile::STANDARD, super::THRESHOLD);
         let row = |(position, &index): (usize, &usize)| {
             let (file, bare): (&FileOutcome, &FileOutcome) =
                 (&ours.files[position], &without.files[position]);
@@ -182,7 +179,7 @@ impl Findings {
     }
 
     /// Other measures on a group.
-    pub(super) fn measures(&self, group: Group) -> Table {
+    pub(super) fn measures(&self, group: FileGroup) -> Table {
         let indices = self.group(group);
         let row = |(name, runs): (String, Vec<&Run>)| {
             let each = |measure: &dyn Fn(&Run) -> Option<f64>, digits| {
@@ -212,7 +209,7 @@ impl Findings {
                 each(&|run| Some(ranking(run)?.auc()), 3),
                 each(&|run| Some(ranking(run)?.average_precision()), 3),
             ];
-            if group == Group::Ec2 {
+            if group == FileGroup::Ec2 {
                 cells.push(each(&|run| self.vus_pr(run, &indices), 3));
             }
             cells
@@ -225,16 +222,17 @@ impl Findings {
             "ROC AUC",
             "average precision",
         ]);
-        if group == Group::Ec2 {
+        if group == FileGroup::Ec2 {
             header.push("VUS-PR".into());
         }
         Table {
             title: format!("Other measures on {}", group.name()),
             note: format!(
-                "Alarms at the fixed threshold; hours: median, from the start of a window to its first alarm. ROC, precision and \
-                 VUS-PR (buffers up to {BUFFER} rows, {THRESHOLDS} thresholds, mean over the files with windows) take every row's score against the \
-                 labels: NAB's windows are far wider than what is anomalous in them, so a detector that alarms once and is silent \
-                 again scores low here by design."
+                "Alarms at the fixed threshold; hours: median, from the start of a window to its \
+                 first alarm. ROC, precision and VUS-PR (buffers up to {BUFFER} rows, {THRESHOLDS} \
+                 thresholds, mean over the files with windows) take every row's score against the \
+                 labels: NAB's windows are far wider than what is anomalous in them, so a detector \
+                 that alarms once and is silent again scores low here by design."
             ),
             header,
             rows: self.contestants(&indices).into_iter().map(row).collect(),
@@ -244,7 +242,7 @@ impl Findings {
 
     /// The predecessor's method: it calls the most extreme values anomalous, whatever they are.
     pub(super) fn proxies(&self) -> Table {
-        let indices = self.group(Group::Ec2);
+        let indices = self.group(FileGroup::Ec2);
         let mut rows = Vec::new();
         for (name, runs) in self.contestants(&indices) {
             for (proxy, what) in
@@ -279,10 +277,19 @@ impl Findings {
         }
         Table {
             title: "The predecessor's proxies, on the 8 EC2 CPU files".into(),
-            note: "Its labels are the 5 % of the rows that stand out most. They reward a threshold on the value and punish whoever stays \
-                   silent at a normal high load. Shown because it reported such figures; they say nothing about faults."
-                .into(),
-            header: strings(["detector", "called anomalous: the 5 % …", "precision", "recall", "F1", "ROC AUC"]),
+            note:
+                "Its labels are the 5 % of the rows that stand out most. They reward a threshold \
+                 on the value and punish a detector that stays silent at a normal high load. Shown \
+                 because it reported such figures; they say nothing about faults."
+                    .into(),
+            header: strings([
+                "detector",
+                "called anomalous: the 5 % …",
+                "precision",
+                "recall",
+                "F1",
+                "ROC AUC",
+            ]),
             rows,
             strong: vec![0, 1],
         }
@@ -320,265 +327,16 @@ impl Findings {
     pub(super) fn published_vus(&self) -> Table {
         let row = |(name, volume): (&str, f64)| vec![name.to_string(), format!("{volume:.2}")];
         Table {
-            title: "VUS-PR that is published: seven files of NAB's \"Facility\" in TSB-AD (NeurIPS 2024)".into(),
-            note: "For scale: these detectors see a series as a whole, its future included, and the files are not the \
-                   eight of the table above, in which ours stands."
+            title:
+                "VUS-PR that is published: seven files of NAB's \"Facility\" in TSB-AD (NeurIPS \
+                 2024)"
+                    .into(),
+            note: "For scale: these detectors see a series as a whole, its future included, and \
+                   the files are not the eight of the table above, in which ours stands."
                 .into(),
             header: strings(["detector", "VUS-PR"]),
             rows: vus::PUBLISHED.into_iter().map(row).collect(),
             strong: Vec::new(),
         }
     }
-
-    /// The gain from the network, with 95 % intervals: name, unit and difference.
-    pub(super) fn differences(&self) -> Result<Vec<(String, Interval)>> {
-        let mut found: Vec<_> =
-            self.real.iter().flat_map(|told| told.differences.clone()).collect();
-        for group in Group::ALL {
-            let indices: Vec<usize> = self
-                .group(group)
-                .into_iter()
-                .filter(|&index| self.entries[index].labels.is_some())
-                .collect();
-            let outcomes = |run: &Run| -> Result<Vec<FileOutcome>> {
-                Ok(run
-                    .rows(&self.entries, &indices)?
-                    .at(&Profile::STANDARD, super::THRESHOLD)
-                    .files)
-            };
-            let without = outcomes(&self.without)?;
-            let ours = self.ours.iter().map(outcomes).collect::<Result<Vec<_>>>()?;
-            let score = |files: &[FileOutcome], chosen: &[usize]| {
-                Profile::STANDARD.score(chosen.iter().map(|&file| &files[file]))
-            };
-            let difference = |chosen: &[usize]| {
-                let mean =
-                    ours.iter().map(|files| score(files, chosen)).sum::<f64>() / ours.len() as f64;
-                mean - score(&without, chosen)
-            };
-            let interval = bootstrap(indices.len(), RESAMPLES, SEED, difference);
-            found.extend(interval.map(|interval| {
-                (format!("NAB standard at the fixed threshold, {}", group.name()), interval)
-            }));
-        }
-        for compared in &self.benches {
-            for rate in RATES {
-                let without = compared.by_machine(&compared.without, rate);
-                let ours: Vec<_> = compared
-                    .ours
-                    .iter()
-                    .map(|outcome| compared.by_machine(outcome, rate))
-                    .collect();
-                let difference = |chosen: &[usize]| {
-                    let mean = ours.iter().map(|seed| eight(seed, chosen)).sum::<f64>()
-                        / ours.len() as f64;
-                    mean - eight(&without, chosen)
-                };
-                let interval =
-                    bootstrap(compared.bench.machines.len(), RESAMPLES, SEED, difference);
-                let name = format!(
-                    "% of the eight faults found at {rate} false alarms a week, {}",
-                    compared.name
-                );
-                found.extend(interval.map(|interval| (name, interval)));
-            }
-        }
-        Ok(found)
-    }
-
-    /// [`Self::differences`] as a table.
-    pub(super) fn difference_table(&self) -> Result<Table> {
-        let cells = |(name, interval): (String, Interval)| {
-            let Interval { estimate, low, high } = interval;
-            let sure = if interval.excludes_zero() { "yes" } else { "no" };
-            vec![name, format!("{estimate:+.1}"), format!("{low:+.1} to {high:+.1}"), sure.into()]
-        };
-        Ok(Table {
-            title: "With the network minus without it".into(),
-            note: "The detector without its network is the same in all else: each \
-                   instance's own forecast stands alone. Intervals: paired bootstrap over files or machines, seeds averaged; thresholds held fixed, but for real machines, where each resample has its own."
-                .into(),
-            header: strings(["measure", "difference", "95 %", "sure"]),
-            rows: self.differences()?.into_iter().map(cells).collect(),
-            strong: Vec::new(),
-        })
-    }
-}
-
-impl Compared {
-    /// All seeds of ours as one, then all others.
-    pub(super) fn contestants(&self) -> Vec<(String, Vec<&Outcome>)> {
-        let others = std::iter::once(&self.without).chain(&self.peers);
-        std::iter::once(("DeepGuard".to_string(), self.ours.iter().collect()))
-            .chain(others.map(|outcome| (outcome.name.clone(), vec![outcome])))
-            .collect()
-    }
-
-    /// Percent of the cases of the given faults that are found, for each seed.
-    pub(super) fn detection(&self, outcomes: &[&Outcome], rate: f64, faults: &[Fault]) -> Vec<f64> {
-        let of = |outcome: &&Outcome| {
-            let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
-            mean_over(faults, |fault| share(&self.bench, &found, |case| case == fault))
-        };
-        outcomes.iter().map(of).collect()
-    }
-
-    /// For each machine and each of the eight faults: found cases, and all cases.
-    fn by_machine(&self, outcome: &Outcome, rate: f64) -> Vec<[(u32, u32); Fault::EIGHT.len()]> {
-        let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
-        let mut counts = vec![[(0, 0); Fault::EIGHT.len()]; self.bench.machines.len()];
-        for (case, found) in self.bench.cases.iter().zip(found) {
-            if let Some(fault) = Fault::EIGHT.iter().position(|fault| *fault == case.fault) {
-                let (hits, cases) = &mut counts[case.machine][fault];
-                *hits += u32::from(found.is_some());
-                *cases += 1;
-            }
-        }
-        counts
-    }
-
-    /// Finds of each fault at a rate of false alarms.
-    pub(super) fn faults(&self, rate: f64) -> Table {
-        let contestants = self.contestants();
-        let cells = |name: &str, faults: &[Fault]| {
-            let cell = |(_, outcomes): &(String, Vec<&Outcome>)| {
-                let values = self.detection(outcomes, rate, faults);
-                format!("{:.0}", values.iter().sum::<f64>() / values.len() as f64)
-            };
-            std::iter::once(name.to_string())
-                .chain(contestants.iter().map(cell))
-                .collect::<Vec<_>>()
-        };
-        let others: Vec<Fault> = Fault::ALL
-            .into_iter()
-            .filter(|fault| !Fault::EIGHT.contains(fault) && *fault != Fault::Nothing)
-            .collect();
-        let mut rows = vec![
-            cells("mean of the first eight", &Fault::EIGHT),
-            cells("mean of the other six", &others),
-        ];
-        rows.extend(Fault::ALL.map(|fault| cells(fault.name(), &[fault])));
-        Table {
-            title: format!("Faults found, in %, at {rate} false alarms per machine and week: {}", self.name),
-            note: "Each detector's threshold is set so that it gives this many false alarms on the clean machines. What is found where nothing happened is \
-                   found by chance. Of several seeds, the mean."
-                .into(),
-            header: std::iter::once("fault".to_string()).chain(contestants.iter().map(|(name, _)| name.clone())).collect(),
-            rows,
-            strong: vec![0, 1],
-        }
-    }
-
-    /// Time until a fault is found, in hours.
-    pub(super) fn delays(&self) -> Table {
-        let row = |fault: Fault| {
-            let cell = |rate: f64| {
-                let of = |outcome: &Outcome| {
-                    let found = self.bench.found(outcome, self.bench.threshold(outcome, rate));
-                    let own =
-                        self.bench.cases.iter().zip(&found).filter(|(case, _)| case.fault == fault);
-                    let mut slots: Vec<usize> = own.filter_map(|(_, found)| *found).collect();
-                    slots.sort_unstable();
-                    slots.get(slots.len() / 2).map(|&slots| slots as f64 * PERIOD as f64 / 3600.0)
-                };
-                spread(&self.ours.iter().filter_map(of).collect::<Vec<_>>(), 1)
-            };
-            vec![fault.name().to_string(), cell(RATES[0]), cell(RATES[1])]
-        };
-        Table {
-            title: format!("Hours from the onset of a fault to its alarm: {}", self.name),
-            note: "Median over the cases that are found.".into(),
-            header: vec![
-                "fault".into(),
-                format!("at {} false alarms a week", RATES[0]),
-                format!("at {} false alarms a week", RATES[1]),
-            ],
-            rows: Fault::ALL
-                .into_iter()
-                .filter(|fault| *fault != Fault::Nothing)
-                .map(row)
-                .collect(),
-            strong: Vec::new(),
-        }
-    }
-
-    /// False alarms at the fixed threshold, by kind of machine.
-    pub(super) fn false_alarms(&self) -> Table {
-        let mut kinds: Vec<&str> = Vec::new();
-        for machine in &self.bench.machines {
-            if !kinds.contains(&machine.kind.as_str()) {
-                kinds.push(&machine.kind);
-            }
-        }
-        let cells = |name: &str, wanted: &dyn Fn(&str) -> bool| {
-            let of = |outcomes: &[Outcome], part: usize| {
-                let rates = outcomes.iter().map(|outcome| {
-                    self.bench.false_alarms(outcome, 1.0, |machine| wanted(&machine.kind))[part]
-                });
-                spread(&rates.collect::<Vec<_>>(), 2)
-            };
-            vec![
-                name.to_string(),
-                of(&self.ours, 0),
-                of(&self.ours, 1),
-                of(std::slice::from_ref(&self.without), 0),
-                of(std::slice::from_ref(&self.without), 1),
-            ]
-        };
-        let mut rows = vec![cells("all", &|_| true)];
-        rows.extend(kinds.into_iter().map(|kind| cells(kind, &|of| of == kind)));
-        let fixed = |outcome: &Outcome| {
-            let found = self.bench.found(outcome, 1.0);
-            mean_over(&Fault::EIGHT, |fault| share(&self.bench, &found, |case| case == fault))
-        };
-        Table {
-            title: format!(
-                "False alarms per machine and week at the fixed threshold: {}",
-                self.name
-            ),
-            note: format!(
-                "At this threshold {} % of the first eight faults are found. Young: from the second day to the fourteenth.",
-                spread(&self.ours.iter().map(fixed).collect::<Vec<_>>(), 1)
-            ),
-            header: strings([
-                "kind",
-                "settled",
-                "young",
-                "settled, without network",
-                "young, without network",
-            ]),
-            rows,
-            strong: vec![0],
-        }
-    }
-}
-
-/// Percent found, mean over the eight faults, on the machines that are chosen.
-fn eight(machines: &[[(u32, u32); Fault::EIGHT.len()]], chosen: &[usize]) -> f64 {
-    let percent = |fault: usize| {
-        let counts = chosen.iter().map(|&machine| machines[machine][fault]);
-        let (hits, cases) =
-            counts.fold((0, 0), |(hits, cases), (found, all)| (hits + found, cases + all));
-        (cases > 0).then(|| 100.0 * f64::from(hits) / f64::from(cases))
-    };
-    let found: Vec<f64> = (0..Fault::EIGHT.len()).filter_map(percent).collect();
-    found.iter().sum::<f64>() / found.len() as f64
-}
-
-fn mean_over(faults: &[Fault], of: impl Fn(Fault) -> Option<f64>) -> f64 {
-    let found: Vec<f64> = faults.iter().filter_map(|&fault| of(fault)).collect();
-    found.iter().sum::<f64>() / found.len() as f64
-}
-
-/// Percent of the cases of the wanted faults that are found; `None` without such cases.
-fn share(bench: &Bench, found: &[Option<usize>], wanted: impl Fn(Fault) -> bool) -> Option<f64> {
-    let own: Vec<bool> = bench
-        .cases
-        .iter()
-        .zip(found)
-        .filter(|(case, _)| wanted(case.fault))
-        .map(|(_, found)| found.is_some())
-        .collect();
-    (!own.is_empty())
-        .then(|| 100.0 * own.iter().filter(|hit| **hit).count() as f64 / own.len() as f64)
 }

@@ -288,25 +288,34 @@ mod tests {
     proptest! {
         #[test]
         fn without_slopes_a_single_range_gives_the_plain_areas(
-            scores in proptest::collection::vec(0u8..20, 40), start in 0usize..30, length in 1usize..10,
+            scores in proptest::collection::vec(0u8..20, 40),
+            start in 0usize..30,
+            length in 1usize..10,
         ) {
             let labelled = start..start + length;
-            let rows: Vec<(f64, bool)> =
-                scores.iter().enumerate().map(|(row, &score)| (f64::from(score), labelled.contains(&row))).collect();
-            let (found, plain) = (vus(&rows, 0, rows.len()).unwrap(), Ranking::of(rows.iter().copied()).unwrap());
+            let rows: Vec<(f64, bool)> = scores
+                .iter()
+                .enumerate()
+                .map(|(row, &score)| (f64::from(score), labelled.contains(&row)))
+                .collect();
+            let found = vus(&rows, 0, rows.len()).unwrap();
+            let plain = Ranking::of(rows.iter().copied()).unwrap();
             prop_assert!((found.pr - plain.average_precision()).abs() < 1e-9);
             prop_assert!((found.roc - plain.auc()).abs() < 1e-9);
         }
 
         #[test]
         fn the_volume_is_within_0_and_1_and_knows_only_the_order(
-            rows in proptest::collection::vec((0.0f64..1.0, any::<bool>()), 2..60), longest in 0usize..12,
+            rows in proptest::collection::vec((0.0f64..1.0, any::<bool>()), 2..60),
+            longest in 0usize..12,
         ) {
             let found = vus(&rows, longest, THRESHOLDS);
-            let stretched: Vec<(f64, bool)> = rows.iter().map(|row| (row.0.exp() * 7.0 - 3.0, row.1)).collect();
+            let stretched: Vec<(f64, bool)> =
+                rows.iter().map(|row| (row.0.exp() * 7.0 - 3.0, row.1)).collect();
             prop_assert_eq!(found, vus(&stretched, longest, THRESHOLDS));
             if let Some(found) = found {
-                prop_assert!((0.0..=1.0 + 1e-9).contains(&found.pr) && (0.0..=1.0 + 1e-9).contains(&found.roc));
+                let possible = 0.0..=1.0 + 1e-9;
+                prop_assert!(possible.contains(&found.pr) && possible.contains(&found.roc));
             }
         }
     }

@@ -77,7 +77,8 @@ pub(super) fn write(trained: &Trained, path: &Path, stop: &AtomicBool) -> Result
     let picture = Picture {
         file,
         alt: "CPU, expected band and score of some instances".into(),
-        caption: "Some of the instances, scored with the new artifact. What was left out of the training is shaded."
+        caption: "Some of the instances, scored with the new artifact. The parts left out of the \
+                  training are shaded."
             .into(),
     };
     let report = Report {
@@ -100,7 +101,8 @@ fn subtitle(trained: &Trained) -> String {
         .map_or("afresh".into(), |from| format!("from {from}"));
     let days = fleet.map_or(0, |fleet| fleet.days);
     format!(
-        "Trained {} on {days} days of {} instances of this account and {} generated machines, {from}",
+        "Trained {} on {days} days of {} instances of this account and {} generated machines, \
+         {from}",
         card.training.date,
         trained.histories.len(),
         card.training.generated
@@ -143,7 +145,8 @@ fn pages(trained: &Trained) -> Table {
     Table {
         title: "Threshold for a budget of false alarms per instance and week".into(),
         note:
-            "Measured on generated machines that were not trained on, and scaled to this fleet by the bulk of its days."
+            "Measured on generated machines that were not trained on, and scaled to this fleet by \
+             the bulk of its days."
                 .into(),
         header: ["budget", "threshold"].map(String::from).to_vec(),
         rows: BUDGETS.map(row).to_vec(),
@@ -186,7 +189,8 @@ fn faults(trained: &Trained, stop: &AtomicBool) -> Result<Table> {
         title: "Faults found that were injected into the quiet history of this account's instances"
             .into(),
         note: format!(
-            "Both at the threshold for the same budget on this fleet, {:.3} and {:.3}. The new network has seen the history without the faults.",
+            "Both at the threshold for the same budget on this fleet, {:.3} and {:.3}. The new \
+             network has seen the history without the faults.",
             trained.artifact.card().threshold,
             trained.before
         ),

@@ -23,7 +23,7 @@ pub(crate) type Histories = BTreeMap<InstanceId, Series>;
 /// Days of a history after which scores are meaningful.
 const KNOWN_DAYS: i64 = 5;
 /// At most this part of all datapoints is left out.
-const MOST: f64 = 0.1;
+const MOST_LEFT_OUT: f64 = 0.1;
 /// Anomalous datapoints of an instance that are closer together than this, in seconds, form one
 /// anomaly: six hours.
 const TOGETHER: i64 = 6 * 3600;
@@ -92,7 +92,7 @@ impl Cleaned {
         stop: &AtomicBool,
     ) -> Result<()> {
         let all: usize = self.histories.values().map(|series| series.datapoints().count()).sum();
-        let mut left = (MOST * all as f64) as usize;
+        let mut left = (MOST_LEFT_OUT * all as f64) as usize;
         let histories: Vec<(&InstanceId, &Series)> = self.histories.iter().collect();
         let scored = parallel(&histories, stop, |(_, series)| {
             let mut scored = detector.follow(series, &mut Watch::default(), series.end());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clearest_anomalies_are_left_out_where_nobody_says_that_they_are_fine() {
+    fn the_clearest_anomalies_are_left_out_unless_a_label_says_that_they_are_fine() {
         let detector = Detector::new(artifact(), &device());
         let left_out = |faulty: f64, is_fine: bool| {
             let mut cleaned = Cleaned::new(worn(faulty).0);

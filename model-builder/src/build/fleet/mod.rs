@@ -62,7 +62,7 @@ pub(crate) struct OwnArgs {
     pub(crate) cloudwatch: bool,
     #[command(flatten, next_help_heading = "Training on this account's own CPU history")]
     fleet: FleetArgs,
-    /// The artifact to go on from; the default model unless given.
+    /// The artifact to start from; the default model unless given.
     #[arg(long, value_name = "ARTIFACT", requires = "cloudwatch", conflicts_with = "afresh")]
     from: Option<PathBuf>,
     /// Begin with random weights instead of an artifact's.
@@ -74,8 +74,8 @@ pub(crate) struct OwnArgs {
     /// Confirmed and rejected alerts: a file or s3://bucket/settings/labels.json.
     #[arg(long, value_name = "FILE|URI", requires = "cloudwatch")]
     labels: Option<String>,
-    /// Pages that an instance may have in a week for nothing, 0.02 to 10; those of the artifact to
-    /// go on from unless given.
+    /// False pages that an instance may have in a week, 0.02 to 10; those of the artifact to start
+    /// from unless given.
     #[arg(long, value_name = "NUMBER", requires = "cloudwatch")]
     pages_per_instance_week: Option<f64>,
     /// The model card to write, in Markdown. Its picture is put beside it.
@@ -143,7 +143,8 @@ pub(crate) fn train(
     println!("{}", card::left_out_table(&trained.cleaned));
     let card = trained.artifact.card();
     println!(
-        "{}: {} from {} instances ({} windows, loss {:.4}), threshold {:.4} for {budget} pages per instance and week; its own history has {:.2}, real anomalies included",
+        "{}: {} from {} instances ({} windows, loss {:.4}), threshold {:.4} for {budget} pages per \
+         instance and week; its own history has {:.2}, real anomalies included",
         out.display(),
         trained.artifact.version(),
         trained.histories.len(),
@@ -248,7 +249,7 @@ fn fit(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<Trained> {
-    ensure!(!histories.is_empty(), "none of the instances has any history");
+    ensure!(!histories.is_empty(), "no instance has any history");
     let settling = settling(days);
     let backtests = |artifact: &Artifact, cleaned: &Cleaned| {
         let detector = Detector::new(artifact.clone(), &device());

@@ -86,7 +86,7 @@ pub(crate) fn fetch(root: &Path, source: &str, manifest: &[Pinned]) -> Result<()
         let body = response.body_mut().with_config().limit(MAX_BYTES).read_to_vec();
         let body = body.with_context(|| format!("the download of {url} broke off"))?;
         check(&body, sha256)
-            .with_context(|| format!("{url} is not what was pinned, nothing is kept"))?;
+            .with_context(|| format!("{url} is not the pinned file, and is not kept"))?;
         write_whole(&path, &body)?;
     }
     Ok(())

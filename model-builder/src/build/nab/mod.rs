@@ -48,7 +48,7 @@ pub struct Row {
 
 /// NAB's labels of one file, in seconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Labels {
+pub struct NabLabels {
     /// Datapoints at which an anomaly was labelled.
     pub starts: Vec<i64>,
     /// Windows in which its detection counts; the last slot is part of the window.
@@ -125,7 +125,7 @@ impl Nab {
     ///
     /// # Errors
     /// Where a file is missing or is not what NAB's files are.
-    pub fn labels(&self) -> Result<BTreeMap<String, Labels>> {
+    pub fn labels(&self) -> Result<BTreeMap<String, NabLabels>> {
         let read = |name: &str| {
             let path = self.root.join("labels").join(name);
             std::fs::read_to_string(&path)
@@ -249,7 +249,7 @@ pub fn parse(bytes: &[u8]) -> Result<(Vec<Datapoint>, usize)> {
     Ok((datapoints, rows))
 }
 
-fn parse_labels(labels: &str, windows: &str) -> Result<BTreeMap<String, Labels>> {
+fn parse_labels(labels: &str, windows: &str) -> Result<BTreeMap<String, NabLabels>> {
     let labels: BTreeMap<String, Vec<String>> =
         serde_json::from_str(labels).context("combined_labels.json")?;
     let mut windows: BTreeMap<String, Vec<[String; 2]>> =
@@ -258,7 +258,10 @@ fn parse_labels(labels: &str, windows: &str) -> Result<BTreeMap<String, Labels>>
         let starts = starts.iter().map(|start| parse_time(start)).collect::<Result<_>>()?;
         let windows = windows.remove(&name).with_context(|| format!("no windows for {name}"))?;
         let window = |[from, to]: &[String; 2]| Ok(parse_time(from)?..parse_time(to)? + PERIOD);
-        Ok((name, Labels { starts, windows: windows.iter().map(window).collect::<Result<_>>()? }))
+        Ok((
+            name,
+            NabLabels { starts, windows: windows.iter().map(window).collect::<Result<_>>()? },
+        ))
     };
     labels.into_iter().map(times).collect()
 }
@@ -273,8 +276,8 @@ mod tests {
 
     #[test]
     fn quirks_of_the_files_are_understood() {
-        type Case<'a> = (&'a str, &'a str, &'a [(i64, f64)], usize);
-        let cases: [Case<'_>; 6] = [
+        type Quirk<'a> = (&'a str, &'a str, &'a [(i64, f64)], usize);
+        let cases: [Quirk<'_>; 6] = [
             ("plain", "timestamp,value\n1970-01-01 00:05:00,1.5\n", &[(300, 1.5)], 1),
             (
                 "carriage returns, byte order mark",
@@ -296,13 +299,15 @@ mod tests {
             ),
             (
                 "empty values, NaN",
-                "timestamp,value\n1970-01-01 00:00:00,\n1970-01-01 00:05:00,NaN\n1970-01-01 00:10:00,3\n",
+                "timestamp,value\n1970-01-01 00:00:00,\n1970-01-01 00:05:00,NaN\n\
+                 1970-01-01 00:10:00,3\n",
                 &[(600, 3.0)],
                 3,
             ),
             (
                 "doubles, any order",
-                "timestamp,value\n1970-01-01 00:05:00,1\n1970-01-01 00:05:00,2\n1970-01-01 00:00:00,3\n\n",
+                "timestamp,value\n1970-01-01 00:05:00,1\n1970-01-01 00:05:00,2\n\
+                 1970-01-01 00:00:00,3\n\n",
                 &[(300, 1.0), (300, 2.0), (0, 3.0)],
                 3,
             ),
@@ -362,17 +367,22 @@ mod tests {
     #[test]
     fn labels_come_with_their_windows() {
         let labels = r#"{"a/b.csv": ["1970-01-01 00:10:00"], "a/c.csv": []}"#;
-        let windows = r#"{"a/b.csv": [["1970-01-01 00:05:00.000000", "1970-01-01 00:20:00.000000"]], "a/c.csv": []}"#;
+        let windows = r#"{
+            "a/b.csv": [["1970-01-01 00:05:00.000000", "1970-01-01 00:20:00.000000"]],
+            "a/c.csv": []
+        }"#;
         let found = parse_labels(labels, windows).expect("labels");
-        let expected = Labels { starts: vec![600], windows: vec![Range { start: 300, end: 1500 }] };
-        assert_eq!((&found["a/b.csv"], &found["a/c.csv"]), (&expected, &Labels::default()));
+        let expected =
+            NabLabels { starts: vec![600], windows: vec![Range { start: 300, end: 1500 }] };
+        assert_eq!((&found["a/b.csv"], &found["a/c.csv"]), (&expected, &NabLabels::default()));
         assert!(parse_labels(labels, "{}").is_err());
         assert!(parse_labels("[", windows).is_err());
     }
 
     #[test]
     fn wrong_files_of_every_kind_are_refused() {
-        let csv = "timestamp,value\n2014-02-14 14:30:00,6.456\n2014-02-14 14:35:00,5.816\n2014-02-14 14:40:00,-1e3\n";
+        let csv = "timestamp,value\n2014-02-14 14:30:00,6.456\n2014-02-14 14:35:00,5.816\n\
+                   2014-02-14 14:40:00,-1e3\n";
         fuzz::fuzz(
             "nab-csv",
             &[csv.into(), csv.repeat(20).into(), b"timestamp,value\r\n".to_vec()],

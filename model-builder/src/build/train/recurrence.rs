@@ -36,12 +36,12 @@ pub(super) fn states(
 ) -> Tensor<3> {
     let [input, weight] = [input.into_dispatch(), weight.into_dispatch()];
     let [bias, recurrent] = [bias.into_dispatch(), recurrent.into_dispatch()];
-    Tensor::from_dispatch(<Dispatch as Lstm>::states(input, weight, bias, recurrent, threads))
+    Tensor::from_dispatch(<Dispatch as LstmStates>::states(input, weight, bias, recurrent, threads))
 }
 
 /// The operation.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
-pub(super) trait Lstm: Backend {
+pub(super) trait LstmStates: Backend {
     fn states(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -54,11 +54,11 @@ pub(super) trait Lstm: Backend {
 }
 
 #[cfg(feature = "flex")]
-impl Lstm for Flex {}
+impl LstmStates for Flex {}
 #[cfg(feature = "ndarray")]
-impl Lstm for NdArray {}
+impl LstmStates for NdArray {}
 
-impl<B: Lstm, C: CheckpointStrategy> Lstm for Autodiff<B, C> {
+impl<B: LstmStates, C: CheckpointStrategy> LstmStates for Autodiff<B, C> {
     fn states(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -69,7 +69,7 @@ impl<B: Lstm, C: CheckpointStrategy> Lstm for Autodiff<B, C> {
         let given = [input, weight, bias, recurrent];
         let nodes = given.each_ref().map(|tensor| tensor.node());
         let (recurrence, states) = run::<B>(given.map(|tensor| tensor.into_primitive()), threads);
-        match Back.prepare::<C>(nodes).compute_bound().stateful() {
+        match BackwardPass.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => prepared.finish(recurrence, states),
             OpsKind::UnTracked(prepared) => prepared.finish(states),
         }
@@ -78,9 +78,9 @@ impl<B: Lstm, C: CheckpointStrategy> Lstm for Autodiff<B, C> {
 
 /// The backward pass of the operation.
 #[derive(Debug)]
-struct Back;
+struct BackwardPass;
 
-impl<B: Backend> Backward<B, 4> for Back {
+impl<B: Backend> Backward<B, 4> for BackwardPass {
     type State = Recurrence;
 
     fn backward(self, ops: Ops<Recurrence, 4>, gradients: &mut Gradients, _: &mut Checkpointer) {

@@ -11,7 +11,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::parts::{
-    Memory, Noise, about_one, add_job, arrivals, as_measured, heavy, normal, seeded,
+    AutoregressiveNoise, Noise, about_one, add_job, arrivals, as_measured, heavy, normal, seeded,
 };
 use super::{DAY, HOUR};
 
@@ -233,7 +233,7 @@ fn batch(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 /// 40 minutes, every one to five days.
 fn busy(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let (level, drift) = (random.random_range(84.0..96.0), random.random_range(1.0..2.5));
-    let mut memory = Memory::new(0.995, random);
+    let mut memory = AutoregressiveNoise::new(0.995, random);
     let mut load: Vec<f64> = (0..slots).map(|_| level + drift * memory.next(random)).collect();
     let dips = random.random_range(0.2..1.0);
     for start in arrivals(random, slots, dips) {
@@ -280,7 +280,7 @@ fn autoscaled(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let high = random.random_range(55.0..70.0);
     let (most, least) = (random.random_range(4.0..10.0), random.random_range(0.6..1.2));
     let share = random.random_range(0.95..1.05);
-    let mut memory = Memory::new(0.97, random);
+    let mut memory = AutoregressiveNoise::new(0.97, random);
     let (mut machines, mut over, mut under) = (2.0, 0, 0);
     let load: Vec<f64> = people(random, slots)
         .into_iter()

@@ -40,12 +40,12 @@ pub(super) fn log_uniform(random: &mut impl Rng, low: f64, high: f64) -> f64 {
 
 /// Noise with a memory, AR(1), of standard deviation 1.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct AutoregressiveNoise {
     coefficient: f64,
     state: f64,
 }
 
-impl Memory {
+impl AutoregressiveNoise {
     /// The larger the coefficient, 0 to 1, the longer it remembers.
     pub(super) fn new(coefficient: f64, random: &mut impl Rng) -> Self {
         Self { coefficient, state: normal(random) }
@@ -80,7 +80,7 @@ pub(super) struct Noise {
 impl Noise {
     /// The load as CloudWatch would measure it.
     pub(super) fn measure(self, load: &[f64], random: &mut impl Rng) -> Vec<f64> {
-        let mut memory = Memory::new(self.coefficient, random);
+        let mut memory = AutoregressiveNoise::new(self.coefficient, random);
         let mut measured: Vec<f64> = load
             .iter()
             .map(|load| {
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn noise_with_a_memory_has_unit_variance() {
         let mut random = seeded("test", 1);
-        let mut memory = Memory::new(0.9, &mut random);
+        let mut memory = AutoregressiveNoise::new(0.9, &mut random);
         let values: Vec<f64> = (0..50_000).map(|_| memory.next(&mut random)).collect();
         let mean = values.iter().sum::<f64>() / 5e4;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 5e4;

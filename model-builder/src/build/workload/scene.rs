@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::fault::{Fault, LATE, delays, one_of, spike};
-use super::parts::{Memory, about_one, as_measured, normal};
+use super::parts::{AutoregressiveNoise, about_one, as_measured, normal};
 use super::usual::{Usual, quantile, sorted};
 use super::{DAY, HOUR};
 
@@ -117,7 +117,7 @@ impl Scene<'_> {
             Fault::NoisyNeighbour => {
                 let left = random.random_range(0.55..0.85);
                 let ragged = noise * random.random_range(1.5..3.0);
-                let mut memory = Memory::new(0.5, random);
+                let mut memory = AutoregressiveNoise::new(0.5, random);
                 self.each(|_, value| left * value + ragged * memory.next(random))
             }
             Fault::Deploy => {

@@ -1,7 +1,7 @@
 //! Machines to train on.
 //!
 //! A network should learn what CPU is like in general (it comes in periods, ramps, plateaus and
-//! bursts), not the machines that it is compared on. So these machines have other shapes, wider
+//! bursts), not the machines that it is compared on. So these machines have other patterns, wider
 //! ranges, two to four weeks of history, and seeds of their own. A training machine is never a
 //! benchmark machine. Some change for good in the middle, as real ones do.
 
@@ -12,13 +12,13 @@ use rand_chacha::ChaCha8Rng;
 
 use super::DAY;
 use super::parts::{
-    Memory, Noise, about_one, add_job, arrivals, heavy, log_uniform, normal, seeded,
+    AutoregressiveNoise, Noise, about_one, add_job, arrivals, heavy, log_uniform, normal, seeded,
 };
 
-/// The shapes of a training machine's load. A machine has one of these, or a mixture of two or
+/// The patterns of a training machine's load. A machine has one of these, or a mixture of two or
 /// three.
 #[derive(Debug, Clone, Copy)]
-enum Shape {
+enum LoadPattern {
     /// A day of one to four harmonics with a factor for each weekday.
     Harmonics,
     /// One to four jobs at fixed times, some of them only on some weekdays.
@@ -40,7 +40,7 @@ enum Shape {
     Sawtooth,
 }
 
-impl Shape {
+impl LoadPattern {
     const ALL: [Self; 9] = [
         Self::Harmonics,
         Self::Cron,
@@ -69,12 +69,12 @@ impl Shape {
 }
 
 /// The CPU of one training machine over 14 to 28 days, in percent. The same seed gives the same
-/// values. Ten seeds in a row are nine shapes and a mixture.
+/// values. Ten seeds in a row are nine patterns and a mixture.
 pub(crate) fn training_machine(seed: u64) -> Vec<f64> {
     let random = &mut seeded("training", seed);
     let slots = random.random_range(14..=28) * DAY;
-    let mut load = match Shape::ALL.get((seed % 10) as usize) {
-        Some(shape) => shape.load(random, slots),
+    let mut load = match LoadPattern::ALL.get((seed % 10) as usize) {
+        Some(pattern) => pattern.load(random, slots),
         None => mixture(random, slots),
     };
     if random.random_bool(0.2) {
@@ -167,7 +167,7 @@ fn oscillation(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let (size, base) = (log_uniform(random, 0.5, 30.0), random.random_range(0.0..50.0));
     let (square, wander) = (random.random_bool(0.4), random.random_range(0.0..0.15));
     let mut phase = random.random_range(0.0..TAU);
-    let mut memory = Memory::new(0.99, random);
+    let mut memory = AutoregressiveNoise::new(0.99, random);
     (0..slots)
         .map(|_| {
             phase += TAU / period + wander * normal(random);
@@ -194,7 +194,7 @@ fn saturation(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     // The limit is above 100 for some machines: their values are simply cut off there.
     let (demand, limit) = (random.random_range(60.0..115.0), random.random_range(80.0..103.0));
     let (drift, coefficient) = (random.random_range(1.0..15.0), random.random_range(0.9..0.999));
-    let mut memory = Memory::new(coefficient, random);
+    let mut memory = AutoregressiveNoise::new(coefficient, random);
     let mut load: Vec<f64> =
         (0..slots).map(|_| (demand + drift * memory.next(random)).clamp(1.0, limit)).collect();
     let dips = random.random_range(0.0..3.0);
@@ -241,13 +241,13 @@ fn sawtooth(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     load
 }
 
-/// Two or three shapes. Each gets a part of the machine.
+/// Two or three patterns. Each gets a part of the machine.
 fn mixture(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
     let mut load = vec![0.0; slots];
     for _ in 0..random.random_range(2..=3) {
-        let shape = Shape::ALL[random.random_range(0..Shape::ALL.len())];
+        let pattern = LoadPattern::ALL[random.random_range(0..LoadPattern::ALL.len())];
         let part = random.random_range(0.2..0.8);
-        for (load, more) in load.iter_mut().zip(shape.load(random, slots)) {
+        for (load, more) in load.iter_mut().zip(pattern.load(random, slots)) {
             *load += part * more;
         }
     }
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_a_machine_of_the_benchmark() {
+    fn no_training_machine_is_one_of_the_benchmark() {
         for seed in 0..20 {
             let values = training_machine(seed);
             for kind in Kind::ALL {

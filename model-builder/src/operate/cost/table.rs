@@ -5,7 +5,8 @@ use std::fmt;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-use super::model::{Bill, Comparison, Deployment, Item, Mode, native};
+use super::bill::{Alternatives, Bill, Item, native};
+use super::deployment::{Deployment, Mode};
 use super::numbers::{dollars, quantity};
 use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
 
@@ -29,8 +30,9 @@ pub(super) fn comparison_table(fleets: &[u32], like: &Deployment) -> String {
     }
     lines.push(String::new());
     lines.push(format!(
-        "A month of 30 days, a run every {}, {} % of the instances near or above the threshold in any given hour; {KIND_OF_PRICES}, \
-         {PRICES_OF}. Native anomaly detection has {NATIVE_MODELS} models a Region.",
+        "A month of 30 days, a run every {}, {} % of the instances near or above the threshold in \
+         any given hour; {KIND_OF_PRICES}, {PRICES_OF}. Native anomaly detection has \
+         {NATIVE_MODELS} models a Region.",
         like.period,
         quantity(like.active * 100.0)
     ));
@@ -68,7 +70,8 @@ impl fmt::Display for Bill {
         };
         writeln!(
             f,
-            "{count} {}, a run every {period}, {published}, {shards} {}, {memory} MB, {architecture}; a month of 30 days\n",
+            "{count} {}, a run every {period}, {published}, {shards} {}, {memory} MB, \
+             {architecture}; a month of 30 days\n",
             plural(instances, "instance"),
             plural(shards, "shard"),
         )?;
@@ -93,11 +96,12 @@ impl fmt::Display for Bill {
         }
         writeln!(f, "{}\n", table.trim_fmt())?;
 
-        let Comparison { native, native_models_per_region, other_mode, other_mode_total } =
+        let Alternatives { native, native_models_per_region, other_mode, other_mode_total } =
             self.comparison;
         let native = match native {
             Some(native) => format!(
-                "{} ({} an instance: {NATIVE_ALARM_METRICS} alarm metrics; {native_models_per_region} models a Region at most)",
+                "{} ({} an instance: {NATIVE_ALARM_METRICS} alarm metrics; \
+                 {native_models_per_region} models a Region at most)",
                 dollars(native),
                 dollars(native / f64::from(instances))
             ),

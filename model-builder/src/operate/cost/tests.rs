@@ -1,6 +1,6 @@
 use clap::Parser;
 
-use super::model::{
+use super::bill::{
     custom_metrics, fleet_datums_a_datapoint, fleet_metrics, metrics_per_instance, native,
     resources,
 };
@@ -324,7 +324,8 @@ fn what_does_not_fit_into_a_run_is_warned_of() {
 fn the_text_says_what_the_numbers_are() {
     let text = deployment(TEN_THOUSAND).bill().to_string();
     for expected in [
-        "10,000 instances, a run every 5m, sparse (5 % active in any given hour), 1 shard, 512 MB, x86_64",
+        "10,000 instances, a run every 5m, sparse (5 % active in any given hour), 1 shard, 512 MB, \
+         x86_64",
         "86,400,000",
         "$0.01 per 1,000 metrics requested",
         "$0.0000166667 per GB-second",

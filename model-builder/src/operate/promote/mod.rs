@@ -1,17 +1,17 @@
 //! Moves the pointer to another model, if that one is no worse on the account's own CPU.
 //!
-//! - [`backtest`]: both models score the last days of every instance, as the function would have;
+//! - [`contest`]: both models score the last days of every instance, as the function would have;
 //! - [`verdict`]: the objections to the candidate; [`picture`]: the pages of both, by instance.
 
-mod backtest;
+mod contest;
 mod picture;
 mod verdict;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use backtest::Backtest;
 use clap::Args;
+use contest::Contest;
 use deepguard::model::artifact::BUILTIN;
 use deepguard::model::device;
 use deepguard::series::{DAY_SECONDS, slot_start};
@@ -24,7 +24,7 @@ use verdict::Comparison;
 
 use crate::common::cloudwatch::RATES;
 use crate::common::labels::Labels;
-use crate::common::models::{self, Destination, Found, Pointer, Record, Version, Who, Words};
+use crate::common::models::{self, Destination, Found, Move, Version, Who, Words};
 use crate::operate::publish::check_scores;
 
 /// The arguments of `promote`.
@@ -83,7 +83,8 @@ async fn run<O: Objects, C: Cpu>(
     let mend = || {
         let to = &args.to;
         format!(
-            "the current model cannot be compared with: mend the pointer with `model-builder rollback --to {to} --version ...`"
+            "the current model cannot be compared with: mend the pointer with `model-builder \
+             rollback --to {to} --version ...`"
         )
     };
     let current = match &found {
@@ -97,13 +98,13 @@ async fn run<O: Objects, C: Cpu>(
     let (labels, _) = Labels::load(objects, &labels_at).await?;
     let until = slot_start(now.as_second());
     let (current_version, candidate_version) = (current.version(), candidate.version());
-    let backtest = Backtest {
+    let contest = Contest {
         candidate: Detector::new(candidate, &device()),
         current: Detector::new(current, &device()),
         labels: &labels,
         times: until - i64::from(args.days) * DAY_SECONDS..until,
     };
-    let comparison = backtest.compare(cpu).await?;
+    let comparison = contest.compare(cpu).await?;
     println!("{}", comparison.table(&current_version, &candidate_version));
     let notes = notes(&comparison, &found, &current_version);
     notes.iter().for_each(|note| println!("Note: {note}."));
@@ -117,42 +118,29 @@ async fn run<O: Objects, C: Cpu>(
         println!("{}", verdict::objections_table(&objections));
         if args.because.is_none() {
             bail!(
-                "{candidate_version} is not promoted, and {uri} stands as before: {}. Give --because REASON to promote it all the same",
+                "{candidate_version} is not promoted, and {uri} stands as before: {}. Give \
+                 --because REASON to promote it all the same",
                 if objections.len() == 1 {
-                    "one thing speaks against it"
+                    "there is an objection"
                 } else {
-                    "several things speak against it"
+                    "there are objections"
                 }
             );
         }
     }
-    let previous = found.target();
-    let pointer = Pointer {
-        target: target.clone(),
-        promoted: Some(now),
-        by: Some(args.who.by.clone()),
-        because: args.because.clone(),
-        previous: previous.cloned(),
-    };
-    models::point(objects, &uri, &found, &pointer).await?;
-    println!(
-        "{uri} points to {candidate_version} now{}; the next run scores with it",
-        models::before(previous)
-    );
-    let record = Record {
+    let promotion = Move {
         action: "promote",
         time: now,
         by: &args.who.by,
         because: args.because.as_ref(),
         version: &candidate_version,
         target: &target,
-        previous,
+        previous: found.target(),
         notes,
         objections: objections.iter().map(ToString::to_string).collect(),
         comparison: Some(&comparison),
     };
-    println!("recorded in {}", record.write(objects, &args.to).await?);
-    Ok(())
+    promotion.make(objects, &args.to, &found).await
 }
 
 /// Facts that a reader of the comparison should know.

@@ -75,7 +75,7 @@ pub(super) fn draw(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operate::promote::backtest::pair;
+    use crate::operate::promote::contest::pair;
     use crate::testing::instance;
 
     #[test]

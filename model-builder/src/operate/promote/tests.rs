@@ -1,9 +1,13 @@
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use deepguard::Datapoint;
 use deepguard::series::PERIOD;
 use deepguard_aws::ids::InstanceId;
 
 use super::*;
-use crate::testing::{Bucket, Fleet, artifact, artifact_with_threshold, instance};
+use crate::testing::memory::Metrics;
+use crate::testing::{Bucket, artifact, artifact_with_threshold, instance, put};
 
 const CURRENT: &str = "s3://my-models/models/current";
 const LABELS: &str = "s3://my-models/settings/labels.json";
@@ -26,17 +30,12 @@ fn promotion(version: &str) -> PromoteArgs {
     }
 }
 
-fn put(bucket: &Bucket, artifact: &Artifact) -> String {
-    let version = artifact.version();
-    bucket.store(
-        &format!("s3://my-models/models/{version}.safetensors"),
-        artifact.to_bytes().unwrap(),
-    );
-    version
+fn metrics(cpu: BTreeMap<InstanceId, Vec<Datapoint>>) -> Rc<Metrics> {
+    Rc::new(Metrics { cpu: cpu.into(), ..Metrics::default() })
 }
 
 /// Three generated machines, the first of which has just broken; and when.
-fn fleet() -> (Fleet, i64) {
+fn fleet() -> (Rc<Metrics>, i64) {
     let machines = crate::build::simulate::fleet(7, NOW);
     let fault = machines[0].fault.unwrap();
     let cpu = machines
@@ -44,12 +43,15 @@ fn fleet() -> (Fleet, i64) {
         .take(3)
         .enumerate()
         .map(|(number, machine)| (instance(number), machine.datapoints));
-    (Fleet { cpu: cpu.collect(), ..Fleet::default() }, fault)
+    (metrics(cpu.collect()), fault)
 }
 
 fn label(bucket: &Bucket, instance: InstanceId, from: i64, verdict: &str) {
     let time = Timestamp::from_second(from).unwrap().to_string();
-    let label = serde_json::json!({ "instance": instance, "from": time, "until": time, "verdict": verdict, "by": "me", "at": time });
+    let label = serde_json::json!({
+        "instance": instance, "from": time, "until": time,
+        "verdict": verdict, "by": "me", "at": time,
+    });
     bucket.store(LABELS, serde_json::json!({ "labels": [label] }).to_string());
 }
 
@@ -59,8 +61,9 @@ fn record(bucket: &Bucket, version: &str) -> serde_json::Value {
 
 #[test]
 fn an_episode_is_one_page() {
-    let (Fleet { cpu, .. }, _) = fleet();
-    let series = deepguard::Series::from_datapoints(cpu[&instance(0)].iter().copied()).unwrap().0;
+    let (fleet, _) = fleet();
+    let cpu = fleet.cpu.borrow()[&instance(0)].clone();
+    let series = deepguard::Series::from_datapoints(cpu).unwrap().0;
     let detector = Detector::new(artifact(), &device());
     let last = detector.follow(&series, &mut Default::default(), series.end()).pop().unwrap();
     let of = |score: f64| serde_json::from_value(score.into()).unwrap();
@@ -83,13 +86,12 @@ fn an_episode_is_one_page() {
     };
     let scored: Vec<_> =
         (0..3).map(alarm).chain((3..9).map(calm)).chain([alarm(9), alarm(10)]).collect();
-    assert_eq!(backtest::pages(&scored), [0, 9 * 300]);
-    assert_eq!(backtest::pages(&[]), [0; 0]);
+    assert_eq!(contest::pages(&scored), [0, 9 * 300]);
+    assert_eq!(contest::pages(&[]), [0; 0]);
 }
 
 #[tokio::test]
-async fn without_a_pointer_it_is_compared_with_the_default_model_and_what_is_no_worse_becomes_current()
- {
+async fn what_is_no_worse_than_the_default_model_becomes_current() {
     let (bucket, (fleet, fault)) = (Bucket::default(), fleet());
     let version = put(&bucket, &artifact_with_threshold(artifact().card().threshold * 1.01));
     label(&bucket, instance(0), fault, "confirmed");
@@ -131,7 +133,8 @@ async fn without_a_pointer_it_is_compared_with_the_default_model_and_what_is_no_
 async fn what_pages_more_is_refused_unless_somebody_says_why() {
     let (bucket, (fleet, _)) = (Bucket::default(), fleet());
     let current = artifact_with_threshold(1000.0);
-    let to_current = serde_json::json!({ "key": format!("models/{}.safetensors", put(&bucket, &current)), "sha256": current.checksum() });
+    let key = format!("models/{}.safetensors", put(&bucket, &current));
+    let to_current = serde_json::json!({ "key": key, "sha256": current.checksum() });
     bucket.store(CURRENT, to_current.to_string());
     let version = put(&bucket, &artifact());
     let error = run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
@@ -154,13 +157,13 @@ async fn what_pages_more_is_refused_unless_somebody_says_why() {
 
 #[tokio::test]
 async fn what_misses_a_confirmed_anomaly_is_refused() {
-    let (bucket, (mut fleet, fault)) = (Bucket::default(), fleet());
+    let (bucket, (fleet, fault)) = (Bucket::default(), fleet());
     // It has stopped since, and is compared all the same.
-    fleet.unlisted.insert(instance(0));
+    fleet.unlisted.borrow_mut().insert(instance(0));
     let version = put(&bucket, &artifact_with_threshold(1000.0));
     label(&bucket, instance(0), fault + PERIOD, "confirmed");
     let error = run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
-    assert!(error.contains("one thing speaks against it"), "{error}");
+    assert!(error.contains("there is an objection"), "{error}");
     assert_eq!(bucket.text(CURRENT), None);
     label(&bucket, instance(0), fault - 40 * 86_400, "confirmed");
     run(&promotion(&version), &bucket, &fleet, now()).await.unwrap();
@@ -174,7 +177,7 @@ async fn of_two_promotions_at_once_one_moves_the_pointer() {
     let version = put(&bucket, &artifact_with_threshold(1000.0));
     bucket.meanwhile.borrow_mut().push((CURRENT.into(), b"theirs".to_vec()));
     let error = run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
-    assert!(error.contains("somebody else has moved"), "{error}");
+    assert!(error.contains("another writer has moved"), "{error}");
     assert_eq!(bucket.text(CURRENT).as_deref(), Some("theirs"));
     assert!(!bucket.keys().iter().any(|key| key.contains("promotions")), "{:?}", bucket.keys());
 }
@@ -186,18 +189,18 @@ async fn without_history_it_is_promoted_with_a_note_but_not_where_nothing_can_be
     for cpu in [Vec::new(), vec![(instance(1), young)]] {
         let bucket = Bucket::default();
         let version = put(&bucket, &artifact_with_threshold(3.0));
-        let mut fleet = Fleet { cpu: cpu.into_iter().collect(), ..Fleet::default() };
-        if !fleet.cpu.is_empty() {
-            fleet.broken.insert(instance(1));
+        let fleet = metrics(cpu.into_iter().collect());
+        if !fleet.cpu.borrow().is_empty() {
+            fleet.broken.borrow_mut().insert(instance(1));
             let error =
                 run(&promotion(&version), &bucket, &fleet, now()).await.unwrap_err().to_string();
             assert!(
-                error.contains("none of 1 instances could be read")
+                error.contains("cannot read any of 1 instances")
                     && error.contains("said the script"),
                 "{error}"
             );
             assert_eq!(bucket.text(CURRENT), None);
-            fleet.broken.clear();
+            fleet.broken.borrow_mut().clear();
         }
         run(&promotion(&version), &bucket, &fleet, now()).await.unwrap();
         let notes = record(&bucket, &version)["notes"].to_string();
@@ -207,7 +210,7 @@ async fn without_history_it_is_promoted_with_a_note_but_not_where_nothing_can_be
 
 #[tokio::test]
 async fn what_cannot_be_loaded_is_not_promoted_nor_compared_with() {
-    let (bucket, fleet) = (Bucket::default(), Fleet::default());
+    let (bucket, fleet) = (Bucket::default(), metrics(BTreeMap::new()));
     let refused = async |version: &str| {
         format!("{:#}", run(&promotion(version), &bucket, &fleet, now()).await.unwrap_err())
     };

@@ -39,7 +39,7 @@ pub(super) fn total<'a>(sides: impl Iterator<Item = &'a Side>) -> (usize, usize)
 
 /// A label, and whether each model raises an alarm there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Judged {
+pub(super) struct LabelResult {
     #[serde(flatten)]
     pub(super) label: Label,
     pub(super) current: bool,
@@ -52,7 +52,7 @@ pub(super) struct Comparison {
     pub(super) from: Timestamp,
     pub(super) until: Timestamp,
     pub(super) instances: Pairs,
-    pub(super) labels: Vec<Judged>,
+    pub(super) labels: Vec<LabelResult>,
     /// Instances that could not be read, and why.
     pub(super) unread: BTreeMap<InstanceId, String>,
     /// How many instances have too little history.
@@ -78,7 +78,7 @@ pub(super) enum Objection {
     #[error("it misses the confirmed anomaly of {0} at {1}, which the current model finds")]
     Misses(InstanceId, Timestamp),
     /// It raises an alarm that was rejected.
-    #[error("it raises what was rejected of {0} at {1}, and the current model does not")]
+    #[error("it raises the rejected alert of {0} at {1}, which the current model does not raise")]
     Raises(InstanceId, Timestamp),
 }
 
@@ -129,8 +129,8 @@ impl Comparison {
     /// Both models side by side, and below them the instances that differ most.
     pub(super) fn table(&self, current: &str, candidate: &str) -> String {
         let [old, new] = self.totals();
-        let labels = |verdict: Verdict, raised: fn(&Judged) -> bool| {
-            let of: Vec<&Judged> =
+        let labels = |verdict: Verdict, raised: fn(&LabelResult) -> bool| {
+            let of: Vec<&LabelResult> =
                 self.labels.iter().filter(|judged| judged.label.verdict == verdict).collect();
             format!("{} of {}", of.iter().filter(|judged| raised(judged)).count(), of.len())
         };
@@ -186,7 +186,7 @@ impl Comparison {
 /// The objections to a candidate, as text for a person.
 pub(super) fn objections_table(objections: &[Objection]) -> Table {
     let mut table = Table::new();
-    table.set_header(["what speaks against the candidate"]);
+    table.set_header(["objection to the candidate"]);
     table.add_rows(objections.iter().map(|objection| [objection.to_string()]));
     table
 }
@@ -202,7 +202,7 @@ fn per_week(side @ (scored, pages): (usize, usize)) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operate::promote::backtest::pair;
+    use crate::operate::promote::contest::pair;
     use crate::testing::instance;
 
     fn comparison(pairs: impl IntoIterator<Item = Pair>) -> Comparison {
@@ -212,7 +212,7 @@ mod tests {
         Comparison { instances, ..Comparison::new(time(0), time(1)) }
     }
 
-    fn judged(verdict: Verdict, current: bool, candidate: bool) -> Judged {
+    fn judged(verdict: Verdict, current: bool, candidate: bool) -> LabelResult {
         let time = Timestamp::from_second(0).unwrap();
         let by = "me".parse().unwrap();
         let label = Label {
@@ -224,7 +224,7 @@ mod tests {
             by,
             at: time,
         };
-        Judged { label, current, candidate }
+        LabelResult { label, current, candidate }
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(more.objections(), [Objection::MorePages { candidate: 1.0, current: 0.5 }]);
         assert!(
             comparison([]).objections().is_empty(),
-            "where nothing was compared nothing speaks against it"
+            "there is no objection without a comparison"
         );
         let table = more.table("v1", "v2");
         assert!(

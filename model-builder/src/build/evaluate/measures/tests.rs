@@ -1,3 +1,5 @@
+use std::cmp::Ordering;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -94,25 +96,36 @@ fn what_stands_out_most_is_labelled_for_want_of_labels() {
 
 proptest! {
     #[test]
-    fn the_area_is_the_share_of_pairs_in_order(rows in proptest::collection::vec((0u8..6, any::<bool>()), 2..60)) {
-        let rows: Vec<(f64, bool)> = rows.iter().map(|&(score, label)| (f64::from(score), label)).collect();
+    fn the_area_is_the_share_of_pairs_in_order(
+        rows in proptest::collection::vec((0u8..6, any::<bool>()), 2..60),
+    ) {
+        let rows: Vec<(f64, bool)> =
+            rows.iter().map(|&(score, label)| (f64::from(score), label)).collect();
         let of = |class| rows.iter().filter(move |row| row.1 == class).map(|row| row.0);
         let pairs = of(true).flat_map(|high| of(false).map(move |low| (high, low)));
-        let win = |(high, low): (f64, f64)| if high > low { 1.0 } else if high == low { 0.5 } else { 0.0 };
+        let win = |(high, low): (f64, f64)| match high.total_cmp(&low) {
+            Ordering::Greater => 1.0,
+            Ordering::Equal => 0.5,
+            Ordering::Less => 0.0,
+        };
         let won: f64 = pairs.clone().map(win).sum();
         match Ranking::of(rows.iter().copied()) {
             None => prop_assert_eq!(pairs.count(), 0),
-            Some(ranking) => prop_assert!((ranking.auc() - won / pairs.count() as f64).abs() < 1e-9),
+            Some(ranking) => {
+                prop_assert!((ranking.auc() - won / pairs.count() as f64).abs() < 1e-9);
+            }
         }
     }
 
     #[test]
     fn a_thinned_curve_keeps_its_ends(
-        rows in proptest::collection::vec((0.0f64..1.0, any::<bool>()), 300), at_most in 0usize..400,
+        rows in proptest::collection::vec((0.0f64..1.0, any::<bool>()), 300),
+        at_most in 0usize..400,
     ) {
         let ranking = Ranking::of(rows).unwrap();
         let (whole, thin) = (ranking.roc_curve(usize::MAX), ranking.roc_curve(at_most));
-        prop_assert!(thin.len() <= at_most.max(2) && thin.len() >= at_most.clamp(2, whole.len()) / 2);
+        prop_assert!(thin.len() <= at_most.max(2));
+        prop_assert!(thin.len() >= at_most.clamp(2, whole.len()) / 2);
         prop_assert_eq!((thin.first(), thin.last()), (whole.first(), whole.last()));
         prop_assert!(thin.iter().all(|point| whole.contains(point)));
     }

@@ -61,7 +61,7 @@ fn hits_misses_and_false_positives_add_up() {
     let quiet = ScoredFile { times: &times, scores: &vec![0.1; 100], windows: &[], probation: 15 };
     let rows =
         Rows::new(&[ScoredFile { scores: &scores, windows: &windows, ..quiet }, quiet]).unwrap();
-    let outcome = rows.at(&Profile::LOW_FN, 0.7);
+    let outcome = rows.at(&ApplicationProfile::LOW_FN, 0.7);
     let behind = 0.270_847_118_516_721;
     let expected = FileOutcome {
         windows: 2,
@@ -84,7 +84,7 @@ fn hits_misses_and_false_positives_add_up() {
 
     // The hit half way through the second window, at 0.2, is worth more than the false positive at
     // 0.7 costs.
-    let best = rows.best(&Profile::STANDARD);
+    let best = rows.best(&ApplicationProfile::STANDARD);
     assert_eq!(best.threshold, 0.2);
     let half_way = 0.848_283_639_957_513 / 0.986_614_298_151_43;
     close(best.score, 100.0 * (1.0 + half_way - 0.11 - 0.11 * behind + 2.0) / 4.0);
@@ -93,7 +93,7 @@ fn hits_misses_and_false_positives_add_up() {
 #[test]
 fn silence_is_0_and_perfect_is_100() {
     let (times, windows) = (times(100), [window(20, 29), window(60, 69)]);
-    for profile in Profile::ALL {
+    for profile in ApplicationProfile::ALL {
         let file = |scores| ScoredFile { times: &times, scores, windows: &windows, probation: 15 };
         let perfect = scores(100, &[(20, 1.0), (60, 0.5)]);
         let rows = Rows::new(&[file(&perfect)]).unwrap();
@@ -113,7 +113,7 @@ fn of_equally_good_thresholds_the_highest_is_taken() {
     // A later row of a window that was already hit changes nothing.
     let scores = scores(100, &[(22, 0.9), (24, 0.8), (25, 0.7)]);
     let file = ScoredFile { times: &times, scores: &scores, windows: &windows, probation: 15 };
-    assert_eq!(Rows::new(&[file]).unwrap().best(&Profile::STANDARD).threshold, 0.9);
+    assert_eq!(Rows::new(&[file]).unwrap().best(&ApplicationProfile::STANDARD).threshold, 0.9);
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn what_cannot_be_scored_is_refused() {
         (ScoredFile { scores: &[0.0; 3], ..file }, "4 times, but 3 scores"),
         (ScoredFile { scores: &[0.0, 1.5, 0.0, 0.0], ..file }, "row 2 has a score of 1.5"),
         (ScoredFile { scores: &[0.0, 0.0, f64::NAN, 0.0], ..file }, "row 3 has a score of NaN"),
-        (ScoredFile { windows: &[], ..file }, "none of the files has a labelled window"),
-        (ScoredFile { probation: 3, ..file }, "none of the files has a labelled window"),
+        (ScoredFile { windows: &[], ..file }, "no file has a labelled window"),
+        (ScoredFile { probation: 3, ..file }, "no file has a labelled window"),
     ];
     for (file, told) in cases {
         let error = format!("{:#}", Rows::new(&[file]).unwrap_err());
@@ -145,11 +145,13 @@ proptest! {
             steps.iter().map(|&(one, other)| f64::from([one, other][file]) / 7.0).collect()
         });
         let file = |scores, windows| ScoredFile { times: &times, scores, windows, probation: 9 };
-        let rows = Rows::new(&[file(&scores[0], &windows), file(&scores[1], &windows[..1])]).unwrap();
-        for profile in Profile::ALL {
+        let files = [file(&scores[0], &windows), file(&scores[1], &windows[..1])];
+        let rows = Rows::new(&files).unwrap();
+        for profile in ApplicationProfile::ALL {
             let best = rows.best(&profile);
             let scores = (0..=7).map(|step| f64::from(step) / 7.0).chain([ABOVE_ALL]);
-            let highest = scores.map(|score| rows.at(&profile, score).score).fold(f64::MIN, f64::max);
+            let points = scores.map(|score| rows.at(&profile, score).score);
+            let highest = points.fold(f64::MIN, f64::max);
             prop_assert!((best.score - highest).abs() < 1e-9, "{} is not {highest}", best.score);
         }
     }

@@ -37,24 +37,24 @@ pub(crate) type Span = RangeInclusive<i64>;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Real {
     /// CPU of machines without any other data.
-    pub(crate) cpu: Vec<Machine>,
+    pub(crate) cpu: Vec<RealMachine>,
     /// Several metrics each, labelled.
-    pub(crate) servers: Vec<Machine>,
+    pub(crate) servers: Vec<RealMachine>,
 }
 
 /// One machine.
 #[derive(Debug, Clone)]
-pub(crate) struct Machine {
+pub(crate) struct RealMachine {
     /// Its number among all machines, even if only a part of them is used. It belongs to the fold
     /// `number % FOLDS`, with all its metrics.
     pub(crate) number: usize,
     pub(crate) name: String,
-    pub(crate) metrics: Vec<Metric>,
+    pub(crate) metrics: Vec<RealSeries>,
 }
 
 /// One series of a machine.
 #[derive(Debug, Clone)]
-pub(crate) struct Metric {
+pub(crate) struct RealSeries {
     /// Empty where the machine has no other.
     pub(crate) name: String,
     pub(crate) series: Series,
@@ -69,7 +69,7 @@ pub(crate) struct Metric {
 }
 
 #[derive(Debug, Deserialize)]
-struct Labels {
+struct LabelFile {
     labelled_from: String,
     windows: Vec<Window>,
 }
@@ -124,7 +124,7 @@ impl Real {
             let path = servers.join("labels.json");
             let text = std::fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            let labels: BTreeMap<String, Labels> =
+            let labels: BTreeMap<String, LabelFile> =
                 serde_json::from_str(&text).with_context(|| format!("in {}", path.display()))?;
             for (name, labels) in labels {
                 let path = servers.join(format!("{name}.csv"));
@@ -135,7 +135,8 @@ impl Real {
         }
         if all.is_empty() && labelled.is_empty() {
             bail!(
-                "{} holds no real machines: name a folder with `cpu/*.csv` or `servers/*.csv` in it",
+                "{} holds no real machines: name a folder with `cpu/*.csv` or `servers/*.csv` in \
+                 it",
                 folder.display()
             );
         }
@@ -144,7 +145,7 @@ impl Real {
     }
 
     /// All machines.
-    pub(crate) fn machines(&self) -> impl Iterator<Item = &Machine> {
+    pub(crate) fn machines(&self) -> impl Iterator<Item = &RealMachine> {
         self.cpu.iter().chain(&self.servers)
     }
 }
@@ -153,7 +154,7 @@ impl Real {
 /// the fold that scores the machines `number % FOLDS == fold`, want all others.
 pub(crate) fn sources(real: &Real, wanted: impl Fn(usize) -> bool) -> Vec<Source> {
     let machines = real.machines().filter(|machine| wanted(machine.number));
-    let source = |machine: &Machine, metric: &Metric| {
+    let source = |machine: &RealMachine, metric: &RealSeries| {
         // The meaning of a server's metrics is unknown. The only metric of a machine is its CPU.
         let is_cpu = machine.metrics.len() == 1;
         let name =
@@ -172,19 +173,19 @@ pub(crate) fn sources(real: &Real, wanted: impl Fn(usize) -> bool) -> Vec<Source
 
 /// Machines with their numbers, from `first` on.
 fn numbered(
-    machines: impl IntoIterator<Item = (String, Vec<Metric>)>,
+    machines: impl IntoIterator<Item = (String, Vec<RealSeries>)>,
     first: usize,
-) -> Vec<Machine> {
+) -> Vec<RealMachine> {
     let machines = machines.into_iter().enumerate();
     machines
-        .map(|(index, (name, metrics))| Machine { number: first + index, name, metrics })
+        .map(|(index, (name, metrics))| RealMachine { number: first + index, name, metrics })
         .collect()
 }
 
 /// Machines are judged once there are two weeks of history.
-fn unlabelled(series: Series) -> Metric {
+fn unlabelled(series: Series) -> RealSeries {
     let judged_from = series.start() + HISTORY as i64 * PERIOD;
-    Metric {
+    RealSeries {
         name: String::new(),
         series,
         judged_from,
@@ -208,7 +209,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// Every column except the times.
-fn metrics(machine: &str, path: &Path, labels: &Labels) -> Result<Vec<Metric>> {
+fn metrics(machine: &str, path: &Path, labels: &LabelFile) -> Result<Vec<RealSeries>> {
     let csv = Csv::read(path)?;
     let kind = LABELLED_BY
         .into_iter()
@@ -230,7 +231,7 @@ fn metrics(machine: &str, path: &Path, labels: &Labels) -> Result<Vec<Metric>> {
                 windows.iter().filter(move |(_, window)| window.metrics.contains(name) == here);
             mine.map(|(span, _)| span.clone()).collect()
         };
-        Ok(Metric {
+        Ok(RealSeries {
             name: name.clone(),
             series: Series::from_datapoints(csv.datapoints(column)?)
                 .with_context(|| format!("column `{name}`"))?

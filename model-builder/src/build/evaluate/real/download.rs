@@ -88,7 +88,8 @@ impl Stretch {
         let (from, to) = (parse_time(&self.from)?, parse_time(&self.to)?);
         ensure!(
             (series.start(), series.end()) == (from, to + PERIOD),
-            "their longest stretch is not the one from {} to {}: report it as a mistake of this program",
+            "their longest stretch is not the one from {} to {}: report it as a mistake of this \
+             program",
             self.from,
             self.to
         );

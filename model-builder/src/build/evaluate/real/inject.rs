@@ -89,7 +89,7 @@ impl Kind {
 
 /// One fault of one series.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Fault {
+pub(super) struct InjectedFault {
     pub(super) kind: Kind,
     /// The slot in which it begins.
     pub(super) onset: usize,
@@ -97,7 +97,7 @@ pub(super) struct Fault {
     pub(super) values: Vec<f64>,
 }
 
-impl Fault {
+impl InjectedFault {
     /// When the fault can be seen.
     pub(super) fn span(&self, series: &Series) -> Span {
         series.time_of(self.onset)..=series.time_of(self.onset + self.values.len() - 1)
@@ -127,11 +127,11 @@ impl Fault {
 
 /// One fault of every kind for each of `trials`; an empty list where the series is too short. The
 /// same `seed` gives the same faults.
-pub(super) fn faults(series: &Series, trials: u64, seed: u64) -> Vec<Fault> {
+pub(super) fn faults(series: &Series, trials: u64, seed: u64) -> Vec<InjectedFault> {
     if series.len() < HISTORY + LAST_DAYS * DAY {
         return Vec::new();
     }
-    let machine = Usual::of(series);
+    let machine = HealthySeries::of(series);
     let each = Kind::ALL
         .into_iter()
         .enumerate()
@@ -144,7 +144,7 @@ pub(super) fn faults(series: &Series, trials: u64, seed: u64) -> Vec<Fault> {
 }
 
 /// A series, and its usual values.
-struct Usual {
+struct HealthySeries {
     values: Vec<f64>,
     /// The median of its time of the day, for each slot.
     expected: Vec<f64>,
@@ -153,7 +153,7 @@ struct Usual {
     sorted: Vec<f64>,
 }
 
-impl Usual {
+impl HealthySeries {
     fn of(series: &Series) -> Self {
         let values: Vec<f64> =
             (0..series.len()).map(|slot| series.get(slot).unwrap_or(f64::NAN)).collect();
@@ -174,7 +174,7 @@ impl Usual {
         Self { values, expected, noise, sorted }
     }
 
-    fn fault(&self, kind: Kind, random: &mut ChaCha8Rng) -> Fault {
+    fn fault(&self, kind: Kind, random: &mut ChaCha8Rng) -> InjectedFault {
         let (slots, length) = (self.values.len(), kind.length());
         let onset = match kind {
             Kind::Peakless => self.peak(slots - random.random_range(2..LAST_DAYS) * DAY, length),
@@ -215,7 +215,7 @@ impl Usual {
         let values = part.map(|slot| {
             if self.values[slot].is_nan() { f64::NAN } else { value(slot).clamp(0.0, 100.0) }
         });
-        Fault { kind, onset, values: values.collect() }
+        InjectedFault { kind, onset, values: values.collect() }
     }
 
     /// Where the highest `length` slots of the day from slot `day` on begin, by what is usual.
@@ -277,7 +277,7 @@ mod tests {
             .0
     }
 
-    fn of(kind: Kind, trial: usize) -> (Series, Fault, Vec<(f64, f64)>) {
+    fn of(kind: Kind, trial: usize) -> (Series, InjectedFault, Vec<(f64, f64)>) {
         let series = machine();
         let fault = faults(&series, 3, 1)
             .into_iter()
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn each_kind_does_what_it_says() {
-        let usual = Usual::of(&machine());
+        let usual = HealthySeries::of(&machine());
         assert!((0.5..2.0).contains(&usual.noise), "{}", usual.noise);
         let size = |difference: f64| {
             SIZES.iter().any(|size| (difference.abs() - size * usual.noise).abs() < 1e-9)

@@ -45,8 +45,8 @@ pub(in crate::build::evaluate) fn table(groups: &[(&str, Vec<Vec<f64>>)]) -> Tab
     };
     Table {
         title: "How much generated machines are like real ones".into(),
-        note: "The median over the series, and between which values the middle half of them lies. Tail index: Hill's \
-               estimator on the largest hundredth of the absolute changes."
+        note: "The median over the series, and between which values the middle half of them lies. \
+               Tail index: Hill's estimator on the largest hundredth of the absolute changes."
             .into(),
         header: std::iter::once("statistic".into())
             .chain(groups.iter().map(|(name, series)| format!("{name} ({})", series.len())))

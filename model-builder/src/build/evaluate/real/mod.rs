@@ -26,8 +26,8 @@ use deepguard::series::PERIOD;
 use deepguard::{Artifact, Detector, Scored, Series, Watch};
 use indicatif::ProgressBar;
 
-use self::data::{Machine, Real};
-use self::inject::{Fault, Kind, faults};
+use self::data::{Real, RealMachine};
+use self::inject::{InjectedFault, Kind, faults};
 use self::rates::{Fresh, Quiet, Truth, Wanted};
 pub(super) use self::tables::Told;
 use super::Networks;
@@ -44,12 +44,12 @@ pub(super) struct Extent {
 }
 
 /// Machines of one sort, and the results of each detector on them.
-struct Group {
+struct MachineGroup {
     /// Their description, in words.
     name: &'static str,
     /// The same in the name of a file.
     short: &'static str,
-    machines: Vec<Machine>,
+    machines: Vec<RealMachine>,
     truth: Truth,
     ours: Vec<Vec<Fresh>>,
     without: Vec<Fresh>,
@@ -61,7 +61,7 @@ struct Group {
 #[derive(Debug)]
 pub(super) struct Pictured {
     name: String,
-    fault: Fault,
+    fault: InjectedFault,
     series: Series,
     with: Vec<Scored>,
     without: Vec<Scored>,
@@ -93,23 +93,25 @@ pub(super) fn evaluate(
         ("labelled servers", "servers", servers, 0),
     ] {
         if !machines.is_empty() {
-            told.push(Group::of(name, short, machines, trials, networks, artifact, stop)?.tell());
+            told.push(
+                MachineGroup::of(name, short, machines, trials, networks, artifact, stop)?.tell(),
+            );
         }
     }
     Ok(told)
 }
 
-impl Group {
+impl MachineGroup {
     fn of(
         name: &'static str,
         short: &'static str,
-        machines: Vec<Machine>,
+        machines: Vec<RealMachine>,
         trials: u64,
         networks: &[Networks],
         artifact: &Artifact,
         stop: &AtomicBool,
     ) -> Result<Self> {
-        let faulty: Vec<Vec<Fault>> = machines
+        let faulty: Vec<Vec<InjectedFault>> = machines
             .iter()
             .map(|machine| faults(&machine.metrics[0].series, trials, machine.number as u64 + 1))
             .collect();
@@ -141,7 +143,7 @@ impl Group {
 
 /// The targets in the tracks: for each machine its metrics, then the same metrics with each of its
 /// faults.
-fn truth(machines: &[Machine], faulty: &[Vec<Fault>]) -> Truth {
+fn truth(machines: &[RealMachine], faulty: &[Vec<InjectedFault>]) -> Truth {
     let mut truth = Truth { machines: machines.len(), ..Truth::default() };
     let mut track = 0;
     for (machine, (of, faults)) in machines.iter().zip(faulty).enumerate() {
@@ -181,7 +183,7 @@ fn truth(machines: &[Machine], faulty: &[Vec<Fault>]) -> Truth {
 
 impl By<'_> {
     /// The tracks of one machine.
-    fn follow(self, machine: &Machine, faults: &[Fault]) -> Vec<Fresh> {
+    fn follow(self, machine: &RealMachine, faults: &[InjectedFault]) -> Vec<Fresh> {
         match self {
             By::Network(networks) => followed(&networks.unseen_by(machine.number), machine, faults),
             By::NoNetwork(artifact) => {
@@ -197,10 +199,10 @@ impl By<'_> {
 }
 
 /// The tracks of one machine, followed by a detector of ours.
-fn followed(detector: &Detector, machine: &Machine, faults: &[Fault]) -> Vec<Fresh> {
+fn followed(detector: &Detector, machine: &RealMachine, faults: &[InjectedFault]) -> Vec<Fresh> {
     let mut tracks: Vec<Fresh> = Vec::new();
     for (number, metric) in machine.metrics.iter().enumerate() {
-        let mut faults: Vec<(usize, &Fault)> =
+        let mut faults: Vec<(usize, &InjectedFault)> =
             if number == 0 { faults.iter().enumerate().collect() } else { Vec::new() };
         faults.sort_by_key(|(_, fault)| fault.onset);
         let (clean, faulty) = with_faults(detector, &metric.series, &faults);
@@ -215,7 +217,7 @@ fn followed(detector: &Detector, machine: &Machine, faults: &[Fault]) -> Vec<Fre
 fn with_faults(
     detector: &Detector,
     series: &Series,
-    faults: &[(usize, &Fault)],
+    faults: &[(usize, &InjectedFault)],
 ) -> (Fresh, Vec<Fresh>) {
     let mut faulty = vec![Fresh::new(); faults.len()];
     let (mut clean, mut watch) = (Fresh::new(), Watch::default());
@@ -254,8 +256,8 @@ const DRAWN: [Kind; 3] = [Kind::Shift, Kind::Crash, Kind::Leak];
 
 /// For each kind that is drawn, the fault that changes most, each on another machine.
 fn pictured(
-    machines: &[Machine],
-    faulty: &[Vec<Fault>],
+    machines: &[RealMachine],
+    faulty: &[Vec<InjectedFault>],
     networks: &[Networks],
     artifact: &Artifact,
 ) -> Vec<Pictured> {
@@ -270,8 +272,9 @@ fn pictured(
         let left = all().filter(|(machine, fault)| {
             fault.kind == kind && pictured.iter().all(|other| other.name != machine.name)
         });
-        let change =
-            |(machine, fault): &(&Machine, &Fault)| fault.change(&machine.metrics[0].series);
+        let change = |(machine, fault): &(&RealMachine, &InjectedFault)| {
+            fault.change(&machine.metrics[0].series)
+        };
         let most = left.max_by(|a, b| change(a).total_cmp(&change(b)));
         let (Some((machine, fault)), Some(networks)) = (most, networks.first()) else { continue };
         let series = fault.put_into(&machine.metrics[0].series);
@@ -295,18 +298,18 @@ mod tests {
     use deepguard::Datapoint;
     use deepguard::model::device;
 
-    use super::data::Metric;
+    use super::data::RealSeries;
     use super::*;
     use crate::testing::artifact;
 
-    fn machine() -> Machine {
+    fn machine() -> RealMachine {
         let value = |slot: i64| {
             30.0 + 9.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 101) as f64 / 50.0
         };
         let points =
             (0..21 * 288).map(|slot| Datapoint { time: slot * PERIOD, value: value(slot) });
         let series = Series::from_datapoints(points).unwrap().0;
-        let metric = Metric {
+        let metric = RealSeries {
             name: String::new(),
             judged_from: series.start() + 14 * 86_400,
             series,
@@ -314,10 +317,10 @@ mod tests {
             shown: vec![0..=600],
             elsewhere: Vec::new(),
         };
-        Machine {
+        RealMachine {
             number: 0,
             name: "one".into(),
-            metrics: vec![metric.clone(), Metric { name: "b".into(), ..metric }],
+            metrics: vec![metric.clone(), RealSeries { name: "b".into(), ..metric }],
         }
     }
 
@@ -346,8 +349,8 @@ mod tests {
 
     #[test]
     fn tracks_are_those_that_the_truth_means() {
-        let machines = [machine(), Machine { number: 1, ..machine() }];
-        let faulty: Vec<Vec<Fault>> =
+        let machines = [machine(), RealMachine { number: 1, ..machine() }];
+        let faulty: Vec<Vec<InjectedFault>> =
             vec![Vec::new(), faults(&machines[1].metrics[0].series, 1, 1)];
         let truth = truth(&machines, &faulty);
         let quiet: Vec<_> = truth.quiet.iter().map(|quiet| (quiet.machine, quiet.track)).collect();

@@ -195,59 +195,20 @@ fn at(sorted: &[f64], q: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Twenty days of a daily wave with a small repeating disturbance, and one spike.
-    fn wave(spike: Option<usize>) -> Vec<f64> {
-        let value = |slot: usize| {
-            30.0 + 10.0 * (slot as f64 * 0.0218).sin() + (slot * 7919 % 13) as f64 / 10.0
-        };
-        (0..20 * DAY)
-            .map(|slot| value(slot) + if spike == Some(slot) { 45.0 } else { 0.0 })
-            .collect()
-    }
+    use crate::build::evaluate::peers::checks;
 
     #[test]
     fn everyone_sees_a_spike_and_does_not_look_ahead() {
         let spike = 19 * DAY + 100;
         for peer in PEERS {
-            let (with, without) = ((peer.score)(&wave(Some(spike))), (peer.score)(&wave(None)));
-            assert_eq!(with.len(), 20 * DAY, "{}", peer.name);
-            let same =
-                |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
-            assert!(with.iter().zip(&without).take(spike).all(same), "{}", peer.name);
-            let highest = (0..with.len())
-                .filter(|slot| !with[*slot].is_nan())
-                .max_by(|a, b| with[*a].total_cmp(&with[*b]));
-            assert_eq!(highest, Some(spike), "{}", peer.name);
+            let highest = checks::highest_without_looking_ahead(peer, 20, spike);
+            assert_eq!(highest, spike, "{}", peer.name);
         }
     }
 
     #[test]
     fn what_is_missing_has_no_score_and_what_is_still_has_a_finite_one() {
-        let mut values = wave(None);
-        values[..50].fill(f64::NAN);
-        values[5000..5050].fill(f64::NAN);
-        values.iter_mut().step_by(5).for_each(|value| *value = f64::NAN);
-        for peer in PEERS {
-            let scores = (peer.score)(&values);
-            assert!(
-                scores.iter().zip(&values).all(|(score, value)| !value.is_nan() || score.is_nan()),
-                "{}",
-                peer.name
-            );
-            assert!(scores[19 * DAY..].iter().any(|score| !score.is_nan()), "{}", peer.name);
-            assert!(
-                (peer.score)(&[f64::NAN; 20 * DAY]).iter().all(|score| score.is_nan()),
-                "{}",
-                peer.name
-            );
-            assert!(
-                (peer.score)(&[5.0; 20 * DAY]).iter().all(|score| !score.is_infinite()),
-                "{}",
-                peer.name
-            );
-            assert!((peer.score)(&[]).is_empty());
-        }
+        PEERS.into_iter().for_each(|peer| checks::scores_what_there_is(peer, 20));
     }
 
     #[test]
@@ -275,8 +236,10 @@ mod tests {
     #[test]
     fn a_band_is_that_of_the_hour() {
         // In the second hour 50 and 52 in turn, 10 and 12 in all others.
-        let value =
-            |slot: usize| if slot % DAY / HOUR == 1 { 50.0 } else { 10.0 } + if slot.is_multiple_of(2) { 0.0 } else { 2.0 };
+        let value = |slot: usize| {
+            let level = if slot % DAY / HOUR == 1 { 50.0 } else { 10.0 };
+            level + if slot.is_multiple_of(2) { 0.0 } else { 2.0 }
+        };
         let mut values: Vec<f64> = (0..5 * DAY).map(value).collect();
         values[4 * DAY + HOUR] = 61.0;
         values[4 * DAY + 2 * HOUR] = 51.0;

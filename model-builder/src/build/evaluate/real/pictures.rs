@@ -7,7 +7,7 @@ use deepguard::{Datapoint, Scored};
 
 use super::rates::pages;
 use super::tables::{Contestant, SHIPPED, Told};
-use super::{Group, Pictured, fresh};
+use super::{MachineGroup, Pictured, fresh};
 use crate::build::evaluate::charts::{self, Chart, FilePicture, Line, Options};
 use crate::common::report::{Picture, Section};
 
@@ -18,7 +18,7 @@ const LINES: usize = 8;
 /// Seconds that a picture shows before a fault, and after it.
 const AROUND: (i64, i64) = (4 * 86_400, 86_400);
 
-impl Group {
+impl MachineGroup {
     /// Finds over false pages: ours, without the network, and the best of the others.
     pub(super) fn curves(&self, contestants: &[Contestant<'_>]) -> (String, Chart, String) {
         let all = self.truth.all();
@@ -43,8 +43,8 @@ impl Group {
             },
         };
         let caption = format!(
-            "Further up and left is better. With and without the network, and the {} others that find most. {:.1} machine-weeks: one page more or \
-             less is {:.2} a week.",
+            "Further up and left is better. With and without the network, and the {} others that \
+             find most. {:.1} machine-weeks: one page more or less is {:.2} a week.",
             LINES - 2,
             self.truth.weeks(),
             1.0 / self.truth.weeks()

@@ -3,11 +3,11 @@
 use deepguard::series::DAY_SECONDS;
 
 use super::rates::{Quiet, Sweep, Truth};
-use super::{Group, Pictured};
-use crate::build::evaluate::bootstrap::{Interval, bootstrap};
+use super::{MachineGroup, Pictured};
+use crate::build::evaluate::bootstrap::{Interval, SEED, bootstrap};
 use crate::build::evaluate::charts::Chart;
 use crate::build::evaluate::measures::quantile;
-use crate::build::evaluate::tables::{SEED, spread};
+use crate::build::evaluate::tables::spread;
 use crate::common::table::Table;
 
 /// False pages per machine and week at which detectors are compared, and the rate that gets more
@@ -60,7 +60,7 @@ pub(in crate::build::evaluate) struct Told {
     pub(in crate::build::evaluate) pictured: Vec<Pictured>,
 }
 
-impl Group {
+impl MachineGroup {
     /// All tables and curves.
     pub(super) fn tell(self) -> Told {
         let contestants = self.contestants();
@@ -136,11 +136,15 @@ impl Group {
                 self.name
             ),
             note: format!(
-                "{} machines, {} series, {:.1} machine-weeks in which a page is a false one (from day 14 on, or since labels begin), {wanted} \
-                 things to find; the mean over their kinds. A page: higher than all of the half day before (DeepGuard: of the day before), at least the threshold, none \
-                 in the half day before. What pages without the fault as well is no find; what another metric of the machine shows is neither right nor false. \
-                 Each detector's threshold is set for the rate on these machines; 95 %: machines resampled, the threshold set anew each time. Minutes: \
-                 median, from its start to the page. As it comes: at the detector's own threshold. Several seeds: mean (range).",
+                "{} machines, {} series, {:.1} machine-weeks in which a page is a false one (from \
+                 day 14 on, or since labels begin), {wanted} things to find; the mean over their \
+                 kinds. A page: higher than all of the half day before (DeepGuard: of the day \
+                 before), at least the threshold, none in the half day before. What pages without \
+                 the fault as well is no find; what another metric of the machine shows is neither \
+                 right nor false. Each detector's threshold is set for the rate on these machines; \
+                 95 %: machines resampled, the threshold set anew each time. Minutes: median, from \
+                 its start to the page. As it comes: at the detector's own threshold. Several \
+                 seeds: mean (range).",
                 self.machines.len(),
                 self.truth.quiet.len(),
                 self.truth.weeks(),
@@ -211,9 +215,14 @@ impl Group {
         let header = std::iter::once("detector".to_string())
             .chain(RATES.iter().map(|rate| format!("asked for {rate}")));
         Table {
-            title: format!("Real machines, {}: false pages a week on machines that the threshold was not set on", self.name),
-            note: "The threshold is set for the rate on every other machine, and the other half counts; then the other way round. \
-                   Of several seeds, the mean.".into(),
+            title: format!(
+                "Real machines, {}: false pages a week on machines that the threshold was not set \
+                 on",
+                self.name
+            ),
+            note: "The threshold is set for the rate on every other machine, and the other half \
+                   counts; then the other way round. Of several seeds, the mean."
+                .into(),
             header: header.collect(),
             rows: contestants.iter().map(row).collect(),
             strong: vec![0],
@@ -281,7 +290,7 @@ mod tests {
     use deepguard::series::PERIOD;
     use deepguard::{Datapoint, Series};
 
-    use super::super::data::{Machine, Metric};
+    use super::super::data::{RealMachine, RealSeries};
     use super::super::rates::Fresh;
     use super::super::truth;
     use super::*;
@@ -289,11 +298,11 @@ mod tests {
     const DAY: i64 = DAY_SECONDS;
 
     /// Two machines of three weeks, judged in the last one, with a labelled hour each.
-    fn group(tracks: [Fresh; 2]) -> Group {
+    fn group(tracks: [Fresh; 2]) -> MachineGroup {
         let machine = |number: usize| {
             let points =
                 (0..21 * DAY / PERIOD).map(|slot| Datapoint { time: slot * PERIOD, value: 1.0 });
-            let metric = Metric {
+            let metric = RealSeries {
                 name: String::new(),
                 series: Series::from_datapoints(points).unwrap().0,
                 judged_from: 14 * DAY,
@@ -301,10 +310,10 @@ mod tests {
                 shown: vec![16 * DAY..=16 * DAY + 3600],
                 elsewhere: Vec::new(),
             };
-            Machine { number, name: number.to_string(), metrics: vec![metric] }
+            RealMachine { number, name: number.to_string(), metrics: vec![metric] }
         };
         let machines = vec![machine(0), machine(1)];
-        Group {
+        MachineGroup {
             name: "machines",
             short: "machines",
             truth: truth(&machines, &[vec![], vec![]]),

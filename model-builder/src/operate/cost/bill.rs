@@ -1,23 +1,14 @@
-//! What is deployed, how often it calls what, and what that costs.
+//! The bill of a deployment: how often it calls what, and what that costs.
 
-use std::fmt;
-use std::str::FromStr;
-
-use clap::ValueEnum;
 use deepguard_aws::metric::Metric;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::deployment::{Architecture, DATAPOINT_MINUTES, DAYS, Deployment, Mode};
 use super::numbers::quantity;
 use super::prices::{
     KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price,
 };
 
-/// Days in the month of the bill.
-const DAYS: f64 = 30.0;
-/// Minutes in the month of the bill.
-const MINUTES: f64 = DAYS * 24.0 * 60.0;
-/// Minutes between two datapoints of EC2's basic monitoring.
-const DATAPOINT_MINUTES: u32 = 5;
 /// Datums in one `PutMetricData` call at most.
 const DATUMS_PER_CALL: f64 = 1_000.0;
 /// Metrics on one page of `ListMetrics`.
@@ -25,9 +16,9 @@ const METRICS_PER_PAGE: f64 = 500.0;
 /// Seconds of one detector call that do not depend on the fleet.
 const BASE_SECONDS: f64 = 1.0;
 /// Seconds of the detector for every thousand instances, at the default memory of 512 MB: the
-/// measured CPU time over the part of a processor that Lambda gives with it. So much it is after a
-/// missed run; others take less. `--memory` changes the price of a second here and not their
-/// number, although Lambda gives more processor with more memory.
+/// measured CPU time over the part of a processor that Lambda gives with it. A run takes this long
+/// after a missed run; other runs take less. `--memory` changes the price of a second here and not
+/// their number, although Lambda gives more processor with more memory.
 const SECONDS_PER_THOUSAND_INSTANCES: f64 = 1.5;
 /// Seconds of the calibrator for each instance, once a day: its 4,032 datapoints of two weeks at
 /// the 180,000 a second that are read unless said otherwise, and the learning of the baseline.
@@ -107,50 +98,6 @@ pub(super) fn fleet_datums_a_datapoint() -> f64 {
     metrics(|metric| !metric.is_per_instance() && !metric.is_gauge())
 }
 
-/// When the two metrics of an instance are published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// In hours in which its score is near the threshold or above.
-    Sparse,
-    /// In every run.
-    Full,
-}
-
-/// Instruction set of the functions; arm64 costs a fifth less a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-pub(super) enum Architecture {
-    /// Intel and AMD.
-    #[value(name = "x86_64")]
-    #[serde(rename = "x86_64")]
-    X86_64,
-    /// Graviton.
-    #[value(name = "arm64")]
-    #[serde(rename = "arm64")]
-    Arm64,
-}
-
-/// Minutes from one run to the next: a multiple of 5, from 5 to 180.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Period(pub(super) u32);
-
-/// What is deployed.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Deployment {
-    pub(super) instances: u32,
-    #[serde(rename = "period_minutes")]
-    pub(super) period: Period,
-    pub(super) mode: Mode,
-    pub(super) shards: u32,
-    /// Part of the instances that sparse mode publishes in any given hour, 0 to 1.
-    #[serde(rename = "active_fraction")]
-    pub(super) active: f64,
-    /// Memory of the detector, in MB.
-    #[serde(rename = "memory_mb")]
-    pub(super) memory: u32,
-    pub(super) architecture: Architecture,
-}
-
 /// One line of the bill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Item {
@@ -175,7 +122,7 @@ pub(super) struct Bill {
     pub(super) total: f64,
     /// Dollars a month.
     pub(super) total_per_instance: f64,
-    pub(super) comparison: Comparison,
+    pub(super) comparison: Alternatives,
     pub(super) prices: &'static str,
     pub(super) prices_of: &'static str,
     /// What stands against deploying it like this.
@@ -183,7 +130,7 @@ pub(super) struct Bill {
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Comparison {
+pub(super) struct Alternatives {
     /// Dollars a month of CloudWatch's own anomaly detection alarms; `None` where a Region does not
     /// have that many models.
     pub(super) native: Option<f64>,
@@ -203,7 +150,7 @@ impl Deployment {
             items,
             total,
             total_per_instance: total / f64::from(self.instances),
-            comparison: Comparison {
+            comparison: Alternatives {
                 native: native(self.instances),
                 native_models_per_region: NATIVE_MODELS,
                 other_mode,
@@ -360,8 +307,9 @@ impl Deployment {
         let seconds = CALIBRATOR_SECONDS_PER_INSTANCE * instances;
         if seconds > LAMBDA_SECONDS {
             warnings.push(format!(
-                "Calibrating takes about {} s and Lambda allows {}: the next run of the night goes on. Raise \
-                 ReadDatapointsPerSecond, and the account's quota with it, to be through in one.",
+                "Calibrating takes about {} s and Lambda allows {}: the next run of the night \
+                 continues. Raise ReadDatapointsPerSecond, and the account's quota with it, to be \
+                 through in one.",
                 quantity(seconds.round()),
                 quantity(LAMBDA_SECONDS),
             ));
@@ -403,82 +351,5 @@ impl Item {
             source,
             dollars: price.of(quantity),
         }
-    }
-}
-
-impl Mode {
-    pub(super) fn other(self) -> Self {
-        match self {
-            Self::Sparse => Self::Full,
-            Self::Full => Self::Sparse,
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sparse => "sparse",
-            Self::Full => "full",
-        })
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::X86_64 => "x86_64",
-            Self::Arm64 => "arm64",
-        })
-    }
-}
-
-impl Period {
-    const LONGEST: u32 = 180;
-
-    /// Runs in the month of the bill. Not always a whole number: 35 minutes do not divide a day.
-    fn runs_a_month(self) -> f64 {
-        MINUTES / f64::from(self.0)
-    }
-}
-
-impl FromStr for Period {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (number, minutes_each) = match (text.strip_suffix('m'), text.strip_suffix('h')) {
-            (Some(number), _) => (number, 1),
-            (_, Some(number)) => (number, 60),
-            _ => return Err("say minutes or hours, such as 5m or 1h".into()),
-        };
-        // `parse` alone would take +5.
-        let minutes = Some(number)
-            .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|number| number.parse::<u32>().ok())
-            .and_then(|number| number.checked_mul(minutes_each))
-            .ok_or("the number before m or h is not a whole number")?;
-        if minutes == 0 || minutes > Self::LONGEST {
-            return Err("must be from 5m to 3h".into());
-        }
-        if !minutes.is_multiple_of(DATAPOINT_MINUTES) {
-            return Err("must be a multiple of 5 minutes, in which EC2 gives a datapoint".into());
-        }
-        Ok(Self(minutes))
-    }
-}
-
-impl fmt::Display for Period {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_multiple_of(60) {
-            write!(f, "{}h", self.0 / 60)
-        } else {
-            write!(f, "{}m", self.0)
-        }
-    }
-}
-
-impl Serialize for Period {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(self.0)
     }
 }

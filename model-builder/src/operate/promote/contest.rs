@@ -13,7 +13,7 @@ use deepguard_aws::ports::{Cpu, Read};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::verdict::{Comparison, Judged, Pair, Side};
+use super::verdict::{Comparison, LabelResult, Pair, Side};
 use crate::common::labels::{Labels, is_raised};
 use crate::common::parallel::parallel;
 
@@ -22,7 +22,7 @@ use crate::common::parallel::parallel;
 const BEFORE: i64 = 16;
 
 /// Two models, and the data to compare them on.
-pub(super) struct Backtest<'a> {
+pub(super) struct Contest<'a> {
     pub(super) candidate: Detector,
     pub(super) current: Detector,
     pub(super) labels: &'a Labels,
@@ -41,7 +41,7 @@ pub(crate) fn pages(scored: &[Scored]) -> Vec<i64> {
     began.collect()
 }
 
-impl Backtest<'_> {
+impl Contest<'_> {
     /// Reads the fleet and scores it twice.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Backtest<'_> {
             "{elapsed_precise} {wide_bar} {pos}/{len} instances, {eta} left",
         )?);
         let start = self.times.start - BEFORE * DAY_SECONDS;
-        let time = |second: i64| Timestamp::from_second(second).context("a time that is none");
+        let time = |second: i64| Timestamp::from_second(second).context("no valid time");
         let mut comparison = Comparison::new(time(self.times.start)?, time(self.times.end)?);
         let wanted = instances.into_iter().map(|instance| (instance, start));
         for batch in plan::batches(wanted, self.times.end) {
@@ -86,7 +86,7 @@ impl Backtest<'_> {
         if let Some(why) =
             comparison.unread.values().next().filter(|_| comparison.unread.len() == count)
         {
-            bail!("none of {count} instances could be read; of the first: {why}");
+            bail!("cannot read any of {count} instances; the first: {why}");
         }
         comparison.unjudged = self.labels.iter().count() - comparison.labels.len();
         Ok(comparison)
@@ -101,7 +101,7 @@ impl Backtest<'_> {
     }
 
     /// Both models' results on an instance and its labels; `None` with too little history.
-    fn score(&self, instance: &InstanceId, read: &Read) -> Option<(Pair, Vec<Judged>)> {
+    fn score(&self, instance: &InstanceId, read: &Read) -> Option<(Pair, Vec<LabelResult>)> {
         let (series, _) = Series::from_datapoints(read.datapoints.iter().copied()).ok()?;
         let [current, candidate] = [&self.current, &self.candidate].map(|detector| {
             let mut scored = detector.follow(&series, &mut Watch::default(), self.times.end);
@@ -113,7 +113,7 @@ impl Backtest<'_> {
         let judged = labels.filter(|label| label.range().end > first).map(|label| {
             let reach = label.reach();
             let raises = |scored: &[Scored]| is_raised(scored, &reach);
-            Judged {
+            LabelResult {
                 label: label.clone(),
                 current: raises(&current),
                 candidate: raises(&candidate),
