@@ -1,9 +1,11 @@
-"""Checks that the documents name only commands, files and tests that exist, that README.md is short and shows a message as it
-arrives, that rooms of the code import only what ARCHITECTURE.md allows, and that no data of NAB are committed.
+"""Checks that the documents name only commands, files and tests that exist, that README.md is short
+and shows a message as it arrives, that rooms of the code import only what ARCHITECTURE.md allows,
+and that no data of NAB are committed.
 
-Every line of a ```sh block in DOCUMENTS has to be one of: a make target of the Makefile, a script of this repository, a
-subcommand of model-builder, something under build/ that the Makefile puts there, something under target/, or a program that
-the reader has anyway (OTHERS). So has each command that stands in a line of text, `make ...` or `target/debug/model-builder ...`.
+Every line of a ```sh block in DOCUMENTS has to be one of: a make target of the Makefile, a script
+of this repository, a subcommand of model-builder, something under build/ that the Makefile puts
+there, something under target/, or a program that the reader has anyway (OTHERS). So has each
+command that stands in a line of text, `make ...` or `target/debug/model-builder ...`.
 """
 
 import re
@@ -25,7 +27,8 @@ NAB_HEADER = b"timestamp,value"
 
 
 def commands(markdown):
-    """(line number, words) of each command in the sh blocks; a backslash at the end of a line joins it with the next."""
+    """(line number, words) of each command in the sh blocks; a backslash at the end of a line joins
+    it with the next."""
     block, pending, found = False, "", []
     for number, line in enumerate(markdown.splitlines(), 1):
         if line.strip().startswith("```"):
@@ -47,7 +50,8 @@ def commands(markdown):
 
 
 def commands_in_lines(markdown):
-    """(line number, words) of each make target and each call of model-builder that stands between backticks in a line of text."""
+    """(line number, words) of each make target and each call of model-builder that stands between
+    backticks in a line of text."""
     block, found = False, []
     for number, line in enumerate(markdown.splitlines(), 1):
         if line.strip().startswith("```"):
@@ -77,7 +81,8 @@ def make_targets():
 
 
 def model_builder_commands():
-    """Subcommands of model-builder: the variants of the enum that derives clap's Subcommand, as clap spells them."""
+    """Subcommands of model-builder: the variants of the enum that derives clap's Subcommand, as
+    clap spells them."""
     names = set()
     for source in (ROOT / "model-builder" / "src").rglob("*.rs"):
         for body in re.findall(r"derive\([^)]*Subcommand[^)]*\)\][^{]*?enum \w+ \{(.*?)\n\}", source.read_text(), re.DOTALL):
@@ -149,7 +154,8 @@ def link_problems():
 
 
 def test_problems():
-    """Tests that documents name as evidence, by the file that stands behind the name, and that are not there."""
+    """Tests that documents name as evidence, by the file that stands behind the name, and that are
+    not there."""
     problems = []
     for document in WITH_TESTS:
         path_of, named = (ROOT / document).parent, 0

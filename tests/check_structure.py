@@ -1,7 +1,9 @@
-"""Checks how the code is divided: which crate and which room may know which, and how long a file may be.
+"""Checks how the code is divided: which crate and which room may know which, and how long a file
+may be.
 
-A room is a module at the top of a crate. Of each crate it counts the rooms, the arrows between them (who imports whom) and
-the floors (the longest way down), and fails where rooms import each other in a circle. `make structure` prints the table.
+A room is a module at the top of a crate. Of each crate it counts the rooms, the arrows between them
+(who imports whom) and the floors (the longest way down), and fails where rooms import each other in
+a circle. `make structure` prints the table.
 """
 
 import re

@@ -1,9 +1,9 @@
-"""Checks of template.yaml that its linters do not make: that its table of parameters in docs/reference.md is right, that each
-parameter is explained and in one group, that its version is the workspace's, and that the functions know every setting that it
-gives them.
+"""Checks of template.yaml that its linters do not make: that its table of parameters in
+docs/reference.md is right, that each parameter is explained and in one group, that its version is
+the workspace's, and that the functions know every setting that it gives them.
 
-With --write it writes the table into docs/reference.md instead of complaining about it. It needs cfn-lint, which reads the
-template's own kind of YAML: `make template` runs it.
+With --write it writes the table into docs/reference.md instead of complaining about it. It needs
+cfn-lint, which reads the template's own kind of YAML: `make template` runs it.
 """
 
 import argparse
@@ -63,7 +63,8 @@ def section(template):
 
 
 def with_section(reference, text):
-    """The reference with the section in it: in place of the old one, or before the first section, where there is none."""
+    """The reference with the section in it: in place of the old one, or before the first section,
+    where there is none."""
     if BEGIN in reference and END in reference:
         before, rest = reference.split(BEGIN, 1)
         return before + text + rest.split(END, 1)[1]

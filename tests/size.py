@@ -2,8 +2,9 @@
 
     $ python3 tests/size.py UNSTRIPPED-BOOTSTRAP [--document docs/performance.md]
 
-Generic code of the standard library counts for the crate whose types it was made for where its name tells them, and else for
-std. With --document the tables are put between <!-- size --> and <!-- /size -->.
+Generic code of the standard library counts for the crate whose types it was made for where its name
+tells them, and else for std. With --document the tables are put between <!-- size --> and <!--
+/size -->.
 """
 
 import argparse
@@ -55,7 +56,8 @@ def sections(binary):
     sizes = {}
     for line in lines("size", "--format=sysv", binary):
         parts = line.split()
-        if len(parts) == 3 and parts[0].startswith(".") and int(parts[2]):  # what is loaded has an address
+        # what is loaded has an address
+        if len(parts) == 3 and parts[0].startswith(".") and int(parts[2]):
             sizes[parts[0]] = int(parts[1])
     sizes.pop(".bss", None)
     sizes.pop(".tbss", None)

@@ -1,9 +1,12 @@
-"""A bad night on the local AWS: twelve machines, and what the person on call finds in the inbox in the morning.
+"""A bad night on the local AWS: twelve machines, and what the person on call finds in the inbox in
+the morning.
 
-The night is generated (`model-builder replay --night`), always the same one; the function is the real one, deployed with the real
-template, and is run once for every five minutes of it. Half an hour of it CloudWatch throttles. The inbox is a queue on the topic
-that an e-mail address or a pager would be subscribed to. It ends with 0 if the inbox holds one message for each real episode, each
-says what happened, and there is none for the rest. With --document it writes down what there was to read.
+The night is generated (`model-builder replay --night`), always the same one; the function is the
+real one, deployed with the real template, and is run once for every five minutes of it. Half an
+hour of it CloudWatch throttles. The inbox is a queue on the topic that an e-mail address or a pager
+would be subscribed to. It ends with 0 if the inbox holds one message for each real episode, each
+says what happened, and there is none for the rest. With --document it writes down what there was to
+read.
 """
 
 import argparse
@@ -73,7 +76,8 @@ class Night(Stage):
         self.check()
 
     def interpose(self):
-        """The function's CloudWatch and tags are those that can be told to fail; all else is the local AWS itself."""
+        """The function's CloudWatch and tags are those that can be told to fail; all else is the
+        local AWS itself."""
         client = self.aws.client("lambda")
         variables = client.get_function_configuration(FunctionName=self.function)["Environment"]["Variables"]
         for service in ("CLOUDWATCH", "RESOURCE_GROUPS_TAGGING_API"):
@@ -117,7 +121,8 @@ class Night(Stage):
         return url
 
     def follow(self, outputs):
-        """A run for every five minutes of the night, and the calibrator's at seven past midnight."""
+        """A run for every five minutes of the night, and the calibrator's at seven past
+        midnight."""
         started = time.monotonic()
         self.summaries = []
         runs = [self.evening + number * fleet.STEP for number in range(HOURS * 12 + 1)]
@@ -152,7 +157,8 @@ class Night(Stage):
         return [as_json(body) for body in found]
 
     def draw(self):
-        """What explain makes of the machines that somebody was told of, and of the one that was muted."""
+        """What explain makes of the machines that somebody was told of, and of the one that was
+        muted."""
         self.picture = self.folder / "bad-night.png"
         shown = [name for name in (*TOLD, "load-1") if name != "worker-1"]
         instances = [instance for name in shown for instance, other in self.names.items() if other == name]

@@ -1,7 +1,8 @@
-"""Where things are, and the Python environments that the local AWS, its command line and the comparison with other engines need.
+"""Where things are, and the Python environments that the local AWS, its command line and the
+comparison with other engines need.
 
-Only the standard library is used here, because this runs before there is anything else. On the command line it prints the
-folder of an environment's programs, after setting it up if need be:
+Only the standard library is used here, because this runs before there is anything else. On the
+command line it prints the folder of an environment's programs, after setting it up if need be:
 
     $ python3 tests/local_aws/environment.py tools
 """
@@ -40,7 +41,8 @@ class SetupError(Exception):
 
 
 def programs(name):
-    """The `bin` folder of the environment `name`, set up with pinned versions if it is not there."""
+    """The `bin` folder of the environment `name`, set up with pinned versions if it is not
+    there."""
     requirements, afterwards = ENVIRONMENTS[name]
     version = ".".join(map(str, sys.version_info[:2]))
     # New requirements get a new folder: an environment in use by another run is never changed.
@@ -53,7 +55,8 @@ def programs(name):
             raise SetupError(f"Python {needed} or newer is needed, this is {version}. Try: make PYTHON=python3.12 ...")
         LOCAL.mkdir(parents=True, exist_ok=True)
         with open(LOCAL / f"python-{name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second one that starts now waits here, then finds it complete
+            # a second one that starts now waits here, then finds it complete
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "complete").exists():
                 install(folder, requirements, afterwards)
     return folder / "bin"
@@ -82,7 +85,8 @@ def run(command, advice):
 
 
 def continue_in(name):
-    """Runs this same command again with the Python of the environment `name`, unless that is the one running already."""
+    """Runs this same command again with the Python of the environment `name`, unless that is the
+    one running already."""
     python = programs(name) / "python"
     if Path(sys.prefix) != python.parent.parent:
         os.execv(python, [str(python), *sys.argv])

@@ -1,4 +1,5 @@
-"""The replayed fleet: what `model-builder replay` wrote, into CloudWatch, and what the detector published, back out."""
+"""The replayed fleet: what `model-builder replay` wrote, into CloudWatch, and what the detector
+published, back out."""
 
 import csv
 import json
@@ -14,7 +15,8 @@ SCORE_METRICS = ("AnomalyScore", "ReconstructionError")
 
 
 class Instance:
-    """One replayed instance: where its data come from, whether it should raise the alarm, and its datapoints."""
+    """One replayed instance: where its data come from, whether it should raise the alarm, and its
+    datapoints."""
 
     def __init__(self, described, folder):
         self.id = described["instance"]
@@ -33,8 +35,8 @@ def read_fleet(folder):
 
 
 def put_history(cloudwatch, instances, since=None, until=None):
-    """Puts every instance's CPU into CloudWatch as EC2 would have, or what of it is not before `since` and before `until`, and
-    returns the number of datapoints."""
+    """Puts every instance's CPU into CloudWatch as EC2 would have, or what of it is not before
+    `since` and before `until`, and returns the number of datapoints."""
     batches = []
     for instance in instances:
         dimensions = [{"Name": "InstanceId", "Value": instance.id}]
@@ -49,8 +51,8 @@ def put_history(cloudwatch, instances, since=None, until=None):
 
 
 def read_published(cloudwatch, namespace, instances, since, until, statistic="Maximum"):
-    """The scores that the detector has published, as rows (instance, time, metric, value), oldest first. Maximum, as the alarm: a
-    datapoint that was published twice is still one datapoint."""
+    """The scores that the detector has published, as rows (instance, time, metric, value), oldest
+    first. Maximum, as the alarm: a datapoint that was published twice is still one datapoint."""
     queries = [{"Id": f"q{number}", "Label": f"{instance.id} {metric}", "MetricStat": {
                     "Metric": {"Namespace": namespace, "MetricName": metric,
                                "Dimensions": [{"Name": "InstanceId", "Value": instance.id}]},
@@ -77,7 +79,8 @@ def write_published(path, rows):
 
 
 def verdicts(instances, rows):
-    """What the detector made of each instance, as a list of dicts. 1.0 is the threshold of AnomalyScore."""
+    """What the detector made of each instance, as a list of dicts. 1.0 is the threshold of
+    AnomalyScore."""
     result = []
     for instance in instances:
         scores = [(time, value) for name, time, metric, value in rows

@@ -1,5 +1,5 @@
-"""Between the function and the local AWS: a CloudWatch that throttles when it is told to, and tags, of which MiniStack has none for
-EC2. Everything else is passed on as it is."""
+"""Between the function and the local AWS: a CloudWatch that throttles when it is told to, and tags,
+of which MiniStack has none for EC2. Everything else is passed on as it is."""
 
 import http.client
 import json

@@ -1,9 +1,10 @@
-"""The whole path on a local AWS: deploy, schedule, scores, alarm, notification. `make run` runs this.
+"""The whole path on a local AWS: deploy, schedule, scores, alarm, notification. `make run` runs
+this.
 
-Nothing of AWS is simulated by this program. The real template is deployed with `sam deploy` to MiniStack, the real
-bootstrap is started by the schedule, and what is here only prepares (history, model, a queue on the topic), waits and
-looks. It exits 0 if all of it held. The files of a run stay in `.local/runs/`; --result writes what happened as JSON,
-which the end-to-end test reads.
+Nothing of AWS is simulated by this program. The real template is deployed with `sam deploy` to
+MiniStack, the real bootstrap is started by the schedule, and what is here only prepares (history,
+model, a queue on the topic), waits and looks. It exits 0 if all of it held. The files of a run stay
+in `.local/runs/`; --result writes what happened as JSON, which the end-to-end test reads.
 """
 
 import argparse
@@ -102,7 +103,8 @@ class Journey(Stage):
             received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
             for message in received.get("Messages", []):
                 text = json.loads(message["Body"])["Message"]
-                if not text.startswith("{"):  # what an event says of one instance; an alarm's message is JSON
+                # what an event says of one instance; an alarm's message is JSON
+                if not text.startswith("{"):
                     self.result.setdefault("events_told", []).append(text)
                     continue
                 told = json.loads(text)

@@ -1,4 +1,5 @@
-"""What can be measured of the deployed function: its runs as the log has them, speed, memory, answers to events."""
+"""What can be measured of the deployed function: its runs as the log has them, speed, memory,
+answers to events."""
 
 import json
 import re
@@ -10,7 +11,8 @@ from environment import ROOT
 from local_aws import Failure, peak_memory_mb
 
 WARM_INVOKES = 5
-REFUSED = ("malformed.json", "foreign.json")  # the files of events/ that must be answered with an error
+# the files of events/ that must be answered with an error
+REFUSED = ("malformed.json", "foreign.json")
 
 
 class Run:
@@ -28,7 +30,8 @@ class Run:
 
 
 def find_summary(line):
-    """The run's summary in a line of the log, however deep the log's format wraps it; None if it is not in there."""
+    """The run's summary in a line of the log, however deep the log's format wraps it; None if it is
+    not in there."""
     try:
         return search(json.loads(line))
     except ValueError:
@@ -46,7 +49,8 @@ def search(value):
 
 
 def log_streams(aws, group):
-    """The log, a list of lines for each stream, oldest stream first. MiniStack opens a stream for every invocation."""
+    """The log, a list of lines for each stream, oldest stream first. MiniStack opens a stream for
+    every invocation."""
     logs = aws.client("logs")
     try:
         pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
@@ -59,7 +63,8 @@ def log_streams(aws, group):
 
 
 def scheduled_runs(aws, group):
-    """The finished runs. Nobody else has invoked the function as long as the journey waits for the alarm."""
+    """The finished runs. Nobody else has invoked the function as long as the journey waits for the
+    alarm."""
     return [run for run in map(Run, log_streams(aws, group)) if run.ended]
 
 
@@ -72,7 +77,8 @@ def invoke(aws, function, event):
 
 
 def speed_and_memory(aws, function, first):
-    """Cold start from the first scheduled run; warm invokes by hand; the peak memory of the process that did both."""
+    """Cold start from the first scheduled run; warm invokes by hand; the peak memory of the process
+    that did both."""
     warm = []
     for _ in range(WARM_INVOKES):
         payload, error, milliseconds = invoke(aws, function, {"dry_run": True})
@@ -94,7 +100,8 @@ def speed_and_memory(aws, function, first):
 
 
 def each_event(aws, function, instances):
-    """Invokes the function with every file of events/: a summary, or a clear error for those that must be refused."""
+    """Invokes the function with every file of events/: a summary, or a clear error for those that
+    must be refused."""
     answers = []
     for path in sorted((ROOT / "events").glob("*.json")):
         event = json.loads(path.read_text())
@@ -111,7 +118,8 @@ def each_event(aws, function, instances):
 
 
 def is_answered(event, summary, instances):
-    """Is it about all the instances that the event asks for? A shard has some of them, and nobody here knows which."""
+    """Is it about all the instances that the event asks for? A shard has some of them, and nobody
+    here knows which."""
     seen = summary["instances"]["seen"]
     asked = seen if "shard" in event else len(event.get("instances", instances))
     whole = {"shard": event.get("shard", 0), "shards": event.get("shards", 1)}
@@ -119,12 +127,14 @@ def is_answered(event, summary, instances):
 
 
 def has_score(summary):
-    """Instances that have a score of their newest datapoint, given in this run or in one before it."""
+    """Instances that have a score of their newest datapoint, given in this run or in one before
+    it."""
     return summary["instances"]["scored"] + summary["instances"]["unchanged"]
 
 
 def move_to_this_fleet(event, instances):
-    """The files have a fixed time and an instance that nobody has; the local AWS has data of now and its own instances."""
+    """The files have a fixed time and an instance that nobody has; the local AWS has data of now
+    and its own instances."""
     if "time" in event:
         event["time"] = fleet.format_time(instances[0].datapoints[-1][0] + 2 * fleet.STEP)
     if "instances" in event:

@@ -56,7 +56,8 @@ def milliseconds(value):
 
 
 def print_failure(journey, failure):
-    """What went wrong, the logs that matter, and where the rest is. The local AWS still runs at this point."""
+    """What went wrong, the logs that matter, and where the rest is. The local AWS still runs at
+    this point."""
     print(f"\nFAILED: {failure}")
     if journey.aws.endpoint is None:
         return  # nothing has run that could have a log

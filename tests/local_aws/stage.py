@@ -1,5 +1,6 @@
-"""What every end-to-end run begins with: a folder for its files, a local AWS, a replayed fleet, and the real template deployed
-with `sam deploy`. The journey and the test of the shards go on from here."""
+"""What every end-to-end run begins with: a folder for its files, a local AWS, a replayed fleet, and
+the real template deployed with `sam deploy`. The journey and the test of the shards go on from
+here."""
 
 import json
 import os
@@ -38,7 +39,8 @@ class Stage:
         print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
 
     def prepare(self, replay):
-        """The local AWS up, and the replayed fleet on disk. `replay` is the options for `model-builder replay`."""
+        """The local AWS up, and the replayed fleet on disk. `replay` is the options for
+        `model-builder replay`."""
         if not BOOTSTRAP.exists():
             raise Failure(f"{BOOTSTRAP} is not there; run `make build`.")
         self.command([self.model_builder(), "replay", "--out", str(self.folder / "replay"),
@@ -52,8 +54,8 @@ class Stage:
         self.say(f"local AWS: MiniStack answers on {self.aws.endpoint}")
 
     def deploy(self, meanwhile=lambda: None, parameters=()):
-        """The real template, with `sam deploy`, while `meanwhile` is done. Returns the stack's outputs. `parameters` stand in for
-        all those of samconfig.toml."""
+        """The real template, with `sam deploy`, while `meanwhile` is done. Returns the stack's
+        outputs. `parameters` stand in for all those of samconfig.toml."""
         overrides = ["--parameter-overrides", *parameters, *LOCAL_PARAMETERS] if parameters else []
         self.say(" ".join(["deploy: sam deploy --config-env local", *overrides]))
         log = self.folder / "sam-deploy.log"
@@ -71,7 +73,8 @@ class Stage:
         return outputs
 
     def put_history(self, since=None, until=None):
-        """The replayed CPU into CloudWatch, or what of it is not before `since` and before `until`."""
+        """The replayed CPU into CloudWatch, or what of it is not before `since` and before
+        `until`."""
         points = fleet.put_history(self.aws.client("cloudwatch"), self.instances, since, until)
         self.say(f"history: {points:,} datapoints of CPUUtilization are in CloudWatch")
 
@@ -109,14 +112,16 @@ class Stage:
             raise Failure(f"model-builder {name} failed (`{advice}` may be what is missing):\n{report.tail(log, 20)}")
 
     def end(self):
-        """Ends everything that was started, and removes what the local AWS kept on disk; logs and pictures stay."""
+        """Ends everything that was started, and removes what the local AWS kept on disk; logs and
+        pictures stay."""
         ignore_signals()
         self.processes.end_all()
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
 
 
 class Staged(unittest.TestCase):
-    """Tests that look at what has happened in a scene: it is run once for all of them, and whatever it started is ended."""
+    """Tests that look at what has happened in a scene: it is run once for all of them, and whatever
+    it started is ended."""
 
     Scene = None  # a Stage with a method `run`
 
@@ -135,7 +140,8 @@ class Staged(unittest.TestCase):
 
 
 def forget_old_runs():
-    """Keeps the newest runs only. A run that is still going has its scratch folder, and is left alone."""
+    """Keeps the newest runs only. A run that is still going has its scratch folder, and is left
+    alone."""
     runs = sorted((LOCAL / "runs").glob("*Z-*"))
     for folder in runs[:-KEPT_RUNS]:
         if not (folder / "scratch").exists():

@@ -1,9 +1,11 @@
-"""Every command of DOCUMENTS is run: each line of a ```sh block, in the order in which they stand there, with the `aws` command
-line and the real model-builder, against one deployment on a local AWS.
+"""Every command of DOCUMENTS is run: each line of a ```sh block, in the order in which they stand
+there, with the `aws` command line and the real model-builder, against one deployment on a local
+AWS.
 
-Stand-ins (MODEL-BUCKET, i-0123456789abcdef0, a version, a time) are replaced by what is there. What cannot be run here stands in
-ELSEWHERE with why, and where it is run; what the local AWS does not know in CHECKED: there the command line must understand it. A
-command that is neither of `aws` or model-builder nor in ELSEWHERE is a failure, and so is an entry that no command needs.
+Stand-ins (MODEL-BUCKET, i-0123456789abcdef0, a version, a time) are replaced by what is there. What
+cannot be run here stands in ELSEWHERE with why, and where it is run; what the local AWS does not
+know in CHECKED: there the command line must understand it. A command that is neither of `aws` or
+model-builder nor in ELSEWHERE is a failure, and so is an entry that no command needs.
 """
 
 import json
@@ -81,7 +83,8 @@ EXPECTED = {
 
 
 def commands(document):
-    """(line number, command) of all sh blocks; a backslash at the end of a line joins it with the next."""
+    """(line number, command) of all sh blocks; a backslash at the end of a line joins it with the
+    next."""
     found, block, pending, begun = [], False, "", 0
     for number, line in enumerate((ROOT / document).read_text().splitlines(), 1):
         line = line.strip()

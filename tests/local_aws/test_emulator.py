@@ -1,6 +1,6 @@
-"""The same bootstrap under cargo-lambda's emulator of the Lambda Runtime API, invoked with every file of events/, as
-the README shows it for development. CloudWatch is the local AWS with a generated fleet; the model is the compiled-in
-one, as in a deployment without ModelKey."""
+"""The same bootstrap under cargo-lambda's emulator of the Lambda Runtime API, invoked with every
+file of events/, as the README shows it for development. CloudWatch is the local AWS with a
+generated fleet; the model is the compiled-in one, as in a deployment without ModelKey."""
 
 import json
 import subprocess
@@ -42,7 +42,8 @@ class Emulator(unittest.TestCase):
         _, cls.instances = fleet.read_fleet(cls.folder / "replay")
         fleet.put_history(cls.aws.client("cloudwatch"), cls.instances)
         cls.port = str(free_port())
-        # Without --only-lambda-apis it would compile the function for itself, into a target folder of its own.
+        # Without --only-lambda-apis it would compile the function for itself, into a target folder
+        # of its own.
         cls.watch = processes.start([cls.cargo_lambda, "lambda", "watch", "--only-lambda-apis", "-A", "127.0.0.1",
                                      "-P", cls.port], cls.folder / "watch.log", cwd=ROOT, env=cls.aws.environment)
         wait_for("cargo lambda watch to listen", lambda: listens(cls.port) or cls.watch.poll() is not None, 30)
@@ -63,7 +64,8 @@ class Emulator(unittest.TestCase):
         return path.read_text(errors="replace") if path.exists() else ""
 
     def invoke(self, path):
-        """`cargo lambda invoke` with the event, moved to this fleet: (the answer or None, what it printed)."""
+        """`cargo lambda invoke` with the event, moved to this fleet: (the answer or None, what it
+        printed)."""
         event = json.loads(path.read_text())
         if path.name not in measure.REFUSED:
             measure.move_to_this_fleet(event, self.instances)

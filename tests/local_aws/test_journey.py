@@ -1,6 +1,7 @@
-"""End to end: the journey of `make run`, held to what it must show. The journey itself is in journey.py; nothing of it is
-done again here. Two run at the same time, one on NAB's data if there are any and one on the generated fleet, and a third
-is interrupted: each must end what it started, and none may disturb another."""
+"""End to end: the journey of `make run`, held to what it must show. The journey itself is in
+journey.py; nothing of it is done again here. Two run at the same time, one on NAB's data if there
+are any and one on the generated fleet, and a third is interrupted: each must end what it started,
+and none may disturb another."""
 
 import contextlib
 import json
@@ -48,7 +49,8 @@ class Started:
 
 
 def left_running(folder):
-    """Processes that still have the run's folder in their environment, as everything that the local AWS started has."""
+    """Processes that still have the run's folder in their environment, as everything that the local
+    AWS started has."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

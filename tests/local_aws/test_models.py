@@ -1,5 +1,6 @@
-"""Models on a local AWS: published, promoted, refused, shadowed, rolled back, damaged, pointed to nothing. Each time the
-next run must use what it should, and it is measured how long that takes from the command, or the damage, to its answer."""
+"""Models on a local AWS: published, promoted, refused, shadowed, rolled back, damaged, pointed to
+nothing. Each time the next run must use what it should, and it is measured how long that takes from
+the command, or the damage, to its answer."""
 
 import json
 import subprocess
@@ -35,7 +36,8 @@ class Scene(Stage):
         self.function, self.bucket = outputs["FunctionName"], outputs["ModelBucketName"]
         self.group = outputs["LogGroupName"]
         self.models = f"s3://{self.bucket}/models"
-        self.cold = measure.invoke(self.aws, self.function, {})  # there is no pointer yet, and nothing is loaded
+        # there is no pointer yet, and nothing is loaded
+        self.cold = measure.invoke(self.aws, self.function, {})
 
         self.default = self.publish(self.models, DEFAULT)
         self.pointer_after_publish = self.read("models/current")
@@ -100,7 +102,8 @@ class Scene(Stage):
             self.say(f"{step}: in use after {seconds:.2f} s")
 
     def variants(self):
-        """The default network with a threshold at which it pages more, and with one at which it never does."""
+        """The default network with a threshold at which it pages more, and with one at which it
+        never does."""
         versions = []
         for name, threshold in {"eager": 0.5, "lazy": 1000.0}.items():
             file = self.folder / f"{name}.safetensors"
@@ -122,7 +125,8 @@ class Scene(Stage):
         return done
 
     def measured(self, step, version, command, *arguments):
-        """Does a command, then runs the function once, which must use `version`; how long from the command's end to its answer."""
+        """Does a command, then runs the function once, which must use `version`; how long from the
+        command's end to its answer."""
         began = time.monotonic()
         command(*arguments)
         moved = time.monotonic()
@@ -167,7 +171,8 @@ class Scene(Stage):
 
 
 def rethreshold(artifact, threshold):
-    """The artifact with another threshold: its header's card, its length and its checksum written anew."""
+    """The artifact with another threshold: its header's card, its length and its checksum written
+    anew."""
     import hashlib
     size = int.from_bytes(artifact[:8], "little")
     header = json.loads(artifact[8:8 + size])

@@ -1,5 +1,6 @@
-"""The old API on a local AWS: the real bootstrap as the function `predictor`, asked directly and with the events of a function URL,
-with the kinds of input that the service before it was sent, good and bad. MiniStack keeps a function URL but serves none."""
+"""The old API on a local AWS: the real bootstrap as the function `predictor`, asked directly and
+with the events of a function URL, with the kinds of input that the service before it was sent, good
+and bad. MiniStack keeps a function URL but serves none."""
 
 import base64
 import json

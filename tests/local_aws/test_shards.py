@@ -1,5 +1,6 @@
-"""Several shards on a local AWS: the schedule starts the state machine, each instance is scored by one of four runs, and with
-another number of shards the next run goes on where those have ended. The calibrator goes the same way first."""
+"""Several shards on a local AWS: the schedule starts the state machine, each instance is scored by
+one of four runs, and with another number of shards the next run goes on where those have ended. The
+calibrator goes the same way first."""
 
 import json
 import sys
@@ -52,8 +53,8 @@ class Scene(Stage):
         self.state = self.keys("state/shards/")
 
     def calibrate(self, outputs):
-        """Started by hand: the schedule of the calibrator is that of the night. Before the detector, which would make what it
-        finds missing."""
+        """Started by hand: the schedule of the calibrator is that of the night. Before the
+        detector, which would make what it finds missing."""
         self.calibration = self.execute(outputs["CalibratorShardsArn"], {})
         self.calibrated = [run.summary for run in self.runs(outputs["CalibratorLogGroupName"])]
         self.baselines = self.keys("state/baselines/")
@@ -104,7 +105,8 @@ class Scene(Stage):
         return {found["Key"] for found in listed.get("Contents", [])}
 
     def published(self, statistic):
-        """{(instance, time, metric): value} of all that the detector has published of the instances."""
+        """{(instance, time, metric): value} of all that the detector has published of the
+        instances."""
         until = newest(self.instances)
         rows = fleet.read_published(self.aws.client("cloudwatch"), NAMESPACE, self.instances,
                                     until - 2 * LOOKBACK, until, statistic)

@@ -1,12 +1,14 @@
-"""The template on a local AWS with each of its conditions on and off, in three deployments: with everything on,
-then anew as it is by itself, then without an event bus. What CloudFormation has made is looked at through each service's own API, a message
-goes its whole way from the event bus to a queue on the topic, and a failed run ends in the dead-letter queue.
+"""The template on a local AWS with each of its conditions on and off, in three deployments: with
+everything on, then anew as it is by itself, then without an event bus. What CloudFormation has made
+is looked at through each service's own API, a message goes its whole way from the event bus to a
+queue on the topic, and a failed run ends in the dead-letter queue.
 
-MiniStack is not AWS. What it drops is looked for in the template as CloudFormation was given it (Processed) instead:
-- it makes no alarm on a Metrics Insights query, so ContributorAlarm is off here, and the alarm is only read as text;
-- CloudFormation there drops VpcConfig and KmsKeyArn of a function, the key of a bucket and of a topic, and the boundary of a role;
-- the DeadLetterConfig of a schedule's and a rule's target is stored but never used;
-- permissions, encryption and TLS are stored and not enforced.
+MiniStack is not AWS. What it drops is looked for in the template as CloudFormation was given it
+(Processed) instead: - it makes no alarm on a Metrics Insights query, so ContributorAlarm is off
+here, and the alarm is only read as text; - CloudFormation there drops VpcConfig and KmsKeyArn of a
+function, the key of a bucket and of a topic, and the boundary of a role; - the DeadLetterConfig of
+a schedule's and a rule's target is stored but never used; - permissions, encryption and TLS are
+stored and not enforced.
 """
 
 import json
@@ -167,7 +169,8 @@ class Scene(Stage):
         self.without_bus = Deployed(self.aws, self.deploy(parameters=WITHOUT_BUS))
 
     def delete(self):
-        """The whole stack, so that the next deployment makes everything anew: not all of it is changed by an update here."""
+        """The whole stack, so that the next deployment makes everything anew: not all of it is
+        changed by an update here."""
         cloudformation = self.aws.client("cloudformation")
         cloudformation.delete_stack(StackName=STACK)
 

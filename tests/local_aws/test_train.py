@@ -1,5 +1,6 @@
-"""Training on a fleet's own history on a local AWS: fifty instances over two weeks, once as they should be and once with faults during
-a twentieth of the time. The threshold hardly moves, and what is left out is reported. Then one of the faults is drawn and told of."""
+"""Training on a fleet's own history on a local AWS: fifty instances over two weeks, once as they
+should be and once with faults during a twentieth of the time. The threshold hardly moves, and what
+is left out is reported. Then one of the faults is drawn and told of."""
 
 import json
 import os
@@ -112,7 +113,8 @@ class Training(Staged):
         read, known = map(int, found.groups())
         self.assertEqual((self.scene.folder / "again.safetensors").read_bytes(),
                          (self.scene.folder / "faulty.safetensors").read_bytes())
-        self.assertLessEqual(read, 2 * INSTANCES)  # today, and yesterday where that is not long over
+        # today, and yesterday where that is not long over
+        self.assertLessEqual(read, 2 * INSTANCES)
         self.assertGreaterEqual(known, (DAYS - 1) * INSTANCES)
 
     def test_a_fault_is_drawn_from_cloudwatch_and_told_of(self):

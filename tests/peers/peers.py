@@ -2,7 +2,8 @@
 
     $ python peers.py torch 1 models/default.safetensors windows.safetensors
 
-Each line of the input is a request in JSON, each line of the output its answer. The first answer comes unasked.
+Each line of the input is a request in JSON, each line of the output its answer. The first answer
+comes unasked.
 
     (start)                                 {"version": "2.15.0"}
     {"do": "check"}                         {"difference": 2.1e-06}     largest, from DeepGuard's own answers

@@ -1,8 +1,8 @@
-"""DeepGuard's network in PyTorch and in ONNX Runtime, as whoever deploys it there would write it: only the value that scoring
-needs, one fused operation for each LSTM, inputs time first.
+"""DeepGuard's network in PyTorch and in ONNX Runtime, as whoever deploys it there would write it:
+only the value that scoring needs, one fused operation for each LSTM, inputs time first.
 
-Each class has the version of its engine, and `ready(batch)`, which gives a function without arguments that reconstructs the first
-`batch` windows: [time, batch], newest first.
+Each class has the version of its engine, and `ready(batch)`, which gives a function without
+arguments that reconstructs the first `batch` windows: [time, batch], newest first.
 """
 
 import warnings

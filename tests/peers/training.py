@@ -1,5 +1,5 @@
-"""DeepGuard's training in PyTorch: the same network, loss, optimiser and learning rate as in model-builder/src/build/train.rs, whose
-names the constants have.
+"""DeepGuard's training in PyTorch: the same network, loss, optimiser and learning rate as in
+model-builder/src/build/train.rs, whose names the constants have.
 """
 
 import math
@@ -28,7 +28,8 @@ class Network(torch.nn.Module):
         self.decoder.bias_hh_l0.requires_grad_(False)
 
     def forward(self, seen, context):
-        """Values and logarithms of the scale, newest first, of windows time first and oldest first."""
+        """Values and logarithms of the scale, newest first, of windows time first and oldest
+        first."""
         _, (newest, _) = self.encoder(torch.cat([seen, context], 2))
         code = torch.tanh(self.bottleneck(newest))
         backwards = context.flip(0)
