@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/reference.md", "docs/models.md", "docs/predictor.md",
-             "docs/cost.md", "docs/operations.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/reference.md",
+             "docs/models.md", "docs/predictor.md", "docs/cost.md", "docs/operations.md"]
 # Tests are the evidence of their tables.
 WITH_TESTS = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/comparison.md"]
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
@@ -57,7 +57,8 @@ def commands_in_lines(markdown):
         if line.strip().startswith("```"):
             block = not block
             continue
-        for code in [] if block else re.findall(r"`((?:[A-Z_]+=\S+ )?(?:make|target/debug/model-builder) [^`]+)`", line):
+        for code in [] if block else re.findall(
+                r"`((?:[A-Z_]+=\S+ )?(?:make|target/debug/model-builder) [^`]+)`", line):
             words = shlex.split(code)
             found.append((number, words[1:] if "=" in words[0] else words))
     return found
@@ -85,7 +86,8 @@ def model_builder_commands():
     clap spells them."""
     names = set()
     for source in (ROOT / "model-builder" / "src").rglob("*.rs"):
-        for body in re.findall(r"derive\([^)]*Subcommand[^)]*\)\][^{]*?enum \w+ \{(.*?)\n\}", source.read_text(), re.DOTALL):
+        for body in re.findall(r"derive\([^)]*Subcommand[^)]*\)\][^{]*?enum \w+ \{(.*?)\n\}",
+                               source.read_text(), re.DOTALL):
             names |= {re.sub(r"(?<!^)([A-Z])", r"-\1", name).lower()
                       for name in re.findall(r"^    ([A-Z]\w*)\s*[({,]", body, re.MULTILINE)}
     return names
@@ -103,15 +105,19 @@ def problem_with(words, targets, subcommands):
         subcommand = words[at] if at < len(words) else None
         if subcommand is None or subcommand.startswith("-") or subcommand in subcommands:
             return None
-        return f"model-builder has no subcommand {subcommand}; it has {', '.join(sorted(subcommands))}"
+        return (f"model-builder has no subcommand {subcommand}; it has "
+                f"{', '.join(sorted(subcommands))}")
     if program == "cargo" and words[1:2] == ["lambda"]:
         files = [ROOT / word for word in words if word.startswith("events/")]
-        return next((f"there is no {file.relative_to(ROOT)}" for file in files if not file.exists()), None)
-    script = next((word for word in words if word.endswith((".py", ".sh")) or word.startswith((".ci/", "./"))), None)
+        return next((f"there is no {file.relative_to(ROOT)}"
+                     for file in files if not file.exists()), None)
+    script = next((word for word in words if word.endswith((".py", ".sh"))
+                   or word.startswith((".ci/", "./"))), None)
     if script and program not in OTHERS:
         return None if (ROOT / script).exists() else f"there is no {script}"
     if program.startswith("build/"):
-        return None if program in (ROOT / "Makefile").read_text() else f"the Makefile makes no {program}"
+        made = program in (ROOT / "Makefile").read_text()
+        return None if made else f"the Makefile makes no {program}"
     if program in OTHERS or program.startswith("target/"):
         return None
     return f"{program} is neither a script of the repository nor a program that the reader has"
@@ -135,7 +141,8 @@ def command_problems():
 
 def anchors(markdown):
     """What a link to a heading of this document says, as GitHub makes it."""
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"^ *```.*?^ *```", "", markdown, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    prose = re.sub(r"^ *```.*?^ *```", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -160,7 +167,8 @@ def test_problems():
     for document in WITH_TESTS:
         path_of, named = (ROOT / document).parent, 0
         for row in (ROOT / document).read_text().splitlines():
-            for names, path in re.findall(r"((?:`\w+`(?: and )?)+) in \[[^\]]+\]\(([^)]+\.(?:rs|py))\)", row):
+            for names, path in re.findall(
+                    r"((?:`\w+`(?: and )?)+) in \[[^\]]+\]\(([^)]+\.(?:rs|py))\)", row):
                 file = path_of / path
                 source = file.read_text() if file.exists() else ""
                 tests = re.findall(r"`(\w+)`", names)
@@ -175,27 +183,34 @@ def readme_problems():
     """README.md is longer than it may be, or its message is none that docs/bad-night.md has."""
     readme, night = (ROOT / "README.md").read_text(), (ROOT / "docs" / "bad-night.md").read_text()
     lines = readme.count("\n")
-    problems = [f"README.md has {lines} lines, and may have {README_LINES}"] if lines > README_LINES else []
+    problems = []
+    if lines > README_LINES:
+        problems.append(f"README.md has {lines} lines, and may have {README_LINES}")
     message = re.findall(r'^"(.+?)(?:\.\.\.)?"$', readme, re.MULTILINE)
-    problems += [f"README.md: no message in docs/bad-night.md says: {line}" for line in message if line not in night]
+    problems += [f"README.md: no message in docs/bad-night.md says: {line}"
+                 for line in message if line not in night]
     return problems if message else [*problems, "README.md shows no message as it arrives"]
 
 
 def data_problems():
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True,
+                             check=True).stdout
     problems = []
     for name in filter(None, tracked.decode().split("\0")):
         path = ROOT / name
-        if path.suffix == ".csv" and path.is_file() and path.read_bytes().lstrip(b"\xef\xbb\xbf").startswith(NAB_HEADER):
+        if (path.suffix == ".csv" and path.is_file()
+                and path.read_bytes().lstrip(b"\xef\xbb\xbf").startswith(NAB_HEADER)):
             problems.append(f"{name}: looks like data of NAB, which are not to be committed")
     return problems
 
 
 def main():
-    problems = (command_problems() + link_problems() + test_problems() + readme_problems() + data_problems())
+    problems = (command_problems() + link_problems() + test_problems() + readme_problems()
+                + data_problems())
     for problem in problems:
         print(problem)
-    print(f"{len(problems)} problems" if problems else "the documents and the tracked files are fine")
+    print(f"{len(problems)} problems" if problems
+          else "the documents and the tracked files are fine")
     return 1 if problems else 0
 
 

@@ -19,9 +19,10 @@ CRATES = {
 }
 # Names that a crate must not use, and why.
 FORBIDDEN = {
-    "src": (r"\b(?:std::(?:time|env|fs|net|process)|async|tokio|futures_util|jiff|lambda_runtime|aws_\w+|deepguard_aws)\b",
-            "the domain knows no AWS, no async and no clock"),
-    "aws/src": (r"\b(?:functions|model_builder|lambda_runtime)::", "the edges know neither functions nor command line"),
+    "src": (r"\b(?:std::(?:time|env|fs|net|process)|async|tokio|futures_util|jiff|lambda_runtime"
+            r"|aws_\w+|deepguard_aws)\b", "the domain knows no AWS, no async and no clock"),
+    "aws/src": (r"\b(?:functions|model_builder|lambda_runtime)::",
+                "the edges know neither functions nor command line"),
     "model-builder/src": (r"\bfunctions::", "the command line does not know the functions"),
     "functions/src": (r"\bmodel_builder::", "the functions do not know the command line"),
 }
@@ -56,8 +57,8 @@ def room(path, root):
 
 
 def files(root):
-    return [path for path in sorted(root.rglob("*.rs")) if not any(part.removesuffix(".rs") in TESTS
-                                                                  for part in path.relative_to(root).parts)]
+    return [path for path in sorted(root.rglob("*.rs"))
+            if not any(part.removesuffix(".rs") in TESTS for part in path.relative_to(root).parts)]
 
 
 def arrows(root):
@@ -79,7 +80,8 @@ def arrows(root):
 def siblings(folder, root):
     """Of each module in a folder below the top, the modules beside it that it imports."""
     names = {path.stem if path.suffix == ".rs" else path.name
-             for path in folder.iterdir() if path.suffix == ".rs" or path.is_dir()} - {"mod", *TESTS}
+             for path in folder.iterdir()
+             if path.suffix == ".rs" or path.is_dir()} - {"mod", *TESTS}
     known = {name: set() for name in names}
     prefix = "::".join(("crate", *folder.relative_to(root).parts))
     for path in files(folder):
@@ -136,13 +138,15 @@ def structure():
         if found := circle(known):
             problems.append(f"{crate}: {' -> '.join(found)} is a circle")
             continue
-        for inner in sorted(path for path in root.rglob("*") if path.is_dir() and path.name not in TESTS):
+        for inner in sorted(path for path in root.rglob("*")
+                            if path.is_dir() and path.name not in TESTS):
             if found := circle(siblings(inner, root)):
                 problems.append(f"{inner.relative_to(ROOT)}: {' -> '.join(found)} is a circle")
         height = floors(known)
         rows.append((crate, len(known), count, height, len(files(root))))
         if crate == "functions" and (len(known) > MOST_ROOMS or height > MOST_FLOORS):
-            problems.append(f"{crate}: {len(known)} rooms on {height} floors; {MOST_ROOMS} on {MOST_FLOORS} are allowed")
+            problems.append(f"{crate}: {len(known)} rooms on {height} floors; {MOST_ROOMS} on "
+                            f"{MOST_FLOORS} are allowed")
         pattern, why = FORBIDDEN[folder]
         for path in files(root):
             if found := re.search(pattern, source(path)):
@@ -152,11 +156,14 @@ def structure():
 
 def long_files():
     problems = []
-    for path in sorted(path for folder in ("src", "aws", "functions", "model-builder", "tests", "benches")
-                       for path in (ROOT / folder).rglob("*.rs") if "target" not in path.relative_to(ROOT).parts):
+    for path in sorted(path for folder in
+                       ("src", "aws", "functions", "model-builder", "tests", "benches")
+                       for path in (ROOT / folder).rglob("*.rs")
+                       if "target" not in path.relative_to(ROOT).parts):
         name, lines = str(path.relative_to(ROOT)), path.read_text().count("\n")
         if lines > LONGER.get(name, MOST_LINES):
-            problems.append(f"{name} has {lines} lines; {LONGER.get(name, MOST_LINES)} are allowed: divide it")
+            problems.append(f"{name} has {lines} lines; {LONGER.get(name, MOST_LINES)} are "
+                            "allowed: divide it")
         elif name in LONGER and lines <= MOST_LINES:
             problems.append(f"{name} has {lines} lines, as few as any other: take it from LONGER")
     return problems

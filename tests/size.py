@@ -14,7 +14,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-STANDARD = {"core", "alloc", "std", "compiler_builtins", "hashbrown", "rustc_demangle", "gimli", "addr2line", "object"}
+STANDARD = {"core", "alloc", "std", "compiler_builtins", "hashbrown", "rustc_demangle", "gimli",
+            "addr2line", "object"}
 # Matches the beginning of a path, not its middle.
 HEAD = re.compile(r"(?<![\w:>])([A-Za-z_]\w*)(?:\[[0-9a-f]+\])?::")
 # Code without a path is C or assembler, nearly all of it the cryptography of TLS.
@@ -37,7 +38,8 @@ def lines(*command):
 
 def crate(symbol):
     heads = HEAD.findall(symbol)
-    made_for = next((head.replace("_", "-") for head in heads if head not in STANDARD), "std, generic code included")
+    made_for = next((head.replace("_", "-") for head in heads if head not in STANDARD),
+                    "std, generic code included")
     return made_for if heads else C
 
 
@@ -61,14 +63,16 @@ def sections(binary):
             sizes[parts[0]] = int(parts[1])
     sizes.pop(".bss", None)
     sizes.pop(".tbss", None)
-    grouped = {name: sum(sizes.pop(section, 0) for section in members) for name, members in SECTIONS.items()}
+    grouped = {name: sum(sizes.pop(section, 0) for section in members)
+               for name, members in SECTIONS.items()}
     return grouped | {"other": sum(sizes.values())}
 
 
 def table(header, rows):
     text = f"| {header} | kB | % |\n| :-- | --: | --: |\n"
     total = sum(size for _, size in rows)
-    return text + "".join(f"| {name} | {size / 1000:,.0f} | {100 * size / total:.1f} |\n" for name, size in rows)
+    return text + "".join(f"| {name} | {size / 1000:,.0f} | {100 * size / total:.1f} |\n"
+                          for name, size in rows)
 
 
 def report(binary):
@@ -95,7 +99,8 @@ def put_into(document, text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
     parser.add_argument("--document", type=Path)
     args = parser.parse_args()

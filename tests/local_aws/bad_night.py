@@ -79,26 +79,32 @@ class Night(Stage):
         """The function's CloudWatch and tags are those that can be told to fail; all else is the
         local AWS itself."""
         client = self.aws.client("lambda")
-        variables = client.get_function_configuration(FunctionName=self.function)["Environment"]["Variables"]
+        variables = client.get_function_configuration(
+            FunctionName=self.function)["Environment"]["Variables"]
         for service in ("CLOUDWATCH", "RESOURCE_GROUPS_TAGGING_API"):
             variables[f"AWS_ENDPOINT_URL_{service}"] = self.interposed.endpoint
-        client.update_function_configuration(FunctionName=self.function, Environment={"Variables": variables})
+        client.update_function_configuration(FunctionName=self.function,
+                                             Environment={"Variables": variables})
 
     def mute(self, bucket):
         event = self.events["load-1"]
         instance = next(instance for instance, name in self.names.items() if name == "load-1")
-        mutes = {"mutes": [{"instances": [instance], "from": event["from"], "until": event["until"], "why": "load test"}]}
-        self.aws.client("s3").put_object(Bucket=bucket, Key="settings/mutes.json", Body=json.dumps(mutes).encode())
+        mutes = {"mutes": [{"instances": [instance], "from": event["from"],
+                            "until": event["until"], "why": "load test"}]}
+        self.aws.client("s3").put_object(Bucket=bucket, Key="settings/mutes.json",
+                                         Body=json.dumps(mutes).encode())
 
     def wait_for_the_alarms(self, calibrator):
-        names = [f"{STACK}-{which}" for which in ("errors", "throttles", "calibrator", "calibrator-throttles")]
+        names = [f"{STACK}-{which}"
+                 for which in ("errors", "throttles", "calibrator", "calibrator-throttles")]
         cloudwatch = self.aws.client("cloudwatch")
 
         def settled():
             for function in (self.function, calibrator):
                 self.invoke(function, self.evening)
             alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
-            return len(alarms) == len(names) and all(alarm["StateValue"] == "OK" for alarm in alarms)
+            return len(alarms) == len(names) and all(alarm["StateValue"] == "OK"
+                                                     for alarm in alarms)
 
         wait_for("the alarms of the functions to be OK", settled, 90, every=2)
 
@@ -106,15 +112,18 @@ class Night(Stage):
         """The inbox."""
         sqs = self.aws.client("sqs")
         url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+        arn = sqs.get_queue_attributes(QueueUrl=url,
+                                       AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn,
+                                         Attributes={"RawMessageDelivery": "true"})
         return url
 
     def listen_for_the_end(self):
         """A rule of one's own, as a team would have for a chat: everything that is over."""
         sqs, events = self.aws.client("sqs"), self.aws.client("events")
         url = sqs.create_queue(QueueName="recoveries")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        arn = sqs.get_queue_attributes(QueueUrl=url,
+                                       AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         pattern = {"source": ["deepguard"], "detail-type": ["DeepGuard Anomaly Ended"]}
         events.put_rule(Name="recoveries", EventPattern=json.dumps(pattern))
         events.put_targets(Rule="recoveries", Targets=[{"Id": "queue", "Arn": arn}])
@@ -161,9 +170,10 @@ class Night(Stage):
         muted."""
         self.picture = self.folder / "bad-night.png"
         shown = [name for name in (*TOLD, "load-1") if name != "worker-1"]
-        instances = [instance for name in shown for instance, other in self.names.items() if other == name]
-        command = [self.model_builder(), "explain", "--history", str(self.folder / "replay"), "--hours", str(HOURS + 6),
-                   "--out", str(self.picture)]
+        instances = [instance for name in shown for instance, other in self.names.items()
+                     if other == name]
+        command = [self.model_builder(), "explain", "--history", str(self.folder / "replay"),
+                   "--hours", str(HOURS + 6), "--out", str(self.picture)]
         for instance in instances:
             command += ["--instance", instance]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
@@ -172,12 +182,15 @@ class Night(Stage):
         """One message for each real episode, none for the rest, and each says what happened."""
         told = {}
         for message in self.messages:
-            name = next((name for instance, name in self.names.items() if instance in message), None)
+            name = next((name for instance, name in self.names.items() if instance in message),
+                        None)
             told.setdefault(name, []).append(message)
         wrong = [f"nobody was told of {name}" for name in TOLD if name not in told]
-        more = [f"{name}: {message}" for name, messages in told.items() for message in messages if name not in TOLD]
+        more = [f"{name}: {message}" for name, messages in told.items() for message in messages
+                if name not in TOLD]
         wrong += more
-        wrong += [f"{name}: {len(messages)} messages" for name, messages in told.items() if len(messages) > 1]
+        wrong += [f"{name}: {len(messages)} messages" for name, messages in told.items()
+                  if len(messages) > 1]
         for name, (shapes, minutes) in TOLD.items():
             for message in told.get(name, []):
                 if name not in message or not any(shape in message for shape in shapes):
@@ -187,16 +200,19 @@ class Night(Stage):
             name = detail["name"]
             if name not in TOLD:
                 continue
-            since, truth = fleet.parse_time(detail["since"]), fleet.parse_time(self.events[name]["from"])
+            since = fleet.parse_time(detail["since"])
+            truth = fleet.parse_time(self.events[name]["from"])
             self.since[name] = since
-            if not -timedelta(minutes=20) <= since - truth <= timedelta(minutes=TOLD.get(name, ((), 0))[1]):
+            if not -timedelta(minutes=20) <= since - truth <= timedelta(
+                    minutes=TOLD.get(name, ((), 0))[1]):
                 wrong.append(f"{name}: since {since}, and it was {truth}")
         last = self.summaries[-1][1]
         newest = {instance.id: instance.datapoints[-1][0] for instance in self.instances}
         scored = {row[:2] for row in self.scores()}
         unscored = [(self.names[instance.id], fleet.format_time(at)) for instance in self.instances
                     for at, _ in instance.datapoints
-                    if self.evening <= at and self.names[instance.id] not in ("load-1",) and (instance.id, at) not in scored]
+                    if self.evening <= at and self.names[instance.id] not in ("load-1",)
+                    and (instance.id, at) not in scored]
         wrong += [f"{len(unscored)} datapoints have no score: {unscored[:5]}"] if unscored else []
         suppressed = self.highest("SuppressedAnomalies")
         wrong += [] if suppressed >= 1 else ["nothing was counted as suppressed"]
@@ -217,8 +233,8 @@ class Night(Stage):
 
     def highest(self, metric):
         answer = self.aws.client("cloudwatch").get_metric_statistics(
-            Namespace=NAMESPACE, MetricName=metric, StartTime=self.evening, EndTime=self.morning + fleet.STEP,
-            Period=300, Statistics=["Maximum"])
+            Namespace=NAMESPACE, MetricName=metric, StartTime=self.evening,
+            EndTime=self.morning + fleet.STEP, Period=300, Statistics=["Maximum"])
         return max((point["Maximum"] for point in answer["Datapoints"]), default=0)
 
     def document(self, path):
@@ -227,18 +243,23 @@ class Night(Stage):
         lines = [
             "# A bad night",
             "",
-            "Twelve machines from eight in the evening to six in the morning, replayed on a local AWS by `make bad-night`: the real",
-            f"function, deployed with the real template, {len(self.summaries)} runs. From {throttled[0]} to {throttled[1]} UTC",
-            f"CloudWatch refuses six calls of ten ({self.interposed.refused} in all). The night is generated, by a fixed seed.",
-            "",
+            "Twelve machines from eight in the evening to six in the morning, replayed on a local "
+            "AWS by `make bad-night`: the real",
+            f"function, deployed with the real template, {len(self.summaries)} runs. From "
+            f"{throttled[0]} to {throttled[1]} UTC",
+            f"CloudWatch refuses six calls of ten ({self.interposed.refused} in all). The night is "
+            "generated, by a fixed seed.", "",
             "| machine | what happened | who should be told | in the inbox |",
             "| --- | --- | --- | --- |",
         ]
-        subjects = {name: message.split("\n")[0] for message in self.messages for name in self.names.values() if name in message}
+        subjects = {name: message.split("\n")[0] for message in self.messages
+                    for name in self.names.values() if name in message}
         for name, event in self.events.items():
-            lines.append(f"| {name} | {event['what']} | {'the person on call' if event['told'] else 'nobody'} | "
+            lines.append(f"| {name} | {event['what']} | "
+                         f"{'the person on call' if event['told'] else 'nobody'} | "
                          f"{subjects.get(name, '')} |")
-        lines += ["", f"![CPU, expected band and score of five machines](images/{self.picture.name})", "",
+        lines += [
+            "", f"![CPU, expected band and score of five machines](images/{self.picture.name})", "",
                   "## The inbox", "", f"{len(self.messages)} messages, each as it arrived:", ""]
         for message in self.messages:
             lines += ["```text", message.replace("\\n", "\n"), "```", ""]
@@ -257,8 +278,10 @@ def as_json(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--document", type=Path, help="the Markdown file to write; its picture goes into images/ beside it")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--document", type=Path,
+                        help="the Markdown file to write; its picture goes into images/ beside it")
     options = parser.parse_args()
     interrupt_on_termination()
     night = Night()
@@ -271,7 +294,8 @@ def main():
             report.print_failure(night, failure)
             return 1
         if options.document:
-            (options.document.parent / "images" / night.picture.name).write_bytes(night.picture.read_bytes())
+            (options.document.parent / "images" / night.picture.name).write_bytes(
+                night.picture.read_bytes())
             night.document(options.document)
             night.say(f"written: {options.document}")
     return 0

@@ -46,13 +46,15 @@ def programs(name):
     requirements, afterwards = ENVIRONMENTS[name]
     version = ".".join(map(str, sys.version_info[:2]))
     # New requirements get a new folder: an environment in use by another run is never changed.
-    described = requirements.read_bytes() + version.encode() + (afterwards.read_bytes() if afterwards else b"")
+    described = requirements.read_bytes() + version.encode() + (
+        afterwards.read_bytes() if afterwards else b"")
     key = hashlib.sha256(described).hexdigest()[:12]
     folder = LOCAL / f"python-{name}-{key}"
     if not (folder / "complete").exists():
         if sys.version_info < OLDEST_PYTHON:
             needed = ".".join(map(str, OLDEST_PYTHON))
-            raise SetupError(f"Python {needed} or newer is needed, this is {version}. Try: make PYTHON=python3.12 ...")
+            raise SetupError(f"Python {needed} or newer is needed, this is {version}. Try: "
+                             "make PYTHON=python3.12 ...")
         LOCAL.mkdir(parents=True, exist_ok=True)
         with open(LOCAL / f"python-{name}.lock", "w") as lock:
             # a second one that starts now waits here, then finds it complete
@@ -66,15 +68,18 @@ def install(folder, requirements, afterwards):
     print(f"Setting up {requirements.name} in {folder} (once) ...", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted set-up left
     run([sys.executable, "-m", "venv", str(folder)],
-        "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv")
+        "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install "
+        "python3-venv")
     python = str(folder / "bin" / "python")
     # Refuses a file that differs from its pin. `--no-deps`: every needed package is pinned, and pip
     # would not take a pinned `boto3` for a `boto3[crt]`.
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes",
-         "--no-deps", "--requirement", str(requirements)],
-        "pip could not install the pinned versions; its message is above. Check the network and run the command again.")
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--require-hashes", "--no-deps", "--requirement", str(requirements)],
+        "pip could not install the pinned versions; its message is above. Check the network and "
+        "run the command again.")
     if afterwards:
-        run([python, str(afterwards)], f"{afterwards.name} failed; its message is above. It needs a C compiler, `cc`.")
+        run([python, str(afterwards)],
+            f"{afterwards.name} failed; its message is above. It needs a C compiler, `cc`.")
     (folder / "complete").touch()
 
 

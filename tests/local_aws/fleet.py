@@ -22,10 +22,12 @@ class Instance:
         self.id = described["instance"]
         self.source = described["source"]
         self.anomalous = described["expected"] == "anomaly"
-        self.anomaly_start = parse_time(described["anomaly_start"]) if described.get("anomaly_start") else None
+        start = described.get("anomaly_start")
+        self.anomaly_start = parse_time(start) if start else None
         self.note = described.get("note", "")
         with open(Path(folder) / f"{self.id}.csv", newline="") as file:
-            self.datapoints = [(parse_time(row["time"]), float(row["value"])) for row in csv.DictReader(file)]
+            self.datapoints = [(parse_time(row["time"]), float(row["value"]))
+                               for row in csv.DictReader(file)]
 
 
 def read_fleet(folder):
@@ -40,13 +42,15 @@ def put_history(cloudwatch, instances, since=None, until=None):
     batches = []
     for instance in instances:
         dimensions = [{"Name": "InstanceId", "Value": instance.id}]
-        datums = [{"MetricName": "CPUUtilization", "Dimensions": dimensions, "Timestamp": time, "Value": value,
-                   "Unit": "Percent"} for time, value in instance.datapoints
+        datums = [{"MetricName": "CPUUtilization", "Dimensions": dimensions, "Timestamp": time,
+                   "Value": value, "Unit": "Percent"} for time, value in instance.datapoints
                   if (since is None or time >= since) and (until is None or time < until)]
         batches += [datums[i:i + PUT_LIMIT] for i in range(0, len(datums), PUT_LIMIT)]
     # Two at a time: the server is one process, so more calls would only wait there.
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda batch: cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=batch), batches))
+        list(pool.map(
+            lambda batch: cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=batch),
+            batches))
     return sum(map(len, batches))
 
 
@@ -57,7 +61,8 @@ def read_published(cloudwatch, namespace, instances, since, until, statistic="Ma
                     "Metric": {"Namespace": namespace, "MetricName": metric,
                                "Dimensions": [{"Name": "InstanceId", "Value": instance.id}]},
                     "Period": PERIOD, "Stat": statistic}}
-               for number, (instance, metric) in enumerate((i, m) for i in instances for m in SCORE_METRICS)]
+               for number, (instance, metric) in enumerate(
+                   (i, m) for i in instances for m in SCORE_METRICS)]
     rows = []
     for start in range(0, len(queries), QUERY_LIMIT):
         pages = cloudwatch.get_paginator("get_metric_data").paginate(
@@ -75,7 +80,8 @@ def write_published(path, rows):
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("instance", "time", "metric", "value"))
-        writer.writerows((instance, format_time(time), metric, value) for instance, time, metric, value in rows)
+        writer.writerows((instance, format_time(time), metric, value)
+                         for instance, time, metric, value in rows)
 
 
 def verdicts(instances, rows):
@@ -96,7 +102,8 @@ def verdicts(instances, rows):
         else:
             verdict = "false alarm" if raised else "silent, as expected"
         result.append({
-            "instance": instance.id, "source": instance.source, "expected": "anomaly" if instance.anomalous else "quiet",
+            "instance": instance.id, "source": instance.source,
+            "expected": "anomaly" if instance.anomalous else "quiet",
             "cpu_now": instance.datapoints[-1][1], "score_now": scores[-1][1] if scores else None,
             "highest_score": highest, "verdict": verdict, "note": instance.note})
     return result

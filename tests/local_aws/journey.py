@@ -66,7 +66,8 @@ class Journey(Stage):
         """A queue that gets what the topic says, as a pager or a chat would."""
         sqs = self.aws.client("sqs")
         url = sqs.create_queue(QueueName="deepguard-notifications")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        arn = sqs.get_queue_attributes(QueueUrl=url,
+                                       AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         return url
 
@@ -76,10 +77,12 @@ class Journey(Stage):
         cloudwatch = self.aws.client("cloudwatch")
         self.say("waiting for the schedule, which fires by itself 60 to 70 s after it was deployed")
         reminder = started + 15
-        names = [outputs[f"{which}AlarmName"] for which in ("Anomaly", "Silence", "Error", "Calibrator")]
+        names = [outputs[f"{which}AlarmName"]
+                 for which in ("Anomaly", "Silence", "Error", "Calibrator")]
 
         def alarms():
-            return {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
+            return {alarm["AlarmName"]: alarm
+                    for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
 
         def rung():
             nonlocal reminder
@@ -100,7 +103,8 @@ class Journey(Stage):
         sqs = self.aws.client("sqs")
 
         def notified():
-            received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10,
+                                           WaitTimeSeconds=1)
             for message in received.get("Messages", []):
                 text = json.loads(message["Body"])["Message"]
                 # what an event says of one instance; an alarm's message is JSON
@@ -108,7 +112,8 @@ class Journey(Stage):
                     self.result.setdefault("events_told", []).append(text)
                     continue
                 told = json.loads(text)
-                if told["AlarmName"] == self.alarm["AlarmName"] and told["NewStateValue"] == "ALARM":
+                if (told["AlarmName"] == self.alarm["AlarmName"]
+                        and told["NewStateValue"] == "ALARM"):
                     return told
             return None
 
@@ -129,10 +134,13 @@ class Journey(Stage):
                                     newest - timedelta(hours=3), newest)
         fleet.write_published(self.folder / "published.csv", rows)
         self.verdicts = fleet.verdicts(self.instances, rows)
-        self.result.update(invoked_by_schedule=len(self.runs), summary=self.first.summary, verdicts=self.verdicts)
-        unscored = [verdict["instance"] for verdict in self.verdicts if verdict["verdict"] == "not scored"]
+        self.result.update(invoked_by_schedule=len(self.runs), summary=self.first.summary,
+                           verdicts=self.verdicts)
+        unscored = [verdict["instance"] for verdict in self.verdicts
+                    if verdict["verdict"] == "not scored"]
         if unscored:
-            raise Failure(f"No score was published for {', '.join(unscored)}; the run said {self.first.summary}")
+            raise Failure(f"No score was published for {', '.join(unscored)}; the run said "
+                          f"{self.first.summary}")
         if not any(verdict["verdict"] == "found" for verdict in self.verdicts):
             raise Failure("The alarm rang, but for none of the instances that have an anomaly.")
 
@@ -147,12 +155,16 @@ class Journey(Stage):
         self.say("picture: drawn")
 
     def measure(self, outputs):
-        self.result["measured"] = measure.speed_and_memory(self.aws, outputs["FunctionName"], self.first)
-        self.result["events"] = measure.each_event(self.aws, outputs["FunctionName"], self.instances)
+        self.result["measured"] = measure.speed_and_memory(self.aws, outputs["FunctionName"],
+                                                           self.first)
+        self.result["events"] = measure.each_event(self.aws, outputs["FunctionName"],
+                                                   self.instances)
         wrong = [event for event in self.result["events"] if not event["as_expected"]]
         if wrong:
-            raise Failure("These events were not answered as they should be:\n" + json.dumps(wrong, indent=2))
-        self.say(f"events: every file of events/ was answered as it should be ({len(self.result['events'])})")
+            raise Failure("These events were not answered as they should be:\n"
+                          + json.dumps(wrong, indent=2))
+        self.say("events: every file of events/ was answered as it should be "
+                 f"({len(self.result['events'])})")
 
     def end(self):
         super().end()
@@ -160,9 +172,11 @@ class Journey(Stage):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--result", type=Path, help="write what happened to this file, as JSON")
-    parser.add_argument("replay", nargs="*", help="options for `model-builder replay`, after `--`: -- --generated")
+    parser.add_argument("replay", nargs="*",
+                        help="options for `model-builder replay`, after `--`: -- --generated")
     options = parser.parse_args()
     interrupt_on_termination()
     journey = Journey(options)
@@ -182,7 +196,8 @@ def main():
                 code = 130
             except Exception as error:  # such as MiniStack gone in the middle
                 (journey.folder / "traceback.txt").write_text(traceback.format_exc())
-                journey.result["failure"] = f"{type(error).__name__}: {error} (more in traceback.txt)"
+                journey.result["failure"] = (f"{type(error).__name__}: {error} "
+                                             "(more in traceback.txt)")
                 report.print_failure(journey, journey.result["failure"])
     finally:
         if options.result:

@@ -45,7 +45,8 @@ def clean_environment(scratch, endpoint):
     """The environment for everything that talks to the local AWS. Nothing of the reader's own AWS
     account is in it: no profile, no credentials, no configuration file, so that no mistake can
     reach a real account."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and not k.startswith("SAM_")}
+    kept = {k: v for k, v in os.environ.items()
+            if not k.startswith("AWS_") and not k.startswith("SAM_")}
     return {
         **kept,
         "AWS_ENDPOINT_URL": endpoint,
@@ -71,8 +72,8 @@ class Processes:
 
     def start(self, command, log, **options):
         with open(log, "ab") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                       start_new_session=True, **options)
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
+                                       stdin=subprocess.DEVNULL, start_new_session=True, **options)
         self.started.append(process)
         return process
 
@@ -139,7 +140,8 @@ class LocalAws:
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": "unix:///nonexistent",
         })
-        wait_for("MiniStack to answer", lambda: self.server.poll() is not None or self.answers(), 60, every=0.1)
+        wait_for("MiniStack to answer", lambda: self.server.poll() is not None or self.answers(),
+                 60, every=0.1)
         return self.server.poll() is None
 
     def answers(self):
@@ -159,7 +161,8 @@ class LocalAws:
         return boto3.client(
             service, endpoint_url=self.endpoint, region_name=REGION,
             aws_access_key_id="test", aws_secret_access_key="test",
-            config=Config(proxies={}, read_timeout=180, retries={"mode": "standard", "max_attempts": 5},
+            config=Config(proxies={}, read_timeout=180,
+                          retries={"mode": "standard", "max_attempts": 5},
                           s3={"addressing_style": "path"}))
 
     def lambda_processes(self):

@@ -26,7 +26,8 @@ class Run:
         self.error = None
         if self.ended and not self.summary:
             own = [line for line in lines if not re.match(r"(START|END|REPORT) ", line)]
-            self.error = "\n".join(own) or "it wrote no log, so it ended before it was ready; see MiniStack's log"
+            self.error = ("\n".join(own) or "it wrote no log, so it ended before it was ready; "
+                          "see MiniStack's log")
 
 
 def find_summary(line):
@@ -59,7 +60,8 @@ def log_streams(aws, group):
         return []
     streams.sort(key=lambda stream: stream.get("firstEventTimestamp") or 0)
     return [[event["message"] for event in logs.get_log_events(
-        logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)["events"]] for stream in streams]
+        logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)["events"]]
+            for stream in streams]
 
 
 def scheduled_runs(aws, group):
@@ -113,7 +115,8 @@ def each_event(aws, function, instances):
             fine = error is not None and bool(payload.get("errorMessage"))
         else:
             fine = error is None and is_answered(event, payload, instances)
-        answers.append({"event": path.name, "refused": refused, "as_expected": fine, "answer": payload})
+        answers.append({"event": path.name, "refused": refused, "as_expected": fine,
+                        "answer": payload})
     return answers
 
 

@@ -48,7 +48,8 @@ class Stage:
                      "replay", os.environ, "make build-host")
         self.source, self.instances = fleet.read_fleet(self.folder / "replay")
         expected = sum(instance.anomalous for instance in self.instances)
-        self.say(f"fleet: {len(self.instances)} instances from {self.source} data, {expected} with an anomaly now")
+        self.say(f"fleet: {len(self.instances)} instances from {self.source} data, {expected} with "
+                 "an anomaly now")
         self.aws.start()
         self.aws.client("s3").create_bucket(Bucket=PACKAGE_BUCKET)
         self.say(f"local AWS: MiniStack answers on {self.aws.endpoint}")
@@ -60,7 +61,8 @@ class Stage:
         self.say(" ".join(["deploy: sam deploy --config-env local", *overrides]))
         log = self.folder / "sam-deploy.log"
         deploy = self.processes.start(
-            [str(environment.programs("tools") / "sam"), "deploy", "--config-env", "local", *overrides], log, cwd=ROOT,
+            [str(environment.programs("tools") / "sam"), "deploy", "--config-env", "local",
+             *overrides], log, cwd=ROOT,
             # The poll delay is meant for the quotas of a real account.
             env={**self.aws.environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"})
         meanwhile()
@@ -84,15 +86,18 @@ class Stage:
         version = self.publish(models, ROOT / "models" / "default.safetensors")
         self.command([self.model_builder(), "promote", "--to", models, "--version", version],
                      "promote", self.aws.environment, "make build-host")
-        self.say(f"model: {version} is published and promoted, {outputs['ModelPointerUri']} points to it")
+        self.say(f"model: {version} is published and promoted, {outputs['ModelPointerUri']} points "
+                 "to it")
         return version
 
     def publish(self, models, artifact):
         """Stores an artifact, and returns its version."""
-        shown = subprocess.run([self.model_builder(), "inspect", "--artifact", str(artifact), "--json"],
+        shown = subprocess.run([self.model_builder(), "inspect", "--artifact", str(artifact),
+                                "--json"],
                                cwd=ROOT, capture_output=True, text=True)
         if shown.returncode != 0:
-            raise Failure(f"model-builder inspect failed; `make model` may be what is missing:\n{shown.stderr}")
+            raise Failure("model-builder inspect failed; `make model` may be what is "
+                          f"missing:\n{shown.stderr}")
         card = json.loads(shown.stdout)
         self.command([self.model_builder(), "publish", "--artifact", str(artifact), "--to", models],
                      "publish", self.aws.environment, "make model")
@@ -107,9 +112,11 @@ class Stage:
             process = self.processes.start(command, log, cwd=ROOT, env=env)
         except FileNotFoundError:
             raise Failure(f"{command[0]} is not there; run `{advice}`.") from None
-        wait_for(f"model-builder {name} to end", lambda: process.poll() is not None, 120, every=0.05)
+        wait_for(f"model-builder {name} to end", lambda: process.poll() is not None, 120,
+                 every=0.05)
         if process.returncode != 0:
-            raise Failure(f"model-builder {name} failed (`{advice}` may be what is missing):\n{report.tail(log, 20)}")
+            raise Failure(f"model-builder {name} failed (`{advice}` may be what is "
+                          f"missing):\n{report.tail(log, 20)}")
 
     def end(self):
         """Ends everything that was started, and removes what the local AWS kept on disk; logs and

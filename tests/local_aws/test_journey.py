@@ -55,7 +55,8 @@ def left_running(folder):
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"{folder}/scratch".encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append(command.decode(errors="replace"))
     return found
 
 
@@ -112,7 +113,8 @@ class EndToEnd(unittest.TestCase):
             self.assertIn("found", verdicts)
             self.assertIn("silent, as expected", verdicts)
             for verdict in result["verdicts"]:
-                fitting = {"anomaly": ("found", "missed"), "quiet": ("silent, as expected", "false alarm")}
+                fitting = {"anomaly": ("found", "missed"),
+                           "quiet": ("silent, as expected", "false alarm")}
                 self.assertIn(verdict["verdict"], fitting[verdict["expected"]])
 
     def test_the_picture_is_a_png_of_a_size_to_look_at(self):

@@ -49,20 +49,25 @@ class Scene(Stage):
         broken = max(self.instances, key=lambda instance: instance.anomalous)
         labels = f"s3://{self.bucket}/settings/labels.json"
         self.builder("label", "--to", labels, "--instance", broken.id, "--from",
-                     broken.anomaly_start.isoformat(), "--verdict", "confirmed", "--note", "it was the deploy")
+                     broken.anomaly_start.isoformat(), "--verdict", "confirmed", "--note",
+                     "it was the deploy")
         self.labels = self.builder("label", "--to", labels, "--list").stdout
 
-        self.refused_pages = self.builder("promote", "--to", self.models, "--version", self.eager, fails=True)
-        self.refused_misses = self.builder("promote", "--to", self.models, "--version", self.lazy, fails=True)
+        self.refused_pages = self.builder("promote", "--to", self.models, "--version", self.eager,
+                                          fails=True)
+        self.refused_misses = self.builder("promote", "--to", self.models, "--version", self.lazy,
+                                           fails=True)
         self.after_refusals = json.loads(self.read("models/current"))
         self.still = self.used()
         self.picture = self.folder / "pages.png"
-        self.measured("promote with a reason", self.eager, self.promote, self.eager, "--because", "we want every page",
-                      "--out", str(self.picture))
+        self.measured("promote with a reason", self.eager, self.promote, self.eager, "--because",
+                      "we want every page", "--out", str(self.picture))
         self.overridden = json.loads(self.read("models/current"))
-        self.records = [json.loads(self.read(key)) for key in sorted(self.keys("models/promotions/"))]
+        self.records = [json.loads(self.read(key))
+                        for key in sorted(self.keys("models/promotions/"))]
 
-        self.measured("roll back", self.default, self.builder, "rollback", "--to", self.models, "--because", "too many pages")
+        self.measured("roll back", self.default, self.builder, "rollback", "--to", self.models,
+                      "--because", "too many pages")
         self.builder("shadow", "--to", self.models, "--version", self.lazy)
         self.shadow = json.loads(self.read("models/shadow"))
         started = time.monotonic()
@@ -78,13 +83,14 @@ class Scene(Stage):
 
         # The loaded model stays in use: the pointer goes bad in each way, and a rollback mends it.
         good = self.read("models/current")
-        other = json.loads(good) | {"key": f"models/{self.lazy}.safetensors", "sha256": self.overridden["sha256"]}
+        other = json.loads(good) | {"key": f"models/{self.lazy}.safetensors",
+                                    "sha256": self.overridden["sha256"]}
         nothing = json.loads(good) | {"key": "models/nothing.safetensors", "sha256": "0" * 64}
         corrupt = json.loads(good) | {"key": "models/corrupt.safetensors", "sha256": "1" * 64}
         self.write("models/corrupt.safetensors", DEFAULT.read_bytes()[:-1] + b"\0\0")
         self.bad = {}
-        for name, pointer in {"a pointer to nothing": nothing, "a corrupt artifact": corrupt, "another checksum": other,
-                              "a pointer that is none": "{"}.items():
+        for name, pointer in {"a pointer to nothing": nothing, "a corrupt artifact": corrupt,
+                              "another checksum": other, "a pointer that is none": "{"}.items():
             text = pointer if isinstance(pointer, str) else json.dumps(pointer)
             started = time.monotonic()
             self.write("models/current", text.encode())
@@ -116,12 +122,14 @@ class Scene(Stage):
 
     def builder(self, *arguments, fails=False):
         """What model-builder says to these arguments."""
-        done = subprocess.run([self.model_builder(), *arguments], cwd=ROOT, env={**self.aws.environment, "USER": "test"},
+        done = subprocess.run([self.model_builder(), *arguments], cwd=ROOT,
+                              env={**self.aws.environment, "USER": "test"},
                               capture_output=True, text=True, timeout=120)
         with open(self.folder / "model-builder.log", "a") as log:
             log.write(f"$ model-builder {' '.join(arguments)}\n{done.stdout}{done.stderr}\n")
         if (done.returncode != 0) != fails:
-            raise Failure(f"model-builder {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise Failure(f"model-builder {' '.join(arguments)} ended with "
+                          f"{done.returncode}:\n{done.stdout}{done.stderr}")
         return done
 
     def measured(self, step, version, command, *arguments):
@@ -132,7 +140,8 @@ class Scene(Stage):
         moved = time.monotonic()
         self.next.append((step, version, self.used()))
         self.took[step] = time.monotonic() - moved
-        self.say(f"{step}: the command took {moved - began:.1f} s, in use {self.took[step]:.2f} s later")
+        self.say(f"{step}: the command took {moved - began:.1f} s, in use {self.took[step]:.2f} s "
+                 "later")
 
     def used(self):
         """The version that a run uses now."""
@@ -147,7 +156,8 @@ class Scene(Stage):
 
     def metrics(self, beginning):
         """The names of what was published that begin so."""
-        pages = self.aws.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=NAMESPACE)
+        pages = self.aws.client("cloudwatch").get_paginator("list_metrics").paginate(
+            Namespace=NAMESPACE)
         return {metric["MetricName"] for page in pages for metric in page["Metrics"]
                 if metric["MetricName"].startswith(beginning)}
 
@@ -215,7 +225,8 @@ class Models(Staged):
         self.assertEqual(self.scene.overridden["because"], "we want every page")
         self.assertEqual(self.scene.overridden["previous"]["key"], self.scene.first["key"])
         last = self.scene.records[-1]
-        self.assertEqual((last["because"], last["version"]), ("we want every page", self.scene.eager))
+        self.assertEqual((last["because"], last["version"]),
+                         ("we want every page", self.scene.eager))
         self.assertTrue(last["objections"])
         self.assertEqual(len(last["comparison"]["instances"]), len(self.scene.instances))
         self.assertGreater(self.scene.picture.stat().st_size, 1000)
@@ -224,15 +235,17 @@ class Models(Staged):
         self.assertEqual(self.scene.shadow["key"], f"models/{self.scene.lazy}.safetensors")
         self.assertEqual(self.scene.with_shadow, self.scene.default)
         self.assertEqual(self.scene.without_shadow, set())
-        self.assertLessEqual({"ShadowAnomalyScore", "ShadowInstancesScored", "ShadowMaxAnomalyScore"},
+        self.assertLessEqual({"ShadowAnomalyScore", "ShadowInstancesScored",
+                              "ShadowMaxAnomalyScore"},
                              self.scene.shadow_metrics)
 
     def test_a_bad_pointer_leaves_the_last_good_model_in_use_and_is_logged(self):
         self.assertEqual(set(self.scene.bad.values()), {self.scene.default}, self.scene.bad)
         self.assertEqual(self.scene.back, self.scene.default)
-        for said in ("nothing.safetensors does not exist", "corrupt.safetensors cannot be used", "has the checksum",
-                     "points to no model", "models/current does not exist"):
-            self.assertTrue(any(said in line and "stays in use" in line for line in self.scene.errors), said)
+        for said in ("nothing.safetensors does not exist", "corrupt.safetensors cannot be used",
+                     "has the checksum", "points to no model", "models/current does not exist"):
+            self.assertTrue(any(said in line and "stays in use" in line
+                                for line in self.scene.errors), said)
 
     def test_everything_was_in_effect_at_the_next_run(self):
         self.assertGreaterEqual(len(self.scene.next), 7)

@@ -6,10 +6,11 @@ Each line of the input is a request in JSON, each line of the output its answer.
 comes unasked.
 
     (start)                                 {"version": "2.15.0"}
-    {"do": "check"}                         {"difference": 2.1e-06}     largest, from DeepGuard's own answers
+    {"do": "check"}                         {"difference": 2.1e-06}     largest, from DeepGuard's
     {"do": "score", "batch": 256, "seconds": 0.05}
                                             {"seconds_per_call": [...]}
-    {"do": "begin", "windows": ..., "weights": ..., "seed": 1, "epochs": 8, "batch": 256, "learning_rate": 0.005}
+    {"do": "begin", "windows": ..., "weights": ..., "seed": 1, "epochs": 8, "batch": 256,
+     "learning_rate": 0.005}
                                             {}
     {"do": "epoch"}                         {"seconds": 1.2, "loss": 0.9}
 """
@@ -68,7 +69,8 @@ def main():
             case "begin":
                 from training import Training
 
-                training = Training(read(request.pop("windows")), read(request.pop("weights")), request)
+                training = Training(read(request.pop("windows")), read(request.pop("weights")),
+                                    request)
                 tell({})
             case "epoch":
                 tell(training.epoch())

@@ -14,7 +14,8 @@ def read(path):
         header = json.loads(file.read(length))
         numbers = file.read()
     header.pop("__metadata__", None)
-    return {name: numpy.frombuffer(numbers[slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"])
+    return {name: numpy.frombuffer(
+                numbers[slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"])
             for name, entry in header.items()}
 
 

@@ -46,7 +46,8 @@ class Training:
         self.values, self.visible, self.context = (torch.from_numpy(numpy.array(windows[name]))
                                                    for name in ("values", "visible", "context"))
         self.network = Network(weights)
-        self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.parameters = [parameter for parameter in self.network.parameters()
+                           if parameter.requires_grad]
         self.adam = torch.optim.Adam(self.parameters, eps=EPSILON, fused=True)
         self.batch, self.peak = options["batch"], options["learning_rate"]
         self.done, self.total = 0, options["epochs"] * math.ceil(len(self.values) / self.batch)
@@ -55,7 +56,8 @@ class Training:
         """Seconds, and the mean loss."""
         began, losses = time.perf_counter(), 0.0
         for indices in torch.randperm(len(self.values)).split(self.batch):
-            loss = self.loss(self.values[indices].T, self.visible[indices].T, self.context[indices].transpose(0, 1))
+            loss = self.loss(self.values[indices].T, self.visible[indices].T,
+                             self.context[indices].transpose(0, 1))
             self.adam.zero_grad()
             loss.backward()
             self.clip()

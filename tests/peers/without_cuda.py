@@ -44,7 +44,8 @@ def main():
         source.write_text(SOURCE)
         for name, version in LIBRARIES.items():
             script.write_text(f"{version} {{ *; }};\n")
-            subprocess.run(["cc", "-shared", "-nostdlib", "-fPIC", f"-Wl,-soname,{name}", f"-Wl,--version-script={script}",
+            subprocess.run(["cc", "-shared", "-nostdlib", "-fPIC", f"-Wl,-soname,{name}",
+                            f"-Wl,--version-script={script}",
                             "-o", str(libraries / name), str(source)], check=True)
 
 
