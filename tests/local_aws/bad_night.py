@@ -243,12 +243,13 @@ class Night(Stage):
         lines = [
             "# A bad night",
             "",
-            "Twelve machines from eight in the evening to six in the morning, replayed on a local "
-            "AWS by `make bad-night`: the real",
-            f"function, deployed with the real template, {len(self.summaries)} runs. From "
-            f"{throttled[0]} to {throttled[1]} UTC",
-            f"CloudWatch refuses six calls of ten ({self.interposed.refused} in all). The night is "
-            "generated, by a fixed seed.", "",
+            "Twelve machines from eight in the evening to six in the morning, replayed on a local",
+            "AWS by `make bad-night`: the real function, deployed with the real template, "
+            f"{len(self.summaries)} runs.",
+            f"From {throttled[0]} to {throttled[1]} UTC CloudWatch refuses six calls of ten "
+            f"({self.interposed.refused} in all).",
+            "A fixed seed generates the night.",
+            "",
             "| machine | what happened | who should be told | in the inbox |",
             "| --- | --- | --- | --- |",
         ]
@@ -256,7 +257,7 @@ class Night(Stage):
                     for name in self.names.values() if name in message}
         for name, event in self.events.items():
             lines.append(f"| {name} | {event['what']} | "
-                         f"{'the person on call' if event['told'] else 'nobody'} | "
+                         f"{'the person on call' if event['told'] else 'no person'} | "
                          f"{subjects.get(name, '')} |")
         lines += [
             "", f"![CPU, expected band and score of five machines](images/{self.picture.name})", "",
