@@ -1,6 +1,5 @@
 """Checks that the documents name only commands, files and tests that exist, that README.md is short
-and shows a message as it arrives, that rooms of the code import only what ARCHITECTURE.md allows,
-and that no data of NAB are committed.
+and shows a message as it arrives, that no data of NAB are committed, and that lines fit a screen.
 
 Every line of a ```sh block in DOCUMENTS has to be one of: a make target of the Makefile, a script
 of this repository, a subcommand of model-builder, something under build/ that the Makefile puts
@@ -22,6 +21,22 @@ WITH_TESTS = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/comparison.md"]
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
 # What can be read aloud in five minutes.
 README_LINES = 150
+# Two files beside each other on a screen.
+MOST_COLUMNS = 100
+# A word that moves to a line of its own stands this much deeper.
+INDENT = 4
+# Files whose lines come from elsewhere.
+NOT_BY_HAND = re.compile("|".join([
+    r"Cargo\.lock", r".*/requirements-\w+\.txt", r"THIRD_PARTY\.md",  # written by tools
+    r"docs/(model-card|load)\.md",  # written by `make evaluate` and `make load`
+    r"functions/tests/stored/.*", r"tests/fuzz/.*", r"models/.*",  # stored by programs
+    r"model-builder/src/build/nab/files\.txt",  # checksums and addresses, one file a line
+]))
+# A row of a table is one line in Markdown, and so is a picture or a link.
+ONE_LINE = re.compile(r"\s*(\||!?\[.*\]\(\S+\)\.?$)")
+# Programs that measure write the text between these marks, such as `make bench-peers`.
+BLOCK = re.compile(r"<!-- (?!/)[\w-]+(: begin)? -->")
+BLOCK_END = re.compile(r"<!-- (/[\w-]+|[\w-]+: end) -->")
 # How a NAB data file looks, whatever it is called.
 NAB_HEADER = b"timestamp,value"
 
@@ -192,11 +207,56 @@ def readme_problems():
     return problems if message else [*problems, "README.md shows no message as it arrives"]
 
 
-def data_problems():
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True,
-                             check=True).stdout
+def tracked():
+    """The names of all files that git knows."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    return list(filter(None, listed.stdout.decode().split("\0")))
+
+
+def lines_to_hold(name, text):
+    """(line number, line) of each line that a person writes and may divide."""
+    if not name.endswith(".md"):
+        return list(enumerate(text.splitlines(), 1))
+    block, made, held = None, False, []
+    for number, line in enumerate(text.splitlines(), 1):
+        made = (made or bool(BLOCK.match(line))) and not BLOCK_END.match(line)
+        if line.strip().startswith("```"):
+            block = None if block else line.strip()
+        # Blocks other than commands quote the output of a program.
+        elif not (made or block not in (None, "```sh") or ONE_LINE.match(line)):
+            held.append((number, line))
+    return held
+
+
+def divisible(name, line):
+    """Does each word of the line fit on a line of its own? An address, an ARN, a pattern or a
+    checksum has no space to divide it at. A string of JSON counts as one word, and so does an
+    argument in quotes of a command."""
+    quoted = r'"(?:\\.|[^"\\])*"\S*|' if name.endswith(".json") else ""
+    quoted += r"'[^']*'|" if name.endswith(".md") else ""
+    words = re.findall(rf"{quoted}\S+", line)
+    indent = len(line) - len(line.lstrip())
+    return not any(indent + len(word) > MOST_COLUMNS - INDENT for word in words)
+
+
+def long_lines():
     problems = []
-    for name in filter(None, tracked.decode().split("\0")):
+    for name in tracked():
+        if NOT_BY_HAND.fullmatch(name) or not (ROOT / name).is_file():
+            continue
+        try:
+            text = (ROOT / name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture
+        problems += [f"{name}:{number}: {len(line)} columns, and a line may have {MOST_COLUMNS}"
+                     for number, line in lines_to_hold(name, text)
+                     if len(line) > MOST_COLUMNS and divisible(name, line)]
+    return problems
+
+
+def data_problems():
+    problems = []
+    for name in tracked():
         path = ROOT / name
         if (path.suffix == ".csv" and path.is_file()
                 and path.read_bytes().lstrip(b"\xef\xbb\xbf").startswith(NAB_HEADER)):
@@ -206,7 +266,7 @@ def data_problems():
 
 def main():
     problems = (command_problems() + link_problems() + test_problems() + readme_problems()
-                + data_problems())
+                + data_problems() + long_lines())
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems" if problems
