@@ -109,7 +109,7 @@ def model_builder_commands():
 
 
 def problem_with(words, targets, subcommands):
-    """What is wrong with a command, or None."""
+    """The fault of a command, or None."""
     program = words[0]
     if program == "make":
         named = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
@@ -155,7 +155,7 @@ def command_problems():
 
 
 def anchors(markdown):
-    """What a link to a heading of this document says, as GitHub makes it."""
+    """The anchors of this document's headings, as GitHub makes them."""
     prose = re.sub(r"^ *```.*?^ *```", "", markdown, flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -195,7 +195,7 @@ def test_problems():
 
 
 def readme_problems():
-    """README.md is longer than it may be, or its message is none that docs/bad-night.md has."""
+    """README.md is longer than it may be, or docs/bad-night.md does not have its message."""
     readme, night = (ROOT / "README.md").read_text(), (ROOT / "docs" / "bad-night.md").read_text()
     lines = readme.count("\n")
     problems = []

@@ -47,7 +47,7 @@ TESTS = ("testing", "tests")
 
 
 def source(path):
-    """The code of a file: without comments, and without what only its tests have."""
+    """The code of a file, without comments and without its tests."""
     text = re.sub(r"//[^\n]*", "", path.read_text())
     return re.split(r"\n#\[cfg\(test\)\]\nmod \w+ \{", text)[0]
 
@@ -117,7 +117,7 @@ def circle(known):
 
 
 def floors(known):
-    """On how many floors the rooms lie: those that import none on the lowest."""
+    """The number of floors on which the rooms lie. Rooms without imports lie on the lowest."""
     height = {}
 
     def of(name):

@@ -1,6 +1,6 @@
-"""Checks of template.yaml that its linters do not make: that its table of parameters in
-docs/reference.md is right, that each parameter is explained and in one group, that its version is
-the workspace's, and that the functions know every setting that it gives them.
+"""Checks of template.yaml that its linters do not make. Its table of parameters in
+docs/reference.md is right. Each parameter is explained and in one group. Its version is the
+workspace's. The functions know every setting that it gives them.
 
 With --write it writes the table into docs/reference.md instead of complaining about it. It needs
 cfn-lint, which reads the template's own kind of YAML: `make template` runs it.
@@ -35,7 +35,7 @@ def groups(template):
 
 
 def allowed(parameter):
-    """What values a parameter may have, in words."""
+    """The values that a parameter may have, in words."""
     if "AllowedValues" in parameter:
         return ", ".join(f"`{value}`" for value in parameter["AllowedValues"])
     return parameter.get("ConstraintDescription", "").rstrip(".")
@@ -64,8 +64,7 @@ def section(template):
 
 
 def with_section(reference, text):
-    """The reference with the section in it: in place of the old one, or before the first section,
-    where there is none."""
+    """The reference with the new section in place of the old one, or before the first section."""
     if BEGIN in reference and END in reference:
         before, rest = reference.split(BEGIN, 1)
         return before + text + rest.split(END, 1)[1]
@@ -103,8 +102,8 @@ def parameter_problems(template):
             problems.append(f"parameter {name} has neither bounds nor a pattern nor "
                             "a list of values")
         if "AllowedValues" not in parameter and not parameter.get("ConstraintDescription"):
-            problems.append(f"parameter {name} has no ConstraintDescription: whoever gives a wrong "
-                            "value is not told what is right")
+            problems.append(f"parameter {name} has no ConstraintDescription, which names the "
+                            "right values after a wrong one")
     for name in [*grouped, *labels]:
         if name not in template["Parameters"]:
             problems.append(f"{name} is in a group or has a label, and is no parameter")

@@ -1,10 +1,9 @@
-"""What the bootstrap's bytes are: by section, and the machine code by crate, as Markdown.
+"""Counts the bootstrap's bytes: by section, and the machine code by crate, as Markdown.
 
     $ python3 tests/size.py UNSTRIPPED-BOOTSTRAP [--document docs/performance.md]
 
-Generic code of the standard library counts for the crate whose types it was made for where its name
-tells them, and else for std. With --document the tables are put between <!-- size --> and <!--
-/size -->.
+Generic code of the standard library counts for the crate whose types its name tells, and else for
+std. With --document it puts the tables between <!-- size --> and <!-- /size -->.
 """
 
 import argparse
@@ -58,7 +57,7 @@ def sections(binary):
     sizes = {}
     for line in lines("size", "--format=sysv", binary):
         parts = line.split()
-        # what is loaded has an address
+        # a section that is loaded has an address
         if len(parts) == 3 and parts[0].startswith(".") and int(parts[2]):
             sizes[parts[0]] = int(parts[1])
     sizes.pop(".bss", None)

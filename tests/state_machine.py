@@ -1,5 +1,5 @@
-"""Prints shards.asl.json as a template of its own, with the definition in it: `cfn-lint` then
-checks its states, which it does not where a template names a file."""
+"""Prints shards.asl.json as a template of its own, with the definition in it. So `cfn-lint` checks
+its states; it does not where a template names a file."""
 
 import json
 from pathlib import Path

@@ -1,12 +1,13 @@
-"""A bad night on the local AWS: twelve machines, and what the person on call finds in the inbox in
-the morning.
+"""A bad night on the local AWS: twelve machines, and the inbox of the person on call in the
+morning.
 
-The night is generated (`model-builder replay --night`), always the same one; the function is the
-real one, deployed with the real template, and is run once for every five minutes of it. Half an
-hour of it CloudWatch throttles. The inbox is a queue on the topic that an e-mail address or a pager
-would be subscribed to. It ends with 0 if the inbox holds one message for each real episode, each
-says what happened, and there is none for the rest. With --document it writes down what there was to
-read.
+The night is generated (`model-builder replay --night`) and always the same one. The function is the
+real one, deployed with the real template, and runs once for every five minutes of the night.
+CloudWatch throttles for half an hour of it. The inbox is a queue on the topic to which an e-mail
+address or a pager would be subscribed.
+
+It ends with 0 if the inbox holds one message for each real episode, if each says what happened, and
+if the other machines have no message. With --document it writes a report of the night.
 """
 
 import argparse
@@ -76,8 +77,8 @@ class Night(Stage):
         self.check()
 
     def interpose(self):
-        """The function's CloudWatch and tags are those that can be told to fail; all else is the
-        local AWS itself."""
+        """Puts a CloudWatch and tags that can fail in front of the function. All else is the local
+        AWS itself."""
         client = self.aws.client("lambda")
         variables = client.get_function_configuration(
             FunctionName=self.function)["Environment"]["Variables"]
@@ -119,7 +120,7 @@ class Night(Stage):
         return url
 
     def listen_for_the_end(self):
-        """A rule of one's own, as a team would have for a chat: everything that is over."""
+        """A rule of its own, as a team would have for a chat: everything that is over."""
         sqs, events = self.aws.client("sqs"), self.aws.client("events")
         url = sqs.create_queue(QueueName="recoveries")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url,
@@ -130,7 +131,7 @@ class Night(Stage):
         return url
 
     def follow(self, outputs):
-        """A run for every five minutes of the night, and the calibrator's at seven past
+        """Runs the function for every five minutes of the night, and the calibrator at seven past
         midnight."""
         started = time.monotonic()
         self.summaries = []
@@ -157,7 +158,7 @@ class Night(Stage):
         self.logged = lines
 
     def read(self, url):
-        """All that is in a queue, in the order of what it is about."""
+        """All messages of a queue, in the order of their subjects."""
         sqs, found = self.aws.client("sqs"), []
         while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in received:
@@ -166,8 +167,7 @@ class Night(Stage):
         return [as_json(body) for body in found]
 
     def draw(self):
-        """What explain makes of the machines that somebody was told of, and of the one that was
-        muted."""
+        """Lets explain draw the machines with a message, and the muted one."""
         self.picture = self.folder / "bad-night.png"
         shown = [name for name in (*TOLD, "load-1") if name != "worker-1"]
         instances = [instance for name in shown for instance, other in self.names.items()
@@ -179,13 +179,14 @@ class Night(Stage):
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
 
     def check(self):
-        """One message for each real episode, none for the rest, and each says what happened."""
+        """Checks that each real episode has one message, that it says what happened, and that there
+        are no others."""
         told = {}
         for message in self.messages:
             name = next((name for instance, name in self.names.items() if instance in message),
                         None)
             told.setdefault(name, []).append(message)
-        wrong = [f"nobody was told of {name}" for name in TOLD if name not in told]
+        wrong = [f"no message is about {name}" for name in TOLD if name not in told]
         more = [f"{name}: {message}" for name, messages in told.items() for message in messages
                 if name not in TOLD]
         wrong += more
@@ -265,7 +266,7 @@ class Night(Stage):
         for message in self.messages:
             lines += ["```text", message.replace("\\n", "\n"), "```", ""]
         lines += ["## What was over by the morning", "",
-                  "Events on the bus, which notify nobody unless `NotifyRecovery=on`:", ""]
+                  "Events on the bus, which send no message unless `NotifyRecovery=on`:", ""]
         for detail in self.ends:
             lines += ["```text", detail["text"], "```", ""]
         path.write_text("\n".join(lines))

@@ -1,8 +1,8 @@
-"""Where things are, and the Python environments that the local AWS, its command line and the
-comparison with other engines need.
+"""Where things are, and the Python environments of the local AWS, its command line and the
+comparison with other engines.
 
-Only the standard library is used here, because this runs before there is anything else. On the
-command line it prints the folder of an environment's programs, after setting it up if need be:
+It uses only the standard library, because it runs before anything else is installed. On the command
+line it prints the folder of an environment's programs, after setting it up if need be:
 
     $ python3 tests/local_aws/environment.py tools
 """
@@ -37,7 +37,7 @@ ENVIRONMENTS = {
 
 
 class SetupError(Exception):
-    """Something is missing that only the reader can supply; the message says what."""
+    """Only the reader can supply something that is missing; the message says what."""
 
 
 def programs(name):

@@ -1,5 +1,5 @@
-"""The replayed fleet: what `model-builder replay` wrote, into CloudWatch, and what the detector
-published, back out."""
+"""The replayed fleet: puts the output of `model-builder replay` into CloudWatch, and reads the
+scores of the detector."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ SCORE_METRICS = ("AnomalyScore", "ReconstructionError")
 
 
 class Instance:
-    """One replayed instance: where its data come from, whether it should raise the alarm, and its
+    """One replayed instance: the source of its data, whether it should raise the alarm, and its
     datapoints."""
 
     def __init__(self, described, folder):
@@ -31,14 +31,14 @@ class Instance:
 
 
 def read_fleet(folder):
-    """What `model-builder replay --out folder` wrote, as (kind of source, instances)."""
+    """The output of `model-builder replay --out folder`, as (kind of source, instances)."""
     replay = json.loads((Path(folder) / "replay.json").read_text())
     return replay["source"], [Instance(described, folder) for described in replay["instances"]]
 
 
 def put_history(cloudwatch, instances, since=None, until=None):
-    """Puts every instance's CPU into CloudWatch as EC2 would have, or what of it is not before
-    `since` and before `until`, and returns the number of datapoints."""
+    """Puts every instance's CPU into CloudWatch as EC2 would have, from `since` until before
+    `until` where they are given. Returns the number of datapoints."""
     batches = []
     for instance in instances:
         dimensions = [{"Name": "InstanceId", "Value": instance.id}]
@@ -55,8 +55,8 @@ def put_history(cloudwatch, instances, since=None, until=None):
 
 
 def read_published(cloudwatch, namespace, instances, since, until, statistic="Maximum"):
-    """The scores that the detector has published, as rows (instance, time, metric, value), oldest
-    first. Maximum, as the alarm: a datapoint that was published twice is still one datapoint."""
+    """The published scores, as rows (instance, time, metric, value), oldest first. Maximum, as the
+    alarm: a datapoint that was published twice is still one datapoint."""
     queries = [{"Id": f"q{number}", "Label": f"{instance.id} {metric}", "MetricStat": {
                     "Metric": {"Namespace": namespace, "MetricName": metric,
                                "Dimensions": [{"Name": "InstanceId", "Value": instance.id}]},
@@ -85,7 +85,7 @@ def write_published(path, rows):
 
 
 def verdicts(instances, rows):
-    """What the detector made of each instance, as a list of dicts. 1.0 is the threshold of
+    """The detector's verdict on each instance, as a list of dicts. 1.0 is the threshold of
     AnomalyScore."""
     result = []
     for instance in instances:

@@ -1,5 +1,5 @@
-"""Between the function and the local AWS: a CloudWatch that throttles when it is told to, and tags,
-of which MiniStack has none for EC2. Everything else is passed on as it is."""
+"""Stands between the function and the local AWS: a CloudWatch that throttles when told to, and tags
+for EC2, which MiniStack lacks. Everything else passes through unchanged."""
 
 import http.client
 import json

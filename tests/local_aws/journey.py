@@ -1,10 +1,10 @@
 """The whole path on a local AWS: deploy, schedule, scores, alarm, notification. `make run` runs
 this.
 
-Nothing of AWS is simulated by this program. The real template is deployed with `sam deploy` to
-MiniStack, the real bootstrap is started by the schedule, and what is here only prepares (history,
-model, a queue on the topic), waits and looks. It exits 0 if all of it held. The files of a run stay
-in `.local/runs/`; --result writes what happened as JSON, which the end-to-end test reads.
+This program simulates no part of AWS. `sam deploy` deploys the real template to MiniStack, and the
+schedule starts the real bootstrap. The program only prepares (history, model, a queue on the
+topic), waits and looks. It exits 0 if all of it held. The files of a run stay in `.local/runs/`;
+--result writes the outcome as JSON, which the end-to-end test reads.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Journey(Stage):
         self.step("history", started)
 
     def listen(self, topic):
-        """A queue that gets what the topic says, as a pager or a chat would."""
+        """A queue that gets the messages of the topic, as a pager or a chat would."""
         sqs = self.aws.client("sqs")
         url = sqs.create_queue(QueueName="deepguard-notifications")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url,
@@ -72,7 +72,7 @@ class Journey(Stage):
         return url
 
     def wait_for_alarm(self, outputs, queue):
-        """The schedule fires by itself; nothing is invoked by hand before the alarm has rung."""
+        """Waits for the schedule: no hand invokes the function before the alarm has rung."""
         started = time.monotonic()
         cloudwatch = self.aws.client("cloudwatch")
         self.say("waiting for the schedule, which fires by itself 60 to 70 s after it was deployed")
@@ -127,7 +127,7 @@ class Journey(Stage):
             notification=self.notification)
 
     def collect(self, outputs):
-        """What the detector published and what it said about its first run."""
+        """Reads the published scores and the log of the first run."""
         self.first = self.runs[0]
         newest = max(instance.datapoints[-1][0] for instance in self.instances)
         rows = fleet.read_published(self.aws.client("cloudwatch"), NAMESPACE, self.instances,
@@ -142,7 +142,7 @@ class Journey(Stage):
             raise Failure(f"No score was published for {', '.join(unscored)}; the run said "
                           f"{self.first.summary}")
         if not any(verdict["verdict"] == "found" for verdict in self.verdicts):
-            raise Failure("The alarm rang, but for none of the instances that have an anomaly.")
+            raise Failure("The alarm rang, but for no instance that has an anomaly.")
 
     def explain(self):
         picture = self.folder / "explained.png"
@@ -192,7 +192,7 @@ def main():
                 report.print_failure(journey, failure)
             except KeyboardInterrupt:
                 journey.result["failure"] = "interrupted"
-                print("\ninterrupted; ending what was started", flush=True)
+                print("\ninterrupted; ending all processes", flush=True)
                 code = 130
             except Exception as error:  # such as MiniStack gone in the middle
                 (journey.folder / "traceback.txt").write_text(traceback.format_exc())

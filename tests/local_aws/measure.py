@@ -1,5 +1,4 @@
-"""What can be measured of the deployed function: its runs as the log has them, speed, memory,
-answers to events."""
+"""Measures the deployed function: its runs in the log, speed, memory, answers to events."""
 
 import json
 import re
@@ -31,8 +30,8 @@ class Run:
 
 
 def find_summary(line):
-    """The run's summary in a line of the log, however deep the log's format wraps it; None if it is
-    not in there."""
+    """The run's summary in a line of the log, however deep the log's format wraps it; None if the
+    line has no summary."""
     try:
         return search(json.loads(line))
     except ValueError:
@@ -65,8 +64,8 @@ def log_streams(aws, group):
 
 
 def scheduled_runs(aws, group):
-    """The finished runs. Nobody else has invoked the function as long as the journey waits for the
-    alarm."""
+    """The finished runs. The schedule alone invokes the function as long as the journey waits for
+    the alarm."""
     return [run for run in map(Run, log_streams(aws, group)) if run.ended]
 
 
@@ -79,8 +78,8 @@ def invoke(aws, function, event):
 
 
 def speed_and_memory(aws, function, first):
-    """Cold start from the first scheduled run; warm invokes by hand; the peak memory of the process
-    that did both."""
+    """Measures the cold start of the first scheduled run, warm invokes by hand, and the peak memory
+    of the process that did both."""
     warm = []
     for _ in range(WARM_INVOKES):
         payload, error, milliseconds = invoke(aws, function, {"dry_run": True})
@@ -121,8 +120,8 @@ def each_event(aws, function, instances):
 
 
 def is_answered(event, summary, instances):
-    """Is it about all the instances that the event asks for? A shard has some of them, and nobody
-    here knows which."""
+    """Is it about all the instances that the event asks for? A shard has only some of them, and
+    this program cannot tell which."""
     seen = summary["instances"]["seen"]
     asked = seen if "shard" in event else len(event.get("instances", instances))
     whole = {"shard": event.get("shard", 0), "shards": event.get("shards", 1)}
@@ -136,8 +135,8 @@ def has_score(summary):
 
 
 def move_to_this_fleet(event, instances):
-    """The files have a fixed time and an instance that nobody has; the local AWS has data of now
-    and its own instances."""
+    """Gives an event of the files the time of now and an instance of the local AWS. The files have
+    a fixed time and an instance that does not exist."""
     if "time" in event:
         event["time"] = fleet.format_time(instances[0].datapoints[-1][0] + 2 * fleet.STEP)
     if "instances" in event:

@@ -1,4 +1,4 @@
-"""What a person gets to read at the end of the journey."""
+"""Writes the texts for a person at the end of the journey."""
 
 from pathlib import Path
 
@@ -66,8 +66,8 @@ def milliseconds(value):
 
 
 def print_failure(journey, failure):
-    """What went wrong, the logs that matter, and where the rest is. The local AWS still runs at
-    this point."""
+    """Prints the failure, the logs that matter, and the place of the rest. The local AWS still runs
+    at this point."""
     print(f"\nFAILED: {failure}")
     if journey.aws.endpoint is None:
         return  # nothing has run that could have a log

@@ -1,4 +1,4 @@
-"""What every end-to-end run begins with: a folder for its files, a local AWS, a replayed fleet, and
+"""The beginning of every end-to-end run: a folder for its files, a local AWS, a replayed fleet, and
 the real template deployed with `sam deploy`. The journey and the test of the shards go on from
 here."""
 
@@ -55,8 +55,8 @@ class Stage:
         self.say(f"local AWS: MiniStack answers on {self.aws.endpoint}")
 
     def deploy(self, meanwhile=lambda: None, parameters=()):
-        """The real template, with `sam deploy`, while `meanwhile` is done. Returns the stack's
-        outputs. `parameters` stand in for all those of samconfig.toml."""
+        """Deploys the real template with `sam deploy`, and does `meanwhile` at the same time.
+        Returns the stack's outputs. `parameters` stand in for all those of samconfig.toml."""
         overrides = ["--parameter-overrides", *parameters, *LOCAL_PARAMETERS] if parameters else []
         self.say(" ".join(["deploy: sam deploy --config-env local", *overrides]))
         log = self.folder / "sam-deploy.log"
@@ -75,13 +75,13 @@ class Stage:
         return outputs
 
     def put_history(self, since=None, until=None):
-        """The replayed CPU into CloudWatch, or what of it is not before `since` and before
-        `until`."""
+        """Puts the replayed CPU into CloudWatch, from `since` until before `until` where they are
+        given."""
         points = fleet.put_history(self.aws.client("cloudwatch"), self.instances, since, until)
         self.say(f"history: {points:,} datapoints of CPUUtilization are in CloudWatch")
 
     def publish_model(self, outputs):
-        """The default artifact, published and made the current one. Returns its version."""
+        """Publishes and promotes the default artifact. Returns its version."""
         models = f"s3://{outputs['ModelBucketName']}/models"
         version = self.publish(models, ROOT / "models" / "default.safetensors")
         self.command([self.model_builder(), "promote", "--to", models, "--version", version],
@@ -119,16 +119,16 @@ class Stage:
                           f"missing):\n{report.tail(log, 20)}")
 
     def end(self):
-        """Ends everything that was started, and removes what the local AWS kept on disk; logs and
-        pictures stay."""
+        """Ends every process of the scene and removes the data of the local AWS; logs and pictures
+        stay."""
         ignore_signals()
         self.processes.end_all()
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
 
 
 class Staged(unittest.TestCase):
-    """Tests that look at what has happened in a scene: it is run once for all of them, and whatever
-    it started is ended."""
+    """Tests that look at the outcome of a scene. The scene runs once for all of them, and ends
+    whatever it has started."""
 
     Scene = None  # a Stage with a method `run`
 

@@ -1,11 +1,10 @@
-"""Every command of DOCUMENTS is run: each line of a ```sh block, in the order in which they stand
-there, with the `aws` command line and the real model-builder, against one deployment on a local
-AWS.
+"""Runs every command of DOCUMENTS: each line of a ```sh block, in the order of the documents, with
+the `aws` command line and the real model-builder, against one deployment on a local AWS.
 
-Stand-ins (MODEL-BUCKET, i-0123456789abcdef0, a version, a time) are replaced by what is there. What
-cannot be run here stands in ELSEWHERE with why, and where it is run; what the local AWS does not
-know in CHECKED: there the command line must understand it. A command that is neither of `aws` or
-model-builder nor in ELSEWHERE is a failure, and so is an entry that no command needs.
+The test replaces stand-ins (MODEL-BUCKET, i-0123456789abcdef0, a version, a time) by real values.
+ELSEWHERE lists the commands that cannot run here, and where they run instead. CHECKED lists those
+that the local AWS does not know: the command line must understand them. A command that is neither
+of `aws` or model-builder nor in ELSEWHERE is a failure, and so is an entry that no command needs.
 """
 
 import json
@@ -125,7 +124,7 @@ def entry(table, command):
 
 
 class Scene(Stage):
-    """The deployment, and all commands run in it. The tests look at what came of them."""
+    """The deployment, and all commands run in it. The tests look at the answers."""
 
     def run(self):
         self.prepare(["--generated"])
@@ -143,7 +142,7 @@ class Scene(Stage):
             self.say(f"{document}: {len(commands(document))} commands")
 
     def lay_out(self):
-        """A checkout of one's own, so that what the commands write does not go into this one."""
+        """A checkout of its own, so that the commands write no file of this one."""
         self.checkout = self.folder / "checkout"
         (self.checkout / "target").mkdir(parents=True)
         (self.checkout / "docs" / "images").mkdir(parents=True)
@@ -158,7 +157,7 @@ class Scene(Stage):
         self.shell = {**self.aws.environment, "PATH": path, "USER": "reader", "AWS_PAGER": ""}
 
     def filled_in(self, command):
-        """The command with what is there in place of the stand-ins."""
+        """The command with real values in place of the stand-ins."""
         now = datetime.now(timezone.utc)
         version = self.current if " rollback " in command else self.other
         stand_ins = {
@@ -219,7 +218,7 @@ class Scene(Stage):
             wait_for("the stack to be gone", self.stack_is_gone, 60)
 
     def with_each_kind_of_mutes(self):
-        """What the detector's log says of both examples, and of a file that is none."""
+        """Reads what the detector's log says of both examples, and of a file that is no example."""
         client, function = self.aws.client("lambda"), self.outputs["FunctionName"]
         variables = client.get_function_configuration(
             FunctionName=function)["Environment"]["Variables"]

@@ -1,7 +1,9 @@
-"""End to end: the journey of `make run`, held to what it must show. The journey itself is in
-journey.py; nothing of it is done again here. Two run at the same time, one on NAB's data if there
-are any and one on the generated fleet, and a third is interrupted: each must end what it started,
-and none may disturb another."""
+"""Holds the journey of `make run` to the expected outcome, end to end. The journey itself is in
+journey.py; this test repeats no part of it.
+
+Two journeys run at the same time, one on NAB's data if there are any and one on the generated
+fleet, and a third is interrupted. Each must end its own processes, and must not disturb another.
+"""
 
 import contextlib
 import json
@@ -49,8 +51,8 @@ class Started:
 
 
 def left_running(folder):
-    """Processes that still have the run's folder in their environment, as everything that the local
-    AWS started has."""
+    """Processes that still have the run's folder in their environment, as every process of the
+    local AWS has."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
 """Models on a local AWS: published, promoted, refused, shadowed, rolled back, damaged, pointed to
-nothing. Each time the next run must use what it should, and it is measured how long that takes from
-the command, or the damage, to its answer."""
+nothing. Each time the next run must use the right model. The test measures the time from the
+command, or the damage, to the answer of that run."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ DEFAULT = ROOT / "models" / "default.safetensors"
 
 
 class Scene(Stage):
-    """What happens, once for all tests. They only look at what it has kept."""
+    """Runs the whole scene, once for all tests. The tests only look at its results."""
 
     def run(self):
         self.took, self.next = {}, []
@@ -90,7 +90,7 @@ class Scene(Stage):
         self.write("models/corrupt.safetensors", DEFAULT.read_bytes()[:-1] + b"\0\0")
         self.bad = {}
         for name, pointer in {"a pointer to nothing": nothing, "a corrupt artifact": corrupt,
-                              "another checksum": other, "a pointer that is none": "{"}.items():
+                              "another checksum": other, "a file that is no pointer": "{"}.items():
             text = pointer if isinstance(pointer, str) else json.dumps(pointer)
             started = time.monotonic()
             self.write("models/current", text.encode())
@@ -121,7 +121,7 @@ class Scene(Stage):
         return self.builder("promote", "--to", self.models, "--version", version, *more)
 
     def builder(self, *arguments, fails=False):
-        """What model-builder says to these arguments."""
+        """The output of model-builder for these arguments."""
         done = subprocess.run([self.model_builder(), *arguments], cwd=ROOT,
                               env={**self.aws.environment, "USER": "test"},
                               capture_output=True, text=True, timeout=120)
@@ -133,8 +133,8 @@ class Scene(Stage):
         return done
 
     def measured(self, step, version, command, *arguments):
-        """Does a command, then runs the function once, which must use `version`; how long from the
-        command's end to its answer."""
+        """Does a command, then runs the function once, which must use `version`. Measures the time
+        from the command's end to the answer."""
         began = time.monotonic()
         command(*arguments)
         moved = time.monotonic()
@@ -151,11 +151,11 @@ class Scene(Stage):
         return answer["model"]["version"]
 
     def shadowed(self):
-        """The version that scores beside it in a run now; None where there is none."""
+        """The version of the second model in a run now; None without a second model."""
         return measure.invoke(self.aws, self.function, {})[0].get("shadow")
 
     def metrics(self, beginning):
-        """The names of what was published that begin so."""
+        """The names of the published metrics that begin so."""
         pages = self.aws.client("cloudwatch").get_paginator("list_metrics").paginate(
             Namespace=NAMESPACE)
         return {metric["MetricName"] for page in pages for metric in page["Metrics"]

@@ -1,6 +1,6 @@
 """The old API on a local AWS: the real bootstrap as the function `predictor`, asked directly and
-with the events of a function URL, with the kinds of input that the service before it was sent, good
-and bad. MiniStack keeps a function URL but serves none."""
+with the events of a function URL. The inputs, good and bad, are of the kinds that the earlier
+service got. MiniStack stores a function URL but does not serve it."""
 
 import base64
 import json

@@ -1,5 +1,5 @@
-"""Several shards on a local AWS: the schedule starts the state machine, each instance is scored by
-one of four runs, and with another number of shards the next run goes on where those have ended. The
+"""Several shards on a local AWS: the schedule starts the state machine, and one of four runs scores
+each instance. With another number of shards the next run goes on where those have ended. The
 calibrator goes the same way first."""
 
 import json
@@ -28,7 +28,7 @@ SOON, NEVER = 'ScheduleExpression="rate(1 minute)"', 'ScheduleExpression="rate(2
 
 
 class Scene(Stage):
-    """What happens, once for all tests. They only look at what it has kept."""
+    """Runs the whole scene, once for all tests. The tests only look at its results."""
 
     def run(self):
         self.prepare(["--generated"])
@@ -55,8 +55,8 @@ class Scene(Stage):
         self.state = self.keys("state/shards/")
 
     def calibrate(self, outputs):
-        """Started by hand: the schedule of the calibrator is that of the night. Before the
-        detector, which would make what it finds missing."""
+        """Starts the calibrator by hand, because its schedule runs at night. It comes before the
+        detector, which would make the missing baselines itself."""
         self.calibration = self.execute(outputs["CalibratorShardsArn"], {})
         self.calibrated = [run.summary for run in self.runs(outputs["CalibratorLogGroupName"])]
         self.baselines = self.keys("state/baselines/")
@@ -82,7 +82,7 @@ class Scene(Stage):
                                                  input=json.dumps(given))["executionArn"])
 
     def ended(self, execution):
-        """The execution, and what became of its shards."""
+        """The execution, and the outcomes of its shards."""
         states = self.aws.client("stepfunctions")
 
         def over():

@@ -1,14 +1,16 @@
 """The template on a local AWS with each of its conditions on and off, in three deployments: with
-everything on, then anew as it is by itself, then without an event bus. What CloudFormation has made
-is looked at through each service's own API, a message goes its whole way from the event bus to a
-queue on the topic, and a failed run ends in the dead-letter queue.
+everything on, then anew as it is by itself, then without an event bus. The tests look at the
+resources through each service's own API. A message goes its whole way from the event bus to a queue
+on the topic, and a failed run ends in the dead-letter queue.
 
-MiniStack is not AWS. What it drops is looked for in the template as CloudFormation was given it
-(Processed) instead: - it makes no alarm on a Metrics Insights query, so ContributorAlarm is off
-here, and the alarm is only read as text; - CloudFormation there drops VpcConfig and KmsKeyArn of a
-function, the key of a bucket and of a topic, and the boundary of a role; - the DeadLetterConfig of
-a schedule's and a rule's target is stored but never used; - permissions, encryption and TLS are
-stored and not enforced.
+MiniStack is not AWS. The tests look for the parts that it drops in the template as CloudFormation
+got it (Processed):
+- It makes no alarm on a Metrics Insights query. So ContributorAlarm is off here, and a test reads
+  the alarm only as text.
+- Its CloudFormation drops VpcConfig and KmsKeyArn of a function, the key of a bucket and of a
+  topic, and the boundary of a role.
+- It stores the DeadLetterConfig of a schedule's and a rule's target, but does not use it.
+- It stores permissions, encryption and TLS, and does not enforce them.
 """
 
 import json
@@ -77,7 +79,7 @@ LINES = {"DeepGuard Anomaly Began": ("what", "looks_like", "how_unusual", "judge
 
 
 class Deployed:
-    """What one deployment has made, kept before the next one changes it."""
+    """The resources of one deployment, read before the next one changes them."""
 
     def __init__(self, aws, outputs):
         self.outputs = outputs
@@ -162,7 +164,7 @@ def policy_document(aws, arn):
 
 
 class Scene(Stage):
-    """What happens, once for all tests."""
+    """Runs the whole scene, once for all tests."""
 
     def run(self):
         if not BOOTSTRAP.exists():
@@ -188,8 +190,8 @@ class Scene(Stage):
         self.without_bus = Deployed(self.aws, self.deploy(parameters=WITHOUT_BUS))
 
     def delete(self):
-        """The whole stack, so that the next deployment makes everything anew: not all of it is
-        changed by an update here."""
+        """Deletes the whole stack, so that the next deployment makes everything anew: an update of
+        the local AWS does not change all of it."""
         cloudformation = self.aws.client("cloudformation")
         cloudformation.delete_stack(StackName=STACK)
 
@@ -222,7 +224,7 @@ class Scene(Stage):
         return detail, self.message(inbox, f"the message of {kind}", no_alarm)
 
     def message(self, queue, what, of):
-        """What `of` makes of the first message of which it makes anything."""
+        """The result of `of` for the first message for which it has a result."""
         sqs = self.aws.client("sqs")
 
         def find():
@@ -236,14 +238,14 @@ class Scene(Stage):
         return wait_for(what, find, 30)
 
     def fail(self, outputs):
-        """A run that cannot but fail, asked for as a schedule asks."""
+        """Asks for a run that must fail, as a schedule asks."""
         self.aws.client("lambda").invoke(FunctionName=outputs["FunctionName"],
                                          InvocationType="Event",
                                          Payload=json.dumps({"time": "yesterday"}))
         return self.message(outputs["DeadLettersUrl"], "the run that failed", lambda body: body)
 
     def refusal(self, wrong):
-        """What CloudFormation says to wrong parameters, or None if it takes them."""
+        """The answer of CloudFormation to wrong parameters, or None if it takes them."""
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in wrong.items()]
         given += [{"ParameterKey": key, "ParameterValue": value} for key, value in
                   (parameter.split("=") for parameter in LOCAL_PARAMETERS)]
@@ -373,7 +375,7 @@ class Template(Staged):
         self.assertEqual(self.off.alarms["errors"]["Namespace"], "AWS/Lambda")
         self.assertEqual(self.on.alarms["errors"]["Namespace"], "AWS/States")
 
-    def test_the_alarm_by_instance_asks_for_each_instance_and_notifies_nobody(self):
+    def test_the_alarm_by_instance_asks_for_each_instance_and_notifies_no_person(self):
         text = (ROOT / "template.yaml").read_text().split(
             "  ContributorsAlarm:\n", 1)[1].split("\n\n", 1)[0]
         self.assertIn('SELECT MAX(AnomalyScore) FROM SCHEMA("${Namespace}", InstanceId) GROUP BY '

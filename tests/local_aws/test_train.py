@@ -1,6 +1,6 @@
-"""Training on a fleet's own history on a local AWS: fifty instances over two weeks, once as they
-should be and once with faults during a twentieth of the time. The threshold hardly moves, and what
-is left out is reported. Then one of the faults is drawn and told of."""
+"""Training on a fleet's own history on a local AWS: fifty instances over two weeks, once without
+faults and once with faults during a twentieth of the time. The threshold hardly moves, and training
+reports the instances that it leaves out. Then explain draws one of the faults."""
 
 import json
 import os
@@ -30,7 +30,7 @@ MARGIN = 1800  # seconds that are left out before an anomaly
 
 
 class Scene(Stage):
-    """What happens, once for all tests. They only look at what it has kept."""
+    """Runs the whole scene, once for all tests. The tests only look at its results."""
 
     def run(self):
         self.now = fleet.format_time(datetime.now(timezone.utc))
@@ -70,7 +70,7 @@ class Scene(Stage):
         return json.loads(self.builder("inspect", "--json", "--artifact", str(out)).stdout), said
 
     def explain(self):
-        """The worst that the training has left out, drawn and told of."""
+        """Lets explain draw the worst instance that the training has left out."""
         card, _ = self.trained["faulty"]
         worst = card["training"]["fleet"]["left_out"][0]
         at = datetime.fromtimestamp(worst["from"] + MARGIN, timezone.utc)

@@ -1,4 +1,4 @@
-"""One engine with so many threads, asked by the driver of `make bench-peers` line by line.
+"""One engine with a number of threads, asked by the driver of `make bench-peers` line by line.
 
     $ python peers.py torch 1 models/default.safetensors windows.safetensors
 

@@ -1,4 +1,4 @@
-"""DeepGuard's network in PyTorch and in ONNX Runtime, as whoever deploys it there would write it:
+"""DeepGuard's network in PyTorch and in ONNX Runtime, as a user of these engines would write it:
 only the value that scoring needs, one fused operation for each LSTM, inputs time first.
 
 Each class has the version of its engine, and `ready(batch)`, which gives a function without

@@ -36,7 +36,7 @@ def time_first(array):
 
 
 def prepared(windows, batch):
-    """What the network reads of the first `batch` windows, made before any time is taken.
+    """The inputs of the network for the first `batch` windows, made before the timing begins.
 
     The encoder's input [time, batch, 2 + context], the context newest first [time, batch, context],
     and of it the daily profile [time, batch, 1].

@@ -87,7 +87,7 @@ class Training:
 
 
 def disguised(values, visible):
-    """What the network gets to see: noise, and hidden datapoints. Time first."""
+    """The inputs of the network: noise, and hidden datapoints. Time first."""
     time, batch = values.shape
     seen = values + NOISE * torch.randn_like(values)
     hidden_newest = torch.randint(0, min(NEWEST, time) + 1, (batch,))
