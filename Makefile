@@ -138,7 +138,7 @@ template: ## Lints of template.yaml and shards.asl.json
 	@# of them it does not follow, and why.
 	$(WITH_TOOLS) && cfn-lint template.yaml && \
 		cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml
-	@# cfn-lint reads no file that a template names, only what stands in it.
+	@# cfn-lint reads only the template itself, no file that the template names.
 	$(WITH_TOOLS) && $(PYTHON) tests/state_machine.py | cfn-lint
 	$(WITH_TOOLS) && python tests/check_template.py
 
@@ -185,7 +185,7 @@ notices: ## THIRD_PARTY.md: whose code is in the bootstrap, under which licences
 structure: ## Which room of the code knows which, and is any file too long?
 	$(PYTHON) tests/check_structure.py
 
-repository: ## Do the documents name only what exists, and are no data committed?
+repository: ## Do the documents name only real things, do lines fit, are no data committed?
 	$(PYTHON) tests/check_repository.py
 
 deploy: build ## Deploy to the AWS account that your credentials are for

@@ -19,7 +19,7 @@ DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/reference.
 # Tests are the evidence of their tables.
 WITH_TESTS = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/comparison.md"]
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}
-# What can be read aloud in five minutes.
+# A person reads this aloud in five minutes.
 README_LINES = 150
 # Two files beside each other on a screen.
 MOST_COLUMNS = 100
@@ -37,7 +37,7 @@ ONE_LINE = re.compile(r"\s*(\||!?\[.*\]\(\S+\)\.?$)")
 # Programs that measure write the text between these marks, such as `make bench-peers`.
 BLOCK = re.compile(r"<!-- (?!/)[\w-]+(: begin)? -->")
 BLOCK_END = re.compile(r"<!-- (/[\w-]+|[\w-]+: end) -->")
-# How a NAB data file looks, whatever it is called.
+# The beginning of a NAB data file under any name.
 NAB_HEADER = b"timestamp,value"
 
 

@@ -83,7 +83,7 @@ def report(binary):
     most.append((f"{rest} others", sum(code.values()) - sum(size for _, size in most)))
     parts = sections(binary)
     whole = sum(parts.values())
-    return (f"Made by `make size`. What is loaded of the bootstrap is {whole / 1e6:.1f} MB:\n\n"
+    return (f"Made by `make size`. The loaded part of the bootstrap is {whole / 1e6:.1f} MB:\n\n"
             + table("section", sorted(parts.items(), key=lambda part: -part[1]))
             + "\nThe machine code by crate:\n\n" + table("crate", most))
 

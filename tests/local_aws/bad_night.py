@@ -265,7 +265,7 @@ class Night(Stage):
                   "## The inbox", "", f"{len(self.messages)} messages, each as it arrived:", ""]
         for message in self.messages:
             lines += ["```text", message.replace("\\n", "\n"), "```", ""]
-        lines += ["## What was over by the morning", "",
+        lines += ["## Over by the morning", "",
                   "Events on the bus, which send no message unless `NotifyRecovery=on`:", ""]
         for detail in self.ends:
             lines += ["```text", detail["text"], "```", ""]

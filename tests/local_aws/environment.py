@@ -66,7 +66,7 @@ def programs(name):
 
 def install(folder, requirements, afterwards):
     print(f"Setting up {requirements.name} in {folder} (once) ...", file=sys.stderr, flush=True)
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted set-up left
+    shutil.rmtree(folder, ignore_errors=True)  # the rest of an interrupted set-up
     run([sys.executable, "-m", "venv", str(folder)],
         "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install "
         "python3-venv")

@@ -107,7 +107,7 @@ class Journey(Stage):
                                            WaitTimeSeconds=1)
             for message in received.get("Messages", []):
                 text = json.loads(message["Body"])["Message"]
-                # what an event says of one instance; an alarm's message is JSON
+                # the text of an event about one instance; an alarm's message is JSON
                 if not text.startswith("{"):
                     self.result.setdefault("events_told", []).append(text)
                     continue

@@ -145,7 +145,7 @@ class LocalAws:
         return self.server.poll() is None
 
     def answers(self):
-        # No proxy, whatever the reader's environment says: this is 127.0.0.1.
+        # No proxy, even if the reader's environment has one: this is 127.0.0.1.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"{self.endpoint}/_ministack/health", timeout=1) as answer:

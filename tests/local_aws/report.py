@@ -85,6 +85,6 @@ def print_logs(stage):
             streams = measure.log_streams(stage.aws, group)
             print("\n".join(line for stream in streams[-3:] for line in stream[-20:])
                   or "(it was not invoked)")
-        except Exception as error:  # whatever has failed already must not hide the failure itself
+        except Exception as error:  # an unreadable log must not hide the failure itself
             print(f"(cannot be read: {error})")
     print("\n--- the last lines of MiniStack's log\n" + tail(stage.folder / "ministack.log", 25))

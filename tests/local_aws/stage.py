@@ -96,7 +96,7 @@ class Stage:
                                 "--json"],
                                cwd=ROOT, capture_output=True, text=True)
         if shown.returncode != 0:
-            raise Failure("model-builder inspect failed; `make model` may be what is "
+            raise Failure("model-builder inspect failed; perhaps `make model` is "
                           f"missing:\n{shown.stderr}")
         card = json.loads(shown.stdout)
         self.command([self.model_builder(), "publish", "--artifact", str(artifact), "--to", models],
@@ -115,7 +115,7 @@ class Stage:
         wait_for(f"model-builder {name} to end", lambda: process.poll() is not None, 120,
                  every=0.05)
         if process.returncode != 0:
-            raise Failure(f"model-builder {name} failed (`{advice}` may be what is "
+            raise Failure(f"model-builder {name} failed (perhaps `{advice}` is "
                           f"missing):\n{report.tail(log, 20)}")
 
     def end(self):

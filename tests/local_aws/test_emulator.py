@@ -69,8 +69,8 @@ class Emulator(unittest.TestCase):
         return path.read_text(errors="replace") if path.exists() else ""
 
     def invoke(self, path):
-        """`cargo lambda invoke` with the event, moved to this fleet: (the answer or None, what it
-        printed)."""
+        """`cargo lambda invoke` with the event, moved to this fleet: (the answer or None, the
+        output)."""
         event = json.loads(path.read_text())
         if path.name not in measure.REFUSED:
             measure.move_to_this_fleet(event, self.instances)

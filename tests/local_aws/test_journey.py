@@ -36,7 +36,7 @@ class Started:
                 stdout=output, stderr=subprocess.STDOUT)
 
     def finish(self):
-        """(exit code, result, what it printed)"""
+        """(exit code, result, output)"""
         try:
             code = self.process.wait(DEADLINE)
         finally:
@@ -82,7 +82,7 @@ class EndToEnd(unittest.TestCase):
         cls.results = []
         for name, journey in started.items():
             code, result, output = journey.finish()
-            print(f"--- {name}\n{output}")  # what a person sees belongs into the test's log
+            print(f"--- {name}\n{output}")  # the test's log has the output, too
             if code != 0:
                 raise AssertionError(f"the journey `{name}` ended with {code}; its output is above")
             cls.results.append(result)

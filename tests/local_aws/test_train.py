@@ -63,7 +63,7 @@ class Scene(Stage):
                 "--out", str(out), "--card", str(self.folder / f"{name}.md")]
 
     def train(self, name):
-        """The card of the artifact, and what the command said."""
+        """The card of the artifact, and the output of the command."""
         out = self.folder / f"{name}.safetensors"
         said = self.builder(*self.command_of(name, out)).stdout
         self.say(f"trained on the {name} fleet")
