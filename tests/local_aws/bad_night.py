@@ -22,10 +22,7 @@ from pathlib import Path
 import environment
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import fleet
 import measure
@@ -67,7 +64,8 @@ class Night(Stage):
         self.invoke(self.function, self.evening)
         self.invoke(outputs["CalibratorName"], self.evening)
         self.wait_for_the_alarms(outputs["CalibratorName"])
-        self.inbox = self.listen(outputs["AlarmTopicArn"])
+        self.inbox = self.listen(outputs["AlarmTopicArn"],
+                                 Attributes={"RawMessageDelivery": "true"})
         self.recoveries = self.listen_for_the_end()
         self.follow(outputs)
         self.keep_logs(outputs["LogGroupName"])
@@ -109,22 +107,10 @@ class Night(Stage):
 
         wait_for("the alarms of the functions to be OK", settled, 90, every=2)
 
-    def listen(self, topic):
-        """The inbox."""
-        sqs = self.aws.client("sqs")
-        url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url,
-                                       AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn,
-                                         Attributes={"RawMessageDelivery": "true"})
-        return url
-
     def listen_for_the_end(self):
         """A rule of its own, as a team would have for a chat: everything that is over."""
-        sqs, events = self.aws.client("sqs"), self.aws.client("events")
-        url = sqs.create_queue(QueueName="recoveries")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url,
-                                       AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events = self.aws.client("events")
+        url, arn = self.queue("recoveries")
         pattern = {"source": ["deepguard"], "detail-type": ["DeepGuard Anomaly Ended"]}
         events.put_rule(Name="recoveries", EventPattern=json.dumps(pattern))
         events.put_targets(Rule="recoveries", Targets=[{"Id": "queue", "Arn": arn}])

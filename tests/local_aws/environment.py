@@ -91,8 +91,11 @@ def run(command, advice):
 
 def continue_in(name):
     """Runs this same command again with the Python of the environment `name`, unless that is the
-    one running already."""
-    python = programs(name) / "python"
+    one running already. Ends with a message if the environment cannot be set up."""
+    try:
+        python = programs(name) / "python"
+    except SetupError as error:
+        sys.exit(f"error: {error}")
     if Path(sys.prefix) != python.parent.parent:
         os.execv(python, [str(python), *sys.argv])
 

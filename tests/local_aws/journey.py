@@ -20,10 +20,7 @@ from pathlib import Path
 import environment
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import fleet
 import measure
@@ -61,15 +58,6 @@ class Journey(Stage):
         started = time.monotonic()
         super().put_history(since, until)
         self.step("history", started)
-
-    def listen(self, topic):
-        """A queue that gets the messages of the topic, as a pager or a chat would."""
-        sqs = self.aws.client("sqs")
-        url = sqs.create_queue(QueueName="deepguard-notifications")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url,
-                                       AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        return url
 
     def wait_for_alarm(self, outputs, queue):
         """Waits for the schedule: no hand invokes the function before the alarm has rung."""

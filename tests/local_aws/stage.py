@@ -54,6 +54,19 @@ class Stage:
         self.aws.client("s3").create_bucket(Bucket=PACKAGE_BUCKET)
         self.say(f"local AWS: MiniStack answers on {self.aws.endpoint}")
 
+    def queue(self, name):
+        """(URL, ARN) of a new queue."""
+        sqs = self.aws.client("sqs")
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return url, found["Attributes"]["QueueArn"]
+
+    def listen(self, topic, **options):
+        """The URL of a queue that gets the messages of the topic, as a pager or a chat would."""
+        url, arn = self.queue("inbox")
+        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, **options)
+        return url
+
     def deploy(self, meanwhile=lambda: None, parameters=()):
         """Deploys the real template with `sam deploy`, and does `meanwhile` at the same time.
         Returns the stack's outputs. `parameters` stand in for all those of samconfig.toml."""

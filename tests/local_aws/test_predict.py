@@ -6,7 +6,6 @@ import base64
 import json
 import math
 import shutil
-import sys
 import tempfile
 import unittest
 import zipfile
@@ -16,10 +15,7 @@ import environment
 from environment import ROOT
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import measure
 from local_aws import LocalAws, Processes, wait_for

@@ -3,17 +3,13 @@ each instance. With another number of shards the next run goes on where those ha
 calibrator goes the same way first."""
 
 import json
-import sys
 import unittest
 from datetime import timedelta
 
 import environment
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import fleet
 import measure

@@ -6,18 +6,13 @@ import json
 import os
 import re
 import subprocess
-import sys
-import time
 import unittest
 from datetime import datetime, timezone
 
 import environment
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import fleet
 from environment import ROOT
