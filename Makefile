@@ -11,7 +11,8 @@ REPLAY ?=
 ONLY ?=
 # Options of the example `peers` for `make bench-peers`, such as --quick
 BENCH ?=
-# Other builds of the function that `make cold-start` compares, such as OTHERS=fat=target/fat/lambda/bootstrap/bootstrap
+# Other builds of the function that `make cold-start` compares, such as
+# OTHERS=fat=target/fat/lambda/bootstrap/bootstrap
 OTHERS ?=
 # For how long `make fuzz` tries each kind of input
 FUZZ_SECONDS ?= 600
@@ -23,11 +24,12 @@ export CARGO_TARGET_DIR ?= target
 # The dev profile is optimised enough for training and replay.
 FEATURES = --workspace --features ndarray,functions/ndarray,model-builder/ndarray
 HOST = $(FEATURES) --bins --tests
-# The same without the tests. It compiles no dependency in another way: what tests/scripted-aws asks of
-# them is what the tests do.
+# The same without the tests. It compiles no dependency in another way: tests/scripted-aws asks for
+# the same features as the tests.
 PROGRAMS = $(FEATURES) --bins
 
-# cargo-lambda, zig, the SAM CLI and cfn-lint, pinned, in an environment of their own that is made when first needed.
+# cargo-lambda, zig, the SAM CLI and cfn-lint, pinned, in an environment of their own that is made
+# when first needed.
 WITH_TOOLS = tools="$$($(PYTHON) tests/local_aws/environment.py tools)" && PATH="$$tools:$$PATH"
 LAMBDA_BUILD = cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64,--x86-64)
 BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
@@ -35,17 +37,20 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies advisories notices repository deploy clean structure
+.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start \
+	size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies \
+	advisories notices repository deploy clean structure
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: build-host ## Deploy to a local AWS, replay a fleet, and watch the alarm ring
-	@# The function as it is built for this machine: the one for Lambda takes as long again (`make build`).
+	@# The function as it is built for this machine. `make build`, for Lambda, takes as long again.
 	@mkdir -p build/bootstrap
 	@copy="build/bootstrap.$$$$" && strip -o $$copy $(CARGO_TARGET_DIR)/debug/bootstrap && \
 		mv $$copy build/bootstrap/bootstrap
-	@echo "The function is the development build for this machine; make build makes the one for Lambda."
+	@echo "The function is the development build for this machine;" \
+		"make build makes the one for Lambda."
 	@$(PYTHON) tests/local_aws/journey.py -- $(REPLAY)
 
 test: build ## All tests, the end-to-end ones on the local AWS included
@@ -61,7 +66,7 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	$(PYTHON) tests/local_aws/test_predict.py
 	$(PYTHON) tests/local_aws/test_documents.py
 
-bad-night: build build-host ## A bad night of twelve machines on a local AWS, and what the inbox holds: docs/bad-night.md
+bad-night: build build-host ## A bad night of twelve machines on a local AWS: docs/bad-night.md
 	$(PYTHON) tests/local_aws/bad_night.py --document docs/bad-night.md
 
 build: ## The bootstrap of both functions for Lambda, into build/bootstrap
@@ -77,9 +82,9 @@ build-host: ## model-builder and the function, for this machine
 model: build-host ## Train the default model again, bit for bit
 	$(CARGO_TARGET_DIR)/debug/model-builder train --out models/default.safetensors --date 2026-11-26
 
-evaluate: build-host ## How well does a model like the default one detect? A report in build/evaluation, and docs/model-card.md
-	$(CARGO_TARGET_DIR)/debug/model-builder evaluate --artifact models/default.safetensors --out build/evaluation \
-		--card docs/model-card.md
+evaluate: build-host ## How well does the default model detect? build/evaluation, docs/model-card.md
+	$(CARGO_TARGET_DIR)/debug/model-builder evaluate --artifact models/default.safetensors \
+		--out build/evaluation --card docs/model-card.md
 
 load: build ## How large may the fleet be? A table and a picture in docs/
 	cargo build $(FEATURES) -p functions --example load
@@ -100,12 +105,13 @@ cold-start: build ## How soon is a new process ready? Tables in docs/performance
 		--empty $(CARGO_TARGET_DIR)/lambda/empty/bootstrap $(OTHERS:%=--other %) \
 		--document docs/performance.md --picture docs/images/cold-start.png
 
-size: ## What are the bootstrap's bytes? Tables in docs/performance.md; it is built from nothing, with symbols
+size: ## What are the bootstrap's bytes? Builds anew; tables in docs/performance.md
 	$(WITH_TOOLS) CARGO_PROFILE_RELEASE_STRIP=false $(LAMBDA_BUILD) -p functions --bin bootstrap \
 		--lambda-dir $(CARGO_TARGET_DIR)/unstripped
-	$(PYTHON) tests/size.py $(CARGO_TARGET_DIR)/unstripped/bootstrap/bootstrap --document docs/performance.md
+	$(PYTHON) tests/size.py $(CARGO_TARGET_DIR)/unstripped/bootstrap/bootstrap \
+		--document docs/performance.md
 
-faults: build-host ## Every fault at every stage, 200 random schedules, and 50 kills in a replay of two days
+faults: build-host ## Every fault at every stage, 200 random schedules, 50 kills in two days
 	cargo test $(FEATURES) -p functions --test faults --test kill -- --nocapture
 
 fuzz: ## Wrong input of every kind, for ten minutes each
@@ -128,9 +134,11 @@ backend: ## Does the domain build with the other backend alone?
 
 template: ## Lints of template.yaml and shards.asl.json
 	$(WITH_TOOLS) sam validate --lint --template-file template.yaml --region us-east-1
-	@# The second set of rules is that of AWS for serverless applications; what is not followed is said in the template, with why.
-	$(WITH_TOOLS) && cfn-lint template.yaml && cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml
-	@# cfn-lint reads no file that a template names, only what stands in it.
+	@# The second set of rules is that of AWS for serverless applications. The template says which
+	@# of them it does not follow, and why.
+	$(WITH_TOOLS) && cfn-lint template.yaml && \
+		cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml
+	@# cfn-lint reads only the template itself, no file that the template names.
 	$(WITH_TOOLS) && $(PYTHON) tests/state_machine.py | cfn-lint
 	$(WITH_TOOLS) && python tests/check_template.py
 
@@ -177,7 +185,7 @@ notices: ## THIRD_PARTY.md: whose code is in the bootstrap, under which licences
 structure: ## Which room of the code knows which, and is any file too long?
 	$(PYTHON) tests/check_structure.py
 
-repository: ## Do the documents name only what exists, and are no data committed?
+repository: ## Do the documents name only real things, do lines fit, are no data committed?
 	$(PYTHON) tests/check_repository.py
 
 deploy: build ## Deploy to the AWS account that your credentials are for

@@ -1,7 +1,9 @@
-"""Checks how the code is divided: which crate and which room may know which, and how long a file may be.
+"""Checks how the code is divided: which crate and which room may know which, and how long a file
+may be.
 
-A room is a module at the top of a crate. Of each crate it counts the rooms, the arrows between them (who imports whom) and
-the floors (the longest way down), and fails where rooms import each other in a circle. `make structure` prints the table.
+A room is a module at the top of a crate. Of each crate it counts the rooms, the arrows between them
+(who imports whom) and the floors (the longest way down), and fails where rooms import each other in
+a circle. `make structure` prints the table.
 """
 
 import re
@@ -17,9 +19,10 @@ CRATES = {
 }
 # Names that a crate must not use, and why.
 FORBIDDEN = {
-    "src": (r"\b(?:std::(?:time|env|fs|net|process)|async|tokio|futures_util|jiff|lambda_runtime|aws_\w+|deepguard_aws)\b",
-            "the domain knows no AWS, no async and no clock"),
-    "aws/src": (r"\b(?:functions|model_builder|lambda_runtime)::", "the edges know neither functions nor command line"),
+    "src": (r"\b(?:std::(?:time|env|fs|net|process)|async|tokio|futures_util|jiff|lambda_runtime"
+            r"|aws_\w+|deepguard_aws)\b", "the domain knows no AWS, no async and no clock"),
+    "aws/src": (r"\b(?:functions|model_builder|lambda_runtime)::",
+                "the edges know neither functions nor command line"),
     "model-builder/src": (r"\bfunctions::", "the command line does not know the functions"),
     "functions/src": (r"\bmodel_builder::", "the functions do not know the command line"),
 }
@@ -32,7 +35,7 @@ TESTS = ("testing", "tests")
 
 
 def source(path):
-    """The code of a file: without comments, and without what only its tests have."""
+    """The code of a file, without comments and without its tests."""
     text = re.sub(r"//[^\n]*", "", path.read_text())
     return re.split(r"\n#\[cfg\(test\)\]\nmod \w+ \{", text)[0]
 
@@ -42,8 +45,8 @@ def room(path, root):
 
 
 def files(root):
-    return [path for path in sorted(root.rglob("*.rs")) if not any(part.removesuffix(".rs") in TESTS
-                                                                  for part in path.relative_to(root).parts)]
+    return [path for path in sorted(root.rglob("*.rs"))
+            if not any(part.removesuffix(".rs") in TESTS for part in path.relative_to(root).parts)]
 
 
 def arrows(root):
@@ -65,7 +68,8 @@ def arrows(root):
 def siblings(folder, root):
     """Of each module in a folder below the top, the modules beside it that it imports."""
     names = {path.stem if path.suffix == ".rs" else path.name
-             for path in folder.iterdir() if path.suffix == ".rs" or path.is_dir()} - {"mod", *TESTS}
+             for path in folder.iterdir()
+             if path.suffix == ".rs" or path.is_dir()} - {"mod", *TESTS}
     known = {name: set() for name in names}
     prefix = "::".join(("crate", *folder.relative_to(root).parts))
     for path in files(folder):
@@ -101,7 +105,7 @@ def circle(known):
 
 
 def floors(known):
-    """On how many floors the rooms lie: those that import none on the lowest."""
+    """The number of floors on which the rooms lie. Rooms without imports lie on the lowest."""
     height = {}
 
     def of(name):
@@ -122,13 +126,15 @@ def structure():
         if found := circle(known):
             problems.append(f"{crate}: {' -> '.join(found)} is a circle")
             continue
-        for inner in sorted(path for path in root.rglob("*") if path.is_dir() and path.name not in TESTS):
+        for inner in sorted(path for path in root.rglob("*")
+                            if path.is_dir() and path.name not in TESTS):
             if found := circle(siblings(inner, root)):
                 problems.append(f"{inner.relative_to(ROOT)}: {' -> '.join(found)} is a circle")
         height = floors(known)
         rows.append((crate, len(known), count, height, len(files(root))))
         if crate == "functions" and (len(known) > MOST_ROOMS or height > MOST_FLOORS):
-            problems.append(f"{crate}: {len(known)} rooms on {height} floors; {MOST_ROOMS} on {MOST_FLOORS} are allowed")
+            problems.append(f"{crate}: {len(known)} rooms on {height} floors; {MOST_ROOMS} on "
+                            f"{MOST_FLOORS} are allowed")
         pattern, why = FORBIDDEN[folder]
         for path in files(root):
             if found := re.search(pattern, source(path)):
@@ -138,8 +144,10 @@ def structure():
 
 def long_files():
     problems = []
-    for path in sorted(path for folder in ("src", "aws", "functions", "model-builder", "tests", "benches")
-                       for path in (ROOT / folder).rglob("*.rs") if "target" not in path.relative_to(ROOT).parts):
+    for path in sorted(path for folder in
+                       ("src", "aws", "functions", "model-builder", "tests", "benches")
+                       for path in (ROOT / folder).rglob("*.rs")
+                       if "target" not in path.relative_to(ROOT).parts):
         name, lines = str(path.relative_to(ROOT)), path.read_text().count("\n")
         if lines > MOST_LINES:
             problems.append(f"{name} has {lines} lines; {MOST_LINES} are allowed: divide it")

@@ -1,9 +1,9 @@
-"""Checks of template.yaml that its linters do not make: that its table of parameters in docs/reference.md is right, that each
-parameter is explained and in one group, that its version is the workspace's, and that the functions know every setting that it
-gives them.
+"""Checks of template.yaml that its linters do not make. Its table of parameters in
+docs/reference.md is right. Each parameter is explained and in one group. Its version is the
+workspace's. The functions know every setting that it gives them.
 
-With --write it writes the table into docs/reference.md instead of complaining about it. It needs cfn-lint, which reads the
-template's own kind of YAML: `make template` runs it.
+With --write it writes the table into docs/reference.md instead of complaining about it. It needs
+cfn-lint, which reads the template's own kind of YAML: `make template` runs it.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def groups(template):
 
 
 def allowed(parameter):
-    """What values a parameter may have, in words."""
+    """The values that a parameter may have, in words."""
     if "AllowedValues" in parameter:
         return ", ".join(f"`{value}`" for value in parameter["AllowedValues"])
     return parameter.get("ConstraintDescription", "").rstrip(".")
@@ -54,7 +54,8 @@ def table(template):
             parameter = template["Parameters"].get(name, {})
             default = parameter.get("Default", "")
             shown = f"`{default}`" if default != "" else "empty"
-            lines.append(f"| `{name}` | {shown} | {cell(allowed(parameter))} | {cell(parameter.get('Description', ''))} |")
+            lines.append(f"| `{name}` | {shown} | {cell(allowed(parameter))} | "
+                         f"{cell(parameter.get('Description', ''))} |")
     return "\n".join(lines)
 
 
@@ -63,7 +64,7 @@ def section(template):
 
 
 def with_section(reference, text):
-    """The reference with the section in it: in place of the old one, or before the first section, where there is none."""
+    """The reference with the new section in place of the old one, or before the first section."""
     if BEGIN in reference and END in reference:
         before, rest = reference.split(BEGIN, 1)
         return before + text + rest.split(END, 1)[1]
@@ -82,7 +83,8 @@ def reference_problems(template, reference):
     wanted = section(template).splitlines()[1:-1]
     missing = [f"  is missing: {line}" for line in wanted if line not in there]
     wrong = [f"  is wrong:   {line}" for line in there if line and line not in wanted]
-    return ["\n".join([f"{REFERENCE}: the table of the parameters is not the template's; `make parameters` writes it", *missing, *wrong])]
+    return ["\n".join([f"{REFERENCE}: the table of the parameters is not the template's; "
+                       "`make parameters` writes it", *missing, *wrong])]
 
 
 def parameter_problems(template):
@@ -97,9 +99,11 @@ def parameter_problems(template):
         if not parameter.get("Description"):
             problems.append(f"parameter {name} has no description")
         if not any(bound in parameter for bound in BOUNDS):
-            problems.append(f"parameter {name} has neither bounds nor a pattern nor a list of values")
+            problems.append(f"parameter {name} has neither bounds nor a pattern nor "
+                            "a list of values")
         if "AllowedValues" not in parameter and not parameter.get("ConstraintDescription"):
-            problems.append(f"parameter {name} has no ConstraintDescription: whoever gives a wrong value is not told what is right")
+            problems.append(f"parameter {name} has no ConstraintDescription, which names the "
+                            "right values after a wrong one")
     for name in [*grouped, *labels]:
         if name not in template["Parameters"]:
             problems.append(f"{name} is in a group or has a label, and is no parameter")
@@ -108,9 +112,12 @@ def parameter_problems(template):
 
 def version_problems(template):
     # Does not use tomllib, which Python 3.10 lacks.
-    cargo = re.search(r'^\[workspace\.package\]\nversion = "(.+?)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    cargo = re.search(r'^\[workspace\.package\]\nversion = "(.+?)"',
+                      (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
     version = template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"]
-    return [] if version == cargo else [f"SemanticVersion is {version}, and the version in Cargo.toml {cargo}"]
+    if version == cargo:
+        return []
+    return [f"SemanticVersion is {version}, and the version in Cargo.toml {cargo}"]
 
 
 def variables_of(template):
@@ -127,32 +134,40 @@ def variables_of(template):
 
 def known_variables(settings):
     """The names in VARIABLES of settings.rs, through the constants that it lists."""
-    names = dict(re.findall(r'^const (\w+): Variable = Variable \{\s*name: "(\w+)"', settings, re.MULTILINE))
-    listed = re.search(r"^pub const VARIABLES: \[Variable; \d+\] = \[(.*?)\];", settings, re.MULTILINE | re.DOTALL)
+    names = dict(re.findall(r'^const (\w+): Variable = Variable \{\s*name: "(\w+)"', settings,
+                            re.MULTILINE))
+    listed = re.search(r"^pub const VARIABLES: \[Variable; \d+\] = \[(.*?)\];", settings,
+                       re.MULTILINE | re.DOTALL)
     return {names[constant] for constant in re.findall(r"\w+", listed[1])} if listed else set()
 
 
 def variable_problems(template, settings):
     given, known = variables_of(template), known_variables(settings)
-    problems = [f"{name}, which {' and '.join(functions)} are given, is not in VARIABLES of functions/src/settings.rs"
+    problems = [f"{name}, which {' and '.join(functions)} are given, is not in VARIABLES of "
+                "functions/src/settings.rs"
                 for name, functions in given.items() if name not in known]
-    return problems + [f"{name} of functions/src/settings.rs is given to no function" for name in sorted(known - set(given))]
+    return problems + [f"{name} of functions/src/settings.rs is given to no function"
+                       for name in sorted(known - set(given))]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help=f"write the table of the parameters into {REFERENCE}")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true",
+                        help=f"write the table of the parameters into {REFERENCE}")
     options = parser.parse_args()
     template = load(ROOT / "template.yaml")
     path = ROOT / REFERENCE
     if options.write:
         path.write_text(with_section(path.read_text(), section(template)))
     problems = (parameter_problems(template) + version_problems(template)
-                + variable_problems(template, (ROOT / "functions" / "src" / "settings.rs").read_text())
+                + variable_problems(template,
+                                    (ROOT / "functions" / "src" / "settings.rs").read_text())
                 + reference_problems(template, path.read_text()))
     for problem in problems:
         print(problem)
-    print(f"{len(problems)} problems" if problems else f"template.yaml, {REFERENCE} and the settings agree")
+    print(f"{len(problems)} problems" if problems
+          else f"template.yaml, {REFERENCE} and the settings agree")
     return 1 if problems else 0
 
 

@@ -2,10 +2,10 @@
 
     $ python3 tests/notices.py [--check]
 
-The crates are those that `cargo tree` names for both instruction sets: no tests, no build scripts
-and no procedural macros, because none of those is in the bootstrap. Where a crate leaves the
-choice, Apache-2.0 is taken: it has one text for all.
-With --check nothing is written, and a file that is not what would be written is an error.
+The crates are those that `cargo tree` names for both instruction sets, without tests, build scripts
+and procedural macros, which the bootstrap does not contain. Where a crate leaves the choice,
+DeepGuard takes Apache-2.0, which has one text for all.
+With --check it writes nothing, and ends with an error if the file is out of date.
 """
 
 import difflib
@@ -32,7 +32,7 @@ INTRODUCTION = """# Third-party notices
 The bootstrap of the Lambda functions contains the code of {count} crates by others. It also
 contains Rust's standard library, by the developers of Rust, under Apache-2.0 or MIT.
 
-In brackets is what a crate says, where that leaves a choice; before it is what is taken.
+Where a crate leaves a choice, its own words are in brackets, behind the licence that applies here.
 The source of every crate is published, unchanged, under its name and version.
 
 `make notices` writes this file. `make dependencies` checks it.
@@ -201,7 +201,7 @@ def main():
         return 0
     there = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
     if there == written:
-        print(f"{DOCUMENT.name} names what is in the bootstrap")
+        print(f"{DOCUMENT.name} names the crates of the bootstrap")
         return 0
     before, after = there.splitlines(), written.splitlines()
     changes = difflib.unified_diff(before, after, "is", "should be", lineterm="", n=0)

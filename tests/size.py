@@ -1,9 +1,9 @@
-"""What the bootstrap's bytes are: by section, and the machine code by crate, as Markdown.
+"""Counts the bootstrap's bytes: by section, and the machine code by crate, as Markdown.
 
     $ python3 tests/size.py UNSTRIPPED-BOOTSTRAP [--document docs/performance.md]
 
-Generic code of the standard library counts for the crate whose types it was made for where its name tells them, and else for
-std. With --document the tables are put between <!-- size --> and <!-- /size -->.
+Generic code of the standard library counts for the crate whose types its name tells, and else for
+std. With --document it puts the tables between <!-- size --> and <!-- /size -->.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-STANDARD = {"core", "alloc", "std", "compiler_builtins", "hashbrown", "rustc_demangle", "gimli", "addr2line", "object"}
+STANDARD = {"core", "alloc", "std", "compiler_builtins", "hashbrown", "rustc_demangle", "gimli",
+            "addr2line", "object"}
 # Matches the beginning of a path, not its middle.
 HEAD = re.compile(r"(?<![\w:>])([A-Za-z_]\w*)(?:\[[0-9a-f]+\])?::")
 # Code without a path is C or assembler, nearly all of it the cryptography of TLS.
@@ -36,7 +37,8 @@ def lines(*command):
 
 def crate(symbol):
     heads = HEAD.findall(symbol)
-    made_for = next((head.replace("_", "-") for head in heads if head not in STANDARD), "std, generic code included")
+    made_for = next((head.replace("_", "-") for head in heads if head not in STANDARD),
+                    "std, generic code included")
     return made_for if heads else C
 
 
@@ -55,18 +57,21 @@ def sections(binary):
     sizes = {}
     for line in lines("size", "--format=sysv", binary):
         parts = line.split()
-        if len(parts) == 3 and parts[0].startswith(".") and int(parts[2]):  # what is loaded has an address
+        # a section that is loaded has an address
+        if len(parts) == 3 and parts[0].startswith(".") and int(parts[2]):
             sizes[parts[0]] = int(parts[1])
     sizes.pop(".bss", None)
     sizes.pop(".tbss", None)
-    grouped = {name: sum(sizes.pop(section, 0) for section in members) for name, members in SECTIONS.items()}
+    grouped = {name: sum(sizes.pop(section, 0) for section in members)
+               for name, members in SECTIONS.items()}
     return grouped | {"other": sum(sizes.values())}
 
 
 def table(header, rows):
     text = f"| {header} | kB | % |\n| :-- | --: | --: |\n"
     total = sum(size for _, size in rows)
-    return text + "".join(f"| {name} | {size / 1000:,.0f} | {100 * size / total:.1f} |\n" for name, size in rows)
+    return text + "".join(f"| {name} | {size / 1000:,.0f} | {100 * size / total:.1f} |\n"
+                          for name, size in rows)
 
 
 def report(binary):
@@ -78,7 +83,7 @@ def report(binary):
     most.append((f"{rest} others", sum(code.values()) - sum(size for _, size in most)))
     parts = sections(binary)
     whole = sum(parts.values())
-    return (f"Made by `make size`. What is loaded of the bootstrap is {whole / 1e6:.1f} MB:\n\n"
+    return (f"Made by `make size`. The loaded part of the bootstrap is {whole / 1e6:.1f} MB:\n\n"
             + table("section", sorted(parts.items(), key=lambda part: -part[1]))
             + "\nThe machine code by crate:\n\n" + table("crate", most))
 
@@ -93,7 +98,8 @@ def put_into(document, text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
     parser.add_argument("--document", type=Path)
     args = parser.parse_args()

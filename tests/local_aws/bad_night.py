@@ -1,9 +1,13 @@
-"""A bad night on the local AWS: twelve machines, and what the person on call finds in the inbox in the morning.
+"""A bad night on the local AWS: twelve machines, and the inbox of the person on call in the
+morning.
 
-The night is generated (`model-builder replay --night`), always the same one; the function is the real one, deployed with the real
-template, and is run once for every five minutes of it. Half an hour of it CloudWatch throttles. The inbox is a queue on the topic
-that an e-mail address or a pager would be subscribed to. It ends with 0 if the inbox holds one message for each real episode, each
-says what happened, and there is none for the rest. With --document it writes down what there was to read.
+The night is generated (`model-builder replay --night`) and always the same one. The function is the
+real one, deployed with the real template, and runs once for every five minutes of the night.
+CloudWatch throttles for half an hour of it. The inbox is a queue on the topic to which an e-mail
+address or a pager would be subscribed.
+
+It ends with 0 if the inbox holds one message for each real episode, if each says what happened, and
+if the other machines have no message. With --document it writes a report of the night.
 """
 
 import argparse
@@ -18,10 +22,7 @@ from pathlib import Path
 import environment
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import fleet
 import measure
@@ -63,7 +64,8 @@ class Night(Stage):
         self.invoke(self.function, self.evening)
         self.invoke(outputs["CalibratorName"], self.evening)
         self.wait_for_the_alarms(outputs["CalibratorName"])
-        self.inbox = self.listen(outputs["AlarmTopicArn"])
+        self.inbox = self.listen(outputs["AlarmTopicArn"],
+                                 Attributes={"RawMessageDelivery": "true"})
         self.recoveries = self.listen_for_the_end()
         self.follow(outputs)
         self.keep_logs(outputs["LogGroupName"])
@@ -73,51 +75,50 @@ class Night(Stage):
         self.check()
 
     def interpose(self):
-        """The function's CloudWatch and tags are those that can be told to fail; all else is the local AWS itself."""
+        """Puts a CloudWatch and tags that can fail in front of the function. All else is the local
+        AWS itself."""
         client = self.aws.client("lambda")
-        variables = client.get_function_configuration(FunctionName=self.function)["Environment"]["Variables"]
+        variables = client.get_function_configuration(
+            FunctionName=self.function)["Environment"]["Variables"]
         for service in ("CLOUDWATCH", "RESOURCE_GROUPS_TAGGING_API"):
             variables[f"AWS_ENDPOINT_URL_{service}"] = self.interposed.endpoint
-        client.update_function_configuration(FunctionName=self.function, Environment={"Variables": variables})
+        client.update_function_configuration(FunctionName=self.function,
+                                             Environment={"Variables": variables})
 
     def mute(self, bucket):
         event = self.events["load-1"]
         instance = next(instance for instance, name in self.names.items() if name == "load-1")
-        mutes = {"mutes": [{"instances": [instance], "from": event["from"], "until": event["until"], "why": "load test"}]}
-        self.aws.client("s3").put_object(Bucket=bucket, Key="settings/mutes.json", Body=json.dumps(mutes).encode())
+        mutes = {"mutes": [{"instances": [instance], "from": event["from"],
+                            "until": event["until"], "why": "load test"}]}
+        self.aws.client("s3").put_object(Bucket=bucket, Key="settings/mutes.json",
+                                         Body=json.dumps(mutes).encode())
 
     def wait_for_the_alarms(self, calibrator):
-        names = [f"{STACK}-{which}" for which in ("errors", "throttles", "calibrator", "calibrator-throttles")]
+        names = [f"{STACK}-{which}"
+                 for which in ("errors", "throttles", "calibrator", "calibrator-throttles")]
         cloudwatch = self.aws.client("cloudwatch")
 
         def settled():
             for function in (self.function, calibrator):
                 self.invoke(function, self.evening)
             alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
-            return len(alarms) == len(names) and all(alarm["StateValue"] == "OK" for alarm in alarms)
+            return len(alarms) == len(names) and all(alarm["StateValue"] == "OK"
+                                                     for alarm in alarms)
 
         wait_for("the alarms of the functions to be OK", settled, 90, every=2)
 
-    def listen(self, topic):
-        """The inbox."""
-        sqs = self.aws.client("sqs")
-        url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
-        return url
-
     def listen_for_the_end(self):
-        """A rule of one's own, as a team would have for a chat: everything that is over."""
-        sqs, events = self.aws.client("sqs"), self.aws.client("events")
-        url = sqs.create_queue(QueueName="recoveries")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        """A rule of its own, as a team would have for a chat: everything that is over."""
+        events = self.aws.client("events")
+        url, arn = self.queue("recoveries")
         pattern = {"source": ["deepguard"], "detail-type": ["DeepGuard Anomaly Ended"]}
         events.put_rule(Name="recoveries", EventPattern=json.dumps(pattern))
         events.put_targets(Rule="recoveries", Targets=[{"Id": "queue", "Arn": arn}])
         return url
 
     def follow(self, outputs):
-        """A run for every five minutes of the night, and the calibrator's at seven past midnight."""
+        """Runs the function for every five minutes of the night, and the calibrator at seven past
+        midnight."""
         started = time.monotonic()
         self.summaries = []
         runs = [self.evening + number * fleet.STEP for number in range(HOURS * 12 + 1)]
@@ -143,7 +144,7 @@ class Night(Stage):
         self.logged = lines
 
     def read(self, url):
-        """All that is in a queue, in the order of what it is about."""
+        """All messages of a queue, in the order of their subjects."""
         sqs, found = self.aws.client("sqs"), []
         while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in received:
@@ -152,26 +153,31 @@ class Night(Stage):
         return [as_json(body) for body in found]
 
     def draw(self):
-        """What explain makes of the machines that somebody was told of, and of the one that was muted."""
+        """Lets explain draw the machines with a message, and the muted one."""
         self.picture = self.folder / "bad-night.png"
         shown = [name for name in (*TOLD, "load-1") if name != "worker-1"]
-        instances = [instance for name in shown for instance, other in self.names.items() if other == name]
-        command = [self.model_builder(), "explain", "--history", str(self.folder / "replay"), "--hours", str(HOURS + 6),
-                   "--out", str(self.picture)]
+        instances = [instance for name in shown for instance, other in self.names.items()
+                     if other == name]
+        command = [self.model_builder(), "explain", "--history", str(self.folder / "replay"),
+                   "--hours", str(HOURS + 6), "--out", str(self.picture)]
         for instance in instances:
             command += ["--instance", instance]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
 
     def check(self):
-        """One message for each real episode, none for the rest, and each says what happened."""
+        """Checks that each real episode has one message, that it says what happened, and that there
+        are no others."""
         told = {}
         for message in self.messages:
-            name = next((name for instance, name in self.names.items() if instance in message), None)
+            name = next((name for instance, name in self.names.items() if instance in message),
+                        None)
             told.setdefault(name, []).append(message)
-        wrong = [f"nobody was told of {name}" for name in TOLD if name not in told]
-        more = [f"{name}: {message}" for name, messages in told.items() for message in messages if name not in TOLD]
+        wrong = [f"no message is about {name}" for name in TOLD if name not in told]
+        more = [f"{name}: {message}" for name, messages in told.items() for message in messages
+                if name not in TOLD]
         wrong += more
-        wrong += [f"{name}: {len(messages)} messages" for name, messages in told.items() if len(messages) > 1]
+        wrong += [f"{name}: {len(messages)} messages" for name, messages in told.items()
+                  if len(messages) > 1]
         for name, (shapes, minutes) in TOLD.items():
             for message in told.get(name, []):
                 if name not in message or not any(shape in message for shape in shapes):
@@ -181,16 +187,19 @@ class Night(Stage):
             name = detail["name"]
             if name not in TOLD:
                 continue
-            since, truth = fleet.parse_time(detail["since"]), fleet.parse_time(self.events[name]["from"])
+            since = fleet.parse_time(detail["since"])
+            truth = fleet.parse_time(self.events[name]["from"])
             self.since[name] = since
-            if not -timedelta(minutes=20) <= since - truth <= timedelta(minutes=TOLD.get(name, ((), 0))[1]):
+            if not -timedelta(minutes=20) <= since - truth <= timedelta(
+                    minutes=TOLD.get(name, ((), 0))[1]):
                 wrong.append(f"{name}: since {since}, and it was {truth}")
         last = self.summaries[-1][1]
         newest = {instance.id: instance.datapoints[-1][0] for instance in self.instances}
         scored = {row[:2] for row in self.scores()}
         unscored = [(self.names[instance.id], fleet.format_time(at)) for instance in self.instances
                     for at, _ in instance.datapoints
-                    if self.evening <= at and self.names[instance.id] not in ("load-1",) and (instance.id, at) not in scored]
+                    if self.evening <= at and self.names[instance.id] not in ("load-1",)
+                    and (instance.id, at) not in scored]
         wrong += [f"{len(unscored)} datapoints have no score: {unscored[:5]}"] if unscored else []
         suppressed = self.highest("SuppressedAnomalies")
         wrong += [] if suppressed >= 1 else ["nothing was counted as suppressed"]
@@ -211,8 +220,8 @@ class Night(Stage):
 
     def highest(self, metric):
         answer = self.aws.client("cloudwatch").get_metric_statistics(
-            Namespace=NAMESPACE, MetricName=metric, StartTime=self.evening, EndTime=self.morning + fleet.STEP,
-            Period=300, Statistics=["Maximum"])
+            Namespace=NAMESPACE, MetricName=metric, StartTime=self.evening,
+            EndTime=self.morning + fleet.STEP, Period=300, Statistics=["Maximum"])
         return max((point["Maximum"] for point in answer["Datapoints"]), default=0)
 
     def document(self, path):
@@ -221,23 +230,29 @@ class Night(Stage):
         lines = [
             "# A bad night",
             "",
-            "Twelve machines from eight in the evening to six in the morning, replayed on a local AWS by `make bad-night`: the real",
-            f"function, deployed with the real template, {len(self.summaries)} runs. From {throttled[0]} to {throttled[1]} UTC",
-            f"CloudWatch refuses six calls of ten ({self.interposed.refused} in all). The night is generated, by a fixed seed.",
+            "Twelve machines from eight in the evening to six in the morning, replayed on a local",
+            "AWS by `make bad-night`: the real function, deployed with the real template, "
+            f"{len(self.summaries)} runs.",
+            f"From {throttled[0]} to {throttled[1]} UTC CloudWatch refuses six calls of ten "
+            f"({self.interposed.refused} in all).",
+            "A fixed seed generates the night.",
             "",
             "| machine | what happened | who should be told | in the inbox |",
             "| --- | --- | --- | --- |",
         ]
-        subjects = {name: message.split("\n")[0] for message in self.messages for name in self.names.values() if name in message}
+        subjects = {name: message.split("\n")[0] for message in self.messages
+                    for name in self.names.values() if name in message}
         for name, event in self.events.items():
-            lines.append(f"| {name} | {event['what']} | {'the person on call' if event['told'] else 'nobody'} | "
+            lines.append(f"| {name} | {event['what']} | "
+                         f"{'the person on call' if event['told'] else 'no person'} | "
                          f"{subjects.get(name, '')} |")
-        lines += ["", f"![CPU, expected band and score of five machines](images/{self.picture.name})", "",
+        lines += [
+            "", f"![CPU, expected band and score of five machines](images/{self.picture.name})", "",
                   "## The inbox", "", f"{len(self.messages)} messages, each as it arrived:", ""]
         for message in self.messages:
             lines += ["```text", message.replace("\\n", "\n"), "```", ""]
-        lines += ["## What was over by the morning", "",
-                  "Events on the bus, which notify nobody unless `NotifyRecovery=on`:", ""]
+        lines += ["## Over by the morning", "",
+                  "Events on the bus, which send no message unless `NotifyRecovery=on`:", ""]
         for detail in self.ends:
             lines += ["```text", detail["text"], "```", ""]
         path.write_text("\n".join(lines))
@@ -251,8 +266,10 @@ def as_json(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--document", type=Path, help="the Markdown file to write; its picture goes into images/ beside it")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--document", type=Path,
+                        help="the Markdown file to write; its picture goes into images/ beside it")
     options = parser.parse_args()
     interrupt_on_termination()
     night = Night()
@@ -265,7 +282,8 @@ def main():
             report.print_failure(night, failure)
             return 1
         if options.document:
-            (options.document.parent / "images" / night.picture.name).write_bytes(night.picture.read_bytes())
+            (options.document.parent / "images" / night.picture.name).write_bytes(
+                night.picture.read_bytes())
             night.document(options.document)
             night.say(f"written: {options.document}")
     return 0

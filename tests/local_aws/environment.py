@@ -1,7 +1,8 @@
-"""Where things are, and the Python environments that the local AWS, its command line and the comparison with other engines need.
+"""Where things are, and the Python environments of the local AWS, its command line and the
+comparison with other engines.
 
-Only the standard library is used here, because this runs before there is anything else. On the command line it prints the
-folder of an environment's programs, after setting it up if need be:
+It uses only the standard library, because it runs before anything else is installed. On the command
+line it prints the folder of an environment's programs, after setting it up if need be:
 
     $ python3 tests/local_aws/environment.py tools
 """
@@ -36,24 +37,28 @@ ENVIRONMENTS = {
 
 
 class SetupError(Exception):
-    """Something is missing that only the reader can supply; the message says what."""
+    """Only the reader can supply something that is missing; the message says what."""
 
 
 def programs(name):
-    """The `bin` folder of the environment `name`, set up with pinned versions if it is not there."""
+    """The `bin` folder of the environment `name`, set up with pinned versions if it is not
+    there."""
     requirements, afterwards = ENVIRONMENTS[name]
     version = ".".join(map(str, sys.version_info[:2]))
     # New requirements get a new folder: an environment in use by another run is never changed.
-    described = requirements.read_bytes() + version.encode() + (afterwards.read_bytes() if afterwards else b"")
+    described = requirements.read_bytes() + version.encode() + (
+        afterwards.read_bytes() if afterwards else b"")
     key = hashlib.sha256(described).hexdigest()[:12]
     folder = LOCAL / f"python-{name}-{key}"
     if not (folder / "complete").exists():
         if sys.version_info < OLDEST_PYTHON:
             needed = ".".join(map(str, OLDEST_PYTHON))
-            raise SetupError(f"Python {needed} or newer is needed, this is {version}. Try: make PYTHON=python3.12 ...")
+            raise SetupError(f"Python {needed} or newer is needed, this is {version}. Try: "
+                             "make PYTHON=python3.12 ...")
         LOCAL.mkdir(parents=True, exist_ok=True)
         with open(LOCAL / f"python-{name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second one that starts now waits here, then finds it complete
+            # a second one that starts now waits here, then finds it complete
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "complete").exists():
                 install(folder, requirements, afterwards)
     return folder / "bin"
@@ -61,17 +66,20 @@ def programs(name):
 
 def install(folder, requirements, afterwards):
     print(f"Setting up {requirements.name} in {folder} (once) ...", file=sys.stderr, flush=True)
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted set-up left
+    shutil.rmtree(folder, ignore_errors=True)  # the rest of an interrupted set-up
     run([sys.executable, "-m", "venv", str(folder)],
-        "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv")
+        "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install "
+        "python3-venv")
     python = str(folder / "bin" / "python")
     # Refuses a file that differs from its pin. `--no-deps`: every needed package is pinned, and pip
     # would not take a pinned `boto3` for a `boto3[crt]`.
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes",
-         "--no-deps", "--requirement", str(requirements)],
-        "pip could not install the pinned versions; its message is above. Check the network and run the command again.")
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--require-hashes", "--no-deps", "--requirement", str(requirements)],
+        "pip could not install the pinned versions; its message is above. Check the network and "
+        "run the command again.")
     if afterwards:
-        run([python, str(afterwards)], f"{afterwards.name} failed; its message is above. It needs a C compiler, `cc`.")
+        run([python, str(afterwards)],
+            f"{afterwards.name} failed; its message is above. It needs a C compiler, `cc`.")
     (folder / "complete").touch()
 
 
@@ -82,8 +90,12 @@ def run(command, advice):
 
 
 def continue_in(name):
-    """Runs this same command again with the Python of the environment `name`, unless that is the one running already."""
-    python = programs(name) / "python"
+    """Runs this same command again with the Python of the environment `name`, unless that is the
+    one running already. Ends with a message if the environment cannot be set up."""
+    try:
+        python = programs(name) / "python"
+    except SetupError as error:
+        sys.exit(f"error: {error}")
     if Path(sys.prefix) != python.parent.parent:
         os.execv(python, [str(python), *sys.argv])
 

@@ -1,4 +1,5 @@
-"""The replayed fleet: what `model-builder replay` wrote, into CloudWatch, and what the detector published, back out."""
+"""The replayed fleet: puts the output of `model-builder replay` into CloudWatch, and reads the
+scores of the detector."""
 
 import csv
 import json
@@ -14,48 +15,54 @@ SCORE_METRICS = ("AnomalyScore", "ReconstructionError")
 
 
 class Instance:
-    """One replayed instance: where its data come from, whether it should raise the alarm, and its datapoints."""
+    """One replayed instance: the source of its data, whether it should raise the alarm, and its
+    datapoints."""
 
     def __init__(self, described, folder):
         self.id = described["instance"]
         self.source = described["source"]
         self.anomalous = described["expected"] == "anomaly"
-        self.anomaly_start = parse_time(described["anomaly_start"]) if described.get("anomaly_start") else None
+        start = described.get("anomaly_start")
+        self.anomaly_start = parse_time(start) if start else None
         self.note = described.get("note", "")
         with open(Path(folder) / f"{self.id}.csv", newline="") as file:
-            self.datapoints = [(parse_time(row["time"]), float(row["value"])) for row in csv.DictReader(file)]
+            self.datapoints = [(parse_time(row["time"]), float(row["value"]))
+                               for row in csv.DictReader(file)]
 
 
 def read_fleet(folder):
-    """What `model-builder replay --out folder` wrote, as (kind of source, instances)."""
+    """The output of `model-builder replay --out folder`, as (kind of source, instances)."""
     replay = json.loads((Path(folder) / "replay.json").read_text())
     return replay["source"], [Instance(described, folder) for described in replay["instances"]]
 
 
 def put_history(cloudwatch, instances, since=None, until=None):
-    """Puts every instance's CPU into CloudWatch as EC2 would have, or what of it is not before `since` and before `until`, and
-    returns the number of datapoints."""
+    """Puts every instance's CPU into CloudWatch as EC2 would have, from `since` until before
+    `until` where they are given. Returns the number of datapoints."""
     batches = []
     for instance in instances:
         dimensions = [{"Name": "InstanceId", "Value": instance.id}]
-        datums = [{"MetricName": "CPUUtilization", "Dimensions": dimensions, "Timestamp": time, "Value": value,
-                   "Unit": "Percent"} for time, value in instance.datapoints
+        datums = [{"MetricName": "CPUUtilization", "Dimensions": dimensions, "Timestamp": time,
+                   "Value": value, "Unit": "Percent"} for time, value in instance.datapoints
                   if (since is None or time >= since) and (until is None or time < until)]
         batches += [datums[i:i + PUT_LIMIT] for i in range(0, len(datums), PUT_LIMIT)]
     # Two at a time: the server is one process, so more calls would only wait there.
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda batch: cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=batch), batches))
+        list(pool.map(
+            lambda batch: cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=batch),
+            batches))
     return sum(map(len, batches))
 
 
 def read_published(cloudwatch, namespace, instances, since, until, statistic="Maximum"):
-    """The scores that the detector has published, as rows (instance, time, metric, value), oldest first. Maximum, as the alarm: a
-    datapoint that was published twice is still one datapoint."""
+    """The published scores, as rows (instance, time, metric, value), oldest first. Maximum, as the
+    alarm: a datapoint that was published twice is still one datapoint."""
     queries = [{"Id": f"q{number}", "Label": f"{instance.id} {metric}", "MetricStat": {
                     "Metric": {"Namespace": namespace, "MetricName": metric,
                                "Dimensions": [{"Name": "InstanceId", "Value": instance.id}]},
                     "Period": PERIOD, "Stat": statistic}}
-               for number, (instance, metric) in enumerate((i, m) for i in instances for m in SCORE_METRICS)]
+               for number, (instance, metric) in enumerate(
+                   (i, m) for i in instances for m in SCORE_METRICS)]
     rows = []
     for start in range(0, len(queries), QUERY_LIMIT):
         pages = cloudwatch.get_paginator("get_metric_data").paginate(
@@ -73,11 +80,13 @@ def write_published(path, rows):
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("instance", "time", "metric", "value"))
-        writer.writerows((instance, format_time(time), metric, value) for instance, time, metric, value in rows)
+        writer.writerows((instance, format_time(time), metric, value)
+                         for instance, time, metric, value in rows)
 
 
 def verdicts(instances, rows):
-    """What the detector made of each instance, as a list of dicts. 1.0 is the threshold of AnomalyScore."""
+    """The detector's verdict on each instance, as a list of dicts. 1.0 is the threshold of
+    AnomalyScore."""
     result = []
     for instance in instances:
         scores = [(time, value) for name, time, metric, value in rows
@@ -93,7 +102,8 @@ def verdicts(instances, rows):
         else:
             verdict = "false alarm" if raised else "silent, as expected"
         result.append({
-            "instance": instance.id, "source": instance.source, "expected": "anomaly" if instance.anomalous else "quiet",
+            "instance": instance.id, "source": instance.source,
+            "expected": "anomaly" if instance.anomalous else "quiet",
             "cpu_now": instance.datapoints[-1][1], "score_now": scores[-1][1] if scores else None,
             "highest_score": highest, "verdict": verdict, "note": instance.note})
     return result

@@ -1,5 +1,5 @@
-"""Between the function and the local AWS: a CloudWatch that throttles when it is told to, and tags, of which MiniStack has none for
-EC2. Everything else is passed on as it is."""
+"""Stands between the function and the local AWS: a CloudWatch that throttles when told to, and tags
+for EC2, which MiniStack lacks. Everything else passes through unchanged."""
 
 import http.client
 import json
@@ -40,11 +40,13 @@ class Interposed:
     def answer(self, request):
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         if request.headers.get("X-Amz-Target", "").startswith("ResourceGroupsTaggingAPI"):
-            return self.reply(request, 200, "application/x-amz-json-1.1", json.dumps(self.resources(json.loads(body))).encode())
+            return self.reply(request, 200, "application/x-amz-json-1.1",
+                              json.dumps(self.resources(json.loads(body))).encode())
         if self.throttles and self.random.random() < REFUSED:
             self.refused += 1
             refusal = cbor2.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"})
-            return self.reply(request, 400, "application/cbor", refusal, {"smithy-protocol": "rpc-v2-cbor"})
+            return self.reply(request, 400, "application/cbor", refusal,
+                              {"smithy-protocol": "rpc-v2-cbor"})
         self.passed += 1
         connection = http.client.HTTPConnection(self.target.hostname, self.target.port, timeout=60)
         try:
@@ -52,7 +54,8 @@ class Interposed:
             answer = connection.getresponse()
             content = answer.read()
             kept = {name: value for name, value in answer.getheaders()
-                    if name.lower() not in ("content-length", "transfer-encoding", "connection", "content-type")}
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection",
+                                            "content-type")}
             self.reply(request, answer.status, answer.getheader("Content-Type", ""), content, kept)
         finally:
             connection.close()

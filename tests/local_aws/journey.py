@@ -1,9 +1,10 @@
-"""The whole path on a local AWS: deploy, schedule, scores, alarm, notification. `make run` runs this.
+"""The whole path on a local AWS: deploy, schedule, scores, alarm, notification. `make run` runs
+this.
 
-Nothing of AWS is simulated by this program. The real template is deployed with `sam deploy` to MiniStack, the real
-bootstrap is started by the schedule, and what is here only prepares (history, model, a queue on the topic), waits and
-looks. It exits 0 if all of it held. The files of a run stay in `.local/runs/`; --result writes what happened as JSON,
-which the end-to-end test reads.
+This program simulates no part of AWS. `sam deploy` deploys the real template to MiniStack, and the
+schedule starts the real bootstrap. The program only prepares (history, model, a queue on the
+topic), waits and looks. It exits 0 if all of it held. The files of a run stay in `.local/runs/`;
+--result writes the outcome as JSON, which the end-to-end test reads.
 """
 
 import argparse
@@ -19,10 +20,7 @@ from pathlib import Path
 import environment
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import fleet
 import measure
@@ -61,24 +59,18 @@ class Journey(Stage):
         super().put_history(since, until)
         self.step("history", started)
 
-    def listen(self, topic):
-        """A queue that gets what the topic says, as a pager or a chat would."""
-        sqs = self.aws.client("sqs")
-        url = sqs.create_queue(QueueName="deepguard-notifications")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        self.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        return url
-
     def wait_for_alarm(self, outputs, queue):
-        """The schedule fires by itself; nothing is invoked by hand before the alarm has rung."""
+        """Waits for the schedule: no hand invokes the function before the alarm has rung."""
         started = time.monotonic()
         cloudwatch = self.aws.client("cloudwatch")
         self.say("waiting for the schedule, which fires by itself 60 to 70 s after it was deployed")
         reminder = started + 15
-        names = [outputs[f"{which}AlarmName"] for which in ("Anomaly", "Silence", "Error", "Calibrator")]
+        names = [outputs[f"{which}AlarmName"]
+                 for which in ("Anomaly", "Silence", "Error", "Calibrator")]
 
         def alarms():
-            return {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
+            return {alarm["AlarmName"]: alarm
+                    for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
 
         def rung():
             nonlocal reminder
@@ -99,14 +91,17 @@ class Journey(Stage):
         sqs = self.aws.client("sqs")
 
         def notified():
-            received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10,
+                                           WaitTimeSeconds=1)
             for message in received.get("Messages", []):
                 text = json.loads(message["Body"])["Message"]
-                if not text.startswith("{"):  # what an event says of one instance; an alarm's message is JSON
+                # the text of an event about one instance; an alarm's message is JSON
+                if not text.startswith("{"):
                     self.result.setdefault("events_told", []).append(text)
                     continue
                 told = json.loads(text)
-                if told["AlarmName"] == self.alarm["AlarmName"] and told["NewStateValue"] == "ALARM":
+                if (told["AlarmName"] == self.alarm["AlarmName"]
+                        and told["NewStateValue"] == "ALARM"):
                     return told
             return None
 
@@ -120,19 +115,22 @@ class Journey(Stage):
             notification=self.notification)
 
     def collect(self, outputs):
-        """What the detector published and what it said about its first run."""
+        """Reads the published scores and the log of the first run."""
         self.first = self.runs[0]
         newest = max(instance.datapoints[-1][0] for instance in self.instances)
         rows = fleet.read_published(self.aws.client("cloudwatch"), NAMESPACE, self.instances,
                                     newest - timedelta(hours=3), newest)
         fleet.write_published(self.folder / "published.csv", rows)
         self.verdicts = fleet.verdicts(self.instances, rows)
-        self.result.update(invoked_by_schedule=len(self.runs), summary=self.first.summary, verdicts=self.verdicts)
-        unscored = [verdict["instance"] for verdict in self.verdicts if verdict["verdict"] == "not scored"]
+        self.result.update(invoked_by_schedule=len(self.runs), summary=self.first.summary,
+                           verdicts=self.verdicts)
+        unscored = [verdict["instance"] for verdict in self.verdicts
+                    if verdict["verdict"] == "not scored"]
         if unscored:
-            raise Failure(f"No score was published for {', '.join(unscored)}; the run said {self.first.summary}")
+            raise Failure(f"No score was published for {', '.join(unscored)}; the run said "
+                          f"{self.first.summary}")
         if not any(verdict["verdict"] == "found" for verdict in self.verdicts):
-            raise Failure("The alarm rang, but for none of the instances that have an anomaly.")
+            raise Failure("The alarm rang, but for no instance that has an anomaly.")
 
     def explain(self):
         picture = self.folder / "explained.png"
@@ -145,12 +143,16 @@ class Journey(Stage):
         self.say("picture: drawn")
 
     def measure(self, outputs):
-        self.result["measured"] = measure.speed_and_memory(self.aws, outputs["FunctionName"], self.first)
-        self.result["events"] = measure.each_event(self.aws, outputs["FunctionName"], self.instances)
+        self.result["measured"] = measure.speed_and_memory(self.aws, outputs["FunctionName"],
+                                                           self.first)
+        self.result["events"] = measure.each_event(self.aws, outputs["FunctionName"],
+                                                   self.instances)
         wrong = [event for event in self.result["events"] if not event["as_expected"]]
         if wrong:
-            raise Failure("These events were not answered as they should be:\n" + json.dumps(wrong, indent=2))
-        self.say(f"events: every file of events/ was answered as it should be ({len(self.result['events'])})")
+            raise Failure("These events were not answered as they should be:\n"
+                          + json.dumps(wrong, indent=2))
+        self.say("events: every file of events/ was answered as it should be "
+                 f"({len(self.result['events'])})")
 
     def end(self):
         super().end()
@@ -158,9 +160,11 @@ class Journey(Stage):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--result", type=Path, help="write what happened to this file, as JSON")
-    parser.add_argument("replay", nargs="*", help="options for `model-builder replay`, after `--`: -- --generated")
+    parser.add_argument("replay", nargs="*",
+                        help="options for `model-builder replay`, after `--`: -- --generated")
     options = parser.parse_args()
     interrupt_on_termination()
     journey = Journey(options)
@@ -176,11 +180,12 @@ def main():
                 report.print_failure(journey, failure)
             except KeyboardInterrupt:
                 journey.result["failure"] = "interrupted"
-                print("\ninterrupted; ending what was started", flush=True)
+                print("\ninterrupted; ending all processes", flush=True)
                 code = 130
             except Exception as error:  # such as MiniStack gone in the middle
                 (journey.folder / "traceback.txt").write_text(traceback.format_exc())
-                journey.result["failure"] = f"{type(error).__name__}: {error} (more in traceback.txt)"
+                journey.result["failure"] = (f"{type(error).__name__}: {error} "
+                                             "(more in traceback.txt)")
                 report.print_failure(journey, journey.result["failure"])
     finally:
         if options.result:

@@ -1,4 +1,5 @@
-"""A local AWS that belongs to one run: MiniStack on a free port of 127.0.0.1, and the Lambda processes it starts."""
+"""A local AWS that belongs to one run: MiniStack on a free port of 127.0.0.1, and the Lambda
+processes it starts."""
 
 import contextlib
 import os
@@ -28,7 +29,8 @@ class Failure(Exception):
 
 
 def wait_for(what, condition, seconds, every=0.25):
-    """Polls `condition` until it gives something true, and returns that. Too late is a Failure that names `what`."""
+    """Polls `condition` until it gives something true, and returns that. Too late is a Failure that
+    names `what`."""
     deadline = time.monotonic() + seconds
     while True:
         found = condition()
@@ -40,9 +42,11 @@ def wait_for(what, condition, seconds, every=0.25):
 
 
 def clean_environment(scratch, endpoint):
-    """The environment for everything that talks to the local AWS. Nothing of the reader's own AWS account is in it: no
-    profile, no credentials, no configuration file, so that no mistake can reach a real account."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and not k.startswith("SAM_")}
+    """The environment for everything that talks to the local AWS. Nothing of the reader's own AWS
+    account is in it: no profile, no credentials, no configuration file, so that no mistake can
+    reach a real account."""
+    kept = {k: v for k, v in os.environ.items()
+            if not k.startswith("AWS_") and not k.startswith("SAM_")}
     return {
         **kept,
         "AWS_ENDPOINT_URL": endpoint,
@@ -60,15 +64,16 @@ def clean_environment(scratch, endpoint):
 
 
 class Processes:
-    """Starts programs in process groups of their own and ends all of them, with whatever they started in turn."""
+    """Starts programs in process groups of their own and ends all of them, with whatever they
+    started in turn."""
 
     def __init__(self):
         self.started = []
 
     def start(self, command, log, **options):
         with open(log, "ab") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                       start_new_session=True, **options)
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
+                                       stdin=subprocess.DEVNULL, start_new_session=True, **options)
         self.started.append(process)
         return process
 
@@ -129,16 +134,18 @@ class LocalAws:
             "GATEWAY_PORT": str(port),
             "S3_DATA_DIR": str(self.scratch / "s3"),
             "STATE_DIR": str(self.scratch / "state"),
-            # Listeners and helpers it would start besides: MQTT, SFTP, and a sweep through Docker's containers.
+            # Listeners and helpers it would start besides: MQTT, SFTP, and a sweep through Docker's
+            # containers.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": "unix:///nonexistent",
         })
-        wait_for("MiniStack to answer", lambda: self.server.poll() is not None or self.answers(), 60, every=0.1)
+        wait_for("MiniStack to answer", lambda: self.server.poll() is not None or self.answers(),
+                 60, every=0.1)
         return self.server.poll() is None
 
     def answers(self):
-        # No proxy, whatever the reader's environment says: this is 127.0.0.1.
+        # No proxy, even if the reader's environment has one: this is 127.0.0.1.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"{self.endpoint}/_ministack/health", timeout=1) as answer:
@@ -154,11 +161,13 @@ class LocalAws:
         return boto3.client(
             service, endpoint_url=self.endpoint, region_name=REGION,
             aws_access_key_id="test", aws_secret_access_key="test",
-            config=Config(proxies={}, read_timeout=180, retries={"mode": "standard", "max_attempts": 5},
+            config=Config(proxies={}, read_timeout=180,
+                          retries={"mode": "standard", "max_attempts": 5},
                           s3={"addressing_style": "path"}))
 
     def lambda_processes(self):
-        """The ids of the bootstrap processes that MiniStack runs now. Linux only: it looks into /proc."""
+        """The ids of the bootstrap processes that MiniStack runs now. Linux only: it looks into
+        /proc."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -179,7 +188,8 @@ def listens(port):
 
 
 def peak_memory_mb(pid):
-    """The most memory the process has held at once (VmHWM), in MB, or None where there is no /proc."""
+    """The most memory the process has held at once (VmHWM), in MB, or None where there is no
+    /proc."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -190,7 +200,8 @@ def peak_memory_mb(pid):
 def interrupt_on_termination():
     """Makes Ctrl-C, an ordinary kill and a closed terminal all end the run through its clean-up.
 
-    Ctrl-C too: a shell that starts a command in the background has it ignored, and Python would leave it so.
+    Ctrl-C too: a shell that starts a command in the background has it ignored, and Python would
+    leave it so.
     """
     def stop(_signal, _frame):
         raise KeyboardInterrupt

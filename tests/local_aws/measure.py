@@ -1,4 +1,4 @@
-"""What can be measured of the deployed function: its runs as the log has them, speed, memory, answers to events."""
+"""Measures the deployed function: its runs in the log, speed, memory, answers to events."""
 
 import json
 import re
@@ -10,7 +10,8 @@ from environment import ROOT
 from local_aws import Failure, peak_memory_mb
 
 WARM_INVOKES = 5
-REFUSED = ("malformed.json", "foreign.json")  # the files of events/ that must be answered with an error
+# the files of events/ that must be answered with an error
+REFUSED = ("malformed.json", "foreign.json")
 
 
 class Run:
@@ -24,11 +25,13 @@ class Run:
         self.error = None
         if self.ended and not self.summary:
             own = [line for line in lines if not re.match(r"(START|END|REPORT) ", line)]
-            self.error = "\n".join(own) or "it wrote no log, so it ended before it was ready; see MiniStack's log"
+            self.error = ("\n".join(own) or "it wrote no log, so it ended before it was ready; "
+                          "see MiniStack's log")
 
 
 def find_summary(line):
-    """The run's summary in a line of the log, however deep the log's format wraps it; None if it is not in there."""
+    """The run's summary in a line of the log, however deep the log's format wraps it; None if the
+    line has no summary."""
     try:
         return search(json.loads(line))
     except ValueError:
@@ -46,7 +49,8 @@ def search(value):
 
 
 def log_streams(aws, group):
-    """The log, a list of lines for each stream, oldest stream first. MiniStack opens a stream for every invocation."""
+    """The log, a list of lines for each stream, oldest stream first. MiniStack opens a stream for
+    every invocation."""
     logs = aws.client("logs")
     try:
         pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
@@ -55,11 +59,13 @@ def log_streams(aws, group):
         return []
     streams.sort(key=lambda stream: stream.get("firstEventTimestamp") or 0)
     return [[event["message"] for event in logs.get_log_events(
-        logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)["events"]] for stream in streams]
+        logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)["events"]]
+            for stream in streams]
 
 
 def scheduled_runs(aws, group):
-    """The finished runs. Nobody else has invoked the function as long as the journey waits for the alarm."""
+    """The finished runs. The schedule alone invokes the function as long as the journey waits for
+    the alarm."""
     return [run for run in map(Run, log_streams(aws, group)) if run.ended]
 
 
@@ -72,7 +78,8 @@ def invoke(aws, function, event):
 
 
 def speed_and_memory(aws, function, first):
-    """Cold start from the first scheduled run; warm invokes by hand; the peak memory of the process that did both."""
+    """Measures the cold start of the first scheduled run, warm invokes by hand, and the peak memory
+    of the process that did both."""
     warm = []
     for _ in range(WARM_INVOKES):
         payload, error, milliseconds = invoke(aws, function, {"dry_run": True})
@@ -94,7 +101,8 @@ def speed_and_memory(aws, function, first):
 
 
 def each_event(aws, function, instances):
-    """Invokes the function with every file of events/: a summary, or a clear error for those that must be refused."""
+    """Invokes the function with every file of events/: a summary, or a clear error for those that
+    must be refused."""
     answers = []
     for path in sorted((ROOT / "events").glob("*.json")):
         event = json.loads(path.read_text())
@@ -106,12 +114,14 @@ def each_event(aws, function, instances):
             fine = error is not None and bool(payload.get("errorMessage"))
         else:
             fine = error is None and is_answered(event, payload, instances)
-        answers.append({"event": path.name, "refused": refused, "as_expected": fine, "answer": payload})
+        answers.append({"event": path.name, "refused": refused, "as_expected": fine,
+                        "answer": payload})
     return answers
 
 
 def is_answered(event, summary, instances):
-    """Is it about all the instances that the event asks for? A shard has some of them, and nobody here knows which."""
+    """Is it about all the instances that the event asks for? A shard has only some of them, and
+    this program cannot tell which."""
     seen = summary["instances"]["seen"]
     asked = seen if "shard" in event else len(event.get("instances", instances))
     whole = {"shard": event.get("shard", 0), "shards": event.get("shards", 1)}
@@ -119,12 +129,14 @@ def is_answered(event, summary, instances):
 
 
 def has_score(summary):
-    """Instances that have a score of their newest datapoint, given in this run or in one before it."""
+    """Instances that have a score of their newest datapoint, given in this run or in one before
+    it."""
     return summary["instances"]["scored"] + summary["instances"]["unchanged"]
 
 
 def move_to_this_fleet(event, instances):
-    """The files have a fixed time and an instance that nobody has; the local AWS has data of now and its own instances."""
+    """Gives an event of the files the time of now and an instance of the local AWS. The files have
+    a fixed time and an instance that does not exist."""
     if "time" in event:
         event["time"] = fleet.format_time(instances[0].datapoints[-1][0] + 2 * fleet.STEP)
     if "instances" in event:

@@ -1,4 +1,4 @@
-"""What a person gets to read at the end of the journey."""
+"""Writes the texts for a person at the end of the journey."""
 
 from pathlib import Path
 
@@ -7,17 +7,22 @@ import measure
 
 def tail(path, lines):
     path = Path(path)
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else f"({path}: none)"
+    if not path.exists():
+        return f"({path}: none)"
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
 def table(headers, rows):
     """Columns as wide as their content; numbers to the right."""
-    cells = [headers] + [["" if cell is None else f"{cell:.2f}" if isinstance(cell, float) else str(cell)
+    cells = [headers] + [["" if cell is None
+                          else f"{cell:.2f}" if isinstance(cell, float) else str(cell)
                           for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(headers))]
-    right = [any(isinstance(row[column], (int, float)) for row in rows) for column in range(len(headers))]
+    right = [any(isinstance(row[column], (int, float)) for row in rows)
+             for column in range(len(headers))]
     lines = ["  ".join(cell.rjust(width) if to_right else cell.ljust(width)
-                       for cell, width, to_right in zip(line, widths, right)).rstrip() for line in cells]
+                       for cell, width, to_right in zip(line, widths, right)).rstrip()
+             for line in cells]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
@@ -31,24 +36,29 @@ def print_result(journey):
              if v["note"] and v["verdict"] in ("missed", "false alarm")]
     if notes:
         print("\nAbout the wrong ones\n" + "\n".join(notes))
-    summary, alarm, told, measured = result["summary"], result["alarm"], result["notification"], result["measured"]
-    print(f"\nRun           {summary['instances']['scored']} of {summary['instances']['seen']} instances scored,"
-          f" newest datapoint {summary['newest_datapoint']},"
+    summary, alarm = result["summary"], result["alarm"]
+    told, measured = result["notification"], result["measured"]
+    print(f"\nRun           {summary['instances']['scored']} of {summary['instances']['seen']} "
+          f"instances scored, newest datapoint {summary['newest_datapoint']},"
           f" model {summary['model']['version']} from {summary['model']['source']}")
     print(f"Alarm         {alarm['name']}: {alarm['state']}")
     print(f"  reason      {alarm['reason']}")
-    print("  others      " + ", ".join(f"{name}: {state}" for name, state in result["other_alarms"].items()))
+    print("  others      "
+          + ", ".join(f"{name}: {state}" for name, state in result["other_alarms"].items()))
     print(f"Notification  {told['AlarmName']}: {told['OldStateValue']} -> {told['NewStateValue']}")
     print(f"  message     {told['AlarmDescription']}")
     print(f"  reason      {told['NewStateReason']}")
-    print(f"Cold start    {milliseconds(measured['cold_start_ms'])} from the start of the process to the answer"
-          f" (ready after {milliseconds(measured['cold_init_ms'])}, first run {milliseconds(measured['cold_run_ms'])})")
+    print(f"Cold start    {milliseconds(measured['cold_start_ms'])} from the start of the process "
+          f"to the answer (ready after {milliseconds(measured['cold_init_ms'])}, "
+          f"first run {milliseconds(measured['cold_run_ms'])})")
     print(f"Warm invoke   {milliseconds(measured['warm_invoke_ms'])} as the caller sees it,"
-          f" {milliseconds(measured['warm_run_ms'])} in the function (median of {measured['warm_invokes']} dry runs)")
+          f" {milliseconds(measured['warm_run_ms'])} in the function "
+          f"(median of {measured['warm_invokes']} dry runs)")
     memory = measured["peak_memory_mb"]
     print(f"Peak memory   {f'{memory:.0f} MB' if memory else 'not measured: this needs Linux'}")
     print(f"Picture       {result['picture']}")
-    print(f"Took          {result['seconds']:.0f} s; the local AWS is stopped, logs are in {result['folder']}")
+    print(f"Took          {result['seconds']:.0f} s; the local AWS is stopped, logs are in "
+          f"{result['folder']}")
 
 
 def milliseconds(value):
@@ -56,21 +66,25 @@ def milliseconds(value):
 
 
 def print_failure(journey, failure):
-    """What went wrong, the logs that matter, and where the rest is. The local AWS still runs at this point."""
+    """Prints the failure, the logs that matter, and the place of the rest. The local AWS still runs
+    at this point."""
     print(f"\nFAILED: {failure}")
     if journey.aws.endpoint is None:
         return  # nothing has run that could have a log
     print_logs(journey)
-    print(f"\nEverything is in {journey.folder}. If the log above does not say it: build again (`make build`), run again"
+    print(f"\nEverything is in {journey.folder}. If the log above does not say it: build again "
+          "(`make build`), run again"
           " (`make run`); what MiniStack cannot do is listed in docs/reference.md.")
 
 
 def print_logs(stage):
-    for name, group in {"detector": "/aws/lambda/deepguard", "calibrator": "/aws/lambda/deepguard-calibrator"}.items():
+    for name, group in {"detector": "/aws/lambda/deepguard",
+                        "calibrator": "/aws/lambda/deepguard-calibrator"}.items():
         print(f"\n--- the log of the {name}")
         try:
             streams = measure.log_streams(stage.aws, group)
-            print("\n".join(line for stream in streams[-3:] for line in stream[-20:]) or "(it was not invoked)")
-        except Exception as error:  # whatever has failed already must not hide the failure itself
+            print("\n".join(line for stream in streams[-3:] for line in stream[-20:])
+                  or "(it was not invoked)")
+        except Exception as error:  # an unreadable log must not hide the failure itself
             print(f"(cannot be read: {error})")
     print("\n--- the last lines of MiniStack's log\n" + tail(stage.folder / "ministack.log", 25))

@@ -1,10 +1,9 @@
-"""The same bootstrap under cargo-lambda's emulator of the Lambda Runtime API, invoked with every file of events/, as
-the README shows it for development. CloudWatch is the local AWS with a generated fleet; the model is the compiled-in
-one, as in a deployment without ModelKey."""
+"""The same bootstrap under cargo-lambda's emulator of the Lambda Runtime API, invoked with every
+file of events/, as the README shows it for development. CloudWatch is the local AWS with a
+generated fleet; the model is the compiled-in one, as in a deployment without ModelKey."""
 
 import json
 import subprocess
-import sys
 import tempfile
 import unittest
 from datetime import datetime, timezone
@@ -14,10 +13,7 @@ import environment
 from environment import ROOT, TARGET
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import fleet
 import measure
@@ -34,18 +30,24 @@ class Emulator(unittest.TestCase):
         cls.folder = Path(temporary.name)
         processes = Processes()
         cls.addClassCleanup(processes.end_all)
-        cls.aws = LocalAws(processes, environment.programs("aws"), cls.folder / "scratch", cls.folder / "ministack.log")
+        cls.aws = LocalAws(processes, environment.programs("aws"), cls.folder / "scratch",
+                           cls.folder / "ministack.log")
         cls.aws.start()
         subprocess.run([str(TARGET / "debug" / "model-builder"), "replay", "--generated",
-                        "--out", str(cls.folder / "replay"), "--now", fleet.format_time(datetime.now(timezone.utc))],
+                        "--out", str(cls.folder / "replay"), "--now",
+                        fleet.format_time(datetime.now(timezone.utc))],
                        check=True, stdout=subprocess.DEVNULL)
         _, cls.instances = fleet.read_fleet(cls.folder / "replay")
         fleet.put_history(cls.aws.client("cloudwatch"), cls.instances)
         cls.port = str(free_port())
-        # Without --only-lambda-apis it would compile the function for itself, into a target folder of its own.
-        cls.watch = processes.start([cls.cargo_lambda, "lambda", "watch", "--only-lambda-apis", "-A", "127.0.0.1",
-                                     "-P", cls.port], cls.folder / "watch.log", cwd=ROOT, env=cls.aws.environment)
-        wait_for("cargo lambda watch to listen", lambda: listens(cls.port) or cls.watch.poll() is not None, 30)
+        # Without --only-lambda-apis it would compile the function for itself, into a target folder
+        # of its own.
+        cls.watch = processes.start([cls.cargo_lambda, "lambda", "watch", "--only-lambda-apis",
+                                     "-A", "127.0.0.1",
+                                     "-P", cls.port], cls.folder / "watch.log", cwd=ROOT,
+                                    env=cls.aws.environment)
+        wait_for("cargo lambda watch to listen", 
+                 lambda: listens(cls.port) or cls.watch.poll() is not None, 30)
         if cls.watch.poll() is not None:
             raise AssertionError(f"cargo lambda watch has ended:\n{cls.log('watch')}")
         cls.bootstrap = processes.start([str(BOOTSTRAP)], cls.folder / "bootstrap.log", env={
@@ -63,17 +65,21 @@ class Emulator(unittest.TestCase):
         return path.read_text(errors="replace") if path.exists() else ""
 
     def invoke(self, path):
-        """`cargo lambda invoke` with the event, moved to this fleet: (the answer or None, what it printed)."""
+        """`cargo lambda invoke` with the event, moved to this fleet: (the answer or None, the
+        output)."""
         event = json.loads(path.read_text())
         if path.name not in measure.REFUSED:
             measure.move_to_this_fleet(event, self.instances)
         sent = self.folder / path.name
         sent.write_text(json.dumps(event))
-        done = subprocess.run([self.cargo_lambda, "lambda", "invoke", "-A", "127.0.0.1", "-P", self.port,
-                               "--data-file", str(sent)], cwd=ROOT, env=self.aws.environment, timeout=60,
-                              capture_output=True, text=True)
-        self.assertIsNone(self.bootstrap.poll(), f"the bootstrap has ended:\n{self.log('bootstrap')}")
-        return (json.loads(done.stdout) if done.returncode == 0 else None), done.stdout + done.stderr
+        done = subprocess.run([self.cargo_lambda, "lambda", "invoke", "-A", "127.0.0.1", "-P",
+                               self.port,
+                               "--data-file", str(sent)], cwd=ROOT, env=self.aws.environment,
+                              timeout=60, capture_output=True, text=True)
+        self.assertIsNone(self.bootstrap.poll(),
+                          f"the bootstrap has ended:\n{self.log('bootstrap')}")
+        answer = json.loads(done.stdout) if done.returncode == 0 else None
+        return answer, done.stdout + done.stderr
 
     def test_every_event_file(self):
         for path in sorted((ROOT / "events").glob("*.json")):

@@ -1,6 +1,9 @@
-"""End to end: the journey of `make run`, held to what it must show. The journey itself is in journey.py; nothing of it is
-done again here. Two run at the same time, one on NAB's data if there are any and one on the generated fleet, and a third
-is interrupted: each must end what it started, and none may disturb another."""
+"""Holds the journey of `make run` to the expected outcome, end to end. The journey itself is in
+journey.py; this test repeats no part of it.
+
+Two journeys run at the same time, one on NAB's data if there are any and one on the generated
+fleet, and a third is interrupted. Each must end its own processes, and must not disturb another.
+"""
 
 import contextlib
 import json
@@ -33,7 +36,7 @@ class Started:
                 stdout=output, stderr=subprocess.STDOUT)
 
     def finish(self):
-        """(exit code, result, what it printed)"""
+        """(exit code, result, output)"""
         try:
             code = self.process.wait(DEADLINE)
         finally:
@@ -48,12 +51,14 @@ class Started:
 
 
 def left_running(folder):
-    """Processes that still have the run's folder in their environment, as everything that the local AWS started has."""
+    """Processes that still have the run's folder in their environment, as every process of the
+    local AWS has."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"{folder}/scratch".encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append(command.decode(errors="replace"))
     return found
 
 
@@ -77,7 +82,7 @@ class EndToEnd(unittest.TestCase):
         cls.results = []
         for name, journey in started.items():
             code, result, output = journey.finish()
-            print(f"--- {name}\n{output}")  # what a person sees belongs into the test's log
+            print(f"--- {name}\n{output}")  # the test's log has the output, too
             if code != 0:
                 raise AssertionError(f"the journey `{name}` ended with {code}; its output is above")
             cls.results.append(result)
@@ -110,7 +115,8 @@ class EndToEnd(unittest.TestCase):
             self.assertIn("found", verdicts)
             self.assertIn("silent, as expected", verdicts)
             for verdict in result["verdicts"]:
-                fitting = {"anomaly": ("found", "missed"), "quiet": ("silent, as expected", "false alarm")}
+                fitting = {"anomaly": ("found", "missed"),
+                           "quiet": ("silent, as expected", "false alarm")}
                 self.assertIn(verdict["verdict"], fitting[verdict["expected"]])
 
     def test_the_picture_is_a_png_of_a_size_to_look_at(self):

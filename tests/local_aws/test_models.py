@@ -1,19 +1,16 @@
-"""Models on a local AWS: published, promoted, refused, shadowed, rolled back, damaged, pointed to nothing. Each time the
-next run must use what it should, and it is measured how long that takes from the command, or the damage, to its answer."""
+"""Models on a local AWS: published, promoted, refused, shadowed, rolled back, damaged, pointed to
+nothing. Each time the next run must use the right model. The test measures the time from the
+command, or the damage, to the answer of that run."""
 
 import json
 import subprocess
-import sys
 import time
 import unittest
 
 import environment
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import measure
 from environment import ROOT
@@ -26,7 +23,7 @@ DEFAULT = ROOT / "models" / "default.safetensors"
 
 
 class Scene(Stage):
-    """What happens, once for all tests. They only look at what it has kept."""
+    """Runs the whole scene, once for all tests. The tests only look at its results."""
 
     def run(self):
         self.took, self.next = {}, []
@@ -35,7 +32,8 @@ class Scene(Stage):
         self.function, self.bucket = outputs["FunctionName"], outputs["ModelBucketName"]
         self.group = outputs["LogGroupName"]
         self.models = f"s3://{self.bucket}/models"
-        self.cold = measure.invoke(self.aws, self.function, {})  # there is no pointer yet, and nothing is loaded
+        # there is no pointer yet, and nothing is loaded
+        self.cold = measure.invoke(self.aws, self.function, {})
 
         self.default = self.publish(self.models, DEFAULT)
         self.pointer_after_publish = self.read("models/current")
@@ -47,20 +45,25 @@ class Scene(Stage):
         broken = max(self.instances, key=lambda instance: instance.anomalous)
         labels = f"s3://{self.bucket}/settings/labels.json"
         self.builder("label", "--to", labels, "--instance", broken.id, "--from",
-                     broken.anomaly_start.isoformat(), "--verdict", "confirmed", "--note", "it was the deploy")
+                     broken.anomaly_start.isoformat(), "--verdict", "confirmed", "--note",
+                     "it was the deploy")
         self.labels = self.builder("label", "--to", labels, "--list").stdout
 
-        self.refused_pages = self.builder("promote", "--to", self.models, "--version", self.eager, fails=True)
-        self.refused_misses = self.builder("promote", "--to", self.models, "--version", self.lazy, fails=True)
+        self.refused_pages = self.builder("promote", "--to", self.models, "--version", self.eager,
+                                          fails=True)
+        self.refused_misses = self.builder("promote", "--to", self.models, "--version", self.lazy,
+                                           fails=True)
         self.after_refusals = json.loads(self.read("models/current"))
         self.still = self.used()
         self.picture = self.folder / "pages.png"
-        self.measured("promote with a reason", self.eager, self.promote, self.eager, "--because", "we want every page",
-                      "--out", str(self.picture))
+        self.measured("promote with a reason", self.eager, self.promote, self.eager, "--because",
+                      "we want every page", "--out", str(self.picture))
         self.overridden = json.loads(self.read("models/current"))
-        self.records = [json.loads(self.read(key)) for key in sorted(self.keys("models/promotions/"))]
+        self.records = [json.loads(self.read(key))
+                        for key in sorted(self.keys("models/promotions/"))]
 
-        self.measured("roll back", self.default, self.builder, "rollback", "--to", self.models, "--because", "too many pages")
+        self.measured("roll back", self.default, self.builder, "rollback", "--to", self.models,
+                      "--because", "too many pages")
         self.builder("shadow", "--to", self.models, "--version", self.lazy)
         self.shadow = json.loads(self.read("models/shadow"))
         started = time.monotonic()
@@ -76,13 +79,14 @@ class Scene(Stage):
 
         # The loaded model stays in use: the pointer goes bad in each way, and a rollback mends it.
         good = self.read("models/current")
-        other = json.loads(good) | {"key": f"models/{self.lazy}.safetensors", "sha256": self.overridden["sha256"]}
+        other = json.loads(good) | {"key": f"models/{self.lazy}.safetensors",
+                                    "sha256": self.overridden["sha256"]}
         nothing = json.loads(good) | {"key": "models/nothing.safetensors", "sha256": "0" * 64}
         corrupt = json.loads(good) | {"key": "models/corrupt.safetensors", "sha256": "1" * 64}
         self.write("models/corrupt.safetensors", DEFAULT.read_bytes()[:-1] + b"\0\0")
         self.bad = {}
-        for name, pointer in {"a pointer to nothing": nothing, "a corrupt artifact": corrupt, "another checksum": other,
-                              "a pointer that is none": "{"}.items():
+        for name, pointer in {"a pointer to nothing": nothing, "a corrupt artifact": corrupt,
+                              "another checksum": other, "a file that is no pointer": "{"}.items():
             text = pointer if isinstance(pointer, str) else json.dumps(pointer)
             started = time.monotonic()
             self.write("models/current", text.encode())
@@ -100,7 +104,8 @@ class Scene(Stage):
             self.say(f"{step}: in use after {seconds:.2f} s")
 
     def variants(self):
-        """The default network with a threshold at which it pages more, and with one at which it never does."""
+        """The default network with a threshold at which it pages more, and with one at which it
+        never does."""
         versions = []
         for name, threshold in {"eager": 0.5, "lazy": 1000.0}.items():
             file = self.folder / f"{name}.safetensors"
@@ -112,23 +117,27 @@ class Scene(Stage):
         return self.builder("promote", "--to", self.models, "--version", version, *more)
 
     def builder(self, *arguments, fails=False):
-        """What model-builder says to these arguments."""
-        done = subprocess.run([self.model_builder(), *arguments], cwd=ROOT, env={**self.aws.environment, "USER": "test"},
+        """The output of model-builder for these arguments."""
+        done = subprocess.run([self.model_builder(), *arguments], cwd=ROOT,
+                              env={**self.aws.environment, "USER": "test"},
                               capture_output=True, text=True, timeout=120)
         with open(self.folder / "model-builder.log", "a") as log:
             log.write(f"$ model-builder {' '.join(arguments)}\n{done.stdout}{done.stderr}\n")
         if (done.returncode != 0) != fails:
-            raise Failure(f"model-builder {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise Failure(f"model-builder {' '.join(arguments)} ended with "
+                          f"{done.returncode}:\n{done.stdout}{done.stderr}")
         return done
 
     def measured(self, step, version, command, *arguments):
-        """Does a command, then runs the function once, which must use `version`; how long from the command's end to its answer."""
+        """Does a command, then runs the function once, which must use `version`. Measures the time
+        from the command's end to the answer."""
         began = time.monotonic()
         command(*arguments)
         moved = time.monotonic()
         self.next.append((step, version, self.used()))
         self.took[step] = time.monotonic() - moved
-        self.say(f"{step}: the command took {moved - began:.1f} s, in use {self.took[step]:.2f} s later")
+        self.say(f"{step}: the command took {moved - began:.1f} s, in use {self.took[step]:.2f} s "
+                 "later")
 
     def used(self):
         """The version that a run uses now."""
@@ -138,12 +147,13 @@ class Scene(Stage):
         return answer["model"]["version"]
 
     def shadowed(self):
-        """The version that scores beside it in a run now; None where there is none."""
+        """The version of the second model in a run now; None without a second model."""
         return measure.invoke(self.aws, self.function, {})[0].get("shadow")
 
     def metrics(self, beginning):
-        """The names of what was published that begin so."""
-        pages = self.aws.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=NAMESPACE)
+        """The names of the published metrics that begin so."""
+        pages = self.aws.client("cloudwatch").get_paginator("list_metrics").paginate(
+            Namespace=NAMESPACE)
         return {metric["MetricName"] for page in pages for metric in page["Metrics"]
                 if metric["MetricName"].startswith(beginning)}
 
@@ -167,7 +177,8 @@ class Scene(Stage):
 
 
 def rethreshold(artifact, threshold):
-    """The artifact with another threshold: its header's card, its length and its checksum written anew."""
+    """The artifact with another threshold: its header's card, its length and its checksum written
+    anew."""
     import hashlib
     size = int.from_bytes(artifact[:8], "little")
     header = json.loads(artifact[8:8 + size])
@@ -210,7 +221,8 @@ class Models(Staged):
         self.assertEqual(self.scene.overridden["because"], "we want every page")
         self.assertEqual(self.scene.overridden["previous"]["key"], self.scene.first["key"])
         last = self.scene.records[-1]
-        self.assertEqual((last["because"], last["version"]), ("we want every page", self.scene.eager))
+        self.assertEqual((last["because"], last["version"]),
+                         ("we want every page", self.scene.eager))
         self.assertTrue(last["objections"])
         self.assertEqual(len(last["comparison"]["instances"]), len(self.scene.instances))
         self.assertGreater(self.scene.picture.stat().st_size, 1000)
@@ -219,15 +231,17 @@ class Models(Staged):
         self.assertEqual(self.scene.shadow["key"], f"models/{self.scene.lazy}.safetensors")
         self.assertEqual(self.scene.with_shadow, self.scene.default)
         self.assertEqual(self.scene.without_shadow, set())
-        self.assertLessEqual({"ShadowAnomalyScore", "ShadowInstancesScored", "ShadowMaxAnomalyScore"},
+        self.assertLessEqual({"ShadowAnomalyScore", "ShadowInstancesScored",
+                              "ShadowMaxAnomalyScore"},
                              self.scene.shadow_metrics)
 
     def test_a_bad_pointer_leaves_the_last_good_model_in_use_and_is_logged(self):
         self.assertEqual(set(self.scene.bad.values()), {self.scene.default}, self.scene.bad)
         self.assertEqual(self.scene.back, self.scene.default)
-        for said in ("nothing.safetensors does not exist", "corrupt.safetensors cannot be used", "has the checksum",
-                     "points to no model", "models/current does not exist"):
-            self.assertTrue(any(said in line and "stays in use" in line for line in self.scene.errors), said)
+        for said in ("nothing.safetensors does not exist", "corrupt.safetensors cannot be used",
+                     "has the checksum", "points to no model", "models/current does not exist"):
+            self.assertTrue(any(said in line and "stays in use" in line
+                                for line in self.scene.errors), said)
 
     def test_everything_was_in_effect_at_the_next_run(self):
         self.assertGreaterEqual(len(self.scene.next), 7)

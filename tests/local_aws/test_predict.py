@@ -1,11 +1,11 @@
-"""The old API on a local AWS: the real bootstrap as the function `predictor`, asked directly and with the events of a function URL,
-with the kinds of input that the service before it was sent, good and bad. MiniStack keeps a function URL but serves none."""
+"""The old API on a local AWS: the real bootstrap as the function `predictor`, asked directly and
+with the events of a function URL. The inputs, good and bad, are of the kinds that the earlier
+service got. MiniStack stores a function URL but does not serve it."""
 
 import base64
 import json
 import math
 import shutil
-import sys
 import tempfile
 import unittest
 import zipfile
@@ -15,10 +15,7 @@ import environment
 from environment import ROOT
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import measure
 from local_aws import LocalAws, Processes, wait_for
@@ -37,7 +34,8 @@ GOOD = {
     "fifty calm values": (CALM, False),
     "a spike": (with_value(30, 99.0), True),
     "a spike at the end": (with_value(49, 99.0), True),
-    "a drop of a busy machine": ([*(value + 70 for value in CALM[:40]), 0.0, *(value + 70 for value in CALM[41:])], True),
+    "a drop of a busy machine": ([*(value + 70 for value in CALM[:40]), 0.0,
+                                  *(value + 70 for value in CALM[41:])], True),
     "a constant": ([12.5] * 50, False),
     "whole numbers": ([round(value) for value in CALM], False),
     "a window, the least": (CALM[:32], False),
@@ -48,7 +46,8 @@ BAD = {
     "too many": ({"sequence": [1.0] * 4033}, "it has 4033 values"),
     "no number": ({"sequence": with_value(7, "high")}, "holds at 7 (counted from 0) \"high\""),
     "nothing in between": ({"sequence": with_value(7, None)}, "holds at 7 (counted from 0) null"),
-    "more than a processor": ({"sequence": with_value(7, 130.0)}, "its value 7 (counted from 0) is 130"),
+    "more than a processor": ({"sequence": with_value(7, 130.0)},
+                              "its value 7 (counted from 0) is 130"),
     "no list": ({"sequence": 12.5}, "invalid type"),
     "another name": ({"values": CALM}, "unknown field `values`"),
     "nothing": ({}, "missing field `sequence`"),
@@ -62,7 +61,8 @@ class Predict(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, folder, ignore_errors=True)
         processes = Processes()
         cls.addClassCleanup(processes.end_all)
-        cls.aws = LocalAws(processes, environment.programs("aws"), folder / "scratch", folder / "ministack.log")
+        cls.aws = LocalAws(processes, environment.programs("aws"), folder / "scratch",
+                           folder / "ministack.log")
         cls.aws.start()
         package = folder / "bootstrap.zip"
         with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -75,11 +75,15 @@ class Predict(unittest.TestCase):
 
     @classmethod
     def create(cls, name, package, variables):
-        cls.functions.create_function(FunctionName=name, Runtime="provided.al2023", Handler="predictor", MemorySize=512,
-                                      Role="arn:aws:iam::000000000000:role/predictor", Timeout=60, Architectures=["x86_64"],
-                                      Environment={"Variables": variables}, Code={"ZipFile": package.read_bytes()})
-        wait_for(f"{name} to be active", lambda: cls.functions.get_function(FunctionName=name)["Configuration"].get(
-            "State", "Active") == "Active", 60)
+        cls.functions.create_function(FunctionName=name, Runtime="provided.al2023",
+                                      Handler="predictor", MemorySize=512,
+                                      Role="arn:aws:iam::000000000000:role/predictor", Timeout=60,
+                                      Architectures=["x86_64"],
+                                      Environment={"Variables": variables},
+                                      Code={"ZipFile": package.read_bytes()})
+        wait_for(f"{name} to be active",
+                 lambda: cls.functions.get_function(
+                     FunctionName=name)["Configuration"].get("State", "Active") == "Active", 60)
 
     def ask(self, event, function=NAME):
         payload, error, _ = measure.invoke(self.aws, function, event)
@@ -102,11 +106,14 @@ class Predict(unittest.TestCase):
                 self.assertIsNone(error, direct)
                 self.assertEqual(direct["is_anomaly"], is_anomaly, direct)
                 self.assertEqual(direct["is_anomaly"], direct["score"] >= 1.0)
-                self.assertEqual(direct["is_anomaly"], direct["reconstruction_error"] >= direct["threshold"])
+                self.assertEqual(direct["is_anomaly"],
+                                 direct["reconstruction_error"] >= direct["threshold"])
                 self.assertEqual(len(direct["expected"]), len(sequence))
                 for encoded in (False, True):
-                    self.assertEqual(self.http("POST", "/predict", {"sequence": sequence}, encoded=encoded), (200, direct))
-                print(f"{name}: error {direct['reconstruction_error']:.2f}, threshold {direct['threshold']:.2f}, "
+                    self.assertEqual(self.http("POST", "/predict", {"sequence": sequence},
+                                               encoded=encoded), (200, direct))
+                print(f"{name}: error {direct['reconstruction_error']:.2f}, threshold "
+                      f"{direct['threshold']:.2f}, "
                       f"score {direct['score']:.2f}")
 
     def test_bad_input(self):
@@ -123,14 +130,16 @@ class Predict(unittest.TestCase):
         self.assertEqual(self.http("POST", "/predict", '{"sequence": [NaN]}')[0], 400)
 
     def test_other_ways(self):
-        self.assertEqual([self.http("GET", "/predict")[0], self.http("POST", "/other", {})[0]], [405, 404])
+        self.assertEqual([self.http("GET", "/predict")[0], self.http("POST", "/other", {})[0]],
+                         [405, 404])
 
     def test_health_is_honest(self):
         status, body = self.http("GET", "/health")
         self.assertEqual((status, body["status"], body["model"]["source"]), (200, "ok", "builtin"))
         status, body = self.http("GET", "/health", function="without-model")
         self.assertEqual((status, body["status"]), (503, "no model"))
-        self.assertEqual(self.http("POST", "/predict", {"sequence": CALM}, function="without-model")[0], 503)
+        self.assertEqual(self.http("POST", "/predict", {"sequence": CALM},
+                                   function="without-model")[0], 503)
 
     def test_the_samples(self):
         for path in sorted((ROOT / "samples").glob("predict-*.json")):
@@ -140,7 +149,9 @@ class Predict(unittest.TestCase):
 
     def test_the_log_has_the_metrics(self):
         self.ask({"sequence": with_value(30, 99.0)})
-        lines = [json.loads(line) for stream in measure.log_streams(self.aws, f"/aws/lambda/{NAME}") for line in stream
+        lines = [json.loads(line)
+                 for stream in measure.log_streams(self.aws, f"/aws/lambda/{NAME}")
+                 for line in stream
                  if line.startswith('{"_aws"') or '"_aws"' in line]
         self.assertTrue(any(line.get("deepguard_anomalies_total") == 1 for line in lines), lines)
 

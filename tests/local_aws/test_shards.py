@@ -1,18 +1,15 @@
-"""Several shards on a local AWS: the schedule starts the state machine, each instance is scored by one of four runs, and with
-another number of shards the next run goes on where those have ended. The calibrator goes the same way first."""
+"""Several shards on a local AWS: the schedule starts the state machine, and one of four runs scores
+each instance. With another number of shards the next run goes on where those have ended. The
+calibrator goes the same way first."""
 
 import json
-import sys
 import unittest
 from datetime import timedelta
 
 import environment
 
 if __name__ == "__main__":
-    try:
-        environment.continue_in("aws")
-    except environment.SetupError as setup_error:
-        sys.exit(f"error: {setup_error}")
+    environment.continue_in("aws")
 
 import fleet
 import measure
@@ -27,12 +24,13 @@ SOON, NEVER = 'ScheduleExpression="rate(1 minute)"', 'ScheduleExpression="rate(2
 
 
 class Scene(Stage):
-    """What happens, once for all tests. They only look at what it has kept."""
+    """Runs the whole scene, once for all tests. The tests only look at its results."""
 
     def run(self):
         self.prepare(["--generated"])
         self.withheld = newest(self.instances) - (WITHHELD - 1) * fleet.STEP
-        outputs = self.deploy(lambda: self.put_history(until=self.withheld), [SOON, *PARAMETERS, f"Shards={SHARDS}"])
+        outputs = self.deploy(lambda: self.put_history(until=self.withheld),
+                              [SOON, *PARAMETERS, f"Shards={SHARDS}"])
         self.publish_model(outputs)
         self.bucket = outputs["ModelBucketName"]
         self.calibrate(outputs)
@@ -42,7 +40,8 @@ class Scene(Stage):
         # No schedule runs any more, so that the next run is the one that this test starts.
         outputs = self.deploy(parameters=[NEVER, *PARAMETERS, "Shards=1"])
         self.left_machines = self.aws.client("stepfunctions").list_state_machines()["stateMachines"]
-        wait_for("the last runs to end", lambda: all(run.ended for run in self.runs(outputs["LogGroupName"])), 60)
+        wait_for("the last runs to end",
+                 lambda: all(run.ended for run in self.runs(outputs["LogGroupName"])), 60)
         self.before = self.published("Maximum")
         self.put_history(since=self.withheld)
         self.resharded = self.invoke(outputs["FunctionName"])
@@ -52,8 +51,8 @@ class Scene(Stage):
         self.state = self.keys("state/shards/")
 
     def calibrate(self, outputs):
-        """Started by hand: the schedule of the calibrator is that of the night. Before the detector, which would make what it
-        finds missing."""
+        """Starts the calibrator by hand, because its schedule runs at night. It comes before the
+        detector, which would make the missing baselines itself."""
         self.calibration = self.execute(outputs["CalibratorShardsArn"], {})
         self.calibrated = [run.summary for run in self.runs(outputs["CalibratorLogGroupName"])]
         self.baselines = self.keys("state/baselines/")
@@ -62,10 +61,12 @@ class Scene(Stage):
         self.say("waiting for the schedule, which fires by itself 60 to 70 s after it was deployed")
         states = self.aws.client("stepfunctions")
         first = wait_for("the schedule to start the state machine",
-                         lambda: states.list_executions(stateMachineArn=machine)["executions"], 150)[-1]
+                         lambda: states.list_executions(stateMachineArn=machine)["executions"],
+                         150)[-1]
         self.execution = self.ended(first["executionArn"])
         self.detected = [run for run in self.runs(group) if run.ended]
-        self.say(f"state machine: {self.execution['status']}, {len(self.detected)} runs of the detector")
+        self.say(f"state machine: {self.execution['status']}, {len(self.detected)} runs of the "
+                 "detector")
 
     def fail(self, machine):
         """A time that no shard understands."""
@@ -73,10 +74,11 @@ class Scene(Stage):
 
     def execute(self, machine, given):
         states = self.aws.client("stepfunctions")
-        return self.ended(states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"])
+        return self.ended(states.start_execution(stateMachineArn=machine,
+                                                 input=json.dumps(given))["executionArn"])
 
     def ended(self, execution):
-        """The execution, and what became of its shards."""
+        """The execution, and the outcomes of its shards."""
         states = self.aws.client("stepfunctions")
 
         def over():
@@ -104,7 +106,8 @@ class Scene(Stage):
         return {found["Key"] for found in listed.get("Contents", [])}
 
     def published(self, statistic):
-        """{(instance, time, metric): value} of all that the detector has published of the instances."""
+        """{(instance, time, metric): value} of all that the detector has published of the
+        instances."""
         until = newest(self.instances)
         rows = fleet.read_published(self.aws.client("cloudwatch"), NAMESPACE, self.instances,
                                     until - 2 * LOOKBACK, until, statistic)
@@ -123,7 +126,8 @@ class Shards(Staged):
         scheduled = json.loads(self.scene.execution["input"])["time"]
         asked = [json.loads(shard["input"]) for shard in self.scene.execution["shards"]]
         self.assertEqual(sorted(asked, key=lambda event: event["shard"]),
-                         [{"shard": shard, "shards": SHARDS, "time": scheduled} for shard in range(SHARDS)])
+                         [{"shard": shard, "shards": SHARDS, "time": scheduled}
+                          for shard in range(SHARDS)])
 
     def test_each_instance_was_scored_by_one_shard(self):
         summaries = [run.summary for run in self.scene.detected]
@@ -137,7 +141,8 @@ class Shards(Staged):
                          {instance.id for instance in self.scene.instances})
 
     def test_each_shard_has_written_its_state(self):
-        self.assertLessEqual({f"state/shards/{SHARDS}/{shard}" for shard in range(SHARDS)}, self.scene.state)
+        self.assertLessEqual({f"state/shards/{SHARDS}/{shard}" for shard in range(SHARDS)},
+                             self.scene.state)
 
     def test_all_shards_run_and_the_execution_fails_if_they_fail(self):
         failure = self.scene.failure
@@ -153,7 +158,8 @@ class Shards(Staged):
         self.assertEqual(summary["state"], {"loaded": "resharded", "saved": True})
         self.assertEqual(summary["instances"]["seen"], len(self.scene.instances))
         self.assertEqual(summary["instances"]["scored"], len(self.scene.instances))
-        self.assertEqual(summary["newest_datapoint"], fleet.format_time(newest(self.scene.instances)))
+        self.assertEqual(summary["newest_datapoint"],
+                         fleet.format_time(newest(self.scene.instances)))
         self.assertIn("state/shards/1/0", self.scene.state)
 
     def test_what_came_late_is_made_up_for(self):
@@ -177,12 +183,15 @@ class Shards(Staged):
                           for time, _ in instance.datapoints if time >= since})
 
     def test_the_calibrator_has_made_the_baselines_of_the_day(self):
-        self.assertEqual(self.scene.calibration["status"], "SUCCEEDED", self.scene.calibration.get("cause"))
+        self.assertEqual(self.scene.calibration["status"], "SUCCEEDED",
+                         self.scene.calibration.get("cause"))
         summaries = self.scene.calibrated
         self.assertEqual(shards_of(summaries), all_shards())
-        for count, expected in {"seen": len(self.scene.instances), "made": len(self.scene.instances), "known": 0,
+        for count, expected in {"seen": len(self.scene.instances),
+                                "made": len(self.scene.instances), "known": 0,
                                 "too_little": 0, "skipped": 0}.items():
-            self.assertEqual(sum(summary["instances"][count] for summary in summaries), expected, count)
+            self.assertEqual(sum(summary["instances"][count] for summary in summaries), expected,
+                             count)
         # With fourteen instances a shard may well be empty. Then there is nothing to write.
         self.assertEqual(self.scene.baselines,
                          {f"state/baselines/{summary['day']}/{SHARDS}/{summary['shard']['shard']}"

@@ -1,14 +1,16 @@
-"""One engine with so many threads, asked by the driver of `make bench-peers` line by line.
+"""One engine with a number of threads, asked by the driver of `make bench-peers` line by line.
 
     $ python peers.py torch 1 models/default.safetensors windows.safetensors
 
-Each line of the input is a request in JSON, each line of the output its answer. The first answer comes unasked.
+Each line of the input is a request in JSON, each line of the output its answer. The first answer
+comes unasked.
 
     (start)                                 {"version": "2.15.0"}
-    {"do": "check"}                         {"difference": 2.1e-06}     largest, from DeepGuard's own answers
+    {"do": "check"}                         {"difference": 2.1e-06}     largest, from DeepGuard's
     {"do": "score", "batch": 256, "seconds": 0.05}
                                             {"seconds_per_call": [...]}
-    {"do": "begin", "windows": ..., "weights": ..., "seed": 1, "epochs": 8, "batch": 256, "learning_rate": 0.005}
+    {"do": "begin", "windows": ..., "weights": ..., "seed": 1, "epochs": 8, "batch": 256,
+     "learning_rate": 0.005}
                                             {}
     {"do": "epoch"}                         {"seconds": 1.2, "loss": 0.9}
 """
@@ -67,7 +69,8 @@ def main():
             case "begin":
                 from training import Training
 
-                training = Training(read(request.pop("windows")), read(request.pop("weights")), request)
+                training = Training(read(request.pop("windows")), read(request.pop("weights")),
+                                    request)
                 tell({})
             case "epoch":
                 tell(training.epoch())

@@ -1,8 +1,8 @@
-"""DeepGuard's network in PyTorch and in ONNX Runtime, as whoever deploys it there would write it: only the value that scoring
-needs, one fused operation for each LSTM, inputs time first.
+"""DeepGuard's network in PyTorch and in ONNX Runtime, as a user of these engines would write it:
+only the value that scoring needs, one fused operation for each LSTM, inputs time first.
 
-Each class has the version of its engine, and `ready(batch)`, which gives a function without arguments that reconstructs the first
-`batch` windows: [time, batch], newest first.
+Each class has the version of its engine, and `ready(batch)`, which gives a function without
+arguments that reconstructs the first `batch` windows: [time, batch], newest first.
 """
 
 import warnings
@@ -51,13 +51,15 @@ def torch_network(torch, weights):
             self.decoder = lstm(torch, weights, "decoder")
             self.bottleneck = linear(torch, weights, "bottleneck")
             self.output = torch.nn.Linear(hidden, len(VALUE))
-            self.output.weight.data = torch.from_numpy(numpy.ascontiguousarray(weights["output.weight"].T[VALUE]))
+            self.output.weight.data = torch.from_numpy(
+                numpy.ascontiguousarray(weights["output.weight"].T[VALUE]))
             self.output.bias.data = torch.from_numpy(weights["output.bias"][VALUE])
 
         def forward(self, inputs, context, profile):
             _, (newest, _) = self.encoder(inputs)
             code = torch.tanh(self.bottleneck(newest))
-            decoded, _ = self.decoder(torch.cat([code.expand(context.shape[0], -1, -1), context], 2))
+            decoded, _ = self.decoder(
+                torch.cat([code.expand(context.shape[0], -1, -1), context], 2))
             said = self.output(decoded)
             return (said[..., :1] + torch.sigmoid(said[..., 1:]) * profile).squeeze(2)
 
@@ -95,7 +97,8 @@ class Onnx:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         model = onnx_model(weights, windows["values"].shape[1])
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(model, options,
+                                                    providers=["CPUExecutionProvider"])
         self.onnxruntime, self.windows = onnxruntime, windows
 
     def ready(self, batch):
@@ -131,10 +134,12 @@ def onnx_model(weights, time):
         nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
 
     def lstm_node(name, inputs, outputs):
-        weight, recurrent = (gates(weights[f"{name}.{part}.weight"], "iofg")[None] for part in ("input", "recurrent"))
+        weight, recurrent = (gates(weights[f"{name}.{part}.weight"], "iofg")[None]
+                             for part in ("input", "recurrent"))
         bias = gates(weights[f"{name}.input.bias"], "iofg")
         both = numpy.concatenate([bias, numpy.zeros_like(bias)])[None]
-        parameters = [constant(f"{name}.w", weight), constant(f"{name}.r", recurrent), constant(f"{name}.b", both)]
+        parameters = [constant(f"{name}.w", weight), constant(f"{name}.r", recurrent),
+                      constant(f"{name}.b", both)]
         node("LSTM", [inputs, *parameters], outputs, hidden_size=hidden, name=name)
 
     lstm_node("encoder", "inputs", ["", "newest"])
@@ -143,11 +148,13 @@ def onnx_model(weights, time):
                   constant("bottleneck.b", weights["bottleneck.bias"])], ["squeezed"])
     node("Tanh", ["squeezed"], ["code"])
     node("Unsqueeze", ["code", "first"], ["code at once"])
-    node("Expand", ["code at once", constant("times", numpy.array([time, 1, 1]))], ["code at all times"])
+    node("Expand", ["code at once", constant("times", numpy.array([time, 1, 1]))],
+         ["code at all times"])
     node("Concat", ["code at all times", "context"], ["to decode"], axis=2)
     lstm_node("decoder", "to decode", ["states"])
     node("Squeeze", ["states", constant("direction", numpy.array([1]))], ["decoded"])
-    node("MatMul", ["decoded", constant("output.w", weights["output.weight"][:, VALUE])], ["weighed"])
+    node("MatMul", ["decoded", constant("output.w", weights["output.weight"][:, VALUE])],
+         ["weighed"])
     node("Add", ["weighed", constant("output.b", weights["output.bias"][VALUE])], ["said"])
     node("Split", ["said"], ["offset", "gate"], axis=2, num_outputs=2)
     node("Sigmoid", ["gate"], ["open"])

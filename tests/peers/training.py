@@ -1,5 +1,5 @@
-"""DeepGuard's training in PyTorch: the same network, loss, optimiser and learning rate as in model-builder/src/build/train.rs, whose
-names the constants have.
+"""DeepGuard's training in PyTorch: the same network, loss, optimiser and learning rate as in
+model-builder/src/build/train.rs, whose names the constants have.
 """
 
 import math
@@ -28,7 +28,8 @@ class Network(torch.nn.Module):
         self.decoder.bias_hh_l0.requires_grad_(False)
 
     def forward(self, seen, context):
-        """Values and logarithms of the scale, newest first, of windows time first and oldest first."""
+        """Values and logarithms of the scale, newest first, of windows time first and oldest
+        first."""
         _, (newest, _) = self.encoder(torch.cat([seen, context], 2))
         code = torch.tanh(self.bottleneck(newest))
         backwards = context.flip(0)
@@ -45,7 +46,8 @@ class Training:
         self.values, self.visible, self.context = (torch.from_numpy(numpy.array(windows[name]))
                                                    for name in ("values", "visible", "context"))
         self.network = Network(weights)
-        self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.parameters = [parameter for parameter in self.network.parameters()
+                           if parameter.requires_grad]
         self.adam = torch.optim.Adam(self.parameters, eps=EPSILON, fused=True)
         self.batch, self.peak = options["batch"], options["learning_rate"]
         self.done, self.total = 0, options["epochs"] * math.ceil(len(self.values) / self.batch)
@@ -54,7 +56,8 @@ class Training:
         """Seconds, and the mean loss."""
         began, losses = time.perf_counter(), 0.0
         for indices in torch.randperm(len(self.values)).split(self.batch):
-            loss = self.loss(self.values[indices].T, self.visible[indices].T, self.context[indices].transpose(0, 1))
+            loss = self.loss(self.values[indices].T, self.visible[indices].T,
+                             self.context[indices].transpose(0, 1))
             self.adam.zero_grad()
             loss.backward()
             self.clip()
@@ -84,7 +87,7 @@ class Training:
 
 
 def disguised(values, visible):
-    """What the network gets to see: noise, and hidden datapoints. Time first."""
+    """The inputs of the network: noise, and hidden datapoints. Time first."""
     time, batch = values.shape
     seen = values + NOISE * torch.randn_like(values)
     hidden_newest = torch.randint(0, min(NEWEST, time) + 1, (batch,))

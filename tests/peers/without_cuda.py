@@ -1,8 +1,10 @@
-"""Makes the torch of PyPI load without CUDA: `python without_cuda.py`, with the Python of the environment that holds torch.
+"""Makes the torch of PyPI load without CUDA: `python without_cuda.py`, with the Python of the
+environment that holds torch.
 
-That torch is linked against libraries of CUDA (2.5 GB) that it calls only on a GPU. Here each of them is an empty one of the
-same name, which is enough for the loader as long as functions are looked up when they are first called: see `lazily`. Where torch
-is made for processors only, nothing is to be done.
+That torch is linked against libraries of CUDA (2.5 GB) that it calls only on a GPU. Here an empty
+library of the same name stands in for each of them. That is enough for the loader as long as it
+looks functions up at their first call: see `lazily`. A torch for processors only needs no
+stand-ins.
 """
 
 import importlib.util
@@ -42,7 +44,8 @@ def main():
         source.write_text(SOURCE)
         for name, version in LIBRARIES.items():
             script.write_text(f"{version} {{ *; }};\n")
-            subprocess.run(["cc", "-shared", "-nostdlib", "-fPIC", f"-Wl,-soname,{name}", f"-Wl,--version-script={script}",
+            subprocess.run(["cc", "-shared", "-nostdlib", "-fPIC", f"-Wl,-soname,{name}",
+                            f"-Wl,--version-script={script}",
                             "-o", str(libraries / name), str(source)], check=True)
 
 
