@@ -38,7 +38,7 @@ export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start \
-	size faults fuzz lint fmt clippy doc backend template parameters requirements dependencies \
+	size faults fuzz lint fmt clippy doc backend template reference requirements dependencies \
 	advisories notices repository deploy clean structure
 
 help: ## List the targets
@@ -142,8 +142,9 @@ template: ## Lints of template.yaml and shards.asl.json
 	$(WITH_TOOLS) && $(PYTHON) tests/state_machine.py | cfn-lint
 	$(WITH_TOOLS) && python tests/check_template.py
 
-parameters: ## The table of the template's parameters in docs/reference.md
+reference: ## The tables of docs/reference.md that are made of the template and of the code
 	$(WITH_TOOLS) && python tests/check_template.py --write
+	WRITE_REFERENCE=1 cargo test $(FEATURES) -p functions --test reference --quiet
 
 # Keeps the versions of the .txt that fit the .in. Takes the newest versions if the .txt is gone.
 # `universal`: one file for every system and for every Python from that version on.

@@ -19,7 +19,7 @@ BEGIN, END = "<!-- parameters: begin -->", "<!-- parameters: end -->"
 HEADING = """## Parameters
 
 `make deploy PARAMETERS='MOfN="2 of 5" Direction=up'` sets them; the others stay as they are.
-This table is made of the template, by `make parameters`.
+This table is made of the template, by `make reference`.
 """
 # Only a value of these types has no bound but its type.
 BOUNDS = ("AllowedValues", "AllowedPattern", "MinValue", "MaxValue")
@@ -76,7 +76,7 @@ def with_section(reference, text):
 
 def reference_problems(template, reference):
     if BEGIN not in reference or END not in reference:
-        return [f"{REFERENCE} has no table of the parameters; `make parameters` writes it"]
+        return [f"{REFERENCE} has no table of the parameters; `make reference` writes it"]
     if with_section(reference, section(template)) == reference:
         return []
     there = reference.split(BEGIN, 1)[1].split(END, 1)[0].splitlines()
@@ -84,7 +84,7 @@ def reference_problems(template, reference):
     missing = [f"  is missing: {line}" for line in wanted if line not in there]
     wrong = [f"  is wrong:   {line}" for line in there if line and line not in wanted]
     return ["\n".join([f"{REFERENCE}: the table of the parameters is not the template's; "
-                       "`make parameters` writes it", *missing, *wrong])]
+                       "`make reference` writes it", *missing, *wrong])]
 
 
 def parameter_problems(template):

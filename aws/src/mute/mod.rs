@@ -12,7 +12,8 @@ mod json;
 mod repeat;
 mod text;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -147,8 +148,13 @@ impl Mutes {
     /// The windows that lie in `times` (seconds since 1970), computed once for a whole fleet.
     /// Repeated mutes are computed for the first four hundred days of `times`.
     pub fn during(&self, times: Range<i64>) -> During {
-        let windows = self.mutes.iter().map(|mute| (mute.clone(), windows(mute, &times)));
-        During(windows.filter(|(_, windows)| !windows.is_empty()).collect())
+        let within = |mute: &Mute| Within {
+            who: mute.who.clone(),
+            why: mute.why.as_str().into(),
+            windows: windows(mute, &times),
+        };
+        let mutes = self.mutes.iter().map(within).filter(|mute| !mute.windows.is_empty());
+        During { mutes: mutes.collect(), ranges: RefCell::default() }
     }
 }
 
@@ -162,30 +168,50 @@ fn windows(mute: &Mute, times: &Range<i64>) -> Vec<Range<i64>> {
 
 /// The mutes of a stretch of time.
 #[derive(Debug, Clone, Default)]
-pub struct During(Vec<(Mute, Vec<Range<i64>>)>);
+pub struct During {
+    mutes: Vec<Within>,
+    /// The ranges of each set of mutes (by their indices) that some instance has.
+    ranges: RefCell<BTreeMap<Vec<usize>, Rc<MutedRanges>>>,
+}
+
+/// A mute, and its windows in a stretch of time.
+#[derive(Debug, Clone)]
+struct Within {
+    who: Who,
+    why: Rc<str>,
+    windows: Vec<Range<i64>>,
+}
 
 impl During {
-    /// When an instance with these tags is muted.
-    pub fn of(&self, instance: &InstanceId, tags: &Tags) -> MutedRanges<'_> {
-        let for_it = self.0.iter().filter(|(mute, _)| mute.who.is(instance, tags));
-        let ranges = for_it.flat_map(|(mute, windows)| {
-            windows.iter().map(|window| (window.clone(), mute.why.as_str()))
+    /// When an instance with these tags is muted. Instances with the same mutes share the answer.
+    pub fn of(&self, instance: &InstanceId, tags: &Tags) -> Rc<MutedRanges> {
+        let for_it = |index: &usize| self.mutes[*index].who.is(instance, tags);
+        let set: Vec<usize> = (0..self.mutes.len()).filter(for_it).collect();
+        let mut known = self.ranges.borrow_mut();
+        if let Some(ranges) = known.get(&set) {
+            return Rc::clone(ranges);
+        }
+        let all = set.iter().flat_map(|&index| {
+            let Within { why, windows, .. } = &self.mutes[index];
+            windows.iter().map(|window| (window.clone(), Rc::clone(why)))
         });
-        MutedRanges::new(ranges.collect())
+        let ranges = Rc::new(MutedRanges::new(all.collect()));
+        known.insert(set, Rc::clone(&ranges));
+        ranges
     }
 }
 
 /// When an instance is muted, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MutedRanges<'a> {
+pub struct MutedRanges {
     /// In the order of time, without overlap or contact.
-    ranges: Vec<(Range<i64>, &'a str)>,
+    ranges: Vec<(Range<i64>, Rc<str>)>,
 }
 
-impl<'a> MutedRanges<'a> {
-    fn new(mut all: Vec<(Range<i64>, &'a str)>) -> Self {
+impl MutedRanges {
+    fn new(mut all: Vec<(Range<i64>, Rc<str>)>) -> Self {
         all.sort_by_key(|(range, _)| (range.start, range.end));
-        let mut ranges: Vec<(Range<i64>, &str)> = Vec::with_capacity(all.len());
+        let mut ranges: Vec<(Range<i64>, Rc<str>)> = Vec::with_capacity(all.len());
         for (range, why) in all {
             // Where two mutes overlap, the earlier one counts.
             let start =
@@ -203,10 +229,10 @@ impl<'a> MutedRanges<'a> {
     }
 
     /// Why the datapoint at `time` (seconds since 1970) is muted; `None` where it is not.
-    pub fn why(&self, time: i64) -> Option<&'a str> {
+    pub fn why(&self, time: i64) -> Option<&Rc<str>> {
         let (range, why) =
             self.ranges.get(self.ranges.partition_point(|(range, _)| range.end <= time))?;
-        range.contains(&time).then_some(*why)
+        range.contains(&time).then_some(why)
     }
 
     /// Whether the datapoint at `time` (seconds since 1970) is muted.
@@ -215,8 +241,8 @@ impl<'a> MutedRanges<'a> {
     }
 
     /// The ranges in the order of time (seconds since 1970), each with why.
-    pub fn iter(&self) -> impl Iterator<Item = (Range<i64>, &'a str)> {
-        self.ranges.iter().map(|(range, why)| (range.clone(), *why))
+    pub fn iter(&self) -> impl Iterator<Item = (Range<i64>, &str)> {
+        self.ranges.iter().map(|(range, why)| (range.clone(), &**why))
     }
 }
 

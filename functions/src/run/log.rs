@@ -51,7 +51,7 @@ pub(crate) fn instances(fleet: &Fleet, mutes: &Muted) {
             %instance,
             time = rfc3339(scored.time),
             score = scored.score.value(),
-            why = mutes.why(instance, scored.time),
+            why = mutes.why(instance, scored.time).as_deref(),
             "the anomaly is muted"
         );
     }

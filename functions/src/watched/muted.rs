@@ -1,6 +1,7 @@
 //! The times at which instances are muted, as one run sees them.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use deepguard::series::DAY_SECONDS;
@@ -35,11 +36,11 @@ impl Muted {
     }
 
     /// Why `instance` is muted at `time` (seconds since 1970); `None` where it is not.
-    pub(crate) fn why(&self, instance: &InstanceId, time: i64) -> Option<&str> {
-        self.ranges(instance).why(time)
+    pub(crate) fn why(&self, instance: &InstanceId, time: i64) -> Option<Rc<str>> {
+        self.ranges(instance).why(time).cloned()
     }
 
-    fn ranges(&self, instance: &InstanceId) -> MutedRanges<'_> {
+    fn ranges(&self, instance: &InstanceId) -> Rc<MutedRanges> {
         self.during.of(instance, self.tags.get(instance).unwrap_or(&UNTAGGED))
     }
 }
