@@ -1,7 +1,7 @@
 //! The store of all state between runs: below one address in S3, or only in the process.
 //!
 //! `shards/<shards>/<shard>` is the [`State`] of a part of the fleet,
-//! `baselines/<day>/<shards>/<shard>` its [baselines](Days). Both are written on condition that
+//! `baselines/<day>/<shards>/<shard>` its baselines. Both are written on condition that
 //! they still are the version that was read, so that of two runs at once only one decides.
 //! `shards/<shards>/<shard>.published` is the beginning of the state whose outbox was published,
 //! checksum included: another process need not publish that again.

@@ -130,7 +130,7 @@ async fn what_is_no_worse_than_the_default_model_becomes_current() {
 }
 
 #[tokio::test]
-async fn what_pages_more_is_refused_unless_somebody_says_why() {
+async fn more_pages_are_refused_without_a_reason() {
     let (bucket, (fleet, _)) = (Bucket::default(), fleet());
     let current = artifact_with_threshold(1000.0);
     let key = format!("models/{}.safetensors", put(&bucket, &current));
