@@ -31,6 +31,8 @@ PROGRAMS = $(FEATURES) --bins
 # cargo-lambda, zig, the SAM CLI and cfn-lint, pinned, in an environment of their own that is made
 # when first needed.
 WITH_TOOLS = tools="$$($(PYTHON) tests/local_aws/environment.py tools)" && PATH="$$tools:$$PATH"
+# checkov, cdk-nag and the Node.js that it runs on, in another one.
+WITH_LINTS = lints="$$($(PYTHON) tests/local_aws/environment.py lints)" && PATH="$$lints:$$PATH"
 LAMBDA_BUILD = cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64,--x86-64)
 BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 
@@ -132,15 +134,18 @@ doc: ## The documentation of the Rust code, warnings are errors
 backend: ## Does the domain build with the other backend alone?
 	cargo check -p deepguard --no-default-features --features ndarray
 
-template: ## Lints of template.yaml and shards.asl.json
+template: ## Lints of template.yaml and shards.asl.json: cfn-lint, checkov, cdk-nag and our own
 	$(WITH_TOOLS) sam validate --lint --template-file template.yaml --region us-east-1
-	@# The second set of rules is that of AWS for serverless applications. The template says which
-	@# of them it does not follow, and why.
-	$(WITH_TOOLS) && cfn-lint template.yaml && \
-		cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml
+	@# The added rules are those of AWS for serverless applications. The template says which rules
+	@# of all these programs it does not follow, and why.
+	$(WITH_TOOLS) && cfn-lint --regions ALL_REGIONS --append-rules cfn_lint_serverless.rules \
+		--template template.yaml
 	@# cfn-lint reads only the template itself, no file that the template names.
 	$(WITH_TOOLS) && $(PYTHON) tests/state_machine.py | cfn-lint
 	$(WITH_TOOLS) && python tests/check_template.py
+	@# Last, because it takes the longest. It is here and no target of its own, so that one command
+	@# tells everything about the template, in well under a minute.
+	$(WITH_LINTS) && python tests/lint_template.py
 
 reference: ## The tables of docs/reference.md that are made of the template and of the code
 	$(WITH_TOOLS) && python tests/check_template.py --write
@@ -153,7 +158,7 @@ LOCK = uv pip compile --quiet --no-config --universal --generate-hashes --no-ann
 
 requirements: ## The requirements-*.txt, with hashes, from the requirements-*.in
 	@lock="$$($(PYTHON) tests/local_aws/environment.py lock)" && PATH="$$lock:$$PATH" && set -e; \
-	for each in aws cli tools lock; do \
+	for each in aws cli tools lints lock; do \
 		file=tests/local_aws/requirements-$$each; \
 		$(LOCK) --python-version 3.10 $$file.in --output-file $$file.txt; \
 	done; \

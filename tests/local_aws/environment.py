@@ -31,6 +31,7 @@ ENVIRONMENTS = {
     "aws": (HERE / "requirements-aws.txt", None),
     "cli": (HERE / "requirements-cli.txt", None),
     "tools": (HERE / "requirements-tools.txt", None),
+    "lints": (HERE / "requirements-lints.txt", None),
     "lock": (HERE / "requirements-lock.txt", None),
     "peers": (PEERS / "requirements-peers.txt", PEERS / "without_cuda.py"),
 }
