@@ -39,9 +39,9 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build build-host model evaluate bad-night load bench bench-peers cold-start \
-	size faults fuzz lint fmt clippy doc backend template reference requirements dependencies \
-	advisories notices repository deploy clean structure
+.PHONY: help run test build package build-host model evaluate bad-night load bench bench-peers \
+	cold-start size faults fuzz lint fmt clippy doc backend template reference requirements \
+	dependencies advisories notices repository deploy clean structure
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,10 @@ build: ## The bootstrap of both functions for Lambda, into build/bootstrap
 	@# Replaced at once and only if it changed: another run may be packing it.
 	@cmp -s $(BOOTSTRAP) build/bootstrap/bootstrap || \
 		{ copy="build/bootstrap.$$$$" && cp $(BOOTSTRAP) $$copy && mv $$copy build/bootstrap/bootstrap; }
+
+package: build ## A release in build/package: zip, bill of materials, notices, checksums
+	@# In that environment the bill of materials is held to its schema.
+	@$(WITH_LINTS) && python tests/package.py
 
 build-host: ## model-builder and the function, for this machine
 	cargo build $(PROGRAMS)
@@ -177,10 +181,11 @@ $(DENY):
 
 # Fetches first, so that the following checks need no network. Leaves out warnings: `--log-level
 # warn` has them.
-dependencies: $(DENY) ## Licences and sources of all crates, and is THIRD_PARTY.md up to date?
+dependencies: $(DENY) ## Licences and sources of all crates; are notices and SBOM up to date?
 	cargo fetch --locked
 	$(DENY) --workspace --locked --offline --log-level error check bans licenses sources
 	$(PYTHON) tests/notices.py --check
+	$(PYTHON) tests/package.py --check
 
 advisories: $(DENY) ## Have any of the crates known faults? Clones the RustSec database
 	$(DENY) --workspace --locked check advisories

@@ -76,7 +76,8 @@ def answers(conditions, values):
         parts = [answer(part) for part in argument]
         if function == "Fn::Equals":
             return str(parts[0]) == str(parts[1])
-        return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda parts: not parts[0]}[function](parts)
+        # `not any` is Fn::Not, which has one part.
+        return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda one: not any(one)}[function](parts)
 
     return {name: answer(expression) for name, expression in conditions.items()}
 

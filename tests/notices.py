@@ -43,14 +43,19 @@ def crates():
     """The packages in the bootstrap as `cargo metadata` describes them, by name and version."""
     described = json.loads(cargo("metadata", "--format-version", "1"))["packages"]
     described = {(package["name"], package["version"]): package for package in described}
-    found = set()
-    for target in TARGETS:
-        tree = cargo("tree", "--package", "functions", "--edges", "normal,no-proc-macro",
-                     "--target", target, "--prefix", "none", "--format", "{p}")
-        found |= {tuple(line.split()[:2]) for line in tree.splitlines() if line}
-    packages = [described[name, version.removeprefix("v")] for name, version in sorted(found)]
+    found = {crate for target in TARGETS for _, crate in tree(target)}
+    packages = [described[crate] for crate in sorted(found)]
     # A package without a source belongs to this workspace.
     return [package for package in packages if package["source"]]
+
+
+def tree(target):
+    """(depth, (name, version)) of each line of the tree of crates in the bootstrap. The crates
+    below one that comes twice are shown only the first time."""
+    lines = cargo("tree", "--package", "functions", "--edges", "normal,no-proc-macro",
+                  "--target", target, "--prefix", "depth", "--format", " {p}").splitlines()
+    words = [line.split() for line in lines if line]
+    return [(int(depth), (name, version.removeprefix("v"))) for depth, name, version, *_ in words]
 
 
 def cargo(*arguments):
