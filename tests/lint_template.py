@@ -94,6 +94,13 @@ def answered(part, true, values):
         return answered(if_true if true[condition] else if_false, true, values)
     if list(part) == ["Ref"]:
         return values.get(part["Ref"], part)
+    if list(part) == ["Fn::Sub"] and isinstance(part["Fn::Sub"], list):
+        # A variable of its own that is computed stands there by its name: cdk-nag would quote the
+        # whole computation in what it finds.
+        text, own = part["Fn::Sub"]
+        for name, value in own.items():
+            text = text.replace(f"${{{name}}}", value if isinstance(value, str) else name)
+        return {"Fn::Sub": text}
     parts = {name: answered(inner, true, values) for name, inner in part.items()}
     return {name: inner for name, inner in parts.items() if inner != NOTHING}
 
