@@ -1,6 +1,7 @@
 """Checks of template.yaml that its linters do not make. Its table of parameters in
-docs/reference.md is right. Each parameter is explained and in one group. Its version is the
-workspace's. The functions know every setting that it gives them.
+docs/reference.md is right. Each parameter is explained and in one group, and one that is a whole
+number takes no fraction. Its version is the workspace's, and `sam publish` takes what it says of
+itself. The functions know every setting that it gives them.
 
 With --write it writes the table into docs/reference.md instead of complaining about it. It needs
 cfn-lint, which reads the template's own kind of YAML: `make template` runs it.
@@ -23,6 +24,21 @@ This table is made of the template, by `make reference`.
 """
 # Only a value of these types has no bound but its type.
 BOUNDS = ("AllowedValues", "AllowedPattern", "MinValue", "MaxValue")
+# Numbers that may have a fraction. All others are whole: Lambda and Step Functions would refuse
+# 2.5, but only in the middle of the deployment.
+FRACTIONS = {"MinDeviation", "SettleMinutes", "PublishFrom", "ReadCallsPerSecond",
+             "ReadDatapointsPerSecond"}
+# What the Serverless Application Repository takes. (CreateApplicationRequest)
+APPLICATION = {
+    "Name": r"[a-zA-Z0-9-]{1,140}",
+    "Description": r"(?s:.{1,256})",
+    "Author": r"(?=.{1,127}$)[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?",
+    "SpdxLicenseId": r"[A-Za-z0-9.-]+",
+    "SemanticVersion": r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?",
+    "LicenseUrl": r".+",
+    "ReadmeUrl": r".+",
+}
+LABEL, MOST_LABELS = r"[a-zA-Z0-9+_:/@-]{1,127}", 10
 
 
 def load(path):
@@ -87,6 +103,17 @@ def reference_problems(template, reference):
                        "`make reference` writes it", *missing, *wrong])]
 
 
+def takes_fraction(parameter):
+    """Does a parameter whose default is a whole number also take one with a fraction?"""
+    default = str(parameter.get("Default", ""))
+    if not default.isdecimal():
+        return parameter["Type"] == "Number"
+    if "AllowedValues" in parameter:
+        return not all(str(value).isdecimal() for value in parameter["AllowedValues"])
+    pattern = parameter.get("AllowedPattern", ".*")
+    return any(re.fullmatch(pattern, default + end) for end in (".5", ".0", "e1"))
+
+
 def parameter_problems(template):
     problems = []
     grouped = [name for group in groups(template) for name in group["Parameters"]]
@@ -101,6 +128,9 @@ def parameter_problems(template):
         if not any(bound in parameter for bound in BOUNDS):
             problems.append(f"parameter {name} has neither bounds nor a pattern nor "
                             "a list of values")
+        if name not in FRACTIONS and takes_fraction(parameter):
+            problems.append(f"parameter {name} is a whole number and takes a fraction: it has to "
+                            "be a String with a pattern")
         if "AllowedValues" not in parameter and not parameter.get("ConstraintDescription"):
             problems.append(f"parameter {name} has no ConstraintDescription, which names the "
                             "right values after a wrong one")
@@ -118,6 +148,24 @@ def version_problems(template):
     if version == cargo:
         return []
     return [f"SemanticVersion is {version}, and the version in Cargo.toml {cargo}"]
+
+
+def application_problems(template):
+    """What `sam publish` would refuse."""
+    application = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    problems = [f"{name} of the application is {application.get(name)!r}, and has to match "
+                f"{pattern}"
+                for name, pattern in APPLICATION.items()
+                if not re.fullmatch(pattern, str(application.get(name, "")))]
+    problems += [f"{name} of the application is {application[name]}, and no such file is there"
+                 for name in ("LicenseUrl", "ReadmeUrl")
+                 if not (ROOT / application.get(name, "")).is_file()]
+    labels = application.get("Labels", [])
+    problems += [f"label {label} of the application has to match {LABEL}"
+                 for label in labels if not re.fullmatch(LABEL, str(label))]
+    if len(labels) > MOST_LABELS:
+        problems.append(f"the application has {len(labels)} labels, and may have {MOST_LABELS}")
+    return problems
 
 
 def variables_of(template):
@@ -164,6 +212,7 @@ def main():
                 + variable_problems(template,
                                     (ROOT / "functions" / "src" / "settings.rs").read_text())
                 + reference_problems(template, path.read_text()))
+    problems += application_problems(template)
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems" if problems
