@@ -119,8 +119,17 @@ impl Episodes {
         self.open.as_ref()
     }
 
-    /// Takes a scored datapoint in. A muted one changes nothing.
+    /// Takes a scored datapoint in that came as soon as its period was over. A muted one changes
+    /// nothing.
     pub fn update(&mut self, scored: &Scored, rule: MOfN) -> Vec<Change> {
+        self.update_at(scored, rule, scored.time + PERIOD)
+    }
+
+    /// Takes a scored datapoint in at the time `now` (seconds since 1970).
+    ///
+    /// That an instance reports again is only known from a recent datapoint: an old one says that
+    /// CloudWatch is late, and ends no episode of missing datapoints.
+    pub fn update_at(&mut self, scored: &Scored, rule: MOfN, now: i64) -> Vec<Change> {
         if scored.muted {
             return Vec::new();
         }
@@ -132,7 +141,7 @@ impl Episodes {
             Ok(slots) => {
                 self.unusual = self.unusual.checked_shl(slots).unwrap_or(0) | u32::from(unusual);
                 self.newest = Some(scored.time);
-                changes.extend(self.goes_on(scored));
+                changes.extend(self.goes_on(scored, now));
             }
             // It came late: those after it have been looked at.
             Err(_) => {
@@ -182,12 +191,14 @@ impl Episodes {
         })
     }
 
-    /// Applies a datapoint to the current episode; the datapoint is newer than all before it.
-    fn goes_on(&mut self, scored: &Scored) -> Option<Change> {
+    /// Applies a datapoint to the current episode, at the time `now` (seconds since 1970). The
+    /// datapoint is newer than all before it.
+    fn goes_on(&mut self, scored: &Scored, now: i64) -> Option<Change> {
         let episode = self.open.as_mut()?;
         let end = |episode: &Episode, why, at| Some(Change::Ended(*episode, why, at));
         let change = if episode.shape == Shape::Stopped {
-            end(episode, End::Recovered, scored.time)
+            let is_recent = now - (scored.time + PERIOD) < SILENT;
+            is_recent.then(|| Change::Ended(*episode, End::Recovered, scored.time))
         } else {
             episode.peak = episode.peak.max(scored.severity.value());
             match episode.lasts_with(scored) {

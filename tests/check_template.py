@@ -16,6 +16,7 @@ from cfnlint.decode import cfn_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = "docs/reference.md"
+VARIABLES = "functions/src/settings/variables.rs"
 BEGIN, END = "<!-- parameters: begin -->", "<!-- parameters: end -->"
 HEADING = """## Parameters
 
@@ -181,8 +182,8 @@ def variables_of(template):
 
 
 def known_variables(settings):
-    """The names in VARIABLES of settings.rs, through the constants that it lists."""
-    names = dict(re.findall(r'^const (\w+): Variable = Variable \{\s*name: "(\w+)"', settings,
+    """The names in VARIABLES of settings/variables.rs, through the constants that it lists."""
+    names = dict(re.findall(r'^pub\(super\) const (\w+): Variable = Variable \{\s*name: "(\w+)"', settings,
                             re.MULTILINE))
     listed = re.search(r"^pub const VARIABLES: \[Variable; \d+\] = \[(.*?)\];", settings,
                        re.MULTILINE | re.DOTALL)
@@ -192,9 +193,9 @@ def known_variables(settings):
 def variable_problems(template, settings):
     given, known = variables_of(template), known_variables(settings)
     problems = [f"{name}, which {' and '.join(functions)} are given, is not in VARIABLES of "
-                "functions/src/settings.rs"
+                f"{VARIABLES}"
                 for name, functions in given.items() if name not in known]
-    return problems + [f"{name} of functions/src/settings.rs is given to no function"
+    return problems + [f"{name} of {VARIABLES} is given to no function"
                        for name in sorted(known - set(given))]
 
 
@@ -209,8 +210,7 @@ def main():
     if options.write:
         path.write_text(with_section(path.read_text(), section(template)))
     problems = (parameter_problems(template) + version_problems(template)
-                + variable_problems(template,
-                                    (ROOT / "functions" / "src" / "settings.rs").read_text())
+                + variable_problems(template, (ROOT / VARIABLES).read_text())
                 + reference_problems(template, path.read_text()))
     problems += application_problems(template)
     for problem in problems:

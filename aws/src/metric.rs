@@ -41,6 +41,8 @@ pub enum Metric {
     ShadowInstancesScored,
     /// The highest score that the shadow gives.
     ShadowMaxAnomalyScore,
+    /// The share of the instances that could be judged.
+    Coverage,
 }
 
 /// The unit of a metric.
@@ -63,7 +65,7 @@ const REASON: &str = "Reason";
 
 impl Metric {
     /// All metrics, in the order of the catalogue.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AnomalyScore,
         Self::ReconstructionError,
         Self::AnomalousInstances,
@@ -81,6 +83,7 @@ impl Metric {
         Self::ShadowAnomalousInstances,
         Self::ShadowInstancesScored,
         Self::ShadowMaxAnomalyScore,
+        Self::Coverage,
     ];
 
     /// Its name in CloudWatch.
@@ -103,6 +106,7 @@ impl Metric {
             Self::ShadowAnomalousInstances => "ShadowAnomalousInstances",
             Self::ShadowInstancesScored => "ShadowInstancesScored",
             Self::ShadowMaxAnomalyScore => "ShadowMaxAnomalyScore",
+            Self::Coverage => "Coverage",
         }
     }
 
@@ -114,7 +118,7 @@ impl Metric {
             | Self::ModelAgeDays
             | Self::BaselineAgeHours => Unit::None,
             Self::ShadowAnomalyScore | Self::ShadowMaxAnomalyScore => Unit::None,
-            Self::ReconstructionError => Unit::Percent,
+            Self::ReconstructionError | Self::Coverage => Unit::Percent,
             Self::AnomalousInstances
             | Self::InstancesScored
             | Self::InstancesSkipped
@@ -141,6 +145,7 @@ impl Metric {
                 | Self::BaselineAgeHours
                 | Self::OpenEpisodes
                 | Self::StaleInputs
+                | Self::Coverage
         )
     }
 
@@ -177,7 +182,7 @@ impl Metric {
             }
             Self::DataLagSeconds => "age of the newest datapoint that has a score",
             Self::PublishFailures => {
-                "datums and events that AWS did not take; the next run sends them"
+                "datums, events and states that AWS did not take; the next run tries again"
             }
             Self::ModelAgeDays => "days since the model was trained",
             Self::BaselineAgeHours => {
@@ -195,6 +200,10 @@ impl Metric {
             }
             Self::ShadowInstancesScored => "instances that the shadow model has scored",
             Self::ShadowMaxAnomalyScore => "the highest score that the shadow model gives",
+            Self::Coverage => {
+                "share of the instances with datapoints that could be judged; one that waits for \
+                 its first score counts as judged"
+            }
         }
     }
 }

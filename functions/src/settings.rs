@@ -1,5 +1,7 @@
 //! The settings, read from the environment once.
 
+mod variables;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 
@@ -11,174 +13,12 @@ use deepguard_aws::cloudwatch::pace::Rates;
 use deepguard_aws::ids::ObjectUri;
 use tracing::Level;
 
+pub use variables::{VARIABLES, Variable};
+
+use self::variables::*;
 use crate::model::{ModelSource, Tuning};
 use crate::state::tally::Mode;
 use crate::watched::roster::Selection;
-
-/// An environment variable that the detector reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Variable {
-    /// Its name.
-    pub name: &'static str,
-    /// The value if it is unset or empty.
-    pub default: &'static str,
-    /// A description of it.
-    pub meaning: &'static str,
-    /// The valid values, in the words that follow "must be".
-    pub values: &'static str,
-}
-
-const MODEL_URI: Variable = Variable {
-    name: "MODEL_URI",
-    default: "",
-    meaning: "the model in S3; empty: the one compiled into the function",
-    values: "empty, or s3://bucket/key of a pointer (such as models/current) or of a .safetensors \
-             artifact",
-};
-const STATE_URI: Variable = Variable {
-    name: "STATE_URI",
-    default: "",
-    meaning: "where in S3 all is kept that is remembered from run to run; empty: nowhere, each \
-              process begins anew",
-    values: "empty, or s3://bucket/prefix",
-};
-const PUBLISH_MODE: Variable = Variable {
-    name: "PUBLISH_MODE",
-    default: "sparse",
-    meaning: "which scores of an instance are published: all, or those from PUBLISH_FROM on and \
-              half an hour after each",
-    values: "sparse or full",
-};
-const PUBLISH_FROM: Variable = Variable {
-    name: "PUBLISH_FROM",
-    default: "0.8",
-    meaning: "the score from which on an instance's scores are published in sparse mode; 1.0 is \
-              the threshold",
-    values: "0 to 1",
-};
-const READ_CALLS_PER_SECOND: Variable = Variable {
-    name: "READ_CALLS_PER_SECOND",
-    default: "25",
-    meaning: "GetMetricData and ListMetrics calls a second, of all shards together; the account \
-              has 50",
-    values: "1 to 500",
-};
-const READ_DATAPOINTS_PER_SECOND: Variable = Variable {
-    name: "READ_DATAPOINTS_PER_SECOND",
-    default: "180000",
-    meaning: "datapoints read a second, of all shards together; the account has 396000 where they \
-              begin more than three hours ago, as ours do",
-    values: "1000 to 10000000",
-};
-const NAMESPACE: Variable = Variable {
-    name: "NAMESPACE",
-    default: "DeepGuard",
-    meaning: "the CloudWatch namespace of the metrics",
-    values: "1 to 255 letters, digits or . _ / # : - and not begin with AWS/ or a colon",
-};
-const LOOKBACK_MINUTES: Variable = Variable {
-    name: "LOOKBACK_MINUTES",
-    default: "180",
-    meaning: "how far back the first scores of an instance go, and the answer to a question",
-    values: "5 to 180, in steps of 5",
-};
-const LOG_LEVEL: Variable = Variable {
-    name: "LOG_LEVEL",
-    default: "info",
-    meaning: "the least severe level that is logged",
-    values: "error, warn, info, debug or trace",
-};
-
-const SHADOW_URI: Variable = Variable {
-    name: "SHADOW_URI",
-    default: "",
-    meaning: "a second model that scores beside, for comparison, and decides nothing; empty, or no \
-              such object: no second model",
-    values: "empty, or s3://bucket/key of a pointer (such as models/shadow) or of a .safetensors \
-             artifact",
-};
-const MIN_DEVIATION: Variable = Variable {
-    name: "MIN_DEVIATION",
-    default: "0",
-    meaning: "a deviation smaller than this is no anomaly, in percentage points of CPU",
-    values: "0 to 100",
-};
-const DIRECTION: Variable = Variable {
-    name: "DIRECTION",
-    default: "both",
-    meaning: "which way an anomaly goes: up, down, or both, which includes values that do not \
-              change",
-    values: "up, down or both",
-};
-const M_OF_N: Variable = Variable {
-    name: "M_OF_N",
-    default: "1 of 1",
-    meaning: "how many of the newest datapoints have to be unusual before an episode begins",
-    values: "M of N with 1 <= M <= N <= 24, such as 2 of 3",
-};
-const PAGES_PER_INSTANCE_WEEK: Variable = Variable {
-    name: "PAGES_PER_INSTANCE_WEEK",
-    default: "",
-    meaning: "how often an instance may page for nothing, a week: sets the threshold by the \
-              model's own table; empty: the model's threshold",
-    values: "empty, or 0.02 to 10",
-};
-const INCLUDE_TAGS: Variable = Variable {
-    name: "INCLUDE_TAGS",
-    default: "",
-    meaning: "only instances with all of these tags are watched; empty: all",
-    values: "empty, or tags such as env=prod,backup; several values of a key with a bar between \
-             them",
-};
-const EXCLUDE_TAGS: Variable = Variable {
-    name: "EXCLUDE_TAGS",
-    default: "",
-    meaning: "instances with any of these tags are not watched; empty: no tag excludes",
-    values: "empty, or tags such as env=test,aws:autoscaling:groupName; several values of a key \
-             with a bar between them",
-};
-const MUTES_URI: Variable = Variable {
-    name: "MUTES_URI",
-    default: "",
-    meaning: "a file that says when which instances are muted; empty, or no such object: never",
-    values: "empty, or s3://bucket/key of a .json or .ics object",
-};
-const REPORTING_STOPPED: Variable = Variable {
-    name: "REPORTING_STOPPED",
-    default: "off",
-    meaning: "whether an instance is an anomaly that stops reporting at an hour at which it should",
-    values: "on or off",
-};
-const EVENT_BUS: Variable = Variable {
-    name: "EVENT_BUS",
-    default: "",
-    meaning: "the EventBridge bus that gets an event when an anomaly begins and when it is over; \
-              empty: they are in the log only",
-    values: "empty, or the name or ARN of a bus",
-};
-
-/// All variables.
-pub const VARIABLES: [Variable; 19] = [
-    MODEL_URI,
-    SHADOW_URI,
-    STATE_URI,
-    MUTES_URI,
-    MIN_DEVIATION,
-    DIRECTION,
-    M_OF_N,
-    PAGES_PER_INSTANCE_WEEK,
-    INCLUDE_TAGS,
-    EXCLUDE_TAGS,
-    REPORTING_STOPPED,
-    EVENT_BUS,
-    NAMESPACE,
-    PUBLISH_MODE,
-    PUBLISH_FROM,
-    LOOKBACK_MINUTES,
-    READ_CALLS_PER_SECOND,
-    READ_DATAPOINTS_PER_SECOND,
-    LOG_LEVEL,
-];
 
 /// The operator's settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -199,6 +39,8 @@ pub struct Settings {
     pub reporting_stopped: bool,
     /// The bus that gets events.
     pub event_bus: Option<String>,
+    /// The name of the deployment.
+    pub deployment: String,
     /// The Region that the function runs in; empty where it is unknown.
     pub region: String,
     /// The address below which all state between runs is stored.
@@ -211,6 +53,8 @@ pub struct Settings {
     pub namespace: String,
     /// Minutes that the first scores of an instance go back.
     pub lookback_minutes: i64,
+    /// Seconds after its end at which a slot is settled and may be scored.
+    pub settle: i64,
     /// The least severe level that is logged.
     pub log_level: Level,
 }
@@ -302,6 +146,7 @@ impl Settings {
             let include = read.variable(INCLUDE_TAGS, |value| value.parse().ok());
             let exclude = read.variable(EXCLUDE_TAGS, |value| value.parse().ok());
             let event_bus = read.variable(EVENT_BUS, event_bus);
+            let deployment = read.variable(DEPLOYMENT, deployment);
             let state = read.variable(STATE_URI, state_uri);
             let namespace = read.variable(NAMESPACE, namespace);
             let full = read.variable(PUBLISH_MODE, |value| match value {
@@ -311,6 +156,7 @@ impl Settings {
             });
             let from = read.variable(PUBLISH_FROM, |value| number(value, 0.0, 1.0));
             let lookback_minutes = read.variable(LOOKBACK_MINUTES, lookback_minutes);
+            let settle = read.variable(SETTLE_MINUTES, |value| number(value, 0.0, 30.0));
             let calls = read.variable(READ_CALLS_PER_SECOND, |value| number(value, 1.0, 500.0));
             let datapoints =
                 read.variable(READ_DATAPOINTS_PER_SECOND, |value| number(value, 1e3, 1e7));
@@ -333,12 +179,14 @@ impl Settings {
                     m_of_n: m_of_n?,
                     reporting_stopped: reporting_stopped?,
                     event_bus: event_bus?,
+                    deployment: deployment?,
                     region,
                     state: state?,
                     mode: if full? { Mode::Full } else { Mode::Sparse { from: from? } },
                     rates: Rates { calls: calls?, datapoints: datapoints? },
                     namespace: namespace?,
                     lookback_minutes: lookback_minutes?,
+                    settle: (settle? * 60.0).round() as i64,
                     log_level: log_level?,
                 })
             })()
@@ -421,6 +269,12 @@ fn namespace(value: &str) -> Option<String> {
         && !value.starts_with("AWS/")
         && !value.starts_with(':');
     valid.then(|| value.into())
+}
+
+fn deployment(value: &str) -> Option<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let fits = (1..=128).contains(&value.len()) && value.chars().all(is_name);
+    fits.then(|| value.into())
 }
 
 fn lookback_minutes(value: &str) -> Option<i64> {

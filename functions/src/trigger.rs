@@ -188,13 +188,19 @@ impl Trigger {
     }
 
     /// The stretch to score, in seconds since 1970: the `lookback_minutes` up to the event's time,
-    /// or up to `now` without one, in whole slots.
+    /// or up to `now` without one, in whole slots. A slot is settled, and may be scored, `settle`
+    /// seconds after its end: until then, its value may still change.
     ///
     /// # Errors
     /// [`EventError::Future`] and [`EventError::Past`].
-    pub fn times(&self, now: Timestamp, lookback_minutes: i64) -> Result<Range<i64>, EventError> {
+    pub fn times(
+        &self,
+        now: Timestamp,
+        lookback_minutes: i64,
+        settle: i64,
+    ) -> Result<Range<i64>, EventError> {
         let time = self.time.unwrap_or(now);
-        let end = slot_start(time.as_second());
+        let end = slot_start(time.as_second().min(now.as_second() - settle));
         let times = end - slot_start(lookback_minutes * 60).max(PERIOD)..end;
         if time.duration_since(now) > CLOCK_SKEW {
             return Err(EventError::Future { time, now });
@@ -354,13 +360,14 @@ mod tests {
                 shard: Shard::WHOLE,
                 scheduled: false,
             };
-            trigger.times(now, lookback).unwrap()
+            trigger.times(now, lookback, 0).unwrap()
         };
         assert_eq!(times(None, 30), noon - 1800..noon);
         assert_eq!(times(None, 5), noon - 300..noon);
         assert_eq!(times(Some("2026-01-15T12:00:00Z"), 30), noon - 1800..noon);
         assert_eq!(times(Some("2026-01-15T11:59:59.999Z"), 30), noon - 2100..noon - 300);
-        assert_eq!(times(Some("2026-01-15T12:08:20Z"), 5), noon..noon + 300);
+        let ahead = times(Some("2026-01-15T12:08:20Z"), 5);
+        assert_eq!(ahead, noon - 300..noon, "the clock that sent it is ahead of this one");
     }
 
     #[test]
@@ -382,6 +389,25 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_is_scored_when_it_is_settled() {
+        let end = |event: Value, now: &str| {
+            let times = Trigger::from_event(&event).unwrap().times(at(now), 5, 120);
+            Timestamp::from_second(times.unwrap().end).unwrap().to_string()
+        };
+        let scheduled = |time: &str| {
+            let kind = "Scheduled Event";
+            json!({ "source": "aws.events", "detail-type": kind, "time": time })
+        };
+        assert_eq!(end(json!({}), "2026-01-15T12:01:59Z"), "2026-01-15T11:55:00Z");
+        assert_eq!(end(json!({}), "2026-01-15T12:02:00Z"), "2026-01-15T12:00:00Z");
+        let late = scheduled("2026-01-15T12:00:30Z");
+        assert_eq!(end(late.clone(), "2026-01-15T12:00:31Z"), "2026-01-15T11:55:00Z");
+        assert_eq!(end(late, "2026-01-15T12:03:00Z"), "2026-01-15T12:00:00Z", "tried again");
+        let long_ago = scheduled("2026-01-14T12:00:00Z");
+        assert_eq!(end(long_ago, "2026-01-15T12:00:00Z"), "2026-01-14T12:00:00Z");
+    }
+
+    #[test]
     fn times_that_cannot_be_scored_are_refused() {
         let now = at("2026-01-15T12:00:00Z");
         let times = |time: &str, dry_run| {
@@ -392,7 +418,7 @@ mod tests {
                 shard: Shard::WHOLE,
                 scheduled: false,
             };
-            trigger.times(now, 30)
+            trigger.times(now, 30, 0)
         };
         assert!(matches!(times("2026-01-15T12:05:01Z", false), Err(EventError::Future { .. })));
         assert!(matches!(times("2026-01-15T12:05:01Z", true), Err(EventError::Future { .. })));

@@ -180,7 +180,7 @@ fn event_json() {
     fuzz("event", &seeds, |bytes| {
         if let Ok(event) = serde_json::from_slice(bytes)
             && let Ok(trigger) = Trigger::from_event(&event)
-            && let Ok(times) = trigger.times(now, 180)
+            && let Ok(times) = trigger.times(now, 180, 120)
         {
             assert!(times.start < times.end && times.end % PERIOD == 0);
         }

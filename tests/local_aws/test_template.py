@@ -65,6 +65,12 @@ REFUSED = [
     {"Namespace": "AWS/EC2"},
     {"KmsKeyArn": "alias/aws/s3"},
     {"Notify": "never"},
+    {"Shards": "2.5"},
+    {"Shards": "101"},
+    {"MemorySize": "512.5"},
+    {"MemorySize": "127"},
+    {"Timeout": "9"},
+    {"SettleMinutes": "31"},
 ]
 
 
@@ -299,7 +305,8 @@ class Template(Staged):
                       "READ_DATAPOINTS_PER_SECOND": "180000"}
         detector = {**calibrator, "SHADOW_URI": f"s3://{bucket}/models/shadow",
                     "PUBLISH_MODE": "sparse",
-                    "PUBLISH_FROM": "0.8", "LOOKBACK_MINUTES": "180", "MIN_DEVIATION": "0",
+                    "PUBLISH_FROM": "0.8", "LOOKBACK_MINUTES": "180", "SETTLE_MINUTES": "2",
+                    "MIN_DEVIATION": "0", "DEPLOYMENT": STACK,
                     "DIRECTION": "both",
                     "M_OF_N": "1 of 1", "PAGES_PER_INSTANCE_WEEK": "", "REPORTING_STOPPED": "off",
                     "EVENT_BUS": "default"}
@@ -334,7 +341,8 @@ class Template(Staged):
                     continue
                 rule = deployed.rules[name]
                 self.assertEqual(json.loads(rule["EventPattern"]),
-                                 {"source": ["deepguard"], "detail-type": [kind]})
+                                 {"source": ["deepguard"], "detail-type": [kind],
+                                  "detail": {"deployment": [STACK]}})
                 [target] = rule["Targets"]
                 self.assertEqual(target["Arn"], deployed.outputs["AlarmTopicArn"])
                 self.assertEqual(target["DeadLetterConfig"],
@@ -342,8 +350,8 @@ class Template(Staged):
         self.assertEqual({rule["EventBusName"] for rule in self.on.rules.values()}, {BUS})
 
     def test_each_alarm_notifies_but_that_of_the_fleet_only_if_it_shall(self):
-        always = {"silence", "errors", "calibrator", "stale", "throttles", "calibrator-throttles",
-                  "dead-letters"}
+        always = {"silence", "errors", "calibrator", "stale", "delivery", "coverage", "throttles",
+                  "calibrator-throttles", "dead-letters"}
         for deployed, alarms, anomaly_notifies in [
             (self.off, always, False), (self.on, always | {"predictor"}, True),
             (self.quiet, always, True),

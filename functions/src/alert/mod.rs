@@ -31,6 +31,8 @@ pub struct About<'a> {
     pub model: &'a str,
     /// Days since it was trained.
     pub model_days: Option<f64>,
+    /// The name of the deployment.
+    pub deployment: &'a str,
     /// The console for links to graphs.
     pub console: &'a Console,
 }
@@ -57,6 +59,7 @@ impl About<'_> {
         let age_days = self.model_days.map(|days| round(days, 1));
         json!({
             "version": 1,
+            "deployment": self.deployment,
             "id": format!("{}-{}", self.instance, episode.told),
             "instance": self.instance,
             "name": self.name,

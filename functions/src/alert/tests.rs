@@ -13,6 +13,7 @@ fn console() -> Console {
 fn told(name: Option<&str>, first: Scored) -> [Value; 2] {
     let (console, instance) = (console(), instance(7));
     let about = About {
+        deployment: "deepguard",
         instance: &instance,
         name,
         baseline: None,
@@ -95,6 +96,7 @@ fn durations_are_read_at_a_glance() {
 fn a_stopped_instance_has_no_value() {
     let (console, instance) = (console(), instance(7));
     let about = About {
+        deployment: "deepguard",
         instance: &instance,
         name: None,
         baseline: None,

@@ -116,7 +116,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
             return Err(RunError::NothingKept);
         }
         let trigger = Trigger::from_event(event)?;
-        let time = trigger.times(now, PERIOD / 60)?.end;
+        let time = trigger.times(now, PERIOD / 60, 0)?.end;
         let (day, shard) = (calibrated_at(time), trigger.shard);
         self.cloudwatch.share(shard.of());
         let detector = self.models.current().await?.detector;

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use deepguard::Detector;
 use deepguard::baseline::calibrated_at;
 use deepguard::episode::{Change, MOfN};
 use deepguard::series::PERIOD;
-use deepguard::track::Known;
+use deepguard::track::{Known, LATE};
+use deepguard::{Baseline, Detector};
 use deepguard_aws::alert::Alert;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Datum;
@@ -24,6 +24,15 @@ use crate::watched::muted::Muted;
 /// CloudWatch is up to date if another instance of the fleet has a datapoint no older than this, in
 /// seconds.
 const FRESH: i64 = 3 * PERIOD;
+/// Where more than one in this many instances that should report has no recent datapoint, ...
+const MANY: usize = 4;
+/// ... and at least this many have none, CloudWatch may be late for a part of the fleet. ...
+const LEAST_MANY: usize = 3;
+/// ... Its delays are over by then, in seconds. Until then, no instance counts as stopped.
+const LATE_CLOUDWATCH: i64 = 90 * 60;
+/// Seconds before an instance goes off by its schedule in which it need not report: on the day that
+/// clocks change, it goes off an hour earlier by UTC.
+const GOES_OFF: i64 = 3600;
 
 /// What happened to the episodes of the instances in one run.
 pub(crate) type Changes = Vec<(InstanceId, Change)>;
@@ -35,13 +44,8 @@ pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN) -> Changes 
         let Some(followed) = state.instances.get_mut(instance) else { continue };
         for scored in scored {
             state.tally.add(scored);
-            changes.extend(
-                followed
-                    .episodes
-                    .update(scored, rule)
-                    .into_iter()
-                    .map(|change| (instance.clone(), change)),
-            );
+            let changed = followed.episodes.update_at(scored, rule, fleet.times.end);
+            changes.extend(changed.into_iter().map(|change| (instance.clone(), change)));
         }
     }
     changes
@@ -58,27 +62,42 @@ pub(crate) fn silent<O: Objects>(
     told: bool,
 ) -> Changes {
     let until = fleet.times.end;
+    let is_recent = |end: i64| end >= until - FRESH;
     let newest = state.instances.values().filter_map(|followed| followed.track.end()).max();
-    if newest.is_none_or(|newest| newest < until - FRESH) {
+    if !newest.is_some_and(is_recent) {
         return Changes::new();
     }
-    let mut changes = Changes::new();
-    for (instance, followed) in &mut state.instances {
-        let Some(end) = followed.track.end().filter(|end| *end < until - FRESH) else { continue };
-        // Where it could not be read, this is unknown.
-        if !fleet.looked_at(instance) {
-            continue;
-        }
+    // Whether an instance should have reported in all slots since `end`.
+    let should = |instance: &InstanceId, end: i64| {
         let muted = mutes.of(instance);
-        let should = || {
-            let slots = || (end..until).step_by(PERIOD as usize);
-            let reports = |time: i64| match store.baselines.of(instance, calibrated_at(time)) {
-                Known::Baseline(baseline) => baseline.hours.reports(time),
-                _ => false,
-            };
-            told && slots().all(|time| !muted(time) && reports(time))
+        let reports = |time: i64| match store.baselines.of(instance, calibrated_at(time)) {
+            Known::Baseline(Baseline { hours, .. }) => {
+                hours.reports(time) && hours.reports(time + GOES_OFF)
+            }
+            _ => false,
         };
-        let changed = followed.episodes.silent(end, until, should);
+        (end..until).step_by(PERIOD as usize).all(|time| !muted(time) && reports(time))
+    };
+    let mut missing: BTreeMap<InstanceId, bool> = BTreeMap::new();
+    let mut reporting = 0;
+    for (instance, followed) in &state.instances {
+        let Some(end) = followed.track.end() else { continue };
+        if is_recent(end) {
+            reporting += 1;
+        } else if fleet.looked_at(instance) {
+            // Where it could not be read, this is unknown.
+            let lately = until - end < LATE;
+            missing.insert(instance.clone(), told && lately && should(instance, end));
+        }
+    }
+    let stopped = missing.values().filter(|should| **should).count();
+    let are_many = stopped >= LEAST_MANY && MANY * stopped > stopped + reporting;
+    let mut changes = Changes::new();
+    for (instance, should) in missing {
+        let Some(followed) = state.instances.get_mut(&instance) else { continue };
+        let Some(end) = followed.track.end() else { continue };
+        let should = should && (!are_many || until - end >= LATE_CLOUDWATCH);
+        let changed = followed.episodes.silent(end, until, || should);
         changes.extend(changed.into_iter().map(|change| (instance.clone(), change)));
     }
     changes
@@ -113,7 +132,7 @@ pub(crate) fn alerts<O: Objects>(
     store: &Store<O>,
     detector: &Detector,
     model_days: Option<f64>,
-    console: &Console,
+    (deployment, console): (&str, &Console),
     names: &BTreeMap<InstanceId, String>,
 ) -> Vec<Alert> {
     let version = detector.artifact().version();
@@ -127,7 +146,8 @@ pub(crate) fn alerts<O: Objects>(
             _ => None,
         };
         let name = names.get(instance).map(String::as_str);
-        About { instance, name, baseline, model: &version, model_days, console }.alert(change)
+        About { instance, name, baseline, model: &version, model_days, deployment, console }
+            .alert(change)
     };
     changes.iter().map(alert).collect()
 }

@@ -7,11 +7,13 @@ use deepguard_aws::metric::{Datum, Metric, Of, Skip};
 /// The values that hold for one run only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gauges {
+    /// Instances with a new score.
+    pub scored: usize,
     /// Instances that could not be scored, by reason.
     pub skipped: BTreeMap<Skip, usize>,
     /// Seconds from the end of the newest datapoint that has a score to the run's time.
     pub lag: Option<i64>,
-    /// Datums that CloudWatch did not take.
+    /// Datums, events and states that AWS did not take.
     pub failures: usize,
     /// Days since the model was trained.
     pub model_days: Option<f64>,
@@ -42,10 +44,22 @@ impl Gauges {
             value: instances as f64,
         }));
         datums.extend(self.nothing_scored.then(|| of_fleet(Metric::InstancesScored, 0.0)));
+        datums.extend(self.coverage().map(|share| of_fleet(Metric::Coverage, 100.0 * share)));
         datums.extend(self.lag.map(|lag| of_fleet(Metric::DataLagSeconds, lag as f64)));
         datums.extend(self.model_days.map(|days| of_fleet(Metric::ModelAgeDays, days)));
         datums.extend(self.baseline_hours.map(|hours| of_fleet(Metric::BaselineAgeHours, hours)));
         datums
+    }
+
+    /// The share of the instances that could be judged. Instances without new datapoints do not
+    /// count; `None` where there is no other.
+    fn coverage(&self) -> Option<f64> {
+        let skipped =
+            |reasons: &[Skip]| reasons.iter().filter_map(|reason| self.skipped.get(reason)).sum();
+        let waiting: usize = skipped(&[Skip::NoBaseline, Skip::AwaitsBaseline]);
+        let failed: usize = skipped(&[Skip::ReadFailed, Skip::OutOfTime, Skip::Unusable]);
+        let judged = self.scored + waiting;
+        (judged + failed > 0).then(|| judged as f64 / (judged + failed) as f64)
     }
 }
 
@@ -56,6 +70,7 @@ mod tests {
     #[test]
     fn a_run_says_what_it_did_not_see() {
         let gauges = Gauges {
+            scored: 1,
             skipped: [(Skip::ReadFailed, 2), (Skip::NoBaseline, 1)].into(),
             lag: Some(600),
             failures: 3,
@@ -78,6 +93,7 @@ mod tests {
             ("InstancesSkipped", Some(("Reason", "no_baseline")), 1.0),
             ("InstancesSkipped", Some(("Reason", "read_failed")), 2.0),
             ("InstancesScored", None, 0.0),
+            ("Coverage", None, 50.0),
             ("DataLagSeconds", None, 600.0),
             ("ModelAgeDays", None, 1.5),
         ];

@@ -59,9 +59,12 @@ const MOST_WAITING: usize = 200_000;
 pub struct Detection<C, O, A = NoAccount> {
     /// Seconds.
     lookback: i64,
+    /// Seconds after its end at which a slot is settled.
+    settle: i64,
     mode: Mode,
     m_of_n: MOfN,
     reporting_stopped: bool,
+    deployment: String,
     console: Console,
     cloudwatch: Limited<C>,
     /// Which instances are watched, and the account that knows their tags and gets the alerts.
@@ -95,9 +98,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let store = || Store::new(objects.clone(), settings.state.clone());
         Self {
             lookback: settings.lookback_minutes * 60,
+            settle: settings.settle,
             mode: settings.mode,
             m_of_n: settings.m_of_n,
             reporting_stopped: settings.reporting_stopped,
+            deployment: settings.deployment,
             console: Console { region: settings.region, namespace: settings.namespace },
             cloudwatch: time.limit(cloudwatch),
             roster: Roster::new(settings.selection, time.limit(account)),
@@ -136,7 +141,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let started = Instant::now();
         let init = self.init.take();
         let trigger = Trigger::from_event(event)?;
-        let times = trigger.times(now, self.lookback / 60)?;
+        let times = trigger.times(now, self.lookback / 60, self.settle)?;
         let Current { detector, stale } = self.models.current().await?;
         let mut inputs = Inputs { stale: usize::from(stale.is_some()), ..Inputs::default() };
         let (mutes, stale) = self.mutes.current().await;
@@ -251,7 +256,14 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let datums = decide::datums(state, &fleet, self.mode, &changes);
         let names = self.names(&changes).await;
         let days = model_days(detector, now);
-        let alerts = decide::alerts(&changes, &self.store, detector, days, &self.console, &names);
+        let alerts = decide::alerts(
+            &changes,
+            &self.store,
+            detector,
+            days,
+            (&self.deployment, &self.console),
+            &names,
+        );
         log::alerts(&alerts);
         state.tally.forget(times.end - TALLIED);
         let changed =

@@ -37,10 +37,12 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
         state.outbox.retain(|datum| datum.time > oldest);
         let mut published = self.cloudwatch.publish(&state.outbox).await;
+        let unsaved = usize::from(decisions.saved == Saved::No);
         let gauges = Gauges {
+            scored: fleet.scored.len(),
             skipped: fleet.reasons(),
             lag: decisions.lag,
-            failures: published.failed.len() + published.refused + unsent,
+            failures: published.failed.len() + published.refused + unsent + unsaved,
             model_days: model_days(detector, now),
             baseline_hours: decisions
                 .oldest_baseline

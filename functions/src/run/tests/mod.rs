@@ -52,12 +52,14 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         m_of_n: MOfN::default(),
         reporting_stopped: false,
         event_bus: None,
+        deployment: "deepguard".into(),
         region: "us-east-1".into(),
         state: Some("s3://my-models/state".parse().unwrap()),
         mode: Mode::Full,
         rates: Rates { calls: 1e6, datapoints: 1e9 },
         namespace: "DeepGuard".into(),
         lookback_minutes: 30,
+        settle: 120,
         log_level: tracing::Level::INFO,
     }
 }

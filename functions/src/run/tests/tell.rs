@@ -282,6 +282,106 @@ async fn an_instance_that_should_report_and_does_not_is_an_anomaly_where_that_is
     }
 }
 
+/// Lets some instances deliver `late` seconds late, in each run.
+async fn delivered_late(
+    world: &World,
+    process: &mut Telling,
+    late: impl Fn(usize, i64) -> i64,
+    (from, to): (&str, &str),
+) {
+    let whole = world.metrics.cpu.borrow().clone();
+    for time in every_five_minutes(from, to) {
+        for (number, (instance, points)) in whole.iter().enumerate() {
+            let until = time.as_second() - late(number, time.as_second());
+            let arrived = points.iter().filter(|point| point.time + PERIOD <= until).copied();
+            world.metrics.cpu.borrow_mut().insert(instance.clone(), arrived.collect());
+        }
+        process.run(&json!({}), time).await.unwrap();
+    }
+    *world.metrics.cpu.borrow_mut() = whole;
+}
+
+#[tokio::test]
+async fn a_late_cloudwatch_stops_no_instance() {
+    let world = World::new();
+    world.metrics.cpu.borrow_mut().remove(&instance(FAULTY));
+    world
+        .metrics
+        .cpu
+        .borrow_mut()
+        .extend((5..12).map(|number| (instance(number), cpu(number, DAYS))));
+    let mut process = world.telling(Settings { reporting_stopped: true, ..plain() });
+    // Ten of eleven are 45 minutes late for two hours.
+    let from = seconds("2026-01-15T10:00:00Z");
+    let late = |number, time: i64| match number {
+        1.. if (from..from + 7200).contains(&time) => 45 * 60,
+        _ => 0,
+    };
+    delivered_late(&world, &mut process, late, ("2026-01-15T09:02:00Z", "2026-01-15T13:57:00Z"))
+        .await;
+    assert_eq!(world.told(), []);
+}
+
+#[tokio::test]
+async fn many_that_stop_are_told_once_when_cloudwatch_cannot_be_late_any_more() {
+    let world = World::new();
+    let mut process = world.telling(Settings { reporting_stopped: true, ..plain() });
+    let stop = seconds("2026-01-15T10:00:00Z");
+    let stopped = |number, time| if number < 3 { time - stop } else { 0 };
+    let times = ("2026-01-15T09:02:00Z", "2026-01-15T12:02:00Z");
+    delivered_late(&world, &mut process, stopped, times).await;
+    let told = world.told();
+    assert_eq!(told.len(), 3, "{told:?}");
+    for (_, kind, detail) in told {
+        assert_eq!((kind, &detail["shape"]), (Kind::Began, &json!("stopped")));
+        assert_eq!(detail["since"], "2026-01-15T10:00:00Z");
+        assert_eq!(detail["seen"], "2026-01-15T11:25:00Z");
+    }
+}
+
+#[tokio::test]
+async fn only_a_recent_datapoint_says_that_an_instance_reports_again() {
+    let world = World::new();
+    let mut process = world.telling(Settings { reporting_stopped: true, ..plain() });
+    let (stop, back) = (seconds("2026-01-15T10:00:00Z"), seconds("2026-01-15T11:00:00Z"));
+    // From 11:00 on its datapoints come, and are 40 minutes old.
+    let late = |number, time: i64| match number {
+        0 if (stop..back).contains(&time) => time - stop,
+        0 if (back..back + 3600).contains(&time) => 40 * 60,
+        _ => 0,
+    };
+    delivered_late(&world, &mut process, late, ("2026-01-15T09:02:00Z", "2026-01-15T11:57:00Z"))
+        .await;
+    let told = world.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].1, &told[0].2["shape"]), (Kind::Began, &json!("stopped")));
+    delivered_late(&world, &mut process, late, ("2026-01-15T12:02:00Z", "2026-01-15T12:07:00Z"))
+        .await;
+    let told = world.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].1, &told[0].2["end"]), (Kind::Ended, &json!("recovered")));
+}
+
+#[tokio::test]
+async fn an_instance_that_goes_off_an_hour_early_when_clocks_change_has_not_stopped() {
+    let world = World::new();
+    let (morning, evening) = (6 * 3600, 17 * 3600);
+    let change = seconds("2026-01-15T00:00:00Z");
+    for number in 0..2 {
+        let mut points = cpu(number, DAYS);
+        points.retain(|point| {
+            let clock = point.time + if point.time >= change { 3600 } else { 0 };
+            (morning..evening).contains(&clock.rem_euclid(DAY_SECONDS))
+        });
+        world.metrics.cpu.borrow_mut().insert(instance(number), points);
+    }
+    let mut process = world.telling(Settings { reporting_stopped: true, ..plain() });
+    follow(&mut process, "2026-01-15T12:32:00Z", "2026-01-15T18:32:00Z").await;
+    let stopped =
+        world.told().into_iter().filter(|(_, _, detail)| detail["shape"] == "stopped").count();
+    assert_eq!(stopped, 0);
+}
+
 #[tokio::test]
 async fn a_shadow_scores_beside_and_decides_nothing() {
     let world = World::new();

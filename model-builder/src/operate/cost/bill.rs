@@ -247,8 +247,11 @@ impl Deployment {
     }
 
     /// Alarm metrics of the alarm that lists each anomalous instance: one for each score that its
-    /// query analyses.
+    /// query analyses. In full mode there is no such alarm by default.
     pub(super) fn contributors(&self) -> f64 {
+        if self.mode == Mode::Full {
+            return 0.0;
+        }
         let alarms = resources("AWS::CloudWatch::Alarm", Some("HasContributorAlarm"));
         alarms * self.published_instances().min(ANALYSED_METRICS)
     }

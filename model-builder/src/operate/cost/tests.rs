@@ -49,11 +49,11 @@ fn ten_thousand_instances_sparse_by_hand() {
     // 10,000 x 0.05 x 2 + 4 = 1,004 datums are 2 calls, and one for the gauges; 3 x 8,640 = 25,920
     // / 1,000 x 0.01
     close(part(TEN_THOUSAND, "PutMetricData"), 0.2592);
-    // 10,000 x 0.05 x 2 + 11 = 1,011 metric-months x 0.30
-    close(part(TEN_THOUSAND, "custom metrics"), 303.30);
-    // anomaly, silence, errors, calibrator, stale, throttles, calibrator-throttles, dead-letters: 8
-    // x 0.10
-    close(part(TEN_THOUSAND, "alarms"), 0.80);
+    // 10,000 x 0.05 x 2 + 12 = 1,012 metric-months x 0.30
+    close(part(TEN_THOUSAND, "custom metrics"), 303.60);
+    // anomaly, silence, errors, calibrator, stale, delivery, coverage, throttles,
+    // calibrator-throttles, dead-letters: 10 x 0.10
+    close(part(TEN_THOUSAND, "alarms"), 1.00);
     // 10,000 x 0.05 x 0.10
     close(part(TEN_THOUSAND, "contributors' alarm"), 50.0);
     close(part(TEN_THOUSAND, "dashboard"), 3.0);
@@ -75,31 +75,31 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "EventBridge Scheduler"), 0.008_67);
     // 8,670 x 2,000 = 17,340,000 bytes / 1,073,741,824 = 0.0161491 GB x 0.50
     close(part(TEN_THOUSAND, "CloudWatch Logs"), 0.008_074_6);
-    // Their sum: 867.00 + 1.734 + 0.2592 + 303.30 + 0.80 + 50.00 + 3.00 = 1,226.0932, Lambda
+    // Their sum: 867.00 + 1.734 + 0.2592 + 303.60 + 1.00 + 50.00 + 3.00 = 1,226.5932, Lambda
     // 1.3696791, S3 0.3652040, the rest 0.0167446
-    close(deployment(TEN_THOUSAND).total(), 1_227.844_828);
+    close(deployment(TEN_THOUSAND).total(), 1_228.344_828);
 }
 
 #[test]
 fn ten_thousand_instances_full_by_hand() {
     let full = "--instances 10000 --mode full";
-    // 10,000 x 2 + 11 = 20,011: 10,000 x 0.30 + 10,011 x 0.10
-    close(part(full, "custom metrics"), 4_001.10);
+    // 10,000 x 2 + 12 = 20,012: 10,000 x 0.30 + 10,012 x 0.10
+    close(part(full, "custom metrics"), 4_001.20);
     // 20,000 + 4 = 20,004 datums are 21 calls, and one for the gauges; 22 x 8,640 = 190,080 / 1,000
     // x 0.01
     close(part(full, "PutMetricData"), 1.9008);
-    // 10,000 x 0.10
-    close(part(full, "contributors' alarm"), 1_000.0);
-    // The sparse total, less its 303.30 + 0.2592 + 50.00, and these three.
-    close(deployment(full).total(), 1_227.844_828 - 353.559_2 + 4_003.000_8 + 1_000.0);
+    // Only where it is asked for.
+    close(part(full, "contributors' alarm"), 0.0);
+    // The sparse total, less its 303.60 + 0.2592 + 50.00, and the first two.
+    close(deployment(full).total(), 1_228.344_828 - 353.859_2 + 4_003.100_8);
 }
 
 #[test]
 fn small_fleet_by_hand() {
-    // 10 x 0.05 x 2 + 11 = 12 metric-months x 0.30
-    close(part("--instances 10", "custom metrics"), 3.60);
-    // 10 x 2 + 11 = 31 x 0.30
-    close(part("--instances 10 --mode full", "custom metrics"), 9.30);
+    // 10 x 0.05 x 2 + 12 = 13 metric-months x 0.30
+    close(part("--instances 10", "custom metrics"), 3.90);
+    // 10 x 2 + 12 = 32 x 0.30
+    close(part("--instances 10 --mode full", "custom metrics"), 9.60);
     // 1 + 4 = 5 datums are one call, and one for the gauges: 2 x 8,640 = 17,280 / 1,000 x 0.01
     close(part("--instances 10", "PutMetricData"), 0.1728);
     // 1 page x 8,670 / 1,000 x 0.01
@@ -157,7 +157,7 @@ fn a_rarer_schedule_costs_less() {
     // 0.023
     close(part("--instances 10000 --period 1h", "S3, storage"), 0.0285534);
     // A metric costs its hour however often it is sent in it.
-    close(part("--instances 10000 --period 1h", "custom metrics"), 303.30);
+    close(part("--instances 10000 --period 1h", "custom metrics"), 303.60);
 }
 
 #[test]
@@ -181,8 +181,8 @@ fn items_are_proportional_to_what_they_count() {
         part(arm, "Lambda, detector") / part(x86, "Lambda, detector"),
         0.000_013_333_4 / 0.000_016_666_7,
     );
-    // The fleet's 11 metrics stay whatever is active: 11 x 0.30
-    close(part("--instances 1000 --active 0", "custom metrics"), 3.30);
+    // The fleet's 12 metrics stay whatever is active: 12 x 0.30
+    close(part("--instances 1000 --active 0", "custom metrics"), 3.60);
     close(
         part("--instances 1000 --active 1", "custom metrics"),
         part("--instances 1000 --mode full", "custom metrics"),
@@ -276,7 +276,7 @@ fn json_holds_items_that_add_up_to_the_total() {
     assert_eq!(bill["deployment"]["architecture"], "x86_64");
     assert_eq!(bill["comparison"]["native"], serde_json::Value::Null);
     assert_eq!(bill["comparison"]["other_mode"], "full");
-    close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 5_877.286_428);
+    close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 4_877.586_428);
 }
 
 #[test]
@@ -331,8 +331,8 @@ fn the_text_says_what_the_numbers_are() {
         "$0.0000166667 per GB-second",
         "$0.30 per metric-month",
         "$864.00",
-        "$1,227.84",
-        "DeepGuard in full mode: $5,877.29",
+        "$1,228.34",
+        "DeepGuard in full mode: $4,877.59",
         "Prices: list prices us-east-1, without free tier, 2026-11",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
@@ -356,7 +356,7 @@ fn the_table_of_the_document_is_markdown() {
         "{table}"
     );
     assert!(lines[2].starts_with("| 500 | $") && lines[2].ends_with(" | $150.00 |"), "{table}");
-    assert_eq!(lines[3], "| 10,000 | $1,227.84 | $5,877.29 | not possible |");
+    assert_eq!(lines[3], "| 10,000 | $1,228.34 | $4,877.59 | not possible |");
     assert!(lines[5].contains("list prices us-east-1, without free tier, 2026-11"));
 
     let table = comparison_table(&TABLE_FLEETS, &deployment("--table"));
@@ -369,10 +369,10 @@ fn the_table_of_the_document_is_markdown() {
 
 #[test]
 fn the_catalogue_and_the_template_are_what_is_billed() {
-    // By the catalogue: 2 of an instance, 11 of the fleet, 4 of them for each datapoint's time.
+    // By the catalogue: 2 of an instance, 12 of the fleet, 4 of them for each datapoint's time.
     assert_eq!(
         (metrics_per_instance(), fleet_metrics(), fleet_datums_a_datapoint()),
-        (2.0, 11.0, 4.0)
+        (2.0, 12.0, 4.0)
     );
     // Every alarm and dashboard of the template is on the bill, or is one of a function that the
     // default leaves out.
@@ -381,7 +381,7 @@ fn the_catalogue_and_the_template_are_what_is_billed() {
     let under = |condition| resources("AWS::CloudWatch::Alarm", condition);
     let [always, contributors, predictor] =
         [None, Some("HasContributorAlarm"), Some("HasPredictApi")].map(under);
-    assert_eq!((always, contributors, predictor), (8.0, 1.0, 1.0));
+    assert_eq!((always, contributors, predictor), (10.0, 1.0, 1.0));
     assert_eq!(always + contributors + predictor, alarms, "an alarm under another condition");
     assert_eq!(resources("AWS::CloudWatch::Dashboard", Some("HasDashboard")), 1.0);
 }
