@@ -183,8 +183,8 @@ def variables_of(template):
 
 def known_variables(settings):
     """The names in VARIABLES of settings/variables.rs, through the constants that it lists."""
-    names = dict(re.findall(r'^pub\(super\) const (\w+): Variable = Variable \{\s*name: "(\w+)"', settings,
-                            re.MULTILINE))
+    constant = r'^pub\(super\) const (\w+): Variable = Variable \{\s*name: "(\w+)"'
+    names = dict(re.findall(constant, settings, re.MULTILINE))
     listed = re.search(r"^pub const VARIABLES: \[Variable; \d+\] = \[(.*?)\];", settings,
                        re.MULTILINE | re.DOTALL)
     return {names[constant] for constant in re.findall(r"\w+", listed[1])} if listed else set()

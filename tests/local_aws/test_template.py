@@ -207,12 +207,14 @@ class Scene(Stage):
         self.left = [bucket["Name"] for bucket in self.aws.client("s3").list_buckets()["Buckets"]]
 
     def told(self, inbox, bus, kind):
-        """The message that an event brings."""
-        detail = {"instance": "i-0123456789abcdef0", "subject": f"{kind}: i-0123456789abcdef0",
+        """The message that an event brings. One of another deployment comes before it."""
+        detail = {"deployment": STACK, "instance": "i-0123456789abcdef0",
+                  "subject": f"{kind}: i-0123456789abcdef0",
                   "message": {name: f"This is {name}." for name in LINES[kind]}}
+        foreign = {**detail, "deployment": f"{STACK}-2", "subject": "of another deployment"}
         answer = self.aws.client("events").put_events(Entries=[
             {"EventBusName": bus, "Source": "deepguard", "DetailType": kind,
-             "Detail": json.dumps(detail)}])
+             "Detail": json.dumps(entry)} for entry in (foreign, detail)])
         if answer["FailedEntryCount"]:
             raise Failure(f"The event was not taken: {answer}")
         return detail, self.message(inbox, f"the message of {kind}", no_alarm)
@@ -489,9 +491,9 @@ class Template(Staged):
         self.assertEqual(self.on.functions["Predictor"]["Configuration"]["Handler"], "predictor")
 
     def test_the_dashboard_shows_the_metrics_that_there_are(self):
-        self.assertEqual(set(self.off.dashboards), {STACK})
+        self.assertEqual(set(self.off.dashboards), {f"{STACK}-us-east-1"})
         self.assertEqual(self.on.dashboards, {})
-        widgets = self.off.dashboards[STACK]["widgets"]
+        widgets = self.off.dashboards[f"{STACK}-us-east-1"]["widgets"]
         self.assertIn("Nothing to see?", widgets[0]["properties"]["markdown"])
         [alarms] = [widget["properties"]["alarms"] for widget in widgets
                     if widget["type"] == "alarm"]
