@@ -2,13 +2,14 @@
 //!
 //! The file has rows `time,value`: seconds since 1970, CPU in percent. Standard output gets a row
 //! for each score, standard error a line for each episode that begins or ends. The first scores
-//! need half a day of datapoints before them.
+//! need half a day of datapoints before them. Rows further apart than five minutes are refused.
 
 use std::error::Error;
 
 use deepguard::episode::{Change, Episodes, MOfN};
 use deepguard::model::artifact::BUILTIN;
 use deepguard::model::device;
+use deepguard::series::{PERIOD, slot_start};
 use deepguard::{Artifact, Datapoint, Detector, Series, Watch};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -25,6 +26,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                 );
             }
         }
+    }
+    if let Some(step) = step(&datapoints).filter(|step| *step > PERIOD) {
+        return Err(format!(
+            "{path}: the rows are {} minutes apart; DeepGuard scores five-minute values",
+            step as f64 / 60.0
+        )
+        .into());
     }
     let (series, _) = Series::from_datapoints(datapoints)?;
     let detector = Detector::new(Artifact::from_bytes(BUILTIN)?, &device());
@@ -55,6 +63,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// The seconds between most rows, counted by slots.
+fn step(datapoints: &[Datapoint]) -> Option<i64> {
+    let mut slots: Vec<i64> =
+        datapoints.iter().map(|datapoint| slot_start(datapoint.time)).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    let mut steps: Vec<i64> = slots.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    steps.sort_unstable();
+    steps.get(steps.len() / 2).copied()
 }
 
 /// The datapoint of a row; `None` for a row without one, such as a heading.

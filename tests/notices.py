@@ -30,7 +30,8 @@ PERMISSION = "Permission is hereby granted, free of charge"
 INTRODUCTION = """# Third-party notices
 
 The bootstrap of the Lambda functions contains the code of {count} crates by others. It also
-contains Rust's standard library, by the developers of Rust, under Apache-2.0 or MIT.
+contains Rust's standard library, by the developers of Rust, under Apache-2.0 or MIT, and Windows'
+names of time zones, from Unicode's CLDR, under Unicode-3.0.
 
 Where a crate leaves a choice, its own words are in brackets, behind the licence that applies here.
 The source of every crate is published, unchanged, under its name and version.

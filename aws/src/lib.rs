@@ -7,7 +7,7 @@
 //!
 //! The data types are [`ids`], [`tags`], [`metric`] (the catalogue of published metrics) and
 //! [`alert`] (one event). [`mute`] reads the file of mutes, and [`mod@pointer`] names the current
-//! model.
+//! model. [`text`] decodes files that people write.
 
 pub mod account;
 pub mod alert;
@@ -23,6 +23,7 @@ pub mod ports;
 pub mod s3;
 pub mod tagging;
 pub mod tags;
+pub mod text;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -14,10 +14,11 @@ use jiff::tz::TimeZone;
 use jiff::{Span, ToSpan, Zoned};
 
 use super::repeat::{LONGEST, Lasts, Repeated, When};
-use super::text::{reason, shown, zone};
+use super::text::{reason, shown, warn_of_fixed_clocks, zone};
 use super::{MAX_MUTES, Mute, Who};
 use crate::ids::InstanceId;
 use crate::tags::TagRule;
+use crate::text::decode;
 
 /// The maximum depth of nested components: calendar, event, alarm, and one to spare. The parser
 /// recurses into each.
@@ -29,9 +30,8 @@ const FOREIGN: [&str; 2] = ["RDATE", "EXRULE"];
 
 /// The mutes of a calendar, or its errors, event by event.
 pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| vec![format!("it is no text in UTF-8: {error}")])?;
-    let text = lines(text.trim_start_matches('\u{feff}'))?;
+    let text = decode(bytes).map_err(|error| vec![error.to_string()])?;
+    let text = lines(&text)?;
     let calendar = read_calendar(&text)
         .map_err(|error| vec![format!("it is no calendar: {}", shown(&error))])?;
     let events: Vec<&Component<'_>> = calendar
@@ -87,7 +87,13 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
             Err(why) => told(index, event, why),
         }
     }
-    if wrong.is_empty() { Ok(mutes) } else { Err(wrong) }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let zones = events.iter().flat_map(|event| &event.properties);
+    let zones = zones.filter_map(|property| parameter(property, "TZID"));
+    warn_of_fixed_clocks(zones.chain(value(&calendar.properties, "X-WR-TIMEZONE")));
+    Ok(mutes)
 }
 
 /// The text with its folded lines joined, all with the same line ending and without empty lines.
@@ -154,10 +160,12 @@ fn mute(
             if window.end - window.start > LONGEST {
                 return Err("it is repeated and longer than a month".into());
             }
+            let (days, limits) = rule::days(rule, start.date())?;
             let repeated = Repeated {
                 zone: start.time_zone().clone(),
                 first: start.date(),
-                days: rule::days(rule, start.date())?,
+                days,
+                limits,
                 begins: begins.time(),
                 lasts,
                 until: None,

@@ -19,10 +19,12 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::repeat::{Days, Lasts, Repeated, When};
-use super::text::{reason, shown, zone};
+use super::days::{Days, Limits};
+use super::repeat::{Lasts, Repeated, When};
+use super::text::{reason, shown, warn_of_fixed_clocks, zone};
 use super::{MAX_MUTES, Mute, Who};
 use crate::ids::InstanceId;
+use crate::text::decode;
 
 /// The first day of repeated mutes, before any time that can be asked for.
 const ALWAYS: Date = Date::constant(1970, 1, 1);
@@ -55,11 +57,13 @@ struct Entry {
 
 /// The mutes of a file, or its errors, entry by entry.
 pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
-    let file: File = serde_json::from_slice(bytes).map_err(|error| located(bytes, &error))?;
+    let text = decode(bytes).map_err(|error| vec![error.to_string()])?;
+    let file: File = serde_json::from_str(&text).map_err(|error| located(&text, &error))?;
     if file.mutes.len() > MAX_MUTES {
         return Err(vec![format!("it has {} mutes, up to {MAX_MUTES} are read", file.mutes.len())]);
     }
     let (mut mutes, mut wrong) = (Vec::new(), Vec::new());
+    let zones: Vec<String> = file.mutes.iter().filter_map(|entry| entry.zone.clone()).collect();
     for (index, entry) in file.mutes.into_iter().enumerate() {
         let name = named(index, entry.why.as_deref());
         match entry.mute() {
@@ -67,13 +71,17 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
             Err(why) => wrong.push(format!("{name}: {why}")),
         }
     }
-    if wrong.is_empty() { Ok(mutes) } else { Err(wrong) }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    warn_of_fixed_clocks(zones.iter().map(String::as_str));
+    Ok(mutes)
 }
 
 /// Finds the entries with the fault that serde reports.
-fn located(bytes: &[u8], error: &serde_json::Error) -> Vec<String> {
+fn located(text: &str, error: &serde_json::Error) -> Vec<String> {
     let loose: Vec<Value> =
-        serde_json::from_slice(bytes).map_or_else(|_| Vec::new(), |loose: Loose| loose.mutes);
+        serde_json::from_str(text).map_or_else(|_| Vec::new(), |loose: Loose| loose.mutes);
     let fault = |(index, entry): (usize, &Value)| {
         let error = Entry::deserialize(entry).err()?;
         Some(format!("{}: {error}", named(index, entry.get("why").and_then(Value::as_str))))
@@ -201,6 +209,7 @@ fn repeated(
         zone,
         first: ALWAYS,
         days,
+        limits: Limits::default(),
         begins,
         lasts,
         until: None,

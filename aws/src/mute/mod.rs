@@ -7,10 +7,12 @@
 //!
 //! A datapoint is muted where any part of its five minutes is.
 
+mod days;
 mod ics;
 mod json;
 mod repeat;
 mod text;
+mod windows;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use jiff::civil::{Date, DateTime, Time, Weekday};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Disambiguation, TimeZone};
 use jiff::{SpanFieldwise, Timestamp, ToSpan, Zoned};
+
+use super::days::{Chosen, Days, Limits, each};
 
 /// Days of a stretch of time for which repetitions are computed.
 pub(super) const MAX_DAYS: i32 = 400;
@@ -33,6 +35,8 @@ pub(super) struct Repeated {
     pub(super) first: Date,
     /// On which days it begins.
     pub(super) days: Days,
+    /// Which of these days are left.
+    pub(super) limits: Limits,
     /// When it begins on each of these days.
     pub(super) begins: Time,
     /// How long it lasts.
@@ -45,19 +49,6 @@ pub(super) struct Repeated {
     pub(super) except: BTreeSet<i64>,
     /// Days on which it does not begin.
     pub(super) except_days: BTreeSet<Date>,
-}
-
-/// Days, counted from a first one.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Days {
-    /// Every `interval` days, if it is one of these days of the week; an empty set allows any day.
-    Daily { interval: i32, weekdays: BTreeSet<i8> },
-    /// On these days of the week in every `interval`-th week; weeks begin on `starts`.
-    Weekly { interval: i32, weekdays: BTreeSet<i8>, starts: Weekday },
-    /// On these days of every `interval`-th month. A day of the month counts from the end where it
-    /// is negative. A weekday has its place in the month, 0 for all. Where both are given, both
-    /// must hold.
-    Monthly { interval: i32, days: BTreeSet<i8>, weekdays: BTreeSet<(i8, i8)> },
 }
 
 /// How long a window is.
@@ -100,11 +91,16 @@ impl Repeated {
         let latest = times.end.min(self.within.end).saturating_add(DAY);
         let end = day(latest).unwrap_or(Date::MAX);
         let end = end.min(start.saturating_add((LONGEST / DAY + i64::from(MAX_DAYS) + 4).days()));
-        days(start, end)
-            .filter(|&date| self.days.has(date, self.first) && !self.except_days.contains(&date))
+        let mut chosen = self.chosen();
+        each(start, end)
+            .filter(|&date| chosen.has(date) && !self.except_days.contains(&date))
             .filter_map(|date| self.window(date))
             .filter(|window| touches(window, times))
             .collect()
+    }
+
+    fn chosen(&self) -> Chosen<'_> {
+        Chosen::new(&self.days, &self.limits, self.first)
     }
 
     /// The window that begins on this day.
@@ -142,23 +138,17 @@ impl Repeated {
     /// The first day counts as one of them, whether or not it is one of the days. `None` where that
     /// is too far away.
     pub(super) fn last_of(&self, count: u32) -> Option<i64> {
-        let others = days(self.first, Date::MAX)
-            .skip(1)
-            .take(COUNTED_DAYS)
-            .filter(|&date| self.days.has(date, self.first));
-        let last = std::iter::once(self.first).chain(others).nth(count.checked_sub(1)? as usize)?;
+        let mut chosen = self.chosen();
+        let last = each(self.first, Date::MAX)
+            .take(1 + COUNTED_DAYS)
+            .filter(|&date| chosen.has(date))
+            .nth(count.checked_sub(1)? as usize)?;
         Some(
             self.instant(last.to_datetime(self.begins), Disambiguation::Compatible)?
                 .timestamp()
                 .as_second(),
         )
     }
-}
-
-/// The days from `start` to `end`.
-fn days(start: Date, end: Date) -> impl Iterator<Item = Date> {
-    std::iter::successors(Some(start), |date| date.tomorrow().ok())
-        .take_while(move |&date| date <= end)
 }
 
 /// Seconds from one time of day to another on a day without a change of the clock.
@@ -169,47 +159,10 @@ pub(super) fn length(begins: Time, next_day: bool, ends: Time) -> i64 {
     second(ends) - second(begins) + if next_day { DAY } else { 0 }
 }
 
-impl Days {
-    /// Whether `date` is one of them. The first day always is.
-    fn has(&self, date: Date, first: Date) -> bool {
-        if date == first {
-            return true;
-        }
-        let weekday = date.weekday().to_monday_zero_offset();
-        match self {
-            Self::Daily { interval, weekdays } => {
-                between(first, date) % interval == 0
-                    && (weekdays.is_empty() || weekdays.contains(&weekday))
-            }
-            Self::Weekly { interval, weekdays, starts } => {
-                // Counted in weeks from the one that the first day is in.
-                let into = i32::from(first.weekday().since(*starts));
-                (between(first, date) + into) / 7 % interval == 0 && weekdays.contains(&weekday)
-            }
-            Self::Monthly { interval, days, weekdays } => {
-                let month = |date: Date| i32::from(date.year()) * 12 + i32::from(date.month());
-                let (day, from_end) = (date.day(), date.day() - date.days_in_month() - 1);
-                let place = |&(wanted, place): &(i8, i8)| {
-                    wanted == weekday
-                        && (place == 0
-                            || place == (day - 1) / 7 + 1
-                            || place == (from_end + 1) / 7 - 1)
-                };
-                (month(date) - month(first)) % interval == 0
-                    && (days.is_empty() || days.contains(&day) || days.contains(&from_end))
-                    && (weekdays.is_empty() || weekdays.iter().any(place))
-            }
-        }
-    }
-}
-
-/// Days from one to another.
-fn between(from: Date, to: Date) -> i32 {
-    (to.duration_since(from).as_hours() / 24) as i32
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::civil::Weekday;
+
     use super::*;
 
     fn date(text: &str) -> Date {
@@ -221,6 +174,7 @@ mod tests {
             zone: TimeZone::get("Europe/Berlin").unwrap(),
             first: date(first),
             days,
+            limits: Limits::default(),
             begins: Time::constant(2, 0, 0, 0),
             lasts: Lasts::Clock { next_day: false, time: Time::constant(3, 0, 0, 0) },
             until: None,
@@ -301,23 +255,6 @@ mod tests {
             let repeated = of(days, first);
             assert_eq!(begins(&repeated, 4), expected, "{:?}", repeated.days);
         }
-    }
-
-    #[test]
-    fn every_place_of_a_weekday_in_its_month() {
-        // March 2026 has five Mondays: 2, 9, 16, 23, 30.
-        let day = |place: i8| {
-            let days =
-                Days::Monthly { interval: 1, days: BTreeSet::new(), weekdays: [(0, place)].into() };
-            let of_march =
-                (1..=31).filter(|&day| days.has(Date::constant(2026, 3, day), date("2026-01-01")));
-            of_march.collect::<Vec<i8>>()
-        };
-        assert_eq!(
-            [1, 2, 3, 4, 5, -1, -2, -5].map(day),
-            [[2], [9], [16], [23], [30], [30], [23], [2]]
-        );
-        assert_eq!(day(0), [2, 9, 16, 23, 30]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 mod calendar;
 mod json;
+mod outlook;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -138,7 +139,7 @@ async fn the_file_is_read_when_it_changed_and_the_last_good_one_stays() {
     assert_eq!(MuteFile::new(None, bucket).current().await, (Rc::default(), None));
 }
 
-const PIECES: [&str; 30] = [
+const PIECES: [&str; 34] = [
     "BEGIN:VEVENT\n",
     "END:VEVENT\n",
     "SUMMARY:all instances\n",
@@ -155,6 +156,10 @@ const PIECES: [&str; 30] = [
     "FREQ=DAILY",
     "FREQ=WEEKLY",
     "FREQ=MONTHLY",
+    "FREQ=YEARLY",
+    ";BYMONTH=2,12",
+    ";BYSETPOS=-1,2",
+    ";BYDAY=53MO",
     ";INTERVAL=1000",
     ";COUNT=99999",
     ";UNTIL=99991231",

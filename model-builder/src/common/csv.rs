@@ -1,29 +1,54 @@
 //! CSV files from people and other programs: columns are found by name, in any order, and other
 //! columns are ignored.
+//!
+//! A file is UTF-8 or UTF-16, its lines end in any way, and its cells stand between commas,
+//! semicolons or tabs. Lines may stand before the header.
+
+mod number;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use deepguard::series::{PERIOD, slot_start};
 use deepguard::{Datapoint, Series};
+use deepguard_aws::text::decode;
+use number::{Commas, number};
 
-use crate::common::time::parse_time;
+use crate::common::time::seconds;
 
-/// Names of the column of times.
+/// Names of the column of times, in small letters.
 const TIMES: [&str; 2] = ["time", "timestamp"];
 /// Name of the column of values.
 const VALUE: &str = "value";
-/// An error shows at most this many characters of a line.
+/// The first cell of the line by which CloudWatch's console names the metrics of an export. The
+/// lines before it begin with `Id`, `StatusCode`, `Messages` and `Full label`; rows follow it.
+const LABEL: &str = "label";
+/// What may stand between cells. Of those that divide the header alike, the last one does.
+const DELIMITERS: [u8; 3] = [b'\t', b';', b','];
+/// The header is one of this many rows at the beginning.
+const HEAD: usize = 10;
+/// An error shows at most this many characters of a file.
 const SHOWN: usize = 60;
+/// Of fewer datapoints it cannot be said how far apart they are.
+const FEW: usize = 3;
 
 /// A file with a header. Rows know their line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Csv {
+    delimiter: u8,
+    /// The line of the header.
+    line: usize,
     header: Vec<String>,
-    rows: Vec<(usize, Vec<String>)>,
+    /// Whether CloudWatch's console wrote it.
+    export: bool,
+    rows: Vec<Row>,
 }
 
+/// A line and its cells, without the blanks around them.
+type Row = (usize, Vec<String>);
+
 impl Csv {
-    /// The file at `path`. A byte order mark, carriage returns, quotes and empty lines do no harm.
+    /// The file at `path`.
     ///
     /// # Errors
     /// Where it cannot be read or is no text. Names the file, and the line where there is one.
@@ -33,20 +58,34 @@ impl Csv {
         Self::parse(&bytes).with_context(|| format!("in {}", path.display()))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
-        let text =
-            std::str::from_utf8(bytes).context("not a text file: save it as CSV in UTF-8")?;
-        let lines = text.trim_start_matches('\u{feff}').lines().zip(1..);
-        let mut rows = Vec::new();
-        for (line, number) in lines.filter(|(line, _)| !line.trim().is_empty()) {
-            rows.push((number, cells(line).with_context(|| format!("line {number}"))?));
-        }
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// Where it is no text, or empty. Names the line where there is one.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        let text = decode(bytes)?;
+        // One kind of line ends, as the reader counts lines by them. An open quote takes in the one
+        // that is added, which shows it.
+        let text = text.replace("\r\n", "\n").replace('\r', "\n") + "\n";
+        let divided = |delimiter: &u8| {
+            let rows: Vec<Row> = rows(&text, *delimiter).flatten().take(HEAD).collect();
+            let header = header(&rows);
+            let columns = rows.get(header.unwrap_or(0)).map_or(0, |(_, cells)| cells.len());
+            (header.is_some(), columns)
+        };
+        let delimiter = DELIMITERS.into_iter().max_by_key(divided).unwrap_or(b',');
+        let mut rows = rows(&text, delimiter).collect::<Result<Vec<Row>>>()?;
         ensure!(
             !rows.is_empty(),
             "the file is empty: its first line names the columns, such as `time,value`"
         );
-        let (_, header) = rows.remove(0);
-        Ok(Self { header, rows })
+        let header = header(&rows[..rows.len().min(HEAD)]).unwrap_or(0);
+        let (line, mut header) = rows.drain(..=header).next_back().unwrap_or_default();
+        let export = !header.iter().any(|name| is_time(name)) && is_label(&header);
+        if export {
+            header[0] = TIMES[0].into();
+        }
+        Ok(Self { delimiter, line, header, export, rows })
     }
 
     /// The names of the columns, in their order.
@@ -54,16 +93,25 @@ impl Csv {
         &self.header
     }
 
-    /// The number of the first column that has one of these names.
+    /// The number of rows, the header and empty ones not among them.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The number of the first column that has one of these names, in capitals or not.
     ///
     /// # Errors
     /// Where the file has no such column. The error shows the header.
     pub(crate) fn column(&self, names: &[&str]) -> Result<usize> {
-        let found =
-            names.iter().find_map(|name| self.header.iter().position(|column| column == name));
-        found.with_context(|| {
-            let header: String = self.header.join(",").chars().take(SHOWN).collect();
-            format!("line 1 is `{header}`: it has to name a column `{}`", names.join("` or `"))
+        let named =
+            |name: &&str| self.header.iter().position(|column| column.eq_ignore_ascii_case(name));
+        names.iter().find_map(named).with_context(|| {
+            format!(
+                "line {} is `{}`: it has to name a column `{}`",
+                self.line,
+                shown(&self.header.join(&char::from(self.delimiter).to_string())),
+                names.join("` or `")
+            )
         })
     }
 
@@ -75,6 +123,24 @@ impl Csv {
         self.column(&TIMES)
     }
 
+    /// The number of the column of values. In an export of CloudWatch's console it is that of the
+    /// only metric.
+    ///
+    /// # Errors
+    /// Where the file has no such column, or more than one metric.
+    pub(crate) fn value(&self) -> Result<usize> {
+        match self.header.len() {
+            2 if self.export => Ok(1),
+            columns if self.export => bail!(
+                "line {} names {} metrics (`{}`): export a graph with one metric",
+                self.line,
+                columns - 1,
+                shown(&self.header[1..].join("`, `"))
+            ),
+            _ => self.column(&[VALUE]),
+        }
+    }
+
     /// Calls `read` on the cells in these columns, row by row, and returns the results.
     ///
     /// # Errors
@@ -84,7 +150,7 @@ impl Csv {
         columns: [usize; N],
         read: impl Fn([&str; N]) -> Result<T>,
     ) -> Result<Vec<T>> {
-        let row = |(line, cells): &(usize, Vec<String>)| {
+        let row = |(line, cells): &Row| {
             let mut wanted = [""; N];
             for (cell, column) in wanted.iter_mut().zip(columns) {
                 let count = cells.len();
@@ -100,165 +166,126 @@ impl Csv {
         self.rows.iter().map(row).collect()
     }
 
-    /// A column of values over time. A cell that is empty or `NaN` is no datapoint.
+    /// A column of values over time. A row whose value is empty, `-`, `NaN` or `null` is a gap and
+    /// has no datapoint.
     ///
     /// # Errors
     /// Where there is no column of times, or a cell is no time or no number; it names the line.
     pub(crate) fn datapoints(&self, value: usize) -> Result<Vec<Datapoint>> {
+        let cells = self.rows.iter().filter_map(|(_, cells)| cells.get(value));
+        let commas = Commas::of(self.delimiter, cells.map(String::as_str));
         let datapoint = |[time, value]: [&str; 2]| {
-            let value = if value.is_empty() { f64::NAN } else { number(value)? };
-            Ok(Datapoint { time: seconds(time)?, value })
+            let time = seconds(time)?;
+            Ok(number(value, commas)?.map(|value| Datapoint { time, value }))
         };
-        let mut datapoints = self.map([self.times()?, value], datapoint)?;
-        datapoints.retain(|datapoint| !datapoint.value.is_nan());
-        Ok(datapoints)
+        let datapoints = self.map([self.times()?, value], datapoint)?;
+        Ok(datapoints.into_iter().flatten().collect())
+    }
+
+    /// A column of values as a regular series.
+    ///
+    /// # Errors
+    /// As [`Self::datapoints`], and where there is none, or most of them are further apart than the
+    /// slots of a series.
+    pub(crate) fn series(&self, value: usize) -> Result<Series> {
+        let datapoints = self.datapoints(value)?;
+        let step = step(&datapoints);
+        let (series, _) = Series::from_datapoints(datapoints)?;
+        if let Some(step) = step {
+            bail!(
+                "the rows are {} minutes apart; DeepGuard scores five-minute values: export with a \
+                 period of 5 minutes",
+                step as f64 / 60.0
+            );
+        }
+        Ok(series)
     }
 }
 
-/// The series of a file with a column `time` or `timestamp` and a column `value`.
+/// The series of a file with a column `time` or `timestamp` and a column `value`, or of an export
+/// of CloudWatch's console with one metric.
 ///
 /// # Errors
 /// Where the file cannot be read, or holds something else; names the file, and the line where there
 /// is one.
 pub(crate) fn read_series(path: &Path) -> Result<Series> {
     let csv = Csv::read(path)?;
-    let read = || {
-        Ok::<_, anyhow::Error>(Series::from_datapoints(csv.datapoints(csv.column(&[VALUE])?)?)?.0)
+    let series = csv.value().and_then(|value| csv.series(value));
+    series.with_context(|| format!("in {}", path.display()))
+}
+
+/// The rows of a text whose lines end with `\n`, without those that have no content.
+fn rows(text: &str, delimiter: u8) -> impl Iterator<Item = Result<Row>> {
+    let reader = ::csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let row = move |record: ::csv::Result<::csv::StringRecord>| {
+        let record = record?;
+        let (line, byte) = record.position().map_or((1, 0), |at| (at.line(), at.byte()));
+        // The reader passes over empty lines, and puts the record where they begin.
+        let begins = text.as_bytes().get(byte as usize..).unwrap_or_default();
+        let empty = begins.iter().take_while(|&&byte| byte == b'\n').count();
+        let line = line as usize + empty;
+        // A quote that is closed on a later line has most likely swallowed the rows between.
+        if let Some(open) = record.iter().find(|cell| cell.contains('\n')) {
+            let open = open.lines().next().unwrap_or_default();
+            bail!(
+                "line {line}: a quote is not closed in `{}`: close it on the same line",
+                shown(open)
+            );
+        }
+        Ok((line, record.iter().map(cell).collect()))
     };
-    read().with_context(|| format!("in {}", path.display()))
+    let empty = |row: &Result<Row>| {
+        row.as_ref().is_ok_and(|(_, cells): &Row| cells.iter().all(String::is_empty))
+    };
+    reader.into_records().map(row).filter(move |row| !empty(row))
 }
 
-/// A time as seconds since 1970: such seconds, RFC 3339 with a zone, or date and time without one,
-/// which is UTC.
-pub(crate) fn seconds(text: &str) -> Result<i64> {
-    match text.parse::<f64>() {
-        // Rounded down, as a slot begins at its first second.
-        Ok(seconds) if seconds.is_finite() => Ok(seconds.floor() as i64),
-        _ => parse_time(text).with_context(|| {
-            format!(
-                "`{}` is no time: write 2026-01-31T12:00:00Z, 2026-01-31 12:00:00 or seconds since \
-                 1970",
-                shown(text)
-            )
-        }),
-    }
+/// A cell without the blanks around it, and without quotes that had blanks before them.
+fn cell(text: &str) -> String {
+    let text = text.trim();
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    quoted.unwrap_or(text).trim().to_string()
 }
 
-fn number(text: &str) -> Result<f64> {
-    let value = text.parse::<f64>().ok().filter(|value| !value.is_infinite());
-    value.with_context(|| {
-        format!("`{}` is no number: write digits with a decimal point, or nothing", shown(text))
-    })
+/// The place of the header among the first rows: the first one that names a column of times, else
+/// the one with the labels of an export of CloudWatch's console.
+fn header(rows: &[Row]) -> Option<usize> {
+    let named = |is: fn(&Row) -> bool| rows.iter().position(is);
+    named(|(_, cells)| cells.iter().any(|cell| is_time(cell)))
+        .or_else(|| named(|(_, cells)| is_label(cells)))
+}
+
+fn is_time(name: &str) -> bool {
+    TIMES.iter().any(|time| name.eq_ignore_ascii_case(time))
+}
+
+fn is_label(cells: &[String]) -> bool {
+    cells.len() > 1 && cells[0].eq_ignore_ascii_case(LABEL)
+}
+
+/// The seconds from one datapoint to the next, where most of them are further apart than the slots
+/// of a series.
+fn step(datapoints: &[Datapoint]) -> Option<i64> {
+    let steps = |time: fn(&Datapoint) -> i64| {
+        let mut times: Vec<i64> = datapoints.iter().map(time).collect();
+        times.sort_unstable();
+        times.dedup();
+        let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        steps.sort_unstable();
+        (times.len() >= FEW).then(|| steps[(steps.len() - 1) / 2])
+    };
+    // By slots, since a clock that is a second late does not move a datapoint to another one.
+    steps(|datapoint| slot_start(datapoint.time)).filter(|&step| step > PERIOD)?;
+    steps(|datapoint| datapoint.time)
 }
 
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 
-/// The cells of a line, without the blanks around them and the quotes.
-fn cells(line: &str) -> Result<Vec<String>> {
-    if !line.contains('"') {
-        return Ok(line.split(',').map(|cell| cell.trim().to_string()).collect());
-    }
-    let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
-    let mut letters = line.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' if quoted && letters.peek() == Some(&'"') => cell.extend(letters.next()),
-            '"' => quoted = !quoted,
-            ',' if !quoted => cells.push(std::mem::take(&mut cell).trim().to_string()),
-            letter => cell.push(letter),
-        }
-    }
-    if quoted {
-        bail!("a quote is not closed in `{}`: close it on the same line", shown(line));
-    }
-    cells.push(cell.trim().to_string());
-    Ok(cells)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn points(text: &str) -> Result<Vec<(i64, f64)>> {
-        let csv = Csv::parse(text.as_bytes())?;
-        let points = csv.datapoints(csv.column(&[VALUE])?)?;
-        Ok(points.iter().map(|point| (point.time, point.value)).collect())
-    }
-
-    #[test]
-    fn files_of_every_habit_are_read() {
-        let cases = [
-            ("plain", "time,value\n1970-01-01T00:05:00Z,1.5\n"),
-            (
-                "byte order mark, carriage returns, blank lines",
-                "\u{feff}time,value\r\n300,1.5\r\n\r\n \r\n",
-            ),
-            (
-                "other order, other columns",
-                "host,value,note,timestamp\na,1.5,,1970-01-01 00:05:00\n",
-            ),
-            ("quotes", "\"time\",\"value\",\"note\"\n\"300\",\"1.5\",\"a \"\"b\"\", c\"\n"),
-            (
-                "a zone, an empty value, NaN",
-                "time,value\n1970-01-01T02:05:00+02:00,1.5\n600,\n900,NaN\n",
-            ),
-            ("fractions of a second, no line end", "time , value\n300.9, 1.5"),
-        ];
-        for (what, text) in cases {
-            assert_eq!(points(text).expect(what), [(300, 1.5)], "{what}");
-        }
-        assert_eq!(points("time,value\n-1,0\n").unwrap(), [(-1, 0.0)]);
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_with_its_line_and_a_way_out() {
-        let cases = [
-            ("", "the file is empty: its first line names the columns"),
-            (
-                "when,value\n1,1\n",
-                "line 1 is `when,value`: it has to name a column `time` or `timestamp`",
-            ),
-            ("time,cpu\n1,1\n", "it has to name a column `value`"),
-            (
-                "time,value\n300,1\n\nnoon,1\n",
-                "line 4: `noon` is no time: write 2026-01-31T12:00:00Z",
-            ),
-            (
-                "time,value\n300,1\n600,\"1,5\"\n",
-                "line 3: `1,5` is no number: write digits with a decimal point",
-            ),
-            ("time,value\n300,inf\n", "line 2: `inf` is no number"),
-            ("time,value\n300\n", "line 2 has 1 columns, the header 2: complete the row"),
-            ("time,value\n300,\"1\n", "line 2: a quote is not closed"),
-        ];
-        for (text, told) in cases {
-            let error = format!("{:#}", points(text).unwrap_err());
-            assert!(error.contains(told), "{error:?} does not say {told:?}");
-        }
-        assert!(
-            format!("{:#}", Csv::parse(b"\xff\xfe").unwrap_err())
-                .contains("save it as CSV in UTF-8")
-        );
-    }
-
-    #[test]
-    fn a_file_is_named_in_every_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("i-1.csv");
-        for (text, told) in [
-            ("time,value\n300,1\nnoon,1\n", "line 3"),
-            ("time,value\n300,\n", "no usable datapoint"),
-            ("time,value\n1700000000000,1\n", "in seconds since 1970?"),
-        ] {
-            std::fs::write(&path, text).unwrap();
-            let error = format!("{:#}", read_series(&path).unwrap_err());
-            assert!(error.contains("i-1.csv") && error.contains(told), "{error}");
-        }
-        assert!(
-            format!("{:#}", read_series(&folder.path().join("i-2.csv")).unwrap_err())
-                .contains("i-2.csv")
-        );
-    }
-}
+mod tests;

@@ -19,10 +19,11 @@ use indicatif::ProgressIterator;
 use jiff::Timestamp;
 
 use crate::common::cloudwatch::{RATES, pull};
-use crate::common::csv::{Csv, read_series, seconds};
+use crate::common::csv::{Csv, read_series};
 use crate::common::history::History;
 use crate::common::models;
 use crate::common::picture::{self, PANEL, Panel, clock};
+use crate::common::time::seconds;
 
 /// The most instances that one picture holds.
 const MAX_INSTANCES: usize = 60;
@@ -286,6 +287,7 @@ mod tests {
             ("time,value\n", "no usable datapoint"),
             ("time,value\nnow,1\n", "line 2: `now` is no time"),
             ("time,value\n2026-01-01T00:00:00Z,x\n", "`x` is no number"),
+            ("time,value\n0,1\n3600,1\n7200,1\n", "the rows are 60 minutes apart"),
         ];
         for (content, reason) in cases {
             std::fs::write(folder.path().join("i-1.csv"), content).unwrap();

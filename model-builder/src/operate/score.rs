@@ -28,7 +28,8 @@ const SHOWN: usize = 20;
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// A folder of CSV files, each with a column `time` or `timestamp` and a column `value`.
+    /// A folder of CSV files, each with a column `time` or `timestamp` and a column `value`, or an
+    /// export of CloudWatch's console.
     #[arg(long, value_name = "DIR")]
     history: PathBuf,
     /// The folder to write to: a file of the same name for each.
@@ -307,6 +308,9 @@ mod tests {
         std::fs::write(folder.path().join("c.csv"), "time,value\n300,1\nnoon,1\n").unwrap();
         let error = told(folder.path(), &out);
         assert!(error.contains("c.csv") && error.contains("line 3"), "{error}");
+        std::fs::write(folder.path().join("c.csv"), "time,value\n0,1\n3600,1\n7200,1\n").unwrap();
+        let error = told(folder.path(), &out);
+        assert!(error.contains("c.csv: the rows are 60 minutes apart; DeepGuard"), "{error}");
         assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0);
         assert!(told(folder.path(), folder.path()).contains("give another folder with --out"));
         assert!(told(&out, &folder.path().join("other")).contains("ends with .csv"));

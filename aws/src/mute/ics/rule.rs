@@ -4,48 +4,70 @@ use std::collections::BTreeSet;
 
 use jiff::civil::{Date, Time, Weekday};
 
-use super::super::repeat::{Days, Repeated};
+use super::super::days::{Days, Limits};
+use super::super::repeat::Repeated;
 use super::super::text::shown;
 use super::Moment;
 
 /// The supported parts of a rule.
-const PARTS: [&str; 7] = ["FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "WKST"];
+const PARTS: [&str; 9] =
+    ["FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"];
+/// The most places that a day of the week has in a month, and in a year.
+const PLACES: [i8; 2] = [5, 53];
 /// Days of the week as a calendar calls them, from Monday on.
 const WEEKDAYS: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
 
 /// The days of a rule whose first one is `first`.
-pub(super) fn days(rule: &str, first: Date) -> Result<Days, String> {
+pub(super) fn days(rule: &str, first: Date) -> Result<(Days, Limits), String> {
     let parts = parts(rule)?;
     let part =
         |name: &str| parts.iter().find(|(part, _)| part == name).map(|(_, value)| value.as_str());
     let wrong =
         |name: &str, value: &str| format!("{name}={} of its RRULE is not understood", shown(value));
-    let list = |name: &'static str| {
-        part(name).map(|value| value.split(',').map(move |one| (name, one)).collect::<Vec<_>>())
+    let list = |name: &str| part(name).map_or_else(Vec::new, |value| value.split(',').collect());
+    let numbers = |name: &str, most: i16| {
+        let number = |text: &str| {
+            let number = text.parse().ok();
+            number
+                .filter(|number: &i16| *number != 0 && number.unsigned_abs() <= most.unsigned_abs())
+                .ok_or_else(|| wrong(name, text))
+        };
+        list(name).into_iter().map(number).collect::<Result<BTreeSet<i16>, String>>()
     };
+    let small = |numbers: BTreeSet<i16>| numbers.into_iter().map(|number| number as i8).collect();
 
     let interval = part("INTERVAL").map_or(Ok(1), |value| match value.parse() {
         Ok(interval @ 1..=1000) => Ok(interval),
         _ => Err(wrong("INTERVAL", value)),
     })?;
-    let weekdays: BTreeSet<(i8, i8)> = list("BYDAY")
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(name, one)| weekday(one).ok_or_else(|| wrong(name, one)))
-        .collect::<Result<_, _>>()?;
-    let plain = || match weekdays.iter().find(|(_, place)| *place != 0) {
-        Some(_) => {
-            Err("its RRULE has a BYDAY with a number, which only FREQ=MONTHLY may have".to_owned())
-        }
-        None => Ok(weekdays.iter().map(|&(weekday, _)| weekday).collect::<BTreeSet<i8>>()),
-    };
-    let of_month = list("BYMONTHDAY").unwrap_or_default();
     let freq = part("FREQ").unwrap_or_default();
-    if freq != "MONTHLY" && !of_month.is_empty() {
-        return Err("its RRULE has BYMONTHDAY, which only FREQ=MONTHLY may have".into());
+    let mut limits =
+        Limits { months: small(numbers("BYMONTH", 12)?), places: numbers("BYSETPOS", 366)? };
+    if limits.months.first().is_some_and(|month| *month < 0) {
+        return Err(wrong("BYMONTH", part("BYMONTH").unwrap_or_default()));
     }
-    match freq {
-        "DAILY" => Ok(Days::Daily { interval, weekdays: plain()? }),
+    let mut days: BTreeSet<i8> = small(numbers("BYMONTHDAY", 31)?);
+    let most = PLACES[usize::from(freq == "YEARLY" && limits.months.is_empty())];
+    let weekdays: BTreeSet<(i8, i8)> = list("BYDAY")
+        .into_iter()
+        .map(|one| weekday(one, most).ok_or_else(|| wrong("BYDAY", one)))
+        .collect::<Result<_, _>>()?;
+    let (any_day, any_month) = (days.is_empty() && weekdays.is_empty(), limits.months.is_empty());
+    if !limits.places.is_empty() && any_day && any_month {
+        return Err("its RRULE has BYSETPOS, which needs BYDAY, BYMONTHDAY or BYMONTH".into());
+    }
+    if !["MONTHLY", "YEARLY"].contains(&freq) {
+        let only = "which only FREQ=MONTHLY and FREQ=YEARLY may have";
+        if !days.is_empty() {
+            return Err(format!("its RRULE has BYMONTHDAY, {only}"));
+        }
+        if weekdays.iter().any(|(_, place)| *place != 0) {
+            return Err(format!("its RRULE has a BYDAY with a number, {only}"));
+        }
+    }
+    let plain = || weekdays.iter().map(|&(weekday, _)| weekday).collect::<BTreeSet<i8>>();
+    let of_rule = match freq {
+        "DAILY" => Days::Daily { interval, weekdays: plain() },
         "WEEKLY" => {
             let starts = part("WKST").map_or(Ok(Weekday::Monday), |value| {
                 let weekday = WEEKDAYS.iter().position(|&name| name == value);
@@ -53,28 +75,35 @@ pub(super) fn days(rule: &str, first: Date) -> Result<Days, String> {
                     weekday.and_then(|day| Weekday::from_monday_zero_offset(day as i8).ok());
                 weekday.ok_or_else(|| wrong("WKST", value))
             })?;
-            let mut weekdays = plain()?;
+            let mut weekdays = plain();
             if weekdays.is_empty() {
                 weekdays.insert(first.weekday().to_monday_zero_offset());
             }
-            Ok(Days::Weekly { interval, weekdays, starts })
+            Days::Weekly { interval, weekdays, starts }
         }
         "MONTHLY" => {
-            let day = |(name, one): (&str, &str)| match one.parse::<i8>() {
-                Ok(day @ (1..=31 | -31..=-1)) => Ok(day),
-                _ => Err(wrong(name, one)),
-            };
-            let mut days: BTreeSet<i8> = of_month.into_iter().map(day).collect::<Result<_, _>>()?;
-            if days.is_empty() && weekdays.is_empty() {
+            if any_day {
                 days.insert(first.day());
             }
-            Ok(Days::Monthly { interval, days, weekdays })
+            Days::Monthly { interval, days, weekdays }
         }
-        freq => Err(format!(
-            "its RRULE has FREQ={:?}: DAILY, WEEKLY and MONTHLY are understood",
-            shown(freq)
-        )),
-    }
+        "YEARLY" => {
+            if any_day {
+                days.insert(first.day());
+                if any_month {
+                    limits.months.insert(first.month());
+                }
+            }
+            Days::Yearly { interval, days, weekdays, of_month: !any_month }
+        }
+        freq => {
+            return Err(format!(
+                "its RRULE has FREQ={:?}: DAILY, WEEKLY, MONTHLY and YEARLY are understood",
+                shown(freq)
+            ));
+        }
+    };
+    Ok((of_rule, limits))
 }
 
 /// The same repetitions with the end that the rule gives them.
@@ -130,8 +159,9 @@ fn parts(rule: &str) -> Result<Vec<(String, String)>, String> {
     Ok(parts)
 }
 
-/// A day of the week and its place in the month, such as `-1SU`; 0 without one.
-fn weekday(text: &str) -> Option<(i8, i8)> {
+/// A day of the week and its place in the month or the year, such as `-1SU`; 0 without one. There
+/// are `most` places.
+fn weekday(text: &str, most: i8) -> Option<(i8, i8)> {
     let (place, name) = text.split_at_checked(text.len().checked_sub(2)?)?;
     let weekday = WEEKDAYS.iter().position(|&known| known == name)? as i8;
     match place {
@@ -139,7 +169,7 @@ fn weekday(text: &str) -> Option<(i8, i8)> {
         place => place
             .parse()
             .ok()
-            .filter(|place| matches!(place, 1..=5 | -5..=-1))
+            .filter(|place: &i8| *place != 0 && place.unsigned_abs() <= most.unsigned_abs())
             .map(|place| (weekday, place)),
     }
 }

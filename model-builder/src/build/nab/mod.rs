@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use deepguard::series::{Cleaning, PERIOD, slot_start};
 use deepguard::{Datapoint, Series};
 
+use crate::common::csv::Csv;
 use crate::common::files::hex_sha256;
 use crate::common::time::parse_time;
 
@@ -211,42 +212,15 @@ pub(crate) fn cache_dir(name: &str) -> Result<PathBuf> {
     Ok(cache.join("deepguard").join(name))
 }
 
-/// Datapoints and number of rows of a file: rows `timestamp,value` after a header. An empty value
-/// is a missing datapoint, as is `NaN`.
+/// Datapoints and number of rows of a file, gaps among the rows. Its rows may be any time apart.
 ///
 /// # Errors
 /// Names the malformed line.
 pub fn parse(bytes: &[u8]) -> Result<(Vec<Datapoint>, usize)> {
-    let text = std::str::from_utf8(bytes).context("not a text file")?;
-    let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
-    let header = lines.next().map(|(_, line)| line.trim()).unwrap_or_default();
-    if header != "timestamp,value" {
-        bail!(
-            "line 1 is `{}`, a NAB file begins with `timestamp,value`",
-            header.chars().take(60).collect::<String>()
-        );
-    }
-    let (mut datapoints, mut rows) = (Vec::new(), 0);
-    for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-        rows += 1;
-        let (time, value) = line
-            .split_once(',')
-            .with_context(|| format!("line {}: no comma in `{}`", index + 1, line.trim()))?;
-        let time = parse_time(time.trim()).with_context(|| format!("line {}", index + 1))?;
-        let value = value.trim();
-        if value.is_empty() {
-            continue;
-        }
-        let value: f64 =
-            value.parse().with_context(|| format!("line {}: `{value}` is no number", index + 1))?;
-        if value.is_finite() {
-            datapoints.push(Datapoint { time, value });
-        }
-    }
-    if datapoints.is_empty() {
-        bail!("no datapoints");
-    }
-    Ok((datapoints, rows))
+    let csv = Csv::parse(bytes)?;
+    let datapoints = csv.datapoints(csv.value()?)?;
+    ensure!(!datapoints.is_empty(), "no datapoints");
+    Ok((datapoints, csv.rows()))
 }
 
 fn parse_labels(labels: &str, windows: &str) -> Result<BTreeMap<String, NabLabels>> {
@@ -350,13 +324,13 @@ mod tests {
     #[test]
     fn what_is_no_nab_file_is_told_with_its_line() {
         let cases: [(&[u8], &str); 7] = [
-            (b"", "timestamp,value"),
-            (b"time;value\n", "timestamp,value"),
+            (b"", "the file is empty"),
+            (b"when,value\n", "line 1 is `when,value`: it has to name a column `time`"),
             (b"timestamp,value\n", "no datapoints"),
-            (b"timestamp,value\n1970-01-01 00:00:00 1\n", "line 2: no comma"),
-            (b"timestamp,value\n1970-01-01 00:00:00,1\nyesterday,1\n", "line 3"),
+            (b"timestamp,value\n1970-01-01 00:00:00 1\n", "line 2 has 1 columns, the header 2"),
+            (b"timestamp,value\n1970-01-01 00:00:00,1\nyesterday,1\n", "line 3: `yesterday`"),
             (b"timestamp,value\n1970-01-01 00:00:00,many\n", "line 2: `many` is no number"),
-            (b"\xff\xfe", "not a text file"),
+            (b"timestamp,value\n\xff", "line 2 is no text in UTF-8"),
         ];
         for (bytes, told) in cases {
             let error = format!("{:#}", parse(bytes).unwrap_err());

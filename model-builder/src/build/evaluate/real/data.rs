@@ -233,9 +233,7 @@ fn metrics(machine: &str, path: &Path, labels: &LabelFile) -> Result<Vec<RealSer
         };
         Ok(RealSeries {
             name: name.clone(),
-            series: Series::from_datapoints(csv.datapoints(column)?)
-                .with_context(|| format!("column `{name}`"))?
-                .0,
+            series: csv.series(column).with_context(|| format!("column `{name}`"))?,
             judged_from: parse_time(&labels.labelled_from)?,
             kind,
             shown: of(true),
