@@ -15,7 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/reference.md",
-             "docs/models.md", "docs/predictor.md", "docs/cost.md", "docs/operations.md"]
+             "docs/models.md", "docs/predictor.md", "docs/cost.md",
+             "docs/first-deployment.md", "docs/operations.md"]
 # Tests are the evidence of their tables.
 WITH_TESTS = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/comparison.md"]
 OTHERS = {"aws", "cargo", "cd", "export", "git", "pip", "rustup", "sam"}

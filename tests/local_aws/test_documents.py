@@ -33,7 +33,7 @@ from test_models import DEFAULT, rethreshold
 # for the day on which they get some.
 DOCUMENTS = ["README.md", "docs/reference.md", "docs/models.md", "docs/predictor.md",
              "docs/comparison.md", "docs/DESIGN.md", "docs/model-card.md", "docs/bad-night.md",
-             "docs/cost.md", "docs/operations.md"]
+             "docs/cost.md", "docs/first-deployment.md", "docs/operations.md"]
 # No schedule runs meanwhile.
 PARAMETERS = ['ScheduleExpression="rate(24 hours)"', "ModelKey=models/current", "PublishMode=full"]
 
