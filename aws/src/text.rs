@@ -13,7 +13,7 @@ pub struct NoText {
     pub line: usize,
     /// The encoding that the file seems to have.
     pub encoding: &'static str,
-    /// What was read of that line.
+    /// What was read of that line last.
     pub shown: String,
 }
 
@@ -77,7 +77,9 @@ fn fault(read: &str, encoding: &'static str) -> NoText {
         true => char::REPLACEMENT_CHARACTER,
         false => letter,
     };
-    let shown = last.chars().map(letter).take(SHOWN).collect();
+    // Its end, where the fault is.
+    let before = last.chars().count().saturating_sub(SHOWN);
+    let shown = last.chars().skip(before).map(letter).collect();
     NoText { line: read.matches('\n').count() + 1, encoding, shown }
 }
 
@@ -127,6 +129,7 @@ mod tests {
         let error = decode(b"a\n\xff").unwrap_err().to_string();
         assert_eq!(error, "line 2 is no text in UTF-8 (`\u{fffd}`): save the file as UTF-8");
         assert_eq!(decode(&[b'x'; 99]).map(|text| text.len()), Ok(99));
-        assert_eq!(decode(&[&[b'x'; 99][..], b"\xff"].concat()).unwrap_err().shown.len(), SHOWN);
+        let shown = decode(&[&[b'x'; 99][..], b"\xff"].concat()).unwrap_err().shown;
+        assert_eq!((shown.chars().count(), shown.ends_with("x\u{fffd}")), (SHOWN, true));
     }
 }
