@@ -113,5 +113,10 @@ def parse_time(text):
     return datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not know the Z
 
 
+def settled():
+    """The time up to which the detector scores now: two minutes ago (`SettleMinutes`)."""
+    return format_time(datetime.now(timezone.utc) - timedelta(minutes=2))
+
+
 def format_time(time):
     return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -44,7 +44,7 @@ class Stage:
         if not BOOTSTRAP.exists():
             raise Failure(f"{BOOTSTRAP} is not there; run `make build`.")
         self.command([self.model_builder(), "replay", "--out", str(self.folder / "replay"),
-                      "--now", fleet.format_time(datetime.now(timezone.utc)), *replay],
+                      "--now", fleet.settled(), *replay],
                      "replay", os.environ, "make build-host")
         self.source, self.instances = fleet.read_fleet(self.folder / "replay")
         expected = sum(instance.anomalous for instance in self.instances)

@@ -6,7 +6,6 @@ import json
 import subprocess
 import tempfile
 import unittest
-from datetime import datetime, timezone
 from pathlib import Path
 
 import environment
@@ -35,7 +34,7 @@ class Emulator(unittest.TestCase):
         cls.aws.start()
         subprocess.run([str(TARGET / "debug" / "model-builder"), "replay", "--generated",
                         "--out", str(cls.folder / "replay"), "--now",
-                        fleet.format_time(datetime.now(timezone.utc))],
+                        fleet.settled()],
                        check=True, stdout=subprocess.DEVNULL)
         _, cls.instances = fleet.read_fleet(cls.folder / "replay")
         fleet.put_history(cls.aws.client("cloudwatch"), cls.instances)

@@ -28,7 +28,7 @@ class Scene(Stage):
     """Runs the whole scene, once for all tests. The tests only look at its results."""
 
     def run(self):
-        self.now = fleet.format_time(datetime.now(timezone.utc))
+        self.now = fleet.settled()
         self.fleets = {"clean": self.generate("clean", 0),
                        "faulty": self.generate("faulty", PERCENT)}
         self.aws.start()
