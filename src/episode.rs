@@ -198,7 +198,7 @@ impl Episodes {
         let end = |episode: &Episode, why, at| Some(Change::Ended(*episode, why, at));
         let change = if episode.shape == Shape::Stopped {
             let is_recent = now - (scored.time + PERIOD) < SILENT;
-            is_recent.then(|| Change::Ended(*episode, End::Recovered, scored.time))
+            is_recent.then_some(Change::Ended(*episode, End::Recovered, scored.time))
         } else {
             episode.peak = episode.peak.max(scored.severity.value());
             match episode.lasts_with(scored) {

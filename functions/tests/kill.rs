@@ -46,6 +46,8 @@ impl Process {
                 ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
                 ("AWS_LAMBDA_LOG_GROUP_NAME", "deepguard"),
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "deepguard"),
+                // The last runs are about the newest slots, whose values never change here.
+                ("SETTLE_MINUTES", "0"),
                 ("PUBLISH_MODE", "full"),
                 ("READ_CALLS_PER_SECOND", "500"),
                 ("READ_DATAPOINTS_PER_SECOND", "10000000"),
