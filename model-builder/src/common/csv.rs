@@ -185,7 +185,7 @@ impl Csv {
     /// A column of values as a regular series.
     ///
     /// # Errors
-    /// As [`Self::datapoints`], and where there is none, or most of them are further apart than the
+    /// As [`Self::datapoints`], and without a datapoint, or where most are further apart than the
     /// slots of a series.
     pub(crate) fn series(&self, value: usize) -> Result<Series> {
         let datapoints = self.datapoints(value)?;

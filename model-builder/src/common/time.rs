@@ -36,7 +36,7 @@ pub(crate) fn seconds(text: &str) -> Result<i64> {
 }
 
 /// A number in plain digits, and how many of them stand before the point. A spreadsheet writes
-/// `1.77E+12` of a large number, which has lost its last digits: that is none.
+/// `1.77E+12` of a large number, which has lost its last digits: it is refused.
 fn plain(text: &str) -> Option<(f64, usize)> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (before, after) = digits.split_once('.').unwrap_or((digits, ""));
