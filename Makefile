@@ -62,6 +62,8 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 	$(PYTHON) tests/local_aws/test_shards.py
 	$(PYTHON) tests/local_aws/test_models.py
 	$(PYTHON) tests/local_aws/test_template.py
+	$(PYTHON) tests/local_aws/test_template_messages.py
+	$(PYTHON) tests/local_aws/test_stacks.py
 	$(PYTHON) tests/local_aws/bad_night.py
 	$(PYTHON) tests/local_aws/test_train.py
 	$(PYTHON) tests/local_aws/test_emulator.py

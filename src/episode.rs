@@ -104,7 +104,7 @@ pub enum End {
 }
 
 /// What happens to an episode.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Change {
     /// An episode begins. Holds the datapoint at which it does, unless it is that datapoints are
     /// missing.

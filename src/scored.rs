@@ -1,6 +1,6 @@
 //! A datapoint and its score.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Phase;
 use crate::channel::Channel;
@@ -8,7 +8,7 @@ use crate::score::Score;
 use crate::shape::Finding;
 
 /// One judged datapoint. Values in percent, distances in percentage points.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     /// Start of the datapoint's period, in seconds since 1970.
     pub time: i64,

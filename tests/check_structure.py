@@ -144,10 +144,10 @@ def structure():
 
 def long_files():
     problems = []
-    for path in sorted(path for folder in
-                       ("src", "aws", "functions", "model-builder", "tests", "benches")
-                       for path in (ROOT / folder).rglob("*.rs")
-                       if "target" not in path.relative_to(ROOT).parts):
+    folders = ("src", "aws", "functions", "model-builder", "tests", "benches")
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*")
+                       if path.suffix in (".rs", ".py")
+                       and "target" not in path.relative_to(ROOT).parts):
         name, lines = str(path.relative_to(ROOT)), path.read_text().count("\n")
         if lines > MOST_LINES:
             problems.append(f"{name} has {lines} lines; {MOST_LINES} are allowed: divide it")

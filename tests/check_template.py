@@ -1,13 +1,15 @@
 """Checks of template.yaml that its linters do not make. Its table of parameters in
-docs/reference.md is right. Each parameter is explained and in one group, and one that is a whole
-number takes no fraction. Its version is the workspace's, and `sam publish` takes what it says of
-itself. The functions know every setting that it gives them.
+docs/reference.md is right. Each parameter is explained and in one group, and a whole number takes
+the range that it states. Its version is the workspace's, and `sam publish` takes what
+it says of itself. The functions know every setting that it gives them, and Lambda takes all of them
+at their longest. The policy for a key of one's own lets in the services that need it.
 
 With --write it writes the table into docs/reference.md instead of complaining about it. It needs
 cfn-lint, which reads the template's own kind of YAML: `make template` runs it.
 """
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -39,6 +41,19 @@ APPLICATION = {
     "LicenseUrl": r".+",
     "ReadmeUrl": r".+",
 }
+KEY_POLICY = "samples/key-policy.json"
+# Texts whose ConstraintDescription has a range of something else than the value.
+TEXTS = {"Namespace", "PagesPerInstanceWeek", "SettleMinutes"}
+# Bytes of a function's variables. (AWS Lambda quotas)
+ENVIRONMENT = 4096
+# The longest number of a parameter.
+NUMBER = 12
+# Bytes of texts without a MaxLength, by their patterns.
+SHORT = {"MOfN": 8, "EventBusName": 256, "Namespace": 255, "ModelPublicKey": 44,
+         "PredictorConcurrency": 4}
+# Bytes of names that CloudFormation makes: a stack has up to 128 characters, a bucket 63. The
+# topic's ARN has the stack's name, the resource's, and twelve characters.
+LENGTHS = {"AWS::StackName": 128, "ModelBucket": 63, "AWS::NoValue": 0, "AlarmTopic": 220}
 LABEL, MOST_LABELS = r"[a-zA-Z0-9+_:/@-]{1,127}", 10
 
 
@@ -141,6 +156,97 @@ def parameter_problems(template):
     return problems
 
 
+def range_problems(template):
+    """Whole numbers as text: the pattern takes each number of the stated range, and no other."""
+    problems = []
+    for name, parameter in template["Parameters"].items():
+        stated = re.search(r"(\d[\d,]*) to (\d[\d,]*)", parameter.get("ConstraintDescription", ""))
+        if not stated or parameter["Type"] != "String" or name in FRACTIONS | TEXTS:
+            continue
+        least, most = (int(number.replace(",", "")) for number in stated.groups())
+        for number in range(-1, 2 * most + 2):
+            if bool(re.fullmatch(parameter["AllowedPattern"], str(number))) != (
+                    least <= number <= most):
+                problems.append(f"parameter {name} says {stated[0]}, and its pattern is wrong "
+                                f"about {number}")
+        for text in (f"0{least}", f"{least}.5", f" {least}", f"+{least}"):
+            if re.fullmatch(parameter["AllowedPattern"], text):
+                problems.append(f"parameter {name} takes `{text}`")
+    return problems
+
+
+def longest(value, template):
+    """The length that a text of the template may have at most."""
+    if not isinstance(value, dict):
+        return len(str(value))
+    [(function, argument)] = value.items()
+    if function == "Ref" and argument in template["Parameters"]:
+        parameter = template["Parameters"][argument]
+        if "AllowedValues" in parameter:
+            return max(len(str(allowed)) for allowed in parameter["AllowedValues"])
+        if parameter["Type"] == "Number":
+            return NUMBER
+        return parameter.get("MaxLength", SHORT.get(argument, 0)) or longest_unbounded(argument)
+    if function == "Ref":
+        return LENGTHS[argument]
+    if function == "Fn::If":
+        return max(longest(branch, template) for branch in argument[1:])
+    if function == "Fn::Sub":
+        names = re.findall(r"\$\{(.*?)\}", argument)
+        rest = re.sub(r"\$\{.*?\}", "", argument)
+        return len(rest) + sum(longest({"Ref": name}, template) for name in names)
+    raise SystemExit(f"{function} is new in the environment: say here how long it may be")
+
+
+def longest_unbounded(name):
+    raise SystemExit(f"parameter {name} is in the environment and needs a MaxLength, or its "
+                     "length in SHORT")
+
+
+def environment_problems(template):
+    """Lambda takes 4 KB of variables. Texts at their bounds must not fail the deployment."""
+    problems = []
+    common = template["Globals"]["Function"]["Environment"]["Variables"]
+    for name, resource in template["Resources"].items():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        own = resource["Properties"].get("Environment", {}).get("Variables", {})
+        size = sum(len(variable) + longest(value, template)
+                   for variable, value in {**common, **own}.items())
+        if size > ENVIRONMENT:
+            problems.append(f"the variables of {name} may take {size} bytes, and Lambda takes "
+                            f"{ENVIRONMENT}")
+    return problems
+
+
+def key_problems(template, policy):
+    """The services that a key of one's own has to let in: those that the template lets write to the
+    topic, and CloudWatch Logs. No other."""
+    [topic] = [resource for resource in template["Resources"].values()
+               if resource["Type"] == "AWS::SNS::TopicPolicy"]
+    statements = topic["Properties"]["PolicyDocument"]["Statement"]
+    statements = [statement["Fn::If"][1] if "Fn::If" in statement else statement
+                  for statement in statements]
+    needed = {statement["Principal"]["Service"] for statement in statements
+              if statement["Effect"] == "Allow"} | {"logs.us-east-1.amazonaws.com"}
+    let_in = {statement["Principal"]["Service"]: statement for statement in policy["Statement"]
+              if "Service" in statement["Principal"]}
+    problems = []
+    if set(let_in) != needed:
+        problems.append(f"{KEY_POLICY} lets in {sorted(let_in)}, and the template needs "
+                        f"{sorted(needed)}")
+    for service, statement in let_in.items():
+        if "Condition" not in statement:
+            problems.append(f"{KEY_POLICY} lets in {service} for any account")
+        if not {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(statement["Action"]):
+            problems.append(f"{KEY_POLICY}: {service} cannot write")
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::SQS::Queue" and "KmsMasterKeyId" in resource["Properties"]:
+            problems.append(f"{name} is encrypted with the key, and has to take what that key "
+                            "makes fail")
+    return problems
+
+
 def version_problems(template):
     # Does not use tomllib, which Python 3.10 lacks.
     cargo = re.search(r'^\[workspace\.package\]\nversion = "(.+?)"',
@@ -212,7 +318,9 @@ def main():
     problems = (parameter_problems(template) + version_problems(template)
                 + variable_problems(template, (ROOT / VARIABLES).read_text())
                 + reference_problems(template, path.read_text()))
-    problems += application_problems(template)
+    problems += application_problems(template) + range_problems(template)
+    problems += environment_problems(template)
+    problems += key_problems(template, json.loads((ROOT / KEY_POLICY).read_text()))
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems" if problems

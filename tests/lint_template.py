@@ -31,13 +31,15 @@ TEMPLATE = ROOT / "template.yaml"
 VARIANTS = {
     "first": {},
     "bare": {"PredictApi": "on", "Shards": "2", "Notify": "alarm", "EventBusName": "",
-             "ContributorAlarm": "off", "Dashboard": "off"},
+             "ContributorAlarm": "off", "Dashboard": "off", "Schedules": "off"},
     "full": {"ModelKey": "models/current", "Notify": "both", "NotifyRecovery": "on",
              "NotificationEmail": "me@example.com", "PredictApi": "on", "Shards": "2",
              "Tracing": "on", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/limit",
              "SubnetIds": "subnet-12345678", "SecurityGroupIds": "sg-12345678",
              "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/"
-                          "12345678-1234-1234-1234-123456789012", "CostCenter": "1234"},
+                          "12345678-1234-1234-1234-123456789012", "CostCenter": "1234",
+             "NotifyChanges": "on", "NotifySuppressed": "on", "PredictorConcurrency": "5",
+             "Writers": "arn:aws:iam::123456789012:role/deploy"},
 }
 NOTHING = {"Ref": "AWS::NoValue"}
 # Where SAM wants the address of a file that is already in a bucket.

@@ -6,21 +6,28 @@ use crate::alert::Alert;
 use crate::eventbridge::Bus;
 use crate::ids::InstanceId;
 use crate::ports::{Alerts, CallError, Inventory, Sent};
+use crate::sns::Topic;
 use crate::tagging::Tagging;
 use crate::tags::{TagRule, Tags};
 
-/// Tags and events of one account and Region.
+/// Tags, events and messages of one account and Region.
 #[derive(Debug)]
 pub struct Account {
     /// Where tags come from.
     pub tagging: Tagging,
-    /// Where alerts go.
+    /// Where events go.
     pub bus: Bus,
+    /// Where messages go.
+    pub topic: Topic,
 }
 
 impl Alerts for Account {
-    async fn send(&self, alerts: &[Alert]) -> Sent {
+    async fn events(&self, alerts: &[&Alert]) -> Sent {
         self.bus.send(alerts).await
+    }
+
+    async fn messages(&self, alerts: &[&Alert]) -> Sent {
+        self.topic.send(alerts).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! One event of an episode, as it is sent.
+//! One alert about an episode, in the words in which it is sent.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,15 @@ use crate::ids::InstanceId;
 /// The source of our events on the bus.
 pub const SOURCE: &str = "deepguard";
 
-/// Which event it is.
+/// Which alert it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// An episode begins.
     Began,
     /// It is over.
     Ended,
+    /// A person tests the way of the alerts.
+    Test,
 }
 
 impl Kind {
@@ -22,20 +24,37 @@ impl Kind {
         match self {
             Self::Began => "DeepGuard Anomaly Began",
             Self::Ended => "DeepGuard Anomaly Ended",
+            Self::Test => "DeepGuard Test",
+        }
+    }
+
+    /// Its name in the attributes of a message.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Began => "began",
+            Self::Ended => "ended",
+            Self::Test => "test",
         }
     }
 }
 
-/// One event. It is stored until it is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One alert: an event for machines, and a message for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// Which event it is.
+    /// Which alert it is.
     pub kind: Kind,
     /// The time of its datapoint, in seconds since 1970.
     pub time: i64,
-    /// The instance that it is about.
-    pub instance: InstanceId,
-    /// The event's detail, JSON. The same episode has the same `id` in both events, and when one is
-    /// sent again.
+    /// The same for the beginning and the end of an episode, and when an alert is sent again.
+    pub id: String,
+    /// The instance that it is about; a test has none.
+    pub instance: Option<InstanceId>,
+    /// The name of the deployment that sends it.
+    pub deployment: String,
+    /// One line, as a phone shows it.
+    pub subject: String,
+    /// The text of the message, in lines.
+    pub text: String,
+    /// The event's detail, JSON.
     pub detail: String,
 }

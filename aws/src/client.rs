@@ -1,11 +1,13 @@
 //! The common part of all calls to AWS: endpoints, timeouts, and the text of failures.
 
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::config::ProvideCredentials;
 
 use crate::ports::CallError;
 
@@ -19,6 +21,98 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 pub async fn config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
     aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await
+}
+
+/// A configuration with which no call can succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAccess {
+    /// There are no credentials.
+    #[error("there are no AWS credentials for {from}: {why}")]
+    Credentials {
+        /// Where they were looked for.
+        from: Origin,
+        /// The failure.
+        why: String,
+    },
+    /// There is no Region.
+    #[error(
+        "there is no AWS Region for {0}: set AWS_REGION, or `region` in that profile of \
+         ~/.aws/config"
+    )]
+    Region(Origin),
+}
+
+/// Where credentials and Region come from, for errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The profile.
+    profile: Option<String>,
+    /// Whether the credentials stand in the environment, which wins over the profile.
+    in_environment: bool,
+    /// The Region, as it was found.
+    region: Option<String>,
+    /// The variable that sets it, if one does.
+    region_variable: Option<&'static str>,
+}
+
+impl Origin {
+    /// Reads the variables that the SDK reads.
+    fn of(config: &SdkConfig, get: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| get(name).filter(|value| !value.is_empty());
+        Self {
+            profile: set("AWS_PROFILE"),
+            in_environment: set("AWS_ACCESS_KEY_ID").is_some(),
+            region: config.region().map(ToString::to_string),
+            region_variable: ["AWS_REGION", "AWS_DEFAULT_REGION"]
+                .into_iter()
+                .find(|name| set(name).is_some()),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.profile, self.in_environment) {
+            (_, true) => formatter.write_str("the credentials of AWS_ACCESS_KEY_ID")?,
+            (Some(profile), false) => write!(formatter, "the profile `{profile}` (AWS_PROFILE)")?,
+            (None, false) => {
+                formatter.write_str("the profile `default` (AWS_PROFILE is not set)")?
+            }
+        }
+        match (&self.region, self.region_variable) {
+            (Some(region), Some(variable)) => {
+                write!(formatter, " in the Region {region} ({variable})")
+            }
+            (Some(region), None) => write!(formatter, " in the profile's Region {region}"),
+            (None, _) => formatter.write_str(" without a Region"),
+        }
+    }
+}
+
+/// The same as [`config`], checked: a person has typed the profile and the Region.
+///
+/// # Errors
+/// [`NoAccess`] names the profile, the Region, and the variables that chose them.
+pub async fn checked_config() -> Result<(SdkConfig, Origin), NoAccess> {
+    let config = config().await;
+    let from = Origin::of(&config, |name| std::env::var(name).ok());
+    if from.region.is_none() {
+        return Err(NoAccess::Region(from));
+    }
+    let credentials = match config.credentials_provider() {
+        Some(provider) => provider.provide_credentials().await.map_err(|error| causes(&error)),
+        None => Err("no provider".into()),
+    };
+    match credentials {
+        Ok(_) => Ok((config, from)),
+        Err(why) => Err(NoAccess::Credentials { from, why }),
+    }
+}
+
+/// An error with all of its causes.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A client for S3.
@@ -45,10 +139,7 @@ where
         .and_then(|error| Some((error.code()?, error.message().unwrap_or("no message"))));
     let why = match said {
         Some((code, message)) => format!("{code}: {message}{}", advice(code)),
-        None => {
-            let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
-            causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-        }
+        None => causes(error),
     };
     CallError { operation, why }
 }
@@ -105,5 +196,47 @@ fn advice(code: &str) -> &'static str {
             " (the next run makes up for it; if it goes on, ask AWS for a higher quota)"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::Region;
+
+    use super::*;
+
+    fn origin(region: Option<&'static str>, variables: &[(&str, &str)]) -> String {
+        let config = SdkConfig::builder().region(region.map(Region::new)).build();
+        let get = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| value.to_string())
+        };
+        Origin::of(&config, get).to_string()
+    }
+
+    #[test]
+    fn an_error_names_what_a_person_has_set() {
+        let region = Some("eu-central-1");
+        for (region, variables, expected) in [
+            (
+                region,
+                &[("AWS_PROFILE", "prdo"), ("AWS_REGION", "eu-central-1")][..],
+                "the profile `prdo` (AWS_PROFILE) in the Region eu-central-1 (AWS_REGION)",
+            ),
+            (
+                region,
+                &[("AWS_PROFILE", "prod"), ("AWS_ACCESS_KEY_ID", "AK")],
+                "the credentials of AWS_ACCESS_KEY_ID in the profile's Region eu-central-1",
+            ),
+            (
+                region,
+                &[("AWS_DEFAULT_REGION", "eu-central-1")],
+                "the profile `default` (AWS_PROFILE is not set) in the Region eu-central-1 \
+                 (AWS_DEFAULT_REGION)",
+            ),
+            (None, &[], "the profile `default` (AWS_PROFILE is not set) without a Region"),
+        ] {
+            assert_eq!(origin(region, variables), expected);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! EventBridge: where alerts go.
+//! EventBridge: the events of alerts, for machines.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
@@ -6,13 +6,13 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 
 use crate::alert::{Alert, SOURCE};
 use crate::client::failed;
-use crate::ports::{Alerts, CallError, Sent};
+use crate::ports::{CallError, Sent};
 
 const PUT: &str = "PutEvents";
 /// Entries that PutEvents takes. (PutEvents, Limits)
 const ENTRIES: usize = 10;
 
-/// A bus. Without a name it takes alerts and sends nothing.
+/// A bus. Without a name it takes events and sends nothing.
 #[derive(Debug)]
 pub struct Bus {
     client: Client,
@@ -24,14 +24,13 @@ impl Bus {
     pub fn new(client: Client, name: Option<String>) -> Self {
         Self { client, name }
     }
-}
 
-impl Alerts for Bus {
-    async fn send(&self, alerts: &[Alert]) -> Sent {
-        let Some(bus) = &self.name else { return Sent { sent: alerts.len(), ..Sent::default() } };
-        let mut sent = Sent::default();
-        for alerts in alerts.chunks(ENTRIES) {
-            let entry = |alert: &Alert| {
+    /// Sends as many events as can be sent.
+    pub async fn send(&self, alerts: &[&Alert]) -> Sent {
+        let Some(bus) = &self.name else { return Sent::default() };
+        let mut sent = Sent::all(alerts.len());
+        for (number, alerts) in alerts.chunks(ENTRIES).enumerate() {
+            let entry = |alert: &&Alert| {
                 PutEventsRequestEntry::builder()
                     .event_bus_name(bus)
                     .source(SOURCE)
@@ -40,37 +39,25 @@ impl Alerts for Bus {
                     .time(DateTime::from_secs(alert.time))
                     .build()
             };
-            match self
-                .client
-                .put_events()
-                .set_entries(Some(alerts.iter().map(entry).collect()))
-                .send()
-                .await
-            {
+            let entries = Some(alerts.iter().map(entry).collect());
+            let first = number * ENTRIES;
+            match self.client.put_events().set_entries(entries).send().await {
                 Ok(answer) if answer.entries().len() == alerts.len() => {
-                    for (alert, entry) in alerts.iter().zip(answer.entries()) {
-                        match entry.error_code() {
-                            None => sent.sent += 1,
-                            Some(code) => {
-                                let why = format!(
-                                    "{code}: {}",
-                                    entry.error_message().unwrap_or("no text")
-                                );
-                                sent.error = Some(CallError { operation: PUT, why });
-                                sent.failed.push(alert.clone());
-                            }
+                    for (index, entry) in answer.entries().iter().enumerate() {
+                        if let Some(code) = entry.error_code() {
+                            let text = entry.error_message().unwrap_or("no text");
+                            sent.fail([first + index], PUT, format!("{code}: {text}"));
                         }
                     }
                 }
                 Ok(answer) => {
                     let why =
                         format!("{} answers for {} events", answer.entries().len(), alerts.len());
-                    sent.error = Some(CallError { operation: PUT, why });
-                    sent.failed.extend_from_slice(alerts);
+                    sent.fail(first..first + alerts.len(), PUT, why);
                 }
                 Err(error) => {
-                    sent.error = Some(failed(PUT, &error));
-                    sent.failed.extend_from_slice(alerts);
+                    let CallError { why, .. } = failed(PUT, &error);
+                    sent.fail(first..first + alerts.len(), PUT, why);
                 }
             }
         }

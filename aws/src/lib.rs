@@ -2,12 +2,12 @@
 //!
 //! [`ports`] defines the interface, as traits and plain data. The rest implements it:
 //! [`cloudwatch`] reads CPU and publishes scores, and [`s3`] holds objects. [`tagging`] knows the
-//! tags of instances, [`eventbridge`] takes the events of episodes, and [`account`] is these two
-//! together. All of them are made of one [`client`] configuration.
+//! tags of instances, [`eventbridge`] takes the events of episodes, [`sns`] their messages, and
+//! [`account`] is these three together. All of them are made of one [`client`] configuration.
 //!
 //! The data types are [`ids`], [`tags`], [`metric`] (the catalogue of published metrics) and
-//! [`alert`] (one event). [`mute`] reads the file of mutes, and [`mod@pointer`] names the current
-//! model. [`text`] decodes files that people write.
+//! [`alert`] (one event and message). [`mute`] reads the file of mutes, [`mod@pointer`] names the
+//! current model, and [`signature`] says who made it. [`text`] decodes files that people write.
 
 pub mod account;
 pub mod alert;
@@ -21,6 +21,8 @@ mod pagination;
 pub mod pointer;
 pub mod ports;
 pub mod s3;
+pub mod signature;
+pub mod sns;
 pub mod tagging;
 pub mod tags;
 pub mod text;

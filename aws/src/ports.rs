@@ -96,10 +96,13 @@ pub struct Published {
     pub error: Option<CallError>,
 }
 
-/// The receiver of alerts about episodes.
+/// The receivers of alerts about episodes: machines and people.
 pub trait Alerts {
-    /// Sends as many as can be sent.
-    async fn send(&self, alerts: &[Alert]) -> Sent;
+    /// Sends the events of as many as can be sent.
+    async fn events(&self, alerts: &[&Alert]) -> Sent;
+
+    /// Sends the messages of as many as can be sent.
+    async fn messages(&self, alerts: &[&Alert]) -> Sent;
 }
 
 /// No account: alerts stay in the log, and no instance has tags.
@@ -107,8 +110,12 @@ pub trait Alerts {
 pub struct NoAccount;
 
 impl Alerts for NoAccount {
-    async fn send(&self, alerts: &[Alert]) -> Sent {
-        Sent { sent: alerts.len(), ..Sent::default() }
+    async fn events(&self, _: &[&Alert]) -> Sent {
+        Sent::default()
+    }
+
+    async fn messages(&self, _: &[&Alert]) -> Sent {
+        Sent::default()
     }
 }
 
@@ -128,12 +135,35 @@ impl Inventory for NoAccount {
 /// The result of sending alerts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sent {
-    /// How many were taken.
+    /// How many were taken. 0 where there is no receiver.
     pub sent: usize,
-    /// Those that were not, and may be sent another time.
-    pub failed: Vec<Alert>,
+    /// The positions of those that were not taken, and may be sent another time.
+    pub failed: BTreeSet<usize>,
     /// Why: the last failure.
     pub error: Option<CallError>,
+}
+
+impl Sent {
+    /// All of this number were taken, until some [fail](Self::fail).
+    pub fn all(alerts: usize) -> Self {
+        Self { sent: alerts, ..Self::default() }
+    }
+
+    /// Notes that these were not taken, and why.
+    pub fn fail(
+        &mut self,
+        positions: impl IntoIterator<Item = usize>,
+        operation: &'static str,
+        why: String,
+    ) {
+        let before = self.failed.len();
+        self.failed.extend(positions);
+        let failed = self.failed.len() - before;
+        self.sent -= failed;
+        if failed > 0 {
+            self.error = Some(CallError { operation, why });
+        }
+    }
 }
 
 /// The tags of the fleet. An instance that never had one may be missing in the answers.

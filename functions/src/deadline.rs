@@ -138,14 +138,19 @@ impl<A: Inventory> Inventory for Limited<A> {
     }
 }
 
+fn unsent(alerts: &[&Alert], error: CallError) -> Sent {
+    Sent { sent: 0, failed: (0..alerts.len()).collect(), error: Some(error) }
+}
+
 impl<A: Alerts> Alerts for Limited<A> {
-    async fn send(&self, alerts: &[Alert]) -> Sent {
-        let sent = self.to_end("PutEvents", self.port.send(alerts)).await;
-        sent.unwrap_or_else(|error| Sent {
-            failed: alerts.to_vec(),
-            error: Some(error),
-            ..Sent::default()
-        })
+    async fn events(&self, alerts: &[&Alert]) -> Sent {
+        let sent = self.to_end("PutEvents", self.port.events(alerts)).await;
+        sent.unwrap_or_else(|error| unsent(alerts, error))
+    }
+
+    async fn messages(&self, alerts: &[&Alert]) -> Sent {
+        let sent = self.to_end("PublishBatch", self.port.messages(alerts)).await;
+        sent.unwrap_or_else(|error| unsent(alerts, error))
     }
 }
 

@@ -42,6 +42,9 @@ pub enum RunError {
         /// The last failure.
         error: CallError,
     },
+    /// A test alert was refused.
+    #[error("the test did not arrive: {0}")]
+    TestFailed(CallError),
     /// There is no place to store baselines.
     #[error(
         "STATE_URI is empty, so that baselines could not be kept: set it, or do without a \
@@ -63,6 +66,7 @@ impl From<RunError> for Diagnostic {
             RunError::List(_) => "ListError",
             RunError::NothingRead { .. } => "NothingRead",
             RunError::NothingPublished { .. } => "NothingPublished",
+            RunError::TestFailed(_) => "TestFailed",
             RunError::NothingKept => "NothingKept",
             RunError::NotWritten => "NotWritten",
         };

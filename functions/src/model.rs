@@ -14,6 +14,7 @@ use deepguard::{Artifact, ArtifactError, Detector, Sensitivity};
 use deepguard_aws::ids::ObjectUri;
 use deepguard_aws::pointer::{POINTER_BYTES, Target};
 use deepguard_aws::ports::{CallError, Fetched, ObjectError, Objects};
+use deepguard_aws::signature::{PublicKey, SIGNATURE, SIGNATURE_BYTES, SignatureError};
 use tracing::error;
 
 /// The end of an artifact's key.
@@ -84,6 +85,17 @@ pub enum ModelError {
         /// The checksum of the artifact.
         found: String,
     },
+    /// It has no signature, or a wrong one.
+    #[error(
+        "the model {uri} may not be used, because MODEL_PUBLIC_KEY asks for a signature: {why}. \
+         Sign it with `model-builder publish --sign`"
+    )]
+    Signature {
+        /// The artifact.
+        uri: ObjectUri,
+        /// The fault.
+        why: String,
+    },
 }
 
 /// The model to score with.
@@ -106,20 +118,27 @@ pub struct Tuning {
     /// The budget of false alarms per instance and week, which selects the threshold from the
     /// model's table; `None`: the model's own threshold decides.
     pub pages: Option<f64>,
+    /// The key that a model in S3 has to be signed with, if any.
+    pub signer: Option<PublicKey>,
 }
 
 impl Default for Tuning {
     /// One thread, and the model decides.
     fn default() -> Self {
-        Self { threads: NonZeroUsize::MIN, sensitivity: Sensitivity::default(), pages: None }
+        Self {
+            threads: NonZeroUsize::MIN,
+            sensitivity: Sensitivity::default(),
+            pages: None,
+            signer: None,
+        }
     }
 }
 
 impl Tuning {
-    /// The threads alone: the model decides.
+    /// Without the settings of anomalies: the model decides.
     #[must_use]
     pub fn only_threads(self) -> Self {
-        Self { threads: self.threads, ..Self::default() }
+        Self { threads: self.threads, signer: self.signer, ..Self::default() }
     }
 }
 
@@ -199,7 +218,7 @@ impl<O: Objects> Models<O> {
                     (fetched, loaded) => {
                         let (bytes, etag) = content(fetched, uri)?;
                         let detector = match is_artifact {
-                            true => self.load(&bytes, &self.source)?,
+                            true => self.signed(uri, self.load(&bytes, &self.source)?).await?,
                             false => self.follow(uri, &bytes, loaded.as_ref()).await?,
                         };
                         LoadedModel { etag, detector }
@@ -212,7 +231,7 @@ impl<O: Objects> Models<O> {
 
     /// The detector of the artifact in `bytes`.
     fn load(&self, bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
-        let Tuning { threads, sensitivity, pages } = self.tuning;
+        let Tuning { threads, sensitivity, pages, .. } = self.tuning;
         let artifact = Artifact::from_bytes(bytes)
             .map_err(|error| ModelError::Artifact { origin: origin.clone(), error })?;
         let threshold = |pages: f64| {
@@ -227,6 +246,28 @@ impl<O: Objects> Models<O> {
             Some(threshold) => detector.with_threshold(threshold),
             None => detector,
         }))
+    }
+
+    /// The detector of the artifact at `uri`, where its signature holds or none is asked for.
+    async fn signed(
+        &self,
+        uri: &ObjectUri,
+        detector: Rc<Detector>,
+    ) -> Result<Rc<Detector>, ModelError> {
+        let Some(signer) = self.tuning.signer else { return Ok(detector) };
+        let wrong = |why: String| ModelError::Signature { uri: uri.clone(), why };
+        let beside = uri.beside(&format!("{}{SIGNATURE}", uri.key));
+        let beside = beside.map_err(|error| wrong(error.to_string()))?;
+        let signature = match self.objects.get(&beside, None, SIGNATURE_BYTES).await {
+            Ok(fetched) => content(fetched, &beside)?.0,
+            Err(ObjectError::Missing { uri }) => {
+                return Err(wrong(format!("there is no {uri}")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let checked = signer.check(detector.artifact().checksum(), &signature);
+        checked.map_err(|error: SignatureError| wrong(error.to_string()))?;
+        Ok(detector)
     }
 
     /// The artifact that `pointer`, whose content is `pointing`, points to; the loaded model where
@@ -249,7 +290,7 @@ impl<O: Objects> Models<O> {
         let (bytes, _) = content(self.objects.get(&uri, None, MAX_BYTES).await?, &uri)?;
         let detector = self.load(&bytes, &ModelSource::Object(uri.clone()))?;
         match detector.artifact().checksum() {
-            found if found == needed => Ok(detector),
+            found if found == needed => self.signed(&uri, detector).await,
             found => Err(ModelError::Checksum { uri, needed, found: found.into() }),
         }
     }

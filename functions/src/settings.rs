@@ -16,6 +16,7 @@ use tracing::Level;
 pub use variables::{VARIABLES, Variable};
 
 use self::variables::*;
+use crate::alert::pending::Messages;
 use crate::model::{ModelSource, Tuning};
 use crate::state::tally::Mode;
 use crate::watched::roster::Selection;
@@ -39,6 +40,10 @@ pub struct Settings {
     pub reporting_stopped: bool,
     /// The bus that gets events.
     pub event_bus: Option<String>,
+    /// The ARN of the topic that gets messages.
+    pub topic: Option<String>,
+    /// Which alerts are messages, if there is a topic.
+    pub messages: Messages,
     /// The name of the deployment.
     pub deployment: String,
     /// The Region that the function runs in; empty where it is unknown.
@@ -121,6 +126,10 @@ impl Settings {
             let region = get(REGION).unwrap_or_default();
             let mut read = VariableReader { get, wrong: &mut wrong };
             let model = read.variable(MODEL_URI, model_source);
+            let signer = read.variable(MODEL_PUBLIC_KEY, |value| match value {
+                "" => Some(None),
+                key => key.parse().ok().map(Some),
+            });
             let shadow = read.variable(SHADOW_URI, |value| match value {
                 "" => Some(None),
                 uri => uri.parse().ok().map(Some),
@@ -138,14 +147,17 @@ impl Settings {
                 "" => Some(None),
                 pages => number(pages, 0.02, 10.0).map(Some),
             });
-            let reporting_stopped = read.variable(REPORTING_STOPPED, |value| match value {
-                "on" => Some(true),
-                "off" => Some(false),
-                _ => None,
-            });
+            let reporting_stopped = read.variable(REPORTING_STOPPED, on_or_off);
             let include = read.variable(INCLUDE_TAGS, |value| value.parse().ok());
             let exclude = read.variable(EXCLUDE_TAGS, |value| value.parse().ok());
             let event_bus = read.variable(EVENT_BUS, event_bus);
+            let topic = read.variable(TOPIC, topic);
+            let began = read.variable(NOTIFY, |value| match value {
+                "events" | "both" => Some(true),
+                "alarm" => Some(false),
+                _ => None,
+            });
+            let ended = read.variable(NOTIFY_RECOVERY, on_or_off);
             let deployment = read.variable(DEPLOYMENT, deployment);
             let state = read.variable(STATE_URI, state_uri);
             let namespace = read.variable(NAMESPACE, namespace);
@@ -175,10 +187,13 @@ impl Settings {
                             direction: direction?,
                         },
                         pages: pages?,
+                        signer: signer?,
                     },
                     m_of_n: m_of_n?,
                     reporting_stopped: reporting_stopped?,
                     event_bus: event_bus?,
+                    messages: Messages { began: began?, ended: ended? },
+                    topic: topic?,
                     deployment: deployment?,
                     region,
                     state: state?,
@@ -246,6 +261,23 @@ fn event_bus(value: &str) -> Option<Option<String>> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
     let valid = value.len() <= 1600 && value.bytes().all(allowed);
     valid.then(|| Some(value.to_string()).filter(|name| !name.is_empty()))
+}
+
+fn topic(value: &str) -> Option<Option<String>> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
+    let is_arn = value.starts_with("arn:aws")
+        && value.split(':').nth(2) == Some("sns")
+        && value.split(':').count() == 6
+        && value.bytes().all(allowed);
+    (value.is_empty() || is_arn).then(|| Some(value.to_string()).filter(|topic| !topic.is_empty()))
+}
+
+fn on_or_off(value: &str) -> Option<bool> {
+    match value {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
 }
 
 fn state_uri(value: &str) -> Option<Option<ObjectUri>> {

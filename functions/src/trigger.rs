@@ -124,6 +124,11 @@ struct Scheduled {
     detail: Value,
 }
 
+/// Whether a person asks for a test of the alerts: the event is `{"test": "alerts"}`.
+pub fn is_test(event: &Value) -> bool {
+    *event == serde_json::json!({ "test": "alerts" })
+}
+
 impl Trigger {
     /// Parses an event.
     ///
@@ -339,7 +344,7 @@ mod tests {
         for entry in std::fs::read_dir(samples).unwrap() {
             let path = entry.unwrap().path();
             let event = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            if Trigger::from_event(&event).is_err() {
+            if Trigger::from_event(&event).is_err() && !is_test(&event) {
                 refused.push(path.file_name().unwrap().to_string_lossy().into_owned());
             }
         }

@@ -56,10 +56,20 @@ impl Allowed {
         self.action == needed.action && covers
     }
 
-    /// Tags and events: the scripted AWS does not play these services. The policy limits events by
-    /// the bus; tags cannot be limited.
+    /// Tags, events and messages: the scripted AWS does not play these services. The policy limits
+    /// events by the bus, and messages by the topic; tags cannot be limited.
     fn is_of_the_account(&self) -> bool {
-        *self == Self::new("tag:GetResources", "*") || *self == Self::new("events:PutEvents", "bus")
+        [
+            Self::new("tag:GetResources", "*"),
+            Self::new("events:PutEvents", "bus"),
+            Self::new("sns:Publish", "topic"),
+        ]
+        .contains(self)
+    }
+
+    /// Lambda's own, in a VPC, with X-Ray, or with a key.
+    fn is_lambdas(&self) -> bool {
+        ["ec2:", "xray:", "kms:"].iter().any(|service| self.action.starts_with(service))
     }
 
     /// Lambda's own, to write the log.
@@ -92,6 +102,8 @@ fn place(value: &str) -> String {
     match value {
         "'*'" => "*".into(),
         "!GetAtt ModelBucket.Arn" => BUCKET.into(),
+        "!Ref AlarmTopic" => "topic".into(),
+        "!Ref KmsKeyArn" => "key".into(),
         logs if logs.starts_with("!GetAtt ") && logs.ends_with("Logs.Arn") => "log".into(),
         value => match value.strip_prefix("!Sub ${ModelBucket.Arn}/") {
             Some(key) => format!("{BUCKET}/{key}"),
@@ -108,12 +120,17 @@ fn allowed(name: &str) -> BTreeSet<Allowed> {
     let mut allowed = BTreeSet::new();
     let mut actions: Vec<&str> = Vec::new();
     for line in &lines {
+        if let Some(action) = line.strip_prefix("- ").filter(|item| item.starts_with("ec2:")) {
+            actions.push(action);
+        }
         if let Some(policies) = line.strip_prefix("ManagedPolicyArns: ") {
             for policy in items(policies) {
                 allowed.extend(self::allowed(
                     policy.strip_prefix("!Ref ").expect("a policy of the template"),
                 ));
             }
+        } else if *line == "Action:" {
+            actions.clear();
         } else if let Some(action) = line.strip_prefix("Action: ") {
             actions = items(action);
         } else if let Some(place_of) = line.strip_prefix("Resource: ") {
@@ -193,7 +210,9 @@ fn assert_least(role: &str, calls: &[Call]) {
     assert!(missing.is_empty(), "{role} lacks {missing:#?}");
     let unused: Vec<_> = allowed
         .iter()
-        .filter(|allowed| !allowed.is_logs() && !allowed.is_of_the_account())
+        .filter(|allowed| {
+            !allowed.is_logs() && !allowed.is_of_the_account() && !allowed.is_lambdas()
+        })
         .filter(|allowed| !needed.iter().any(|needed| allowed.covers(needed)))
         .collect();
     assert!(unused.is_empty(), "{role} has no use for {unused:#?}");

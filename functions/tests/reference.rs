@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use deepguard_aws::metric::{Metric, Skip};
+use functions::run::Delivered;
 use functions::run::summary::{
     CaughtUp, EpisodeCounts, InstancesSummary, ModelSummary, StateSummary, Summary,
 };
@@ -97,13 +98,14 @@ fn the_summary_has_the_fields_of_the_example() {
             unchanged: 0,
             left_out: 0,
             skipped: BTreeMap::new(),
+            anomalous_count: 0,
             anomalous: Vec::new(),
         },
         caught_up: CaughtUp { datapoints: 0, late: 0, oldest: None },
         state: StateSummary { loaded: Origin::Known, saved: false },
         superseded: false,
         episodes: EpisodeCounts::default(),
-        alerts_sent: 0,
+        alerts: Delivered::default(),
         datums_published: 0,
         datums_failed: 0,
         duration_ms: 0,

@@ -3,6 +3,7 @@
 //!
 //! The objects in `stored/` are those of a build before this one. They are written again, by
 //! `WRITE_STORED=1 cargo test --test stored`, only together with a new version of the format.
+//! `earlier-state` is of a build that stored alerts in words.
 #![allow(
     clippy::expect_used,
     reason = "a test that meets what it did not expect should stop there"
@@ -11,13 +12,13 @@
 use std::path::Path;
 
 use deepguard::baseline::calibrated_at;
-use deepguard::episode::MOfN;
+use deepguard::episode::{Change, MOfN};
 use deepguard::series::{DAY, PERIOD};
 use deepguard::track::Known;
 use deepguard::{Artifact, Datapoint, Detector, Series};
-use deepguard_aws::alert::{Alert, Kind};
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Metric, Of, Skip};
+use functions::alert::pending::{Basis, Pending, Unsent};
 use functions::state::baselines::Baselines;
 use functions::state::{Followed, State};
 
@@ -74,7 +75,8 @@ fn state(detector: &Detector) -> (State, Baselines) {
         };
         for scored in begun.scored.iter().filter(|scored| scored.time >= day()) {
             state.tally.add(scored);
-            followed.episodes.update(scored, MOfN::default());
+            let changes = followed.episodes.update(scored, MOfN::default());
+            state.alerts.extend(changes.into_iter().map(|change| pending(number, change)));
         }
         state.instances.insert(instance(number), followed);
         baselines.instances.insert(instance(number), begun.baselines.remove(&day()).flatten());
@@ -85,9 +87,13 @@ fn state(detector: &Detector) -> (State, Baselines) {
         .into_iter()
         .map(|of| Datum { metric: Metric::AnomalyScore, of, time: until, value: 1.5 })
         .collect();
-    state.alerts =
-        vec![Alert { kind: Kind::Began, time: until, instance: instance(1), detail: "{}".into() }];
     (state, baselines)
+}
+
+fn pending(number: usize, change: Change) -> Pending {
+    let basis = Basis { model: "an earlier model".into(), model_days: Some(1.5), baseline: None };
+    let unsent = Unsent { event: false, message: true };
+    Pending { instance: instance(number), change, basis, unsent }
 }
 
 /// The scores after the state, as text with all their bits.
@@ -133,7 +139,9 @@ fn an_earlier_build_s_state_is_read_and_scored_on_from() {
         "the same state is the same bytes"
     );
     assert_eq!(baselines.to_bytes(day(), detector.context()).expect("a form"), read("baselines"));
-    assert_eq!((state.instances.len(), state.outbox.len(), state.alerts.len()), (2, 3, 1));
+    assert_eq!((state.instances.len(), state.outbox.len(), state.alerts.len()), (2, 3, 2));
+    let earlier = State::from_bytes(&read("earlier-state")).expect("an earlier build's format");
+    assert_eq!(earlier, State { alerts: Vec::new(), ..state.clone() });
     assert_eq!(baselines.instances.len(), 3);
     let scores = next(&detector, &state, &baselines);
     assert_eq!(scores.lines().count(), 2 * NEXT);

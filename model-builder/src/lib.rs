@@ -92,6 +92,10 @@ enum Command {
         /// The place to store it at: `s3://bucket/prefix`.
         #[arg(long, value_name = "URI")]
         to: Destination,
+        /// A file with the Ed25519 private key (PEM) to sign it with. Prints the public key, for
+        /// the template's parameter `ModelPublicKey`.
+        #[arg(long, value_name = "FILE")]
+        sign: Option<PathBuf>,
         #[command(flatten)]
         who: Who,
     },
@@ -272,7 +276,9 @@ pub fn run() -> Result<()> {
         }
         Command::Cost(args) => cost::cost(&args),
         Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),
-        Command::Publish { model, to, who } => publish::publish(&model.read()?, &to, &who.by),
+        Command::Publish { model, to, sign, who } => {
+            publish::publish(&model.read()?, &to, sign.as_deref(), &who.by)
+        }
         Command::Promote(args) => promote::promote(&args),
         Command::Rollback(args) => rollback::rollback(&args),
         Command::Shadow(args) => rollback::shadow(&args),

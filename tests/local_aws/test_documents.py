@@ -35,7 +35,7 @@ DOCUMENTS = ["README.md", "docs/reference.md", "docs/models.md", "docs/predictor
              "docs/comparison.md", "docs/DESIGN.md", "docs/model-card.md", "docs/bad-night.md",
              "docs/cost.md", "docs/first-deployment.md", "docs/operations.md"]
 # No schedule runs meanwhile.
-PARAMETERS = ['ScheduleExpression="rate(24 hours)"', "ModelKey=models/current", "PublishMode=full"]
+PARAMETERS = ["Schedules=off", "ModelKey=models/current", "PublishMode=full"]
 
 # Beginnings of commands that do not run here: why, and where they run instead.
 ELSEWHERE = {
@@ -55,10 +55,12 @@ ELSEWHERE = {
         "belongs to `cargo lambda watch`; functions/tests/kill.rs starts the bootstrap like this",
     "cargo lambda invoke": "belongs to `cargo lambda watch`; test_journey.py sends all of events/",
     "git pull": "would change this checkout",
+    "openssl genpkey": "lay_out makes such a key; aws/src/signature.rs reads one of OpenSSL's",
 }
 # Commands that the local AWS does not know, or that take too long. Only the way in which their
 # programs parse the words is checked.
 CHECKED = {
+    "aws kms put-key-policy": "the local AWS has no such key",
     "aws cloudwatch describe-alarm-contributors":
         "MiniStack has neither the call nor alarms on Metrics Insights queries",
     "target/debug/model-builder train --cloudwatch":
@@ -78,7 +80,7 @@ EXPECTED = {
     f"{LINES_OF_THE_LOG} '\"the run is over\"'": '"summary"',
     f"{LINES_OF_THE_LOG} '\"an anomaly begins\"'": "Anomaly Began",
     "aws lambda invoke": '"StatusCode": 200',
-    "aws scheduler list-schedules": "ENABLED",
+    "aws scheduler list-schedules": "DISABLED",  # PARAMETERS
     "aws cloudwatch list-metrics --namespace AWS/EC2": "InstanceId",
     "aws s3 cp s3://MODEL-BUCKET/models/current": '"sha256"',
     "aws s3 cp s3://MODEL-BUCKET/settings/mutes.json -": '"mutes"',
@@ -86,6 +88,13 @@ EXPECTED = {
     "target/debug/model-builder rollback": "the next run scores with it",
     "target/debug/model-builder inspect": "SHA-256",
 }
+
+
+# The key of RFC 8032's first test.
+KEY = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
+-----END PRIVATE KEY-----
+"""
 
 
 def commands(document):
@@ -149,6 +158,7 @@ class Scene(Stage):
         other = self.checkout / "model.safetensors"
         other.write_bytes(rethreshold(DEFAULT.read_bytes(), 1.5))
         self.other = self.publish(f"s3://{self.outputs['ModelBucketName']}/models", other)
+        (self.checkout / "deepguard.pem").write_text(KEY)
         path = f"{environment.programs('cli')}{os.pathsep}{os.environ['PATH']}"
         self.shell = {**self.aws.environment, "PATH": path, "USER": "reader", "AWS_PAGER": ""}
 
@@ -162,6 +172,7 @@ class Scene(Stage):
             "CALIBRATOR": self.outputs["CalibratorName"],
             "ALARM-TOPIC-ARN": self.outputs["AlarmTopicArn"],
             "DEAD-LETTERS-URL": self.outputs["DeadLettersUrl"],
+            "QUEUE-ARN": self.outputs["DeadLettersArn"],
             "i-0123456789abcdef0": self.instances[0].id,
             "2026-01-15-0123456789ab": version,
             "2026-01-15T12:00:00Z": fleet.format_time(now - timedelta(hours=2)),

@@ -89,6 +89,10 @@ class Emulator(unittest.TestCase):
                     self.assertIn("rror", printed)
                 else:
                     self.assertIsNotNone(answer, printed)
+                    if path.name == "test-alerts.json":
+                        # It has neither bus nor topic here.
+                        self.assertEqual(answer["test"], {"events": 0, "messages": 0, "failed": 0})
+                        continue
                     self.assertIn("scored", answer["instances"])
                     self.assertEqual(answer["shard"]["shards"], 4 if "shard" in path.name else 1)
 

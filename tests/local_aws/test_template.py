@@ -1,19 +1,18 @@
 """The template on a local AWS with each of its conditions on and off, in three deployments: with
 everything on, then anew as it is by itself, then without an event bus. The tests look at the
-resources through each service's own API. A message goes its whole way from the event bus to a queue
-on the topic, and a failed run ends in the dead-letter queue.
+resources through each service's own API. test_template_messages.py looks at what they send.
 
 MiniStack is not AWS. The tests look for the parts that it drops in the template as CloudFormation
 got it (Processed):
 - It makes no alarm on a Metrics Insights query. So ContributorAlarm is off here, and a test reads
   the alarm only as text.
-- Its CloudFormation drops VpcConfig and KmsKeyArn of a function, the key of a bucket and of a
-  topic, and the boundary of a role.
-- It stores the DeadLetterConfig of a schedule's and a rule's target, but does not use it.
-- It stores permissions, encryption and TLS, and does not enforce them.
+- Its CloudFormation drops VpcConfig, KmsKeyArn and the reserved concurrency of a function, the key
+  of a bucket and of a topic, and the boundary of a role.
+- It stores the DeadLetterConfig of a schedule's target, but does not use it.
+- It stores permissions, encryption and TLS, and does not enforce them. S3 asks no policy of the
+  topic before it takes a bucket's notifications.
 """
 
-import json
 import unittest
 
 import environment
@@ -23,35 +22,35 @@ if __name__ == "__main__":
 
 from botocore.exceptions import ClientError
 
+from deployed import FUNCTIONS, PAUSED, BareStage, Deployed, statements
 from environment import ROOT
-from local_aws import Failure, REGION, wait_for
-from stage import BOOTSTRAP, LOCAL_PARAMETERS, PACKAGE_BUCKET, STACK, Stage, Staged
+from local_aws import REGION, wait_for
+from stage import LOCAL_PARAMETERS, STACK, Staged
 
 BUS = "alerts"
 KEY = f"arn:aws:kms:{REGION}:000000000000:key/11111111-2222-3333-4444-555555555555"
 BOUNDARY = "arn:aws:iam::aws:policy/PowerUserAccess"
-# No schedule runs meanwhile.
-NEVER = 'ScheduleExpression="rate(24 hours)"'
+# The first key of RFC 8032's test vectors: the functions refuse what is no key.
+PUBLIC_KEY = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+WRITERS = ["arn:aws:iam::000000000000:role/deploy", "arn:aws:iam::000000000000:user/ops-*"]
 ALL_ON = [
-    NEVER, "ModelKey=models/current", "ShadowKey=models/other", "MinDeviation=2.5", "Direction=up",
-    'MOfN="2 of 5"',
-    "PagesPerInstanceWeek=0.25", "ReportingStopped=on", 'IncludeTags="env=prod,team=web|shop"',
-    "ExcludeTags=deepguard=off",
-    "MutesKey=settings/team.ics", "Notify=both", "NotifyRecovery=on",
-    "NotificationEmail=ops@example.com",
-    f"EventBusName={BUS}", "Dashboard=off", "PredictApi=on", "Shards=2", "Tracing=on",
-    f"PermissionsBoundaryArn={BOUNDARY}",
-    'SubnetIds="subnet-11111111,subnet-22222222"', "SecurityGroupIds=sg-33333333",
-    f"KmsKeyArn={KEY}", "CostCenter=4711",
+    # The schedules are on. This deployment is gone before they fire for the first time.
+    'ScheduleExpression="rate(5 minutes)"', "ModelKey=models/current", "ShadowKey=models/other",
+    "MinDeviation=2.5", "Direction=up", 'MOfN="2 of 5"', "PagesPerInstanceWeek=0.25",
+    "ReportingStopped=on", 'IncludeTags="env=prod,team=web|shop"', "ExcludeTags=deepguard=off",
+    "MutesKey=settings/team.ics", "Notify=both", "NotifyRecovery=on", "NotifyChanges=on",
+    "NotifySuppressed=on", "NotificationEmail=ops@example.com", f"EventBusName={BUS}",
+    "Dashboard=off", "PredictApi=on", "PredictorConcurrency=5", "Shards=2", "Tracing=on",
+    f"PermissionsBoundaryArn={BOUNDARY}", 'SubnetIds="subnet-11111111,subnet-22222222"',
+    "SecurityGroupIds=sg-33333333", f"KmsKeyArn={KEY}", f'Writers="{",".join(WRITERS)}"',
+    f'ModelPublicKey="{PUBLIC_KEY}"', "CostCenter=4711",
 ]
-WITHOUT_BUS = [NEVER, 'EventBusName=""', "Notify=alarm"]
+WITHOUT_BUS = [PAUSED, 'EventBusName=""', "Notify=alarm"]
 # One parameter each that CloudFormation has to refuse. The other parameters are given so that it is
 # the only fault.
 REFUSED = [
     {"SubnetIds": "subnet-11111111"},
     {"SecurityGroupIds": "sg-33333333"},
-    {"EventBusName": ""},
-    {"EventBusName": "", "Notify": "alarm", "NotifyRecovery": "on"},
     {"MinDeviation": "100.5"},
     {"MOfN": "2/5"},
     {"MOfN": "1 of 25"},
@@ -71,125 +70,34 @@ REFUSED = [
     {"MemorySize": "127"},
     {"Timeout": "9"},
     {"SettleMinutes": "31"},
+    {"ScheduleExpression": "rate(24 hours)"},
+    {"ScheduleExpression": "rate(10 minutes)"},
+    {"ScheduleExpression": "cron(30/5 * * * ? *)"},
+    {"ScheduleExpression": "cron(0 8 * * ? *)"},
+    {"Schedules": "maybe"},
+    {"NotifyChanges": "always"},
+    {"NotifySuppressed": "always"},
+    {"PredictorConcurrency": "0"},
+    {"PredictorConcurrency": "2.5"},
+    {"Writers": "me"},
+    {"ModelPublicKey": "abc"},
 ]
 
 
-# The lines of a message after its subject.
-LINES = {"DeepGuard Anomaly Began": ("what", "looks_like", "how_unusual", "judged_by", "look_at",
-                                     "graph"),
-         "DeepGuard Anomaly Ended": ("what", "graph")}
-
-
-class Deployed:
-    """The resources of one deployment, read before the next one changes them."""
-
-    def __init__(self, aws, outputs):
-        self.outputs = outputs
-        cloudformation = aws.client("cloudformation")
-        self.stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackId"]
-        listed = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
-        self.ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-                    for resource in listed}
-        functions = aws.client("lambda")
-        self.functions = {name: functions.get_function(FunctionName=self.ids[name])
-                          for name in ("Detector", "Calibrator", "Predictor") if name in self.ids}
-        self.invoke_configs = {name: functions.get_function_event_invoke_config(
-            FunctionName=self.ids[name], Qualifier="$LATEST")
-                               for name in ("Detector", "Calibrator")}
-        self.url = (functions.get_function_url_config(FunctionName=self.ids["Predictor"])
-                    if "Predictor" in self.ids else None)
-        self.alarms = {alarm["AlarmName"].removeprefix(f"{STACK}-"): alarm
-                       for alarm in aws.client("cloudwatch").describe_alarms()["MetricAlarms"]}
-        self.dashboards = {found["DashboardName"]: json.loads(
-            aws.client("cloudwatch").get_dashboard(
-                DashboardName=found["DashboardName"])["DashboardBody"])
-            for found in aws.client("cloudwatch").list_dashboards()["DashboardEntries"]}
-        self.rules = {name: self.rule(aws, self.ids[name])
-                      for name in ("AnomalyRule", "RecoveryRule") if name in self.ids}
-        self.topic = aws.client("sns").get_topic_attributes(
-            TopicArn=outputs["AlarmTopicArn"])["Attributes"]
-        self.subscriptions = aws.client("sns").list_subscriptions_by_topic(
-            TopicArn=outputs["AlarmTopicArn"])["Subscriptions"]
-        self.queue = aws.client("sqs").get_queue_attributes(
-            QueueUrl=outputs["DeadLettersUrl"], AttributeNames=["All"])["Attributes"]
-        self.schedules = {name: aws.client("scheduler").get_schedule(Name=self.ids[name])
-                          for name in ("DetectorSchedule", "CalibratorSchedule")}
-        self.machines = aws.client("stepfunctions").list_state_machines()["stateMachines"]
-        self.roles = {name: Role(aws, self.ids[name])
-                      for name in ("DetectorRole", "CalibratorRole", "PredictorRole",
-                                   "SchedulerRole") if name in self.ids}
-        self.lambda_policy = policy_document(aws, self.ids["LambdaPolicy"])
-        self.logs = {group["logGroupName"]: group
-                     for group in aws.client("logs").describe_log_groups()["logGroups"]}
-        processed = cloudformation.get_template(
-            StackName=STACK, TemplateStage="Processed")["TemplateBody"]
-        self.processed = processed if isinstance(processed, dict) else json.loads(processed)
-
-    @staticmethod
-    def rule(aws, name):
-        events = aws.client("events")
-        # On a bus other than the default one, a rule is known by its bus as well.
-        bus, _, name = name.rpartition("|")
-        for bus in {bus or "default", BUS}:
-            try:
-                found = events.describe_rule(Name=name, EventBusName=bus)
-            except ClientError:
-                continue
-            found["Targets"] = events.list_targets_by_rule(Rule=name, EventBusName=bus)["Targets"]
-            return found
-        raise Failure(f"There is no rule {name}.")
-
-    def variables(self, function):
-        return self.functions[function]["Configuration"]["Environment"]["Variables"]
-
-
-class Role:
-    def __init__(self, aws, name):
-        iam = aws.client("iam")
-        self.tags = {tag["Key"]: tag["Value"] for tag in iam.list_role_tags(RoleName=name)["Tags"]}
-        self.statements = [statement
-                           for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]
-                           for statement in iam.get_role_policy(
-                               RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]]
-        self.attached = [policy["PolicyArn"] for policy in
-                         iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
-
-    def statement(self, sid):
-        return next((statement for statement in self.statements if statement.get("Sid") == sid),
-                    None)
-
-
-def policy_document(aws, arn):
-    iam = aws.client("iam")
-    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    return iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
-
-
-class Scene(Stage):
+class Scene(BareStage):
     """Runs the whole scene, once for all tests."""
 
     def run(self):
-        if not BOOTSTRAP.exists():
-            raise Failure(f"{BOOTSTRAP} is not there; run `make build`.")
-        self.aws.start()
-        self.aws.client("s3").create_bucket(Bucket=PACKAGE_BUCKET)
+        self.begin()
         self.aws.client("events").create_event_bus(Name=BUS)
-
-        outputs = self.deploy(parameters=ALL_ON)
-        self.all_on = Deployed(self.aws, outputs)
-        inbox = self.listen(outputs["AlarmTopicArn"])
-        self.messages = [self.told(inbox, BUS, f"DeepGuard Anomaly {what}")
-                         for what in ("Began", "Ended")]
+        self.deploy(parameters=ALL_ON)
+        self.all_on = Deployed(self.aws)
         self.delete()
-
-        outputs = self.deploy(parameters=[NEVER])
-        self.by_itself = Deployed(self.aws, outputs)
+        self.deploy(parameters=[PAUSED])
+        self.by_itself = Deployed(self.aws)
         self.refused = [(wrong, self.refusal(wrong)) for wrong in REFUSED]
-        inbox = self.listen(outputs["AlarmTopicArn"])
-        self.messages.append(self.told(inbox, "default", "DeepGuard Anomaly Began"))
-        self.dead_letter = self.fail(outputs)
-
-        self.without_bus = Deployed(self.aws, self.deploy(parameters=WITHOUT_BUS))
+        self.deploy(parameters=WITHOUT_BUS)
+        self.without_bus = Deployed(self.aws)
 
     def delete(self):
         """Deletes the whole stack, so that the next deployment makes everything anew: an update of
@@ -200,45 +108,11 @@ class Scene(Stage):
         def is_gone():
             stacks = cloudformation.list_stacks()["StackSummaries"]
             status = [stack["StackStatus"] for stack in stacks
-                      if stack["StackId"] == self.all_on.stack]
+                      if stack["StackId"] == self.all_on.id]
             return "DELETE_COMPLETE" in status
 
         wait_for("the stack to be deleted", is_gone, 60)
         self.left = [bucket["Name"] for bucket in self.aws.client("s3").list_buckets()["Buckets"]]
-
-    def told(self, inbox, bus, kind):
-        """The message that an event brings. One of another deployment comes before it."""
-        detail = {"deployment": STACK, "instance": "i-0123456789abcdef0",
-                  "subject": f"{kind}: i-0123456789abcdef0",
-                  "message": {name: f"This is {name}." for name in LINES[kind]}}
-        foreign = {**detail, "deployment": f"{STACK}-2", "subject": "of another deployment"}
-        answer = self.aws.client("events").put_events(Entries=[
-            {"EventBusName": bus, "Source": "deepguard", "DetailType": kind,
-             "Detail": json.dumps(entry)} for entry in (foreign, detail)])
-        if answer["FailedEntryCount"]:
-            raise Failure(f"The event was not taken: {answer}")
-        return detail, self.message(inbox, f"the message of {kind}", no_alarm)
-
-    def message(self, queue, what, of):
-        """The result of `of` for the first message for which it has a result."""
-        sqs = self.aws.client("sqs")
-
-        def find():
-            for message in sqs.receive_message(QueueUrl=queue,
-                                               MaxNumberOfMessages=10).get("Messages", []):
-                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-                if found := of(json.loads(message["Body"])):
-                    return found
-            return None
-
-        return wait_for(what, find, 30)
-
-    def fail(self, outputs):
-        """Asks for a run that must fail, as a schedule asks."""
-        self.aws.client("lambda").invoke(FunctionName=outputs["FunctionName"],
-                                         InvocationType="Event",
-                                         Payload=json.dumps({"time": "yesterday"}))
-        return self.message(outputs["DeadLettersUrl"], "the run that failed", lambda body: body)
 
     def refusal(self, wrong):
         """The answer of CloudFormation to wrong parameters, or None if it takes them."""
@@ -254,12 +128,6 @@ class Scene(Stage):
         return None
 
 
-def no_alarm(notification):
-    """The text of a notification, unless it is an alarm's: new alarms go to OK here, and say so."""
-    text = notification["Message"]
-    return None if text.startswith("{") else text
-
-
 class Template(Staged):
     maxDiff = None
 
@@ -273,7 +141,6 @@ class Template(Staged):
     def test_what_there_is_follows_the_conditions(self):
         for name, off, on, quiet in [
             ("AlarmEmail", False, True, False),
-            ("AnomalyRule", True, True, False),
             ("CalibratorShards", False, True, False),
             ("ContributorsAlarm", False, False, False),  # LOCAL_PARAMETERS
             ("DetectorShards", False, True, False),
@@ -282,7 +149,6 @@ class Template(Staged):
             ("PredictorAlarm", False, True, False),
             ("PredictorLogs", False, True, False),
             ("PredictorRole", False, True, False),
-            ("RecoveryRule", False, True, False),
         ]:
             there = tuple(name in deployed.ids for deployed in (self.off, self.on, self.quiet))
             self.assertEqual(there, (off, on, quiet), name)
@@ -295,12 +161,12 @@ class Template(Staged):
         taken = [wrong for wrong, refusal in self.scene.refused if refusal is None]
         self.assertEqual(taken, [])
         for wrong, refusal in self.scene.refused:
-            words = ["SubnetIds and SecurityGroupIds go together", "Without EventBusName", *wrong]
+            words = ["SubnetIds and SecurityGroupIds go together", *wrong]
             self.assertTrue(any(word in refusal for word in words), (wrong, refusal))
 
     def test_the_settings_arrive_at_the_functions(self):
         bucket = self.off.outputs["ModelBucketName"]
-        common = {"NAMESPACE": "DeepGuard", "LOG_LEVEL": "info"}
+        common = {"NAMESPACE": "DeepGuard", "LOG_LEVEL": "info", "MODEL_PUBLIC_KEY": ""}
         calibrator = {**common, "STATE_URI": f"s3://{bucket}/state",
                       "MUTES_URI": f"s3://{bucket}/settings/mutes.json",
                       "INCLUDE_TAGS": "", "EXCLUDE_TAGS": "", "READ_CALLS_PER_SECOND": "25",
@@ -311,13 +177,14 @@ class Template(Staged):
                     "MIN_DEVIATION": "0", "DEPLOYMENT": STACK,
                     "DIRECTION": "both",
                     "M_OF_N": "1 of 1", "PAGES_PER_INSTANCE_WEEK": "", "REPORTING_STOPPED": "off",
-                    "EVENT_BUS": "default"}
+                    "EVENT_BUS": "default", "TOPIC": self.off.outputs["AlarmTopicArn"],
+                    "NOTIFY": "events", "NOTIFY_RECOVERY": "off"}
         self.assertEqual(self.off.variables("Detector"), detector)
         self.assertEqual(self.off.variables("Calibrator"), calibrator)
         # From another bucket: the stack was made anew meanwhile.
         bucket = self.on.outputs["ModelBucketName"]
-        common["MODEL_URI"] = f"s3://{bucket}/models/current"
-        changed = {"MODEL_URI": common["MODEL_URI"], "STATE_URI": f"s3://{bucket}/state",
+        signed = {"MODEL_URI": f"s3://{bucket}/models/current", "MODEL_PUBLIC_KEY": PUBLIC_KEY}
+        changed = {**signed, "STATE_URI": f"s3://{bucket}/state",
                    "MUTES_URI": f"s3://{bucket}/settings/team.ics",
                    "INCLUDE_TAGS": "env=prod,team=web|shop", "EXCLUDE_TAGS": "deepguard=off"}
         self.assertEqual(self.on.variables("Calibrator"), {**calibrator, **changed})
@@ -325,47 +192,27 @@ class Template(Staged):
             **detector, **changed, "SHADOW_URI": f"s3://{bucket}/models/other",
             "MIN_DEVIATION": "2.5", "DIRECTION": "up",
             "M_OF_N": "2 of 5", "PAGES_PER_INSTANCE_WEEK": "0.25", "REPORTING_STOPPED": "on",
-            "EVENT_BUS": BUS})
-        self.assertEqual(self.on.variables("Predictor"), common)
-        self.assertEqual(self.quiet.variables("Detector")["EVENT_BUS"], "")
+            "EVENT_BUS": BUS, "TOPIC": self.on.outputs["AlarmTopicArn"], "NOTIFY": "both",
+            "NOTIFY_RECOVERY": "on"})
+        self.assertEqual(self.on.variables("Predictor"), {**common, **signed})
+        quiet = self.quiet.variables("Detector")
+        self.assertEqual((quiet["EVENT_BUS"], quiet["NOTIFY"]), ("", "alarm"))
 
-    def test_an_event_is_a_message_with_its_own_text(self):
-        for detail, message in self.scene.messages:
-            lines = [detail["subject"], *detail["message"].values()]
-            self.assertEqual(message, "\n".join(f'"{line}"' for line in lines))
-
-    def test_a_rule_listens_for_one_kind_of_event_and_keeps_what_it_cannot_deliver(self):
-        self.assertEqual(self.off.rules["AnomalyRule"]["EventBusName"], "default")
-        for deployed in (self.off, self.on):
-            for name, kind in {"AnomalyRule": "DeepGuard Anomaly Began",
-                               "RecoveryRule": "DeepGuard Anomaly Ended"}.items():
-                if name not in deployed.rules:
-                    continue
-                rule = deployed.rules[name]
-                self.assertEqual(json.loads(rule["EventPattern"]),
-                                 {"source": ["deepguard"], "detail-type": [kind],
-                                  "detail": {"deployment": [STACK]}})
-                [target] = rule["Targets"]
-                self.assertEqual(target["Arn"], deployed.outputs["AlarmTopicArn"])
-                self.assertEqual(target["DeadLetterConfig"],
-                                 {"Arn": deployed.outputs["DeadLettersArn"]})
-        self.assertEqual({rule["EventBusName"] for rule in self.on.rules.values()}, {BUS})
-
-    def test_each_alarm_notifies_but_that_of_the_fleet_only_if_it_shall(self):
+    def test_each_alarm_notifies_but_two_do_so_only_if_they_shall(self):
         always = {"silence", "errors", "calibrator", "stale", "delivery", "coverage", "throttles",
                   "calibrator-throttles", "dead-letters"}
-        for deployed, alarms, anomaly_notifies in [
-            (self.off, always, False), (self.on, always | {"predictor"}, True),
-            (self.quiet, always, True),
+        for deployed, notifying, others in [
+            (self.off, always, {"anomaly", "suppressed"}),
+            (self.on, always | {"predictor", "anomaly", "suppressed"}, set()),
+            (self.quiet, always | {"anomaly"}, {"suppressed"}),
         ]:
-            self.assertEqual(set(deployed.alarms), alarms | {"anomaly"})
+            self.assertEqual(set(deployed.alarms), notifying | others)
             topic = [deployed.outputs["AlarmTopicArn"]]
-            for name in alarms:
+            for name, alarm in deployed.alarms.items():
                 for actions in ("AlarmActions", "OKActions"):
-                    self.assertEqual(deployed.alarms[name][actions], topic, name)
-            for actions in ("AlarmActions", "OKActions"):
-                self.assertEqual(deployed.alarms["anomaly"].get(actions, []),
-                                 topic if anomaly_notifies else [])
+                    self.assertEqual(alarm.get(actions, []), topic if name in notifying else [],
+                                     (name, actions))
+        self.assertEqual(self.off.alarms["suppressed"]["MetricName"], "SuppressedAnomalies")
         self.assertEqual(self.off.alarms["stale"]["MetricName"], "StaleInputs")
         self.assertEqual(self.off.alarms["dead-letters"]["Dimensions"],
                          [{"Name": "QueueName",
@@ -381,57 +228,101 @@ class Template(Staged):
         self.assertIn("TreatMissingData: notBreaching", text)
         self.assertNotIn("Actions:", text)
 
-    def test_what_fails_is_kept(self):
-        queue = self.off.outputs["DeadLettersArn"]
+    def test_only_what_no_later_run_makes_up_for_is_a_dead_letter(self):
         for deployed in (self.off, self.on):
+            queue = deployed.outputs["DeadLettersArn"]
             for name, config in deployed.invoke_configs.items():
-                self.assertEqual(config["DestinationConfig"]["OnFailure"]["Destination"], queue,
-                                 name)
+                destinations = config.get("DestinationConfig", {})
+                self.assertFalse(any(destinations.values()), (name, destinations))
             for name, schedule in deployed.schedules.items():
                 self.assertEqual(schedule["Target"]["DeadLetterConfig"]["Arn"], queue, name)
-            kept = deployed.roles["SchedulerRole"].statement("KeepWhatCouldNotBeStarted")
+            kept = deployed.roles["SchedulerRole"].statements["KeepWhatCouldNotBeStarted"]
             self.assertEqual(kept["Resource"], queue)
-        self.assertEqual(self.off.queue["MessageRetentionPeriod"], str(14 * 24 * 3600))
-        self.assertEqual(self.scene.dead_letter["requestPayload"], {"time": "yesterday"})
-        by_service = {statement["Principal"]["Service"]: statement["Condition"]
-                      for statement in json.loads(self.off.queue["Policy"])["Statement"]
-                      if statement["Effect"] == "Allow"}
-        self.assertEqual(by_service["sns.amazonaws.com"],
-                         {"ArnEquals": {"aws:SourceArn": self.off.outputs["AlarmTopicArn"]}})
-        self.assertEqual(set(by_service), {"sns.amazonaws.com", "events.amazonaws.com"})
+            policy = statements(deployed.queue["Policy"])
+            self.assertEqual(set(policy), {"UndeliveredNotifications", "TlsOnly"})
+            self.assertEqual(policy["TlsOnly"]["Effect"], "Deny")
+            undelivered = policy["UndeliveredNotifications"]
+            self.assertEqual(undelivered["Principal"], {"Service": "sns.amazonaws.com"})
+            self.assertEqual(undelivered["Condition"], {
+                "ArnEquals": {"aws:SourceArn": deployed.outputs["AlarmTopicArn"]}})
+            self.assertEqual(deployed.queue["MessageRetentionPeriod"], str(14 * 24 * 3600))
 
     def test_who_may_publish_to_the_topic(self):
-        statements = {statement["Sid"]: statement
-                      for statement in json.loads(self.off.topic["Policy"])["Statement"]}
-        self.assertEqual(statements["Alarms"]["Principal"], {"Service": "cloudwatch.amazonaws.com"})
-        alarms = statements["Alarms"]["Condition"]["ArnLike"]["aws:SourceArn"]
-        self.assertTrue(alarms.endswith(f":alarm:{STACK}-*"))
-        self.assertEqual(statements["Events"]["Principal"], {"Service": "events.amazonaws.com"})
-        self.assertEqual(statements["TlsOnly"]["Effect"], "Deny")
-        self.assertEqual(set(statements), {"Alarms", "Events", "TlsOnly"})
+        for deployed, more in [(self.off, set()), (self.on, {"Changes"})]:
+            policy = statements(deployed.topic["Policy"])
+            self.assertEqual(set(policy), {"Alarms", "TlsOnly"} | more)
+            self.assertEqual(policy["Alarms"]["Principal"],
+                             {"Service": "cloudwatch.amazonaws.com"})
+            alarms = policy["Alarms"]["Condition"]["ArnLike"]["aws:SourceArn"]
+            self.assertTrue(alarms.endswith(f":alarm:{STACK}-*"))
+            self.assertEqual(policy["TlsOnly"]["Effect"], "Deny")
+            topic = deployed.outputs["AlarmTopicArn"]
+            self.assertEqual(deployed.roles["DetectorRole"].statements["NotifyPeople"],
+                             {"Sid": "NotifyPeople", "Effect": "Allow", "Action": "sns:Publish",
+                              "Resource": topic})
+        changes = statements(self.on.topic["Policy"])["Changes"]
+        self.assertEqual(changes["Principal"], {"Service": "s3.amazonaws.com"})
+        self.assertEqual(changes["Condition"],
+                         {"StringEquals": {"aws:SourceAccount": "000000000000"}})
+
+    def test_the_bucket_tells_of_changes_if_it_shall(self):
+        self.assertEqual(self.off.changes, [])
+        told = {(event, rule["Value"]) for change in self.on.changes
+                for event in change["Events"] for rule in change["Filter"]["Key"]["FilterRules"]}
+        self.assertEqual(told, {(f"s3:Object{what}:*", prefix) for what in ("Created", "Removed")
+                                for prefix in ("models/", "settings/")})
+        self.assertEqual({change["TopicArn"] for change in self.on.changes},
+                         {self.on.outputs["AlarmTopicArn"]})
+        # In AWS, S3 refuses a topic that does not let it publish yet.
+        bucket = self.on.processed["Resources"]["ModelBucket"]
+        self.assertIn("AlarmTopicPolicy", bucket["DependsOn"])
+
+    def test_only_the_writers_may_change_models_and_settings(self):
+        self.assertEqual(set(self.off.bucket_policy), {"TlsOnly"})
+        self.assertEqual(set(self.on.bucket_policy), {"TlsOnly", "OnlyWriters"})
+        bucket = f"arn:aws:s3:::{self.on.outputs['ModelBucketName']}"
+        self.assertEqual(self.on.bucket_policy["OnlyWriters"], {
+            "Sid": "OnlyWriters", "Effect": "Deny", "Principal": "*",
+            "Action": ["s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"],
+            "Resource": [f"{bucket}/models/*", f"{bucket}/settings/*"],
+            "Condition": {"ArnNotLike": {"aws:PrincipalArn": WRITERS}}})
+
+    def test_the_schedules_run_or_are_paused(self):
+        for deployed, state, expression in [(self.off, "DISABLED", "cron(3/5 * * * ? *)"),
+                                            (self.on, "ENABLED", "rate(5 minutes)")]:
+            for name, schedule in deployed.schedules.items():
+                self.assertEqual(schedule["State"], state, name)
+            self.assertEqual(deployed.schedules["DetectorSchedule"]["ScheduleExpression"],
+                             expression)
 
     def test_the_detector_may_tell_the_one_bus_and_only_as_itself(self):
         for deployed, bus in [(self.off, "default"), (self.on, BUS)]:
-            statement = deployed.roles["DetectorRole"].statement("TellOfAnomalies")
+            statement = deployed.roles["DetectorRole"].statements["TellOfAnomalies"]
             self.assertEqual(statement["Resource"],
                              f"arn:aws:events:{REGION}:000000000000:event-bus/{bus}")
             self.assertEqual(statement["Condition"],
                              {"StringEquals": {"events:source": "deepguard"}})
-        self.assertIsNone(self.quiet.roles["DetectorRole"].statement("TellOfAnomalies"))
+        self.assertNotIn("TellOfAnomalies", self.quiet.roles["DetectorRole"].statements)
 
     def test_permissions_for_vpc_tracing_and_key_are_there_only_with_them(self):
         optional = {"BeInTheVpc", "Trace", "UseTheKey"}
-        for deployed, expected in [(self.off, set()), (self.on, optional), (self.quiet, set())]:
-            sids = {statement["Sid"] for statement in deployed.lambda_policy["Statement"]}
-            self.assertEqual(sids, {"KeepFailedRuns"} | expected)
+        always = {"ReadMetrics", "ReadTags", "ReadModels", "ReadSettings", "KeepBaselines",
+                  "ListAndTellMissingFromForbidden"}
+        for deployed, more in [(self.off, set()), (self.on, optional), (self.quiet, set())]:
+            self.assertEqual(set(deployed.shared_policy), always | more)
             for role in ("DetectorRole", "CalibratorRole"):
-                self.assertIn(deployed.ids["LambdaPolicy"], deployed.roles[role].attached)
-            self.assertEqual(deployed.roles["SchedulerRole"].statement("UseTheKey") is not None,
-                             bool(expected))
-        self.assertEqual({statement["Sid"]
-                          for statement in self.on.roles["PredictorRole"].statements},
+                self.assertEqual(deployed.roles[role].attached, [deployed.ids["SharedPolicy"]])
+        predictor = self.on.roles["PredictorRole"]
+        self.assertEqual(set(predictor.statements),
                          {"ReadModels", "TellMissingFromForbidden", "WriteLog"} | optional)
-        self.assertEqual(self.on.roles["PredictorRole"].attached, [])
+        self.assertEqual(predictor.attached, [])
+        for policy, services in [(self.on.shared_policy, ["s3", "sns", "lambda"]),
+                                 (predictor.statements, ["s3", "lambda"])]:
+            self.assertEqual(policy["UseTheKey"]["Resource"], KEY)
+            self.assertEqual(policy["UseTheKey"]["Condition"], {"StringEquals": {
+                "kms:ViaService": [f"{name}.{REGION}.amazonaws.com" for name in services]}})
+        # The schedules have the dead-letter queue, and that is not encrypted with the key.
+        self.assertNotIn("UseTheKey", self.on.roles["SchedulerRole"].statements)
 
     def test_the_boundary_is_on_all_roles(self):
         boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"},
@@ -453,17 +344,17 @@ class Template(Staged):
             for name, function in deployed.functions.items():
                 self.assertEqual(function["Tags"]["CostCenter"], expected, name)
 
-    def test_a_key_encrypts_all_that_is_kept(self):
-        bucket = self.on.processed["Resources"]["ModelBucket"]["Properties"]["BucketEncryption"]
-        [rule] = bucket["ServerSideEncryptionConfiguration"]
+    def test_a_key_encrypts_all_that_is_kept_but_the_dead_letters(self):
+        [rule] = self.on.properties("ModelBucket")["BucketEncryption"][
+            "ServerSideEncryptionConfiguration"]
         self.assertEqual(rule["ServerSideEncryptionByDefault"], {"Fn::If": [
             "HasKey", {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}},
             {"SSEAlgorithm": "AES256"}]})
-        self.assertEqual(
-            self.on.processed["Resources"]["AlarmTopic"]["Properties"]["KmsMasterKeyId"],
+        self.assertEqual(self.on.properties("AlarmTopic")["KmsMasterKeyId"],
                          {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]})
-        self.assertEqual(self.off.queue.get("SqsManagedSseEnabled"), "true")
-        self.assertEqual(self.on.queue.get("KmsMasterKeyId"), KEY)
+        for deployed in (self.off, self.on):
+            self.assertEqual(deployed.queue.get("SqsManagedSseEnabled"), "true")
+            self.assertNotIn("KmsMasterKeyId", deployed.queue)
         for name in (self.on.outputs[output] for output in
                      ("LogGroupName", "CalibratorLogGroupName", "PredictorLogGroupName")):
             self.assertEqual(self.on.logs[name].get("kmsKeyId"), KEY, name)
@@ -475,14 +366,23 @@ class Template(Staged):
                 self.assertEqual(function["Configuration"]["TracingConfig"]["Mode"], mode, name)
 
     def test_network_and_key_of_the_functions_as_cloudformation_is_told(self):
-        for name in ("Detector", "Calibrator", "Predictor"):
-            properties = self.on.processed["Resources"][name]["Properties"]
+        for name in FUNCTIONS:
+            properties = self.on.properties(name)
             self.assertEqual(properties["VpcConfig"], {"Fn::If": [
                 "InVpc", {name: {"Fn::Split": [",", {"Ref": name}]}
                           for name in ("SubnetIds", "SecurityGroupIds")},
                 {"Ref": "AWS::NoValue"}]}, name)
             self.assertEqual(properties["KmsKeyArn"],
                              {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]})
+
+    def test_only_the_predictor_reserves_concurrency_and_only_if_it_shall(self):
+        self.assertEqual(self.on.properties("Predictor")["ReservedConcurrentExecutions"], {
+            "Fn::If": ["HasPredictorConcurrency", {"Ref": "PredictorConcurrency"},
+                       {"Ref": "AWS::NoValue"}]})
+        self.assertEqual(self.on.processed["Conditions"]["HasPredictorConcurrency"],
+                         {"Fn::Not": [{"Fn::Equals": [{"Ref": "PredictorConcurrency"}, ""]}]})
+        for name in ("Detector", "Calibrator"):
+            self.assertNotIn("ReservedConcurrentExecutions", self.on.properties(name))
 
     def test_the_predictor_asks_its_callers_who_they_are(self):
         self.assertIsNone(self.off.url)

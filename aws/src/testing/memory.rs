@@ -36,22 +36,40 @@ pub struct Metrics {
     pub reads: RefCell<Vec<Batch>>,
     /// The datums published since this was last emptied.
     pub published: RefCell<Vec<Datum>>,
-    /// The alerts sent since this was last emptied.
+    /// The events sent since this was last emptied.
     pub told: RefCell<Vec<Alert>>,
-    /// Whether sending alerts fails.
+    /// Whether sending events fails.
     pub deaf: Cell<bool>,
+    /// The messages sent since this was last emptied.
+    pub notified: RefCell<Vec<Alert>>,
+    /// Whether sending messages fails.
+    pub unheard: Cell<bool>,
     pub tags: RefCell<BTreeMap<InstanceId, Tags>>,
     /// Whether reading tags fails.
     pub untagged: Cell<bool>,
 }
 
+fn taken(
+    alerts: &[&Alert],
+    taken: &RefCell<Vec<Alert>>,
+    fails: &Cell<bool>,
+    operation: &'static str,
+) -> Sent {
+    let mut sent = Sent::all(alerts.len());
+    match fails.get() {
+        true => sent.fail(0..alerts.len(), operation, "said the script".into()),
+        false => taken.borrow_mut().extend(alerts.iter().copied().cloned()),
+    }
+    sent
+}
+
 impl Alerts for Rc<Metrics> {
-    async fn send(&self, alerts: &[Alert]) -> Sent {
-        if self.deaf.get() {
-            return Sent { sent: 0, failed: alerts.to_vec(), error: Some(error("PutEvents")) };
-        }
-        self.told.borrow_mut().extend_from_slice(alerts);
-        Sent { sent: alerts.len(), ..Sent::default() }
+    async fn events(&self, alerts: &[&Alert]) -> Sent {
+        taken(alerts, &self.told, &self.deaf, "PutEvents")
+    }
+
+    async fn messages(&self, alerts: &[&Alert]) -> Sent {
+        taken(alerts, &self.notified, &self.unheard, "PublishBatch")
     }
 }
 

@@ -1,22 +1,63 @@
-//! The alerts about an episode: one event when it begins, one when it is over.
+//! The alerts about an episode: one when it begins, one when it is over.
 
 pub mod console;
+pub mod pending;
+mod plain;
 
-use std::collections::BTreeMap;
-
-use deepguard::Baseline;
 use deepguard::Scored;
 use deepguard::baseline::Phase;
 use deepguard::channel::Channel;
 use deepguard::episode::{Change, End, Episode};
-use deepguard::series::{DAY, PERIOD};
+use deepguard::series::PERIOD;
 use deepguard::shape::{Finding, Rank, Shape};
 use deepguard_aws::alert::{Alert, Kind};
 use deepguard_aws::ids::InstanceId;
 use serde_json::{Value, json};
 
 use crate::alert::console::Console;
+use crate::alert::pending::{Basis, kind, time};
+use crate::alert::plain::plain;
 use crate::time::rfc3339;
+
+/// The sender of alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// The name of the deployment.
+    pub deployment: String,
+    /// The console for links to graphs.
+    pub console: Console,
+}
+
+impl Sender {
+    /// An alert that says that it is a test.
+    pub fn test(&self, time: i64) -> Alert {
+        let subject = format!("TEST of {}: nothing is wrong", self.deployment);
+        let text = format!(
+            "{subject}.\nA person has asked the deployment {} to test its messages, at {}.\nDo \
+             nothing. An anomaly's message takes the same way.",
+            self.deployment,
+            clock(time)
+        );
+        let id = format!("test-{time}");
+        let detail = json!({
+            "version": 1,
+            "deployment": self.deployment,
+            "id": id,
+            "subject": subject,
+            "text": text,
+        });
+        Alert {
+            kind: Kind::Test,
+            time,
+            id,
+            instance: None,
+            deployment: self.deployment.clone(),
+            subject,
+            text,
+            detail: detail.to_string(),
+        }
+    }
+}
 
 /// The context of an episode.
 #[derive(Debug, Clone, Copy)]
@@ -25,59 +66,82 @@ pub struct About<'a> {
     pub instance: &'a InstanceId,
     /// Its tag `Name`.
     pub name: Option<&'a str>,
-    /// The baseline of the day.
-    pub baseline: Option<&'a Baseline>,
-    /// Version of the model.
-    pub model: &'a str,
-    /// Days since it was trained.
-    pub model_days: Option<f64>,
-    /// The name of the deployment.
-    pub deployment: &'a str,
-    /// The console for links to graphs.
-    pub console: &'a Console,
+    /// The basis of the judgement.
+    pub basis: &'a Basis,
+    /// The sender.
+    pub sender: &'a Sender,
+}
+
+/// The lines of a message.
+struct Message {
+    subject: String,
+    lines: Vec<String>,
+    /// The part of the event's detail that the other alert of the episode does not have.
+    detail: Value,
 }
 
 impl About<'_> {
-    /// The event of a change.
+    /// The alert of a change.
     pub fn alert(&self, change: &Change) -> Alert {
-        let (kind, time, detail) = match change {
-            Change::Began(episode, scored) => {
-                (Kind::Began, episode.told, self.began(episode, scored.as_ref()))
-            }
-            Change::Ended(episode, end, at) => (Kind::Ended, *at, self.ended(episode, *end, *at)),
+        let (episode, Message { subject, lines, detail: more }) = match change {
+            Change::Began(episode, scored) => (episode, self.began(episode, scored.as_ref())),
+            Change::Ended(episode, end, at) => (episode, self.ended(episode, *end, *at)),
         };
-        Alert { kind, time, instance: self.instance.clone(), detail: detail.to_string() }
-    }
-
-    /// The instance's name for a person.
-    fn who(&self) -> String {
-        self.name
-            .map_or_else(|| self.instance.to_string(), |name| format!("{name} ({})", self.instance))
-    }
-
-    fn head(&self, episode: &Episode) -> Value {
-        let age_days = self.model_days.map(|days| round(days, 1));
-        json!({
+        let id = format!("{}-{}", self.instance, episode.told);
+        let text = lines.join("\n");
+        let mut detail = json!({
             "version": 1,
-            "deployment": self.deployment,
-            "id": format!("{}-{}", self.instance, episode.told),
+            "deployment": self.sender.deployment,
+            "id": id,
             "instance": self.instance,
             "name": self.name,
             "shape": episode.shape,
             "since": rfc3339(episode.since),
             "seen": rfc3339(episode.told),
-            "model": { "version": self.model, "age_days": age_days },
-        })
+            "model": {
+                "version": self.basis.model,
+                "age_days": self.basis.model_days.map(|days| round(days, 1)),
+            },
+            "subject": subject,
+            "text": text,
+        });
+        extend(&mut detail, more);
+        Alert {
+            kind: kind(change),
+            time: time(change),
+            id,
+            instance: Some(self.instance.clone()),
+            deployment: self.sender.deployment.clone(),
+            subject,
+            text,
+            detail: detail.to_string(),
+        }
     }
 
-    fn began(&self, episode: &Episode, scored: Option<&Scored>) -> Value {
-        let mut detail = self.head(episode);
-        let link = self.console.graph(self.instance, episode.since, episode.told);
+    /// The instance's name for a person.
+    fn name(&self) -> Option<String> {
+        self.name.map(plain).filter(|name| !name.is_empty())
+    }
+
+    /// The same, short enough for the subject.
+    fn title(&self) -> String {
+        self.name().unwrap_or_else(|| self.instance.to_string())
+    }
+
+    /// The instance by name and id.
+    fn who(&self) -> String {
+        self.name()
+            .map_or_else(|| self.instance.to_string(), |name| format!("{name} ({})", self.instance))
+    }
+
+    fn began(&self, episode: &Episode, scored: Option<&Scored>) -> Message {
+        let mut detail = json!({});
+        let link = self.sender.console.graph(self.instance, episode.since, episode.told);
         let what = scored.map_or_else(
             || "has stopped reporting at an hour at which it should".to_string(),
             |scored| observed(scored, episode.shape),
         );
-        let subject = format!("{}: {} ({})", self.who(), episode.shape.words(), short(scored));
+        let subject = format!("{}: {} ({})", self.title(), episode.shape.words(), short(scored));
         let sentence = format!("{} {what}, since {}.", self.who(), clock(episode.since));
         let mut looks = format!("It looks like: {}.", episode.shape.words());
         let mut unusual = "it reported at this hour on the days before".to_string();
@@ -104,37 +168,31 @@ impl About<'_> {
                 }),
             );
         }
-        // Line by line, because EventBridge sends no line breaks in a text of its own making.
-        let message = [
-            ("what", sentence),
-            ("looks_like", looks),
-            ("how_unusual", format!("How unusual: {unusual}.")),
-            ("judged_by", self.rests_on(scored, episode.told)),
-            ("look_at", format!("Look at: {}.", next(episode.shape))),
-            ("graph", format!("Graph: {link}")),
+        let lines = vec![
+            sentence,
+            looks,
+            format!("How unusual: {unusual}."),
+            self.rests_on(scored, episode.told),
+            format!("Look at: {}.", next(episode.shape)),
+            format!("Graph: {link}"),
         ];
-        let text: Vec<&str> = message.iter().map(|(_, line)| line.as_str()).collect();
         extend(
             &mut detail,
             json!({
                 "how_unusual": unusual,
-                "baseline": self.baseline.map(|baseline| json!({
+                "baseline": self.basis.baseline.map(|baseline| json!({
                     "of": rfc3339(baseline.at),
                     "age_hours": round((episode.told - baseline.at) as f64 / 3600.0, 1),
-                    "days": self.days(),
+                    "days": baseline.days,
                 })),
                 "look_at": next(episode.shape),
                 "link": link,
-                "subject": subject,
-                "text": text.join("\n"),
             }),
         );
-        extend(&mut detail, json!({ "message": message.into_iter().collect::<BTreeMap<_, _>>() }));
-        detail
+        Message { subject, lines, detail }
     }
 
-    fn ended(&self, episode: &Episode, end: End, at: i64) -> Value {
-        let mut detail = self.head(episode);
+    fn ended(&self, episode: &Episode, end: End, at: i64) -> Message {
         let lasted = duration(at - episode.since);
         let what = match end {
             End::Recovered if episode.shape == Shape::Stopped => "reports again",
@@ -145,45 +203,40 @@ impl About<'_> {
             End::Gone => "does not report any more, so that this is over",
             End::Worsened => "has got much worse, and a new message says how",
         };
-        let link = self.console.graph(self.instance, episode.since, at);
+        let link = self.sender.console.graph(self.instance, episode.since, at);
         let (who, words) = (self.who(), episode.shape.words());
-        let subject = format!("{who}: over after {lasted} ({words})");
+        let subject = format!("{}: over after {lasted} ({words})", self.title());
         let sentence = format!(
             "{who} {what}: {words} from {} to {} ({lasted}), highest score {:.2}.",
             clock(episode.since),
             clock(at),
             episode.peak
         );
-        extend(
-            &mut detail,
-            json!({
-                "end": end,
-                "until": rfc3339(at),
-                "duration_seconds": at - episode.since,
-                "peak_score": round(episode.peak, 3),
-                "link": link,
-                "subject": subject,
-                "text": format!("{sentence}\nGraph: {link}"),
-                "message": { "what": sentence, "graph": format!("Graph: {link}") },
-            }),
-        );
-        detail
+        let detail = json!({
+            "end": end,
+            "until": rfc3339(at),
+            "duration_seconds": at - episode.since,
+            "peak_score": round(episode.peak, 3),
+            "link": link,
+        });
+        Message { subject, lines: vec![sentence, format!("Graph: {link}")], detail }
     }
 
     /// Days of history behind the baseline.
     fn days(&self) -> usize {
-        self.baseline.map_or(0, |baseline| baseline.expectations[0].level.datapoints.div_ceil(DAY))
+        self.basis.baseline.map_or(0, |baseline| baseline.days)
     }
 
     /// The basis on which the instance is judged.
     fn rests_on(&self, scored: Option<&Scored>, at: i64) -> String {
-        let model = match self.model_days {
+        let version = plain(&self.basis.model);
+        let model = match self.basis.model_days {
             Some(days) => {
-                format!("model {} ({} old)", self.model, count(days.round() as usize, "day"))
+                format!("model {version} ({} old)", count(days.round() as usize, "day"))
             }
-            None => format!("model {}", self.model),
+            None => format!("model {version}"),
         };
-        let Some(baseline) = self.baseline else {
+        let Some(baseline) = self.basis.baseline else {
             let first_hours = if scored.is_some() { "its own first hours and " } else { "" };
             return format!("Judged by {first_hours}{model}.");
         };

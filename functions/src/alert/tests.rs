@@ -5,22 +5,19 @@ use crate::testing::{instance, scored};
 
 const NOON: i64 = 1_768_478_400;
 
-fn console() -> Console {
-    Console { region: "eu-central-1".into(), namespace: "DeepGuard".into() }
+fn sender() -> Sender {
+    let console = Console { region: "eu-central-1".into(), namespace: "DeepGuard".into() };
+    Sender { deployment: "deepguard".into(), console }
+}
+
+fn basis(model_days: Option<f64>) -> Basis {
+    Basis { model: "2026-01-01-abc".into(), model_days, baseline: None }
 }
 
 /// Both events of an episode of `scored`.
 fn told(name: Option<&str>, first: Scored) -> [Value; 2] {
-    let (console, instance) = (console(), instance(7));
-    let about = About {
-        deployment: "deepguard",
-        instance: &instance,
-        name,
-        baseline: None,
-        model: "2026-01-01-abc",
-        model_days: Some(14.26),
-        console: &console,
-    };
+    let (sender, basis, instance) = (sender(), basis(Some(14.26)), instance(7));
+    let about = About { instance: &instance, name, basis: &basis, sender: &sender };
     let mut episodes = Episodes::default();
     let mut changes = episodes.update(&first, MOfN::default());
     for slot in 1..=6 {
@@ -94,18 +91,43 @@ fn durations_are_read_at_a_glance() {
 
 #[test]
 fn a_stopped_instance_has_no_value() {
-    let (console, instance) = (console(), instance(7));
-    let about = About {
-        deployment: "deepguard",
-        instance: &instance,
-        name: None,
-        baseline: None,
-        model: "m",
-        model_days: None,
-        console: &console,
-    };
+    let (sender, basis, instance) = (sender(), basis(None), instance(7));
+    let about = About { instance: &instance, name: None, basis: &basis, sender: &sender };
     let changes = Episodes::default().silent(NOON, NOON + 1800, || true);
     let detail: Value = serde_json::from_str(&about.alert(&changes[0]).detail).unwrap();
     assert_eq!((&detail["shape"], &detail["observed"]), (&json!("stopped"), &Value::Null));
     assert!(detail["text"].as_str().unwrap().contains("has stopped reporting"), "{detail}");
+}
+
+#[test]
+fn a_name_that_is_a_text_stays_a_name() {
+    let name = "web\nSubject: you won https://evil.example/\u{202e}";
+    let [began, ended] = told(Some(name), scored(NOON, 2.5));
+    assert_eq!(began["name"], name, "machines get it as it is");
+    for event in [began, ended] {
+        let (subject, text) = (event["subject"].as_str().unwrap(), event["text"].as_str().unwrap());
+        assert!(subject.starts_with("webSubject: you won https: / /evil.example/: "), "{subject}");
+        assert!(!text.contains("https://evil") && !text.contains('\u{202e}'), "{text}");
+        assert!(text.lines().next().unwrap().contains("(i-00000000000000007)"), "{text}");
+    }
+}
+
+#[test]
+fn the_longest_alert_is_far_below_the_limits() {
+    // A tag's value has up to 256 characters. (EC2, "Tag restrictions")
+    let name = "\u{20ac}".repeat(256);
+    for event in told(Some(&name), scored(NOON, 2.5)) {
+        // PutEvents takes 256 KB in one call, and PublishBatch too, for up to ten of them.
+        let bytes = event.to_string().len();
+        assert!(bytes * 10 < 100_000, "{bytes}");
+    }
+}
+
+#[test]
+fn a_test_says_that_it_is_one() {
+    let alert = sender().test(NOON);
+    let detail: Value = serde_json::from_str(&alert.detail).unwrap();
+    assert_eq!((alert.kind, &detail["deployment"]), (Kind::Test, &json!("deepguard")));
+    assert!(alert.subject.starts_with("TEST of deepguard"), "{}", alert.subject);
+    assert!(alert.text.contains("2026-01-15 12:00 UTC"), "{}", alert.text);
 }

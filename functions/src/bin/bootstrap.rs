@@ -9,14 +9,18 @@ use deepguard_aws::client;
 use deepguard_aws::cloudwatch::CloudWatch;
 use deepguard_aws::eventbridge::Bus;
 use deepguard_aws::s3::S3;
+use deepguard_aws::sns::Topic;
 use deepguard_aws::tagging::Tagging;
 use functions::predict::Prediction;
 use functions::run::calibrate::Calibration;
-use functions::run::{Detection, RunError, log};
+use functions::run::summary::Summary;
+use functions::run::{Delivered, Detection, RunError, log};
 use functions::settings::Settings;
 use functions::startup::{Handler, Part, Start};
+use functions::trigger::is_test;
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tracing::{Level, error};
@@ -65,9 +69,11 @@ async fn main() -> Result<(), Error> {
         };
         return lambda_runtime::run(service_fn(run)).await;
     }
-    let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone());
-    let account =
-        Account { tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)), bus };
+    let account = Account {
+        tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)),
+        bus: Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone()),
+        topic: Topic::new(aws_sdk_sns::Client::new(&config), settings.topic.clone()),
+    };
     if handler == Handler::Calibrator {
         let calibration = &Mutex::new(Calibration::with_account(settings, cloudwatch, s3, account));
         log::ready(&start);
@@ -90,11 +96,25 @@ async fn main() -> Result<(), Error> {
         let mut detection = detection.lock().await;
         detection.set_time_left(time_left(&event.context));
         detection.account().tagging.lives_at(&event.context.invoked_function_arn);
+        if is_test(&event.payload) {
+            let test = detection.test_alerts(Timestamp::now()).await?;
+            return Ok::<_, Diagnostic>(Answer::Test { test });
+        }
         let summary = detection.run(&event.payload, Timestamp::now()).await?;
         log::summary(&summary, &event.context.request_id, Timestamp::now());
-        Ok::<_, Diagnostic>(summary)
+        Ok(Answer::Run(Box::new(summary)))
     };
     lambda_runtime::run(service_fn(run)).await
+}
+
+/// The answer of the detector.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    /// To a test of its alerts.
+    Test { test: Delivered },
+    /// To a run.
+    Run(Box<Summary>),
 }
 
 /// The deadline that Lambda sets for the run. A deadline that is over before the run begins does

@@ -212,3 +212,42 @@ async fn an_optional_model_comes_and_goes_with_its_pointer() {
     bucket.store(CURRENT, "{");
     assert!(shadow.current().await.is_err(), "nor is it remembered");
 }
+
+/// RFC 8032, section 7.1, test 1, as PKCS #8.
+const SIGNER: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+    -----END PRIVATE KEY-----\n";
+
+#[tokio::test]
+async fn a_model_without_a_signature_is_refused_where_one_is_asked_for() {
+    let key: deepguard_aws::signature::SigningKey = SIGNER.parse().unwrap();
+    let tuning = Tuning { signer: key.public_key(), ..Tuning::default() };
+    let signed = artifact();
+    for uri in [ONE, CURRENT] {
+        let bucket = Rc::new(Bucket::default());
+        let source = ModelSource::Object(uri.parse().unwrap());
+        let mut models = Models::new(source, Rc::clone(&bucket), tuning);
+        bucket.store(ONE, signed.to_bytes().unwrap());
+        bucket.store(CURRENT, pointer("models/one.safetensors", &signed));
+        let error = models.current().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("there is no {ONE}.sig")), "{error}");
+
+        bucket.store(&format!("{ONE}.sig"), key.sign("another checksum"));
+        let error = models.current().await.unwrap_err().to_string();
+        assert!(error.contains("not by this key, or not of this artifact"), "{error}");
+
+        bucket.store(&format!("{ONE}.sig"), key.sign(signed.checksum()));
+        let first = current(&mut models).await;
+
+        // Another model without a signature: the signed one stays in use, and the alarm rings.
+        let other = artifact_with_threshold(3.0);
+        bucket.store(TWO, other.to_bytes().unwrap());
+        bucket.store(CURRENT, pointer("models/two.safetensors", &other));
+        bucket.store(ONE, other.to_bytes().unwrap());
+        let Current { detector, stale } = models.current().await.unwrap();
+        assert!(Rc::ptr_eq(&first, &detector));
+        assert!(matches!(stale, Some(ModelError::Signature { .. })), "{stale:?}");
+    }
+    let mut builtin = Models::new(ModelSource::Builtin, Rc::new(Bucket::default()), tuning);
+    assert_eq!(current(&mut builtin).await.artifact(), &signed, "the program itself has it");
+}

@@ -8,13 +8,11 @@ use deepguard::episode::{Change, MOfN};
 use deepguard::series::PERIOD;
 use deepguard::track::{Known, LATE};
 use deepguard::{Baseline, Detector};
-use deepguard_aws::alert::Alert;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::Objects;
 
-use crate::alert::About;
-use crate::alert::console::Console;
+use crate::alert::pending::{self, Basis, Learnt, Messages, Pending};
 use crate::run::outcome::Fleet;
 use crate::state::State;
 use crate::state::store::Store;
@@ -128,26 +126,22 @@ pub(crate) fn datums(
 
 /// The alerts about the changes.
 pub(crate) fn alerts<O: Objects>(
-    changes: &Changes,
+    changes: Changes,
     store: &Store<O>,
     detector: &Detector,
     model_days: Option<f64>,
-    (deployment, console): (&str, &Console),
-    names: &BTreeMap<InstanceId, String>,
-) -> Vec<Alert> {
-    let version = detector.artifact().version();
-    let alert = |(instance, change): &(InstanceId, Change)| {
-        let time = match change {
-            Change::Began(episode, _) => episode.told,
-            Change::Ended(_, _, at) => *at,
-        };
-        let baseline = match store.baselines.of(instance, calibrated_at(time)) {
-            Known::Baseline(baseline) => Some(baseline),
+    messages: Messages,
+) -> Vec<Pending> {
+    let model = detector.artifact().version();
+    let alert = |(instance, change): (InstanceId, Change)| {
+        let at = calibrated_at(pending::time(&change));
+        let baseline = match store.baselines.of(&instance, at) {
+            Known::Baseline(baseline) => Some(Learnt::from(baseline)),
             _ => None,
         };
-        let name = names.get(instance).map(String::as_str);
-        About { instance, name, baseline, model: &version, model_days, deployment, console }
-            .alert(change)
+        let basis = Basis { model: model.clone(), model_days, baseline };
+        let unsent = messages.unsent(pending::kind(&change));
+        Pending { instance, change, basis, unsent }
     };
-    changes.iter().map(alert).collect()
+    changes.into_iter().map(alert).collect()
 }

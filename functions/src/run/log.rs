@@ -8,13 +8,10 @@ use serde::Serialize;
 use tracing::{Level, enabled, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::run::outcome::Fleet;
+use crate::run::outcome::{Fleet, MOST_NAMED};
 use crate::startup::{Parts, Start};
 use crate::time::rfc3339;
 use crate::watched::muted::Muted;
-
-/// The maximum number of skipped instances that the log of a run names; the rest is counted.
-const MOST_NAMED: usize = 50;
 
 /// Starts logging at `level`. Of the libraries only warnings are logged, and from `lambda_runtime`
 /// the span with the request id.
@@ -68,24 +65,25 @@ pub(crate) fn instances(fleet: &Fleet, mutes: &Muted) {
     }
 }
 
-/// Logs the alerts as they are sent.
-pub fn alerts(alerts: &[Alert]) {
+/// Logs an alert as it is sent.
+pub fn alert(alert: &Alert) {
     #[derive(Serialize)]
     struct Line<'a> {
         detail_type: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<serde_json::Value>,
-        instance: &'a InstanceId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instance: Option<&'a InstanceId>,
     }
-    for alert in alerts.iter().filter(|_| enabled!(Level::WARN)) {
+    if enabled!(Level::WARN) {
         let detail = serde_json::from_str(&alert.detail).ok();
-        let line =
-            Line { detail_type: alert.kind.detail_type(), detail, instance: &alert.instance };
+        let (detail_type, instance) = (alert.kind.detail_type(), alert.instance.as_ref());
         let (level, message) = match alert.kind {
             Kind::Began => (Level::WARN, "an anomaly begins"),
             Kind::Ended => (Level::INFO, "an anomaly is over"),
+            Kind::Test => (Level::INFO, "the messages are tested"),
         };
-        object(level, message, Timestamp::now(), line);
+        object(level, message, Timestamp::now(), Line { detail_type, detail, instance });
     }
 }
 

@@ -29,13 +29,15 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use crate::alert::Sender;
 use crate::alert::console::Console;
+use crate::alert::pending::Messages;
 use crate::deadline::{Limited, TimeLeft};
 pub use crate::error::RunError;
 use crate::model::{Current, MaybeModel, Models};
-use crate::run::decide::Changes;
 use crate::run::outcome::Fleet;
 use crate::run::pass::Round;
+pub use crate::run::publish::Delivered;
 use crate::run::publish::model_days;
 use crate::run::shadow::{After, Shadow};
 use crate::run::summary::{
@@ -64,8 +66,8 @@ pub struct Detection<C, O, A = NoAccount> {
     mode: Mode,
     m_of_n: MOfN,
     reporting_stopped: bool,
-    deployment: String,
-    console: Console,
+    messages: Messages,
+    sender: Sender,
     cloudwatch: Limited<C>,
     /// Which instances are watched, and the account that knows their tags and gets the alerts.
     roster: Roster<Limited<A>>,
@@ -102,8 +104,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             mode: settings.mode,
             m_of_n: settings.m_of_n,
             reporting_stopped: settings.reporting_stopped,
-            deployment: settings.deployment,
-            console: Console { region: settings.region, namespace: settings.namespace },
+            messages: settings.topic.map(|_| settings.messages).unwrap_or_default(),
+            sender: Sender {
+                deployment: settings.deployment,
+                console: Console { region: settings.region, namespace: settings.namespace },
+            },
             cloudwatch: time.limit(cloudwatch),
             roster: Roster::new(settings.selection, time.limit(account)),
             mutes: MuteFile::new(settings.mutes, objects.clone()),
@@ -172,11 +177,12 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             }
         };
         log::instances(&run.fleet, &run.mutes);
-        let (published, alerts_sent) = match &run.outcome {
-            Outcome::Answered(_) if trigger.dry_run => (Ok(Published::default()), 0),
-            Outcome::Answered(datums) => (self.publish_answer(datums).await, 0),
+        let nothing = Delivered::default();
+        let (published, alerts) = match &run.outcome {
+            Outcome::Answered(_) if trigger.dry_run => (Ok(Published::default()), nothing),
+            Outcome::Answered(datums) => (self.publish_answer(datums).await, nothing),
             Outcome::Followed(decisions) if decisions.saved == Saved::Superseded => {
-                (Ok(Published::default()), 0)
+                (Ok(Published::default()), nothing)
             }
             Outcome::Followed(decisions) => {
                 self.publish(&run.fleet, decisions, &detector, &mut state, now, inputs.stale).await
@@ -212,7 +218,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             state: StateSummary { loaded, saved: saved == Some(Saved::Yes) && self.store.keeps() },
             superseded: saved == Some(Saved::Superseded),
             episodes: decisions.map(|decisions| decisions.episodes).unwrap_or_default(),
-            alerts_sent,
+            alerts,
             datums_published: published.published,
             datums_failed: published.failed.len() + published.refused,
             duration_ms: started.elapsed().as_millis() as u64,
@@ -254,17 +260,14 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let mut changes = decide::episodes(state, &fleet, self.m_of_n);
         changes.extend(decide::silent(state, &fleet, &self.store, &mutes, self.reporting_stopped));
         let datums = decide::datums(state, &fleet, self.mode, &changes);
-        let names = self.names(&changes).await;
+        let episodes = EpisodeCounts::of(&changes, state);
         let days = model_days(detector, now);
-        let alerts = decide::alerts(
-            &changes,
-            &self.store,
-            detector,
-            days,
-            (&self.deployment, &self.console),
-            &names,
-        );
-        log::alerts(&alerts);
+        let alerts = decide::alerts(changes, &self.store, detector, days, self.messages);
+        let names = self.names(state.alerts.iter().chain(&alerts)).await;
+        for pending in &alerts {
+            let name = names.get(&pending.instance).map(String::as_str);
+            log::alert(&pending.alert(name, &self.sender));
+        }
         state.tally.forget(times.end - TALLIED);
         let changed =
             inputs.changed || fleet.late > 0 || !alerts.is_empty() || before != state.marks();
@@ -288,7 +291,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             lag: newest.map(|end| (times.end - end).max(0)),
             nothing_scored: !state.tally.has_since(times.end - LATE),
             saved,
-            episodes: EpisodeCounts::of(&changes, state),
+            episodes,
+            names,
             listed,
         };
         let left_out = all - decisions.listed.len();
@@ -337,26 +341,6 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         Muted::new(&inputs.mutes, tags, until)
     }
 
-    /// The names of the instances whose episodes have changed: their tags `Name`. Nothing waits for
-    /// them: an alert may have to do without.
-    async fn names(&self, changes: &Changes) -> BTreeMap<InstanceId, String> {
-        let instances: BTreeSet<InstanceId> =
-            changes.iter().map(|(instance, _)| instance.clone()).collect();
-        if instances.is_empty() {
-            return BTreeMap::new();
-        }
-        match self.roster.inventory().tags_of(&instances).await {
-            Ok(tags) => tags
-                .into_iter()
-                .filter_map(|(instance, mut tags)| Some((instance, tags.remove("Name")?)))
-                .collect(),
-            Err(error) => {
-                warn!(%error, "the names of the anomalous instances are not known");
-                BTreeMap::new()
-            }
-        }
-    }
-
     /// The shadow's model, if there is one, and whether it is stale.
     async fn current_shadow(&mut self) -> Option<(Option<Rc<Detector>>, bool)> {
         self.shadow.as_mut()?.current().await
@@ -384,6 +368,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     }
 }
 
+/// The tags `Name` of instances.
+type Names = BTreeMap<InstanceId, String>;
+
 /// The results of a run.
 struct Run {
     fleet: Fleet,
@@ -409,6 +396,8 @@ struct Decisions {
     nothing_scored: bool,
     saved: Saved,
     episodes: EpisodeCounts,
+    /// Of the instances that alerts are about.
+    names: Names,
     /// The instances that were to be scored.
     listed: BTreeSet<InstanceId>,
 }

@@ -9,6 +9,10 @@ use deepguard::series::PERIOD;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Skip;
 
+/// The maximum number of instances that a summary names, and the log of a run for each reason to
+/// skip one. Step Functions takes an answer of 256 KiB.
+pub const MOST_NAMED: usize = 50;
+
 /// An instance that was not scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {

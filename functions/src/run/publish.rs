@@ -1,18 +1,24 @@
 //! The end of a run: sends the alerts and publishes the datums.
 
+use std::collections::BTreeSet;
+
 use deepguard::Detector;
+use deepguard_aws::alert::Alert;
 use deepguard_aws::cloudwatch::limits;
+use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::{Alerts, Cpu, Inventory, Objects, Published, Scores, Sent};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 use tracing::{error, warn};
 
+use crate::alert::pending::{Pending, Unsent};
 use crate::error::RunError;
 use crate::run::gauges::Gauges;
 use crate::run::outcome::Fleet;
-use crate::run::{Decisions, Detection};
+use crate::run::{Decisions, Detection, Names, log};
 use crate::state::State;
 use crate::state::store::Saved;
 
@@ -21,8 +27,8 @@ const FORGOTTEN: i64 = 86_400;
 
 impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
     /// Sends the alerts, then publishes the datums and the metrics of this run itself, those left
-    /// from earlier runs included. What is not taken waits for the next run. Gives the number of
-    /// alerts that were sent, too.
+    /// from earlier runs included. What is not taken waits for the next run. Gives the numbers of
+    /// alerts that were delivered, too.
     pub(super) async fn publish(
         &mut self,
         fleet: &Fleet,
@@ -31,9 +37,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         state: &mut State,
         now: Timestamp,
         stale: usize,
-    ) -> (Result<Published, RunError>, usize) {
-        let sent = self.send(fleet.times.end, state).await;
-        let unsent = sent.failed.len();
+    ) -> (Result<Published, RunError>, Delivered) {
+        let delivered = self.deliver(fleet.times.end, state, &decisions.names).await;
+        let unsent = delivered.failed;
         let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
         state.outbox.retain(|datum| datum.time > oldest);
         let mut published = self.cloudwatch.publish(&state.outbox).await;
@@ -60,7 +66,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         if published.failed.is_empty() && unsent == 0 && decisions.saved == Saved::Yes {
             self.store.published().await;
         }
-        (checked(published), sent.sent)
+        (checked(published), delivered)
     }
 
     /// Publishes the datums of a question's answer.
@@ -68,21 +74,100 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         checked(self.cloudwatch.publish(datums).await)
     }
 
-    /// Sends the alerts, for a run up to `until` (seconds since 1970). Alerts that are not taken
-    /// wait for the next run.
-    async fn send(&mut self, until: i64, state: &mut State) -> Sent {
-        if state.alerts.is_empty() {
-            return Sent::default();
+    /// The names of the instances that these alerts are about: their tags `Name`. Nothing waits for
+    /// them: an alert may have to do without.
+    pub(super) async fn names(&self, alerts: impl Iterator<Item = &Pending>) -> Names {
+        let instances: BTreeSet<InstanceId> = alerts.map(|alert| alert.instance.clone()).collect();
+        if instances.is_empty() {
+            return Names::new();
         }
-        state.alerts.retain(|alert| alert.time > until - FORGOTTEN);
-        let sent = self.roster.inventory().send(&state.alerts).await;
-        if let Some(error) = &sent.error {
-            let alerts = sent.failed.len();
-            error!(%error, alerts, "some alerts were not sent: the next run sends them");
+        match self.roster.inventory().tags_of(&instances).await {
+            Ok(tags) => tags
+                .into_iter()
+                .filter_map(|(instance, mut tags)| Some((instance, tags.remove("Name")?)))
+                .collect(),
+            Err(error) => {
+                warn!(%error, "the names of the anomalous instances are not known");
+                Names::new()
+            }
         }
-        state.alerts.clone_from(&sent.failed);
-        sent
     }
+
+    /// Delivers the alerts, for a run up to `until` (seconds since 1970). Alerts that are not taken
+    /// wait for the next run. Words are made only now, with the `names` of the instances.
+    async fn deliver(&self, until: i64, state: &mut State, names: &Names) -> Delivered {
+        state.alerts.retain(|pending| pending.time() > until - FORGOTTEN);
+        let worded = state.alerts.iter().map(|pending| {
+            pending.alert(names.get(&pending.instance).map(String::as_str), &self.sender)
+        });
+        let worded: Vec<Alert> = worded.collect();
+        let mut delivered = Delivered::default();
+        let account = self.roster.inventory();
+
+        let to_send = chosen(&state.alerts, |unsent| unsent.event);
+        let alerts: Vec<&Alert> = to_send.iter().map(|&index| &worded[index]).collect();
+        let sent = if alerts.is_empty() { Sent::default() } else { account.events(&alerts).await };
+        delivered.events = delivered.note("events", &sent);
+        for (position, index) in to_send.into_iter().enumerate() {
+            state.alerts[index].unsent.event = sent.failed.contains(&position);
+        }
+
+        let to_send = chosen(&state.alerts, |unsent| unsent.message);
+        let alerts: Vec<&Alert> = to_send.iter().map(|&index| &worded[index]).collect();
+        let sent =
+            if alerts.is_empty() { Sent::default() } else { account.messages(&alerts).await };
+        delivered.messages = delivered.note("messages", &sent);
+        for (position, index) in to_send.into_iter().enumerate() {
+            state.alerts[index].unsent.message = sent.failed.contains(&position);
+        }
+
+        state.alerts.retain(|pending| !pending.is_sent());
+        delivered
+    }
+
+    /// Sends an alert that says that it is a test, as a person asks for, to the bus and the topic.
+    ///
+    /// # Errors
+    /// [`RunError::TestFailed`] where the bus or the topic refuses it.
+    pub async fn test_alerts(&mut self, now: Timestamp) -> Result<Delivered, RunError> {
+        let alert = self.sender.test(now.as_second());
+        log::alert(&alert);
+        let account = self.roster.inventory();
+        let events = account.events(&[&alert]).await;
+        let messages = account.messages(&[&alert]).await;
+        match events.error.or(messages.error) {
+            Some(error) => Err(RunError::TestFailed(error)),
+            None => Ok(Delivered { events: events.sent, messages: messages.sent, failed: 0 }),
+        }
+    }
+}
+
+/// The numbers of alerts that went out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Delivered {
+    /// To the bus.
+    pub events: usize,
+    /// To the topic.
+    pub messages: usize,
+    /// To neither, or to one of two: they wait for the next run.
+    pub failed: usize,
+}
+
+impl Delivered {
+    /// Counts the failures among `what`, and gives the number of successes.
+    fn note(&mut self, what: &'static str, sent: &Sent) -> usize {
+        let failed = sent.failed.len();
+        if let Some(error) = &sent.error {
+            error!(%error, what, failed, "some alerts were not sent: the next run sends them");
+        }
+        self.failed += failed;
+        sent.sent
+    }
+}
+
+/// The positions of the alerts that still have to go to one place.
+fn chosen(alerts: &[Pending], is_unsent: impl Fn(Unsent) -> bool) -> Vec<usize> {
+    (0..alerts.len()).filter(|&index| is_unsent(alerts[index].unsent)).collect()
 }
 
 /// An error where nothing at all was published; a warning where it was a part.

@@ -9,7 +9,8 @@ use deepguard_aws::ids::InstanceId;
 use serde::Serialize;
 
 use crate::run::decide::Changes;
-use crate::run::outcome::Fleet;
+use crate::run::outcome::{Fleet, MOST_NAMED};
+use crate::run::publish::Delivered;
 use crate::state::State;
 use crate::state::shard::Shard;
 use crate::state::store::Origin;
@@ -45,8 +46,8 @@ pub struct Summary {
     pub superseded: bool,
     /// The changes of episodes.
     pub episodes: EpisodeCounts,
-    /// Events that were sent: one when an anomaly begins, one when it is over. 0 in a dry run.
-    pub alerts_sent: usize,
+    /// The alerts that were sent: one when an anomaly begins, one when it is over.
+    pub alerts: Delivered,
     /// Datums that CloudWatch took; 0 in a dry run.
     pub datums_published: usize,
     /// Datums that it did not take: the next run publishes them, except for those that it refuses.
@@ -130,7 +131,9 @@ pub struct InstancesSummary {
     pub left_out: usize,
     /// How many were skipped, by [`deepguard_aws::metric::Skip::name`].
     pub skipped: BTreeMap<&'static str, usize>,
-    /// The anomalous ones, highest score first.
+    /// How many are anomalous.
+    pub anomalous_count: usize,
+    /// The anomalous ones, highest score first: at most [`MOST_NAMED`].
     pub anomalous: Vec<Anomaly>,
 }
 
@@ -178,13 +181,33 @@ impl InstancesSummary {
             channel: scored.channel.map_or("frozen", Channel::name),
             phase: scored.phase,
         };
+        let anomalous = fleet.anomalous();
         Self {
             seen: fleet.seen(),
             scored: fleet.scored.len(),
             unchanged: fleet.unchanged.len(),
             left_out,
             skipped,
-            anomalous: fleet.anomalous().into_iter().map(anomaly).collect(),
+            anomalous_count: anomalous.len(),
+            anomalous: anomalous.into_iter().take(MOST_NAMED).map(anomaly).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{instance, scored};
+
+    #[test]
+    fn a_summary_of_a_night_of_many_anomalies_stays_small() {
+        let mut fleet = Fleet::new(0..300);
+        let many = (0..2000).map(|number| (instance(number), vec![scored(0, 2.0)]));
+        fleet.scored.extend(many);
+        let summary = InstancesSummary::of(&fleet, 0);
+        assert_eq!((summary.anomalous_count, summary.anomalous.len()), (2000, MOST_NAMED));
+        let bytes = serde_json::to_string(&summary).unwrap().len();
+        // Step Functions takes 256 KiB.
+        assert!(bytes < 20_000, "{bytes}");
     }
 }

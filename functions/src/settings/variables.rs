@@ -156,9 +156,39 @@ pub(super) const EVENT_BUS: Variable = Variable {
     values: "empty, or the name or ARN of a bus",
 };
 
+pub(super) const TOPIC: Variable = Variable {
+    name: "TOPIC",
+    default: "",
+    meaning: "the SNS topic that gets a message for people with each event of NOTIFY and \
+              NOTIFY_RECOVERY; empty: no topic",
+    values: "empty, or the ARN of a topic",
+};
+pub(super) const NOTIFY: Variable = Variable {
+    name: "NOTIFY",
+    default: "events",
+    meaning: "whether the beginning of an anomaly is a message: events and both send one, alarm \
+              leaves it to the alarm over the whole fleet",
+    values: "events, alarm or both",
+};
+pub(super) const NOTIFY_RECOVERY: Variable = Variable {
+    name: "NOTIFY_RECOVERY",
+    default: "off",
+    meaning: "whether the end of an anomaly is a message, too",
+    values: "on or off",
+};
+
+pub(super) const MODEL_PUBLIC_KEY: Variable = Variable {
+    name: "MODEL_PUBLIC_KEY",
+    default: "",
+    meaning: "the Ed25519 key that a model from S3 has to be signed with; empty: no signature is \
+              asked for",
+    values: "empty, or the 32 bytes of a public key in base64",
+};
+
 /// All variables.
-pub const VARIABLES: [Variable; 21] = [
+pub const VARIABLES: [Variable; 25] = [
     MODEL_URI,
+    MODEL_PUBLIC_KEY,
     SHADOW_URI,
     STATE_URI,
     MUTES_URI,
@@ -170,6 +200,9 @@ pub const VARIABLES: [Variable; 21] = [
     EXCLUDE_TAGS,
     REPORTING_STOPPED,
     EVENT_BUS,
+    TOPIC,
+    NOTIFY,
+    NOTIFY_RECOVERY,
     DEPLOYMENT,
     NAMESPACE,
     PUBLISH_MODE,

@@ -9,7 +9,7 @@
 //!
 //! A record is its length (4 bytes, little-endian) and its [postcard] form.
 
-use std::io::{Read, Write};
+use std::io::{Read, Take, Write};
 
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
@@ -28,6 +28,9 @@ pub const BEGINNING: usize = MAGIC.len() + DIGEST;
 const LONGEST: u32 = 1 << 24;
 /// The maximum size of an object. At some kilobytes an instance this is a hundred thousand of them.
 pub const MAX_BYTES: usize = 1 << 30;
+/// The maximum size of its records before compression. Otherwise a small object could fill the
+/// memory.
+const MAX_CONTENT: u64 = 1 << 31;
 
 /// An object that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +97,7 @@ impl Writer {
 /// Reads an object, one record at a time.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    stream: ZlibDecoder<&'a [u8]>,
+    stream: Take<ZlibDecoder<&'a [u8]>>,
 }
 
 impl<'a> Reader<'a> {
@@ -103,12 +106,17 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Damaged`].
     pub fn open<H: DeserializeOwned>(bytes: &'a [u8]) -> Result<(H, Self), Damaged> {
+        Self::bounded(bytes, MAX_CONTENT)
+    }
+
+    /// The same, for `most` bytes of records.
+    fn bounded<H: DeserializeOwned>(bytes: &'a [u8], most: u64) -> Result<(H, Self), Damaged> {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(Damaged::Foreign)?;
         let (digest, content) = rest.split_at_checked(DIGEST).ok_or(Damaged::Checksum)?;
         if Sha256::digest(content).as_slice() != digest {
             return Err(Damaged::Checksum);
         }
-        let mut reader = Self { stream: ZlibDecoder::new(content) };
+        let mut reader = Self { stream: ZlibDecoder::new(content).take(most) };
         let head = reader.record()?.ok_or_else(|| Damaged::Record("it has no head".into()))?;
         Ok((head, reader))
     }
@@ -120,6 +128,9 @@ impl<'a> Reader<'a> {
     pub fn record<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Damaged> {
         let mut length = [0; 4];
         match self.stream.read(&mut length[..1]).map_err(unreadable)? {
+            0 if self.stream.limit() == 0 => {
+                return Err(Damaged::Record("its records are larger than any of ours".into()));
+            }
             0 => return Ok(None),
             _ => self.stream.read_exact(&mut length[1..]).map_err(unreadable)?,
         }
@@ -178,6 +189,17 @@ mod tests {
             assert_eq!(read(foreign), Err(Damaged::Foreign));
         }
         assert!(read(&[whole.as_slice(), b"more"].concat()).is_err());
+    }
+
+    #[test]
+    fn a_small_object_does_not_fill_the_memory() {
+        let bomb = object(&vec![(1, vec![0.0; 100_000]); 100]);
+        assert!(bomb.len() < 500_000, "{} bytes", bomb.len());
+        let (_, mut reader) = Reader::bounded::<String>(&bomb, 10_000_000).unwrap();
+        let read = std::iter::from_fn(|| reader.record::<(u32, Vec<f64>)>().transpose());
+        let read: Vec<_> = read.take(101).collect();
+        assert_eq!(read.iter().filter(|record| record.is_ok()).count(), 12);
+        assert!(matches!(read[12], Err(Damaged::Record(_))));
     }
 
     #[test]

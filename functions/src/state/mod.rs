@@ -17,11 +17,13 @@ use std::collections::BTreeMap;
 
 use deepguard::Track;
 use deepguard::episode::Episodes;
-use deepguard_aws::alert::Alert;
+use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Of};
 use serde::{Deserialize, Serialize};
+use tracing::error;
 
+use crate::alert::pending::Pending;
 use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::shard::Shard;
 use crate::state::tally::Tally;
@@ -37,7 +39,7 @@ pub struct State {
     /// Datums that were decided, and perhaps not published.
     pub outbox: Vec<Datum>,
     /// Alerts that were decided, and perhaps not sent.
-    pub alerts: Vec<Alert>,
+    pub alerts: Vec<Pending>,
     /// The numbers of the fleet at each time of the last hours.
     pub tally: Tally,
 }
@@ -58,13 +60,34 @@ pub struct Followed {
 }
 
 /// The first record.
+///
+/// A build without `alerts` reads it all the same, because [postcard] ignores what follows the last
+/// field that it knows. So a program can be rolled back.
 #[derive(Debug, Serialize, Deserialize)]
 struct StateHeader {
+    earlier: EarlierHeader,
+    alerts: Vec<Pending>,
+}
+
+/// The first record of the builds that stored alerts in words.
+#[derive(Debug, Serialize, Deserialize)]
+struct EarlierHeader {
     model: String,
     instances: u64,
     outbox: Vec<Datum>,
-    alerts: Vec<Alert>,
+    /// Written without any. The words of another build are not sent: whoever can write the state
+    /// could write them.
+    worded: Vec<Worded>,
     tally: Tally,
+}
+
+/// An alert in words.
+#[derive(Debug, Serialize, Deserialize)]
+struct Worded {
+    kind: Kind,
+    time: i64,
+    instance: InstanceId,
+    detail: String,
 }
 
 impl State {
@@ -73,13 +96,14 @@ impl State {
     /// # Errors
     /// Where it has no binary form.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Damaged> {
-        let mut writer = Writer::new(&StateHeader {
+        let earlier = EarlierHeader {
             model: self.model.clone(),
             instances: self.instances.len() as u64,
             outbox: self.outbox.clone(),
-            alerts: self.alerts.clone(),
+            worded: Vec::new(),
             tally: self.tally.clone(),
-        })?;
+        };
+        let mut writer = Writer::new(&StateHeader { earlier, alerts: self.alerts.clone() })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
     }
@@ -89,11 +113,24 @@ impl State {
     /// # Errors
     /// [`Damaged`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (StateHeader { model, instances: count, outbox, alerts, tally }, mut reader) =
-            Reader::open(bytes)?;
+        let (StateHeader { earlier, alerts }, mut reader) = match Reader::open(bytes) {
+            // The header of an earlier build ends before the alerts.
+            Err(Damaged::Record(_)) => {
+                let (earlier, reader) = Reader::open(bytes)?;
+                (StateHeader { earlier, alerts: Vec::new() }, reader)
+            }
+            opened => opened?,
+        };
+        let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
+        if !worded.is_empty() {
+            error!(alerts = worded.len(), "an earlier build's unsent alerts are not sent");
+        }
         let mut instances = BTreeMap::new();
         while let Some((instance, followed)) = reader.record()? {
             instances.insert(instance, followed);
+            if instances.len() as u64 > count {
+                return Err(Damaged::Record(format!("it has more than its {count} instances")));
+            }
         }
         match instances.len() as u64 == count {
             true => Ok(Self { model, instances, outbox, alerts, tally }),
@@ -135,7 +172,7 @@ impl State {
             .alerts
             .into_iter()
             .filter(|alert| shard.holds(&alert.instance) && !self.alerts.contains(alert));
-        let alerts: Vec<Alert> = alerts.collect();
+        let alerts: Vec<Pending> = alerts.collect();
         self.alerts.extend(alerts);
     }
 
@@ -174,13 +211,8 @@ mod tests {
         }
     }
 
-    fn alert(number: usize) -> Alert {
-        Alert {
-            kind: deepguard_aws::alert::Kind::Began,
-            time: 300,
-            instance: instance(number),
-            detail: "{}".into(),
-        }
+    fn alert(number: usize) -> Pending {
+        crate::testing::pending(number, 300)
     }
 
     fn state(numbers: &[usize], watermark: i64) -> State {

@@ -2,8 +2,11 @@
 
 use deepguard::Artifact;
 use deepguard::Scored;
+use deepguard::episode::{Episodes, MOfN};
 use deepguard::model::device;
 pub(crate) use deepguard_aws::testing::{instance, memory};
+
+use crate::alert::pending::{Basis, Pending, Unsent};
 
 /// The artifact that is compiled in.
 pub(crate) fn artifact() -> Artifact {
@@ -49,4 +52,15 @@ pub(crate) fn scored(time: i64, score: f64) -> Scored {
 /// A datapoint at `time` with this score, in an episode with a higher score before.
 pub(crate) fn lasting(time: i64, score: f64) -> Scored {
     Scored { surpasses: false, ..scored(time, score) }
+}
+
+/// An unsent alert about an episode that begins at `time`.
+pub(crate) fn pending(number: usize, time: i64) -> Pending {
+    let change = Episodes::default().update(&scored(time, 1.5), MOfN::default()).remove(0);
+    Pending {
+        instance: instance(number),
+        change,
+        basis: Basis { model: "one".into(), model_days: None, baseline: None },
+        unsent: Unsent { event: true, message: true },
+    }
 }

@@ -404,6 +404,7 @@ pub fn kind(error: &RunError) -> &'static str {
         RunError::List(_) => "List",
         RunError::NothingRead { .. } => "NothingRead",
         RunError::NothingPublished { .. } => "NothingPublished",
+        RunError::TestFailed(_) => "TestFailed",
         RunError::NothingKept => "NothingKept",
         RunError::NotWritten => "NotWritten",
     }

@@ -15,6 +15,7 @@ mod common;
 mod late;
 mod matrix;
 mod random;
+mod settle;
 mod stored;
 mod whole;
 

@@ -358,9 +358,9 @@ pub(crate) fn with_aws<T>(
     work: impl AsyncFnOnce(aws_config::SdkConfig, S3) -> Result<T>,
 ) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let config = deepguard_aws::client::config().await;
+        let (config, from) = deepguard_aws::client::checked_config().await?;
         let s3 = S3::new(deepguard_aws::client::s3(&config));
-        work(config, s3).await
+        work(config, s3).await.with_context(|| format!("with {from}"))
     })
 }
 

@@ -1,13 +1,16 @@
-//! Puts an artifact into S3 under its version, for ever, with its model card beside it. The
-//! function does not score with it yet.
+//! Puts an artifact into S3 under its version, for ever, with its model card and perhaps its
+//! signature beside it. The function does not score with it yet.
 
-use anyhow::{Result, bail, ensure};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
 use deepguard::model::artifact::MAX_BYTES;
 use deepguard::series::DAY;
 use deepguard::{Artifact, Detector, Series};
 use deepguard_aws::ids::ObjectUri;
 use deepguard_aws::pointer::Target;
 use deepguard_aws::ports::{Condition, Fetched, Objects};
+use deepguard_aws::signature::{SIGNATURE, SigningKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -60,11 +63,25 @@ struct Stored {
 /// Checks the artifact and stores it with its card.
 ///
 /// # Errors
-/// Where the artifact is not fit to score with, or S3 refuses, or something else is stored there.
-pub(crate) fn publish(file: &[u8], to: &Destination, by: &Words) -> Result<()> {
+/// Where the artifact is not fit to score with, or S3 refuses, or something else is stored there,
+/// or `sign` is no file with a key.
+pub(crate) fn publish(
+    file: &[u8],
+    to: &Destination,
+    sign: Option<&Path>,
+    by: &Words,
+) -> Result<()> {
     let artifact = Artifact::from_bytes(file)?;
     check_scores(artifact.clone())?;
-    models::with_aws(async |_, s3| store(&s3, file, &artifact, to, by, models::now()).await)
+    let key = sign.map(signing_key).transpose()?;
+    models::with_aws(async |_, s3| {
+        store(&s3, file, &artifact, to, key.as_ref(), by, models::now()).await
+    })
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    text.parse().with_context(|| path.display().to_string())
 }
 
 async fn store<O: Objects>(
@@ -72,11 +89,22 @@ async fn store<O: Objects>(
     file: &[u8],
     artifact: &Artifact,
     to: &Destination,
+    key: Option<&SigningKey>,
     by: &Words,
     now: Timestamp,
 ) -> Result<()> {
     let version = artifact.version();
     let uri = to.artifact(&version)?;
+    if let Some(key) = key {
+        // First, so that no function finds the artifact without it.
+        let signature = uri.beside(&format!("{}{SIGNATURE}", uri.key))?;
+        let signed = key.sign(artifact.checksum());
+        once(objects, &signature, signed.clone().into_bytes(), |there| there == signed.as_bytes())
+            .await?;
+        if let Some(public) = key.public_key() {
+            println!("signed: deploy with ModelPublicKey={public} to use no other models");
+        }
+    }
     // The key holds the checksum, so the stored object should have these very bytes.
     once(objects, &uri, file.to_vec(), |there| there == file).await?;
 
@@ -176,6 +204,7 @@ mod tests {
             deepguard::model::artifact::BUILTIN,
             &artifact,
             &to(),
+            None,
             &by,
             time.parse().unwrap(),
         )
@@ -227,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_loaded_is_not_published() {
-        let error = publish(b"no artifact", &to(), &"somebody".parse().unwrap()).unwrap_err();
+        let error = publish(b"no artifact", &to(), None, &"somebody".parse().unwrap()).unwrap_err();
         assert!(error.to_string().contains("not a DeepGuard artifact"));
     }
 }

@@ -54,6 +54,7 @@ async fn the_summary_is_the_json_that_was_promised() {
         "instances": {
             "seen": 6, "scored": 5, "unchanged": 0, "left_out": 0,
             "skipped": { "no_datapoints": 1 },
+            "anomalous_count": 1,
             "anomalous": [{ "instance": instance(FAULTY).as_str(), "time": "2026-01-15T14:50:00Z",
                 "score": summary["instances"]["anomalous"][0]["score"].as_f64().unwrap(),
                 "observed": 97.0,
@@ -66,7 +67,7 @@ async fn the_summary_is_the_json_that_was_promised() {
         "state": { "loaded": "missing", "saved": true },
         "superseded": false,
         "episodes": { "began": 1, "ended": 0, "open": 1 },
-        "alerts_sent": 1,
+        "alerts": { "events": 0, "messages": 0, "failed": 0 },
         "datums_published": 5 * 6 * 2 + 6 * 4 + 9,
         "datums_failed": 0,
         "duration_ms": summary["duration_ms"].as_u64().unwrap(),

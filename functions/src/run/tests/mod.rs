@@ -1,5 +1,7 @@
 mod baselines;
 mod follow;
+mod messages;
+mod rings;
 mod stored;
 mod tell;
 mod whole;
@@ -52,6 +54,8 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         m_of_n: MOfN::default(),
         reporting_stopped: false,
         event_bus: None,
+        topic: Some("arn:aws:sns:us-east-1:000000000000:topic".into()),
+        messages: Messages { began: true, ended: false },
         deployment: "deepguard".into(),
         region: "us-east-1".into(),
         state: Some("s3://my-models/state".parse().unwrap()),

@@ -14,10 +14,10 @@ use crate::testing::{artifact, artifact_with_threshold, instance, pointer};
 const MUTES: &str = "s3://my-models/settings/mutes.json";
 const SHADOW: &str = "s3://my-models/models/shadow";
 
-type Telling = Detection<Rc<Metrics>, Rc<Bucket>, Rc<Metrics>>;
+pub(super) type Telling = Detection<Rc<Metrics>, Rc<Bucket>, Rc<Metrics>>;
 
 impl World {
-    fn telling(&self, settings: Settings) -> Telling {
+    pub(super) fn telling(&self, settings: Settings) -> Telling {
         Detection::with_account(
             settings,
             Rc::clone(&self.metrics),
@@ -30,17 +30,20 @@ impl World {
     fn told(&self) -> Vec<(InstanceId, Kind, Value)> {
         let alerts = self.metrics.told.take().into_iter();
         alerts
-            .map(|alert| (alert.instance, alert.kind, serde_json::from_str(&alert.detail).unwrap()))
+            .map(|alert| {
+                let detail = serde_json::from_str(&alert.detail).unwrap();
+                (alert.instance.unwrap(), alert.kind, detail)
+            })
             .collect()
     }
 }
 
-fn plain() -> Settings {
+pub(super) fn plain() -> Settings {
     settings(ModelSource::Builtin)
 }
 
 /// The fault of [`FAULTY`] is over an hour after it began.
-fn mended(world: &World) {
+pub(super) fn mended(world: &World) {
     let over = seconds("2026-01-15T15:50:00Z");
     let mut cpu = world.metrics.cpu.borrow_mut();
     let faulty = cpu.get_mut(&instance(FAULTY)).unwrap();
@@ -53,7 +56,7 @@ fn mended(world: &World) {
     }
 }
 
-async fn follow(process: &mut Telling, from: &str, to: &str) -> Vec<Summary> {
+pub(super) async fn follow(process: &mut Telling, from: &str, to: &str) -> Vec<Summary> {
     let mut summaries = Vec::new();
     for time in every_five_minutes(from, to) {
         summaries.push(process.run(&json!({}), time).await.unwrap());
@@ -101,7 +104,8 @@ async fn what_could_not_be_told_is_told_by_the_next_run_whichever_process_that_i
         let mut process = world.telling(plain());
         world.metrics.deaf.set(true);
         let summary = process.run(&json!({}), at(NOW)).await.unwrap();
-        assert_eq!((summary.episodes.began, summary.alerts_sent), (1, 0));
+        let delivered = Delivered { events: 0, messages: 1, failed: 1 };
+        assert_eq!((summary.episodes.began, summary.alerts), (1, delivered));
         let failures = of_fleet(&world.published(), Metric::PublishFailures);
         assert_eq!(failures.last().map(|(_, value)| *value), Some(1.0));
         world.metrics.deaf.set(false);
@@ -110,6 +114,11 @@ async fn what_could_not_be_told_is_told_by_the_next_run_whichever_process_that_i
         assert_eq!(world.told().len(), 1, "anew: {anew}");
         world.telling(plain()).run(&json!({}), at("2026-01-15T15:12:00Z")).await.unwrap();
         assert_eq!(world.told(), [], "no anomaly is told twice, anew: {anew}");
+        // Another process does not know that the message has arrived. It sends the same id again.
+        let ids = world.metrics.notified.take().into_iter().map(|alert| alert.id);
+        let ids: Vec<String> = ids.collect();
+        assert_eq!(ids.len(), if anew { 2 } else { 1 });
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 1, "{ids:?}");
     }
 }
 

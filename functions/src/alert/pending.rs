@@ -1,0 +1,124 @@
+//! An alert that was decided: its facts, as they are stored until they are sent.
+
+use deepguard::Baseline;
+use deepguard::baseline::Phase;
+use deepguard::episode::Change;
+use deepguard::series::DAY;
+use deepguard_aws::alert::{Alert, Kind};
+use deepguard_aws::ids::InstanceId;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{About, Sender};
+
+/// An alert that was decided, and perhaps not sent.
+///
+/// It holds facts, and no words: the words are made when it is sent. So a person who can write the
+/// stored state cannot write a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The instance that it is about.
+    pub instance: InstanceId,
+    /// The change of an episode.
+    pub change: Change,
+    /// The basis of the judgement.
+    pub basis: Basis,
+    /// Where it still has to go.
+    pub unsent: Unsent,
+}
+
+/// The basis on which an instance was judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Basis {
+    /// Version of the model.
+    pub model: String,
+    /// Days since it was trained.
+    pub model_days: Option<f64>,
+    /// The baseline of the day.
+    pub baseline: Option<Learnt>,
+}
+
+/// The facts about a baseline that a message has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learnt {
+    /// The end of its history, in seconds since 1970.
+    pub at: i64,
+    /// Days of history.
+    pub days: usize,
+    /// Whose history.
+    pub phase: Phase,
+}
+
+impl From<&Baseline> for Learnt {
+    fn from(baseline: &Baseline) -> Self {
+        let days = baseline.expectations[0].level.datapoints.div_ceil(DAY);
+        Self { at: baseline.at, days, phase: baseline.phase }
+    }
+}
+
+/// Where an alert still has to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsent {
+    /// To the bus, as an event for machines.
+    pub event: bool,
+    /// To the topic, as a message for people.
+    pub message: bool,
+}
+
+/// Which alerts are messages for people, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Messages {
+    /// Those of beginnings.
+    pub began: bool,
+    /// Those of ends.
+    pub ended: bool,
+}
+
+impl Messages {
+    /// Where a new alert has to go.
+    pub fn unsent(self, kind: Kind) -> Unsent {
+        let message = match kind {
+            Kind::Began => self.began,
+            Kind::Ended => self.ended,
+            Kind::Test => true,
+        };
+        Unsent { event: true, message }
+    }
+}
+
+impl Pending {
+    /// Which alert it is.
+    pub fn kind(&self) -> Kind {
+        kind(&self.change)
+    }
+
+    /// The time of its datapoint, in seconds since 1970.
+    pub fn time(&self) -> i64 {
+        time(&self.change)
+    }
+
+    /// Whether it has arrived everywhere.
+    pub fn is_sent(&self) -> bool {
+        self.unsent == Unsent { event: false, message: false }
+    }
+
+    /// The alert in words. `name` is the instance's tag `Name`.
+    pub fn alert(&self, name: Option<&str>, sender: &Sender) -> Alert {
+        About { instance: &self.instance, name, basis: &self.basis, sender }.alert(&self.change)
+    }
+}
+
+/// Which alert a change is.
+pub fn kind(change: &Change) -> Kind {
+    match change {
+        Change::Began(..) => Kind::Began,
+        Change::Ended(..) => Kind::Ended,
+    }
+}
+
+/// The time of the datapoint of a change, in seconds since 1970.
+pub fn time(change: &Change) -> i64 {
+    match change {
+        Change::Began(episode, _) => episode.told,
+        Change::Ended(_, _, at) => *at,
+    }
+}
