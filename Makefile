@@ -24,8 +24,8 @@ export CARGO_TARGET_DIR ?= target
 # The dev profile is optimised enough for training and replay.
 FEATURES = --workspace --features ndarray,functions/ndarray,model-builder/ndarray
 HOST = $(FEATURES) --bins --tests
-# The programs alone, without the backend that only tests and benchmarks compare with: it takes a
-# fifth of the first build. The other dependencies are compiled as for the tests.
+# The programs alone, without the backend that only tests and benchmarks compare with. The other
+# dependencies are compiled as for the tests, so that nothing is compiled twice: check_builds.py.
 PROGRAMS = --workspace --bins
 
 # cargo-lambda, zig, the SAM CLI and cfn-lint, pinned, in an environment of their own that is made
@@ -195,8 +195,9 @@ advisories: $(DENY) ## Have any of the crates known faults? Clones the RustSec d
 notices: ## THIRD_PARTY.md: whose code is in the bootstrap, under which licences
 	$(PYTHON) tests/notices.py
 
-structure: ## Which room of the code knows which, and is any file too long?
+structure: ## Which room of the code knows which, is any file too long, what compiles twice?
 	$(PYTHON) tests/check_structure.py
+	$(PYTHON) tests/check_builds.py
 
 repository: ## Do the documents name only real things, do lines fit, are no data committed?
 	$(PYTHON) tests/check_repository.py

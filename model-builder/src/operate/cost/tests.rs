@@ -51,9 +51,9 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "PutMetricData"), 0.2592);
     // 10,000 x 0.05 x 2 + 12 = 1,012 metric-months x 0.30
     close(part(TEN_THOUSAND, "custom metrics"), 303.60);
-    // anomaly, silence, errors, calibrator, stale, delivery, coverage, throttles,
-    // calibrator-throttles, dead-letters: 10 x 0.10
-    close(part(TEN_THOUSAND, "alarms"), 1.00);
+    // anomaly, suppressed, silence, errors, calibrator, stale, delivery, coverage, throttles,
+    // calibrator-throttles, dead-letters: 11 x 0.10
+    close(part(TEN_THOUSAND, "alarms"), 1.10);
     // 10,000 x 0.05 x 0.10
     close(part(TEN_THOUSAND, "contributors' alarm"), 50.0);
     close(part(TEN_THOUSAND, "dashboard"), 3.0);
@@ -77,7 +77,7 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "CloudWatch Logs"), 0.008_074_6);
     // Their sum: 867.00 + 1.734 + 0.2592 + 303.60 + 1.00 + 50.00 + 3.00 = 1,226.5932, Lambda
     // 1.3696791, S3 0.3652040, the rest 0.0167446
-    close(deployment(TEN_THOUSAND).total(), 1_228.344_828);
+    close(deployment(TEN_THOUSAND).total(), 1_228.444_828);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn ten_thousand_instances_full_by_hand() {
     // Only where it is asked for.
     close(part(full, "contributors' alarm"), 0.0);
     // The sparse total, less its 303.60 + 0.2592 + 50.00, and the first two.
-    close(deployment(full).total(), 1_228.344_828 - 353.859_2 + 4_003.100_8);
+    close(deployment(full).total(), 1_228.444_828 - 353.859_2 + 4_003.100_8);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn json_holds_items_that_add_up_to_the_total() {
     assert_eq!(bill["deployment"]["architecture"], "x86_64");
     assert_eq!(bill["comparison"]["native"], serde_json::Value::Null);
     assert_eq!(bill["comparison"]["other_mode"], "full");
-    close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 4_877.586_428);
+    close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 4_877.686_428);
 }
 
 #[test]
@@ -331,8 +331,8 @@ fn the_text_says_what_the_numbers_are() {
         "$0.0000166667 per GB-second",
         "$0.30 per metric-month",
         "$864.00",
-        "$1,228.34",
-        "DeepGuard in full mode: $4,877.59",
+        "$1,228.44",
+        "DeepGuard in full mode: $4,877.69",
         "Prices: list prices us-east-1, without free tier, 2026-11",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
@@ -356,7 +356,7 @@ fn the_table_of_the_document_is_markdown() {
         "{table}"
     );
     assert!(lines[2].starts_with("| 500 | $") && lines[2].ends_with(" | $150.00 |"), "{table}");
-    assert_eq!(lines[3], "| 10,000 | $1,228.34 | $4,877.59 | not possible |");
+    assert_eq!(lines[3], "| 10,000 | $1,228.44 | $4,877.69 | not possible |");
     assert!(lines[5].contains("list prices us-east-1, without free tier, 2026-11"));
 
     let table = comparison_table(&TABLE_FLEETS, &deployment("--table"));
@@ -381,7 +381,7 @@ fn the_catalogue_and_the_template_are_what_is_billed() {
     let under = |condition| resources("AWS::CloudWatch::Alarm", condition);
     let [always, contributors, predictor] =
         [None, Some("HasContributorAlarm"), Some("HasPredictApi")].map(under);
-    assert_eq!((always, contributors, predictor), (10.0, 1.0, 1.0));
+    assert_eq!((always, contributors, predictor), (11.0, 1.0, 1.0));
     assert_eq!(always + contributors + predictor, alarms, "an alarm under another condition");
     assert_eq!(resources("AWS::CloudWatch::Dashboard", Some("HasDashboard")), 1.0);
 }
