@@ -18,6 +18,8 @@ use tokio::time::{Instant, timeout_at};
 /// A run reserves one part in this many of its time at its end, to write down and publish its
 /// decisions ...
 const TO_END_IN_ORDER: u32 = 5;
+/// ... one in this many to do so after a bus or a topic that hangs, ...
+const TO_PUBLISH: u32 = 10;
 /// ... and one in this many to answer.
 const TO_ANSWER: u32 = 25;
 /// The message about work that a run has no time for.
@@ -31,6 +33,8 @@ pub(crate) struct TimeLeft(Rc<Cell<Ends>>);
 struct Ends {
     /// When reading and scoring ends.
     scoring: Option<Instant>,
+    /// When sending alerts ends.
+    alerts: Option<Instant>,
     /// When everything ends.
     all: Option<Instant>,
 }
@@ -40,7 +44,11 @@ impl TimeLeft {
     pub(crate) fn set(&self, left: Option<Duration>) {
         let without =
             |part: u32| left.and_then(|left| Instant::now().checked_add(left - left / part));
-        self.0.set(Ends { scoring: without(TO_END_IN_ORDER), all: without(TO_ANSWER) });
+        self.0.set(Ends {
+            scoring: without(TO_END_IN_ORDER),
+            alerts: without(TO_PUBLISH),
+            all: without(TO_ANSWER),
+        });
     }
 
     /// Whether the time for scoring is over.
@@ -80,6 +88,15 @@ impl<P> Limited<P> {
         call: impl Future<Output = T>,
     ) -> Result<T, CallError> {
         within(self.time.0.get().scoring, operation, call).await
+    }
+
+    /// The result of a call that has to leave time to publish metrics.
+    async fn to_tell<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = T>,
+    ) -> Result<T, CallError> {
+        within(self.time.0.get().alerts, operation, call).await
     }
 
     /// The result of a call that may take until the end of the run.
@@ -144,12 +161,12 @@ fn unsent(alerts: &[&Alert], error: CallError) -> Sent {
 
 impl<A: Alerts> Alerts for Limited<A> {
     async fn events(&self, alerts: &[&Alert]) -> Sent {
-        let sent = self.to_end("PutEvents", self.port.events(alerts)).await;
+        let sent = self.to_tell("PutEvents", self.port.events(alerts)).await;
         sent.unwrap_or_else(|error| unsent(alerts, error))
     }
 
     async fn messages(&self, alerts: &[&Alert]) -> Sent {
-        let sent = self.to_end("PublishBatch", self.port.messages(alerts)).await;
+        let sent = self.to_tell("PublishBatch", self.port.messages(alerts)).await;
         sent.unwrap_or_else(|error| unsent(alerts, error))
     }
 }

@@ -40,6 +40,8 @@ pub struct Metrics {
     pub told: RefCell<Vec<Alert>>,
     /// Whether sending events fails.
     pub deaf: Cell<bool>,
+    /// Whether sending events never ends.
+    pub hangs: Cell<bool>,
     /// The messages sent since this was last emptied.
     pub notified: RefCell<Vec<Alert>>,
     /// Whether sending messages fails.
@@ -65,6 +67,9 @@ fn taken(
 
 impl Alerts for Rc<Metrics> {
     async fn events(&self, alerts: &[&Alert]) -> Sent {
+        if self.hangs.get() {
+            std::future::pending::<()>().await;
+        }
         taken(alerts, &self.told, &self.deaf, "PutEvents")
     }
 

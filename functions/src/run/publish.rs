@@ -101,26 +101,23 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             pending.alert(names.get(&pending.instance).map(String::as_str), &self.sender)
         });
         let worded: Vec<Alert> = worded.collect();
+        let [to_bus, to_topic] = [|unsent: Unsent| unsent.event, |unsent: Unsent| unsent.message]
+            .map(|is_unsent| chosen(&state.alerts, is_unsent));
+        let of = |positions: &[usize]| -> Vec<&Alert> {
+            positions.iter().map(|&position| &worded[position]).collect()
+        };
+        // At once, so that a receiver that hangs does not delay the other.
+        let (account, events, messages) = (self.roster.inventory(), of(&to_bus), of(&to_topic));
+        let (events, messages) = tokio::join!(account.events(&events), account.messages(&messages));
+        for (number, position) in to_bus.into_iter().enumerate() {
+            state.alerts[position].unsent.event = events.failed.contains(&number);
+        }
+        for (number, position) in to_topic.into_iter().enumerate() {
+            state.alerts[position].unsent.message = messages.failed.contains(&number);
+        }
         let mut delivered = Delivered::default();
-        let account = self.roster.inventory();
-
-        let to_send = chosen(&state.alerts, |unsent| unsent.event);
-        let alerts: Vec<&Alert> = to_send.iter().map(|&index| &worded[index]).collect();
-        let sent = if alerts.is_empty() { Sent::default() } else { account.events(&alerts).await };
-        delivered.events = delivered.note("events", &sent);
-        for (position, index) in to_send.into_iter().enumerate() {
-            state.alerts[index].unsent.event = sent.failed.contains(&position);
-        }
-
-        let to_send = chosen(&state.alerts, |unsent| unsent.message);
-        let alerts: Vec<&Alert> = to_send.iter().map(|&index| &worded[index]).collect();
-        let sent =
-            if alerts.is_empty() { Sent::default() } else { account.messages(&alerts).await };
-        delivered.messages = delivered.note("messages", &sent);
-        for (position, index) in to_send.into_iter().enumerate() {
-            state.alerts[index].unsent.message = sent.failed.contains(&position);
-        }
-
+        delivered.events = delivered.note("events", &events);
+        delivered.messages = delivered.note("messages", &messages);
         state.alerts.retain(|pending| !pending.is_sent());
         delivered
     }
@@ -133,8 +130,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let alert = self.sender.test(now.as_second());
         log::alert(&alert);
         let account = self.roster.inventory();
-        let events = account.events(&[&alert]).await;
-        let messages = account.messages(&[&alert]).await;
+        let alerts = [&alert];
+        let (events, messages) = tokio::join!(account.events(&alerts), account.messages(&alerts));
         match events.error.or(messages.error) {
             Some(error) => Err(RunError::TestFailed(error)),
             None => Ok(Delivered { events: events.sent, messages: messages.sent, failed: 0 }),

@@ -78,6 +78,19 @@ async fn a_bus_that_refuses_delays_no_message_and_a_topic_that_refuses_no_event(
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_hangs_delays_neither_message_nor_metrics() {
+    let world = World::new();
+    let mut process = world.telling(plain());
+    world.metrics.hangs.set(true);
+    process.set_time_left(Some(Duration::from_secs(120)));
+    let summary = process.run(&json!({}), at(NOW)).await.unwrap();
+    assert_eq!(summary.alerts, Delivered { events: 0, messages: 1, failed: 1 });
+    assert!(summary.datums_published > 0 && summary.datums_failed == 0, "{summary:?}");
+    let failures = of_fleet(&world.published(), Metric::PublishFailures);
+    assert_eq!(failures.last().map(|(_, value)| *value), Some(1.0));
+}
+
 #[tokio::test]
 async fn an_alert_is_worded_when_it_is_sent() {
     let world = World::new();
