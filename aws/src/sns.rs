@@ -54,11 +54,12 @@ impl Topic {
                 Ok(answer) => {
                     let taken = answer.successful().iter().filter_map(|entry| entry.id());
                     let taken: Vec<usize> = taken.filter_map(|id| id.parse().ok()).collect();
-                    let failed = answer.failed().iter();
-                    let why = failed.map(|entry| {
-                        format!("{}: {}", entry.code(), entry.message().unwrap_or("no text"))
-                    });
-                    let why = why.last().unwrap_or_else(|| "a message has no answer".into());
+                    let why = answer.failed().last().map_or_else(
+                        || "a message has no answer".into(),
+                        |entry| {
+                            format!("{}: {}", entry.code(), entry.message().unwrap_or("no text"))
+                        },
+                    );
                     let untaken = (0..alerts.len()).filter(|index| !taken.contains(index));
                     sent.fail(untaken.map(|index| first + index), PUBLISH, why);
                 }
