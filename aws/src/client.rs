@@ -35,10 +35,7 @@ pub enum NoAccess {
         why: String,
     },
     /// There is no Region.
-    #[error(
-        "there is no AWS Region for {0}: set AWS_REGION, or `region` in that profile of \
-         ~/.aws/config"
-    )]
+    #[error("there is no AWS Region: set AWS_REGION, or `region` in ~/.aws/config for {0}")]
     Region(Origin),
 }
 
@@ -84,7 +81,7 @@ impl fmt::Display for Origin {
                 write!(formatter, " in the Region {region} ({variable})")
             }
             (Some(region), None) => write!(formatter, " in the profile's Region {region}"),
-            (None, _) => formatter.write_str(" without a Region"),
+            (None, _) => Ok(()),
         }
     }
 }
@@ -234,7 +231,7 @@ mod tests {
                 "the profile `default` (AWS_PROFILE is not set) in the Region eu-central-1 \
                  (AWS_DEFAULT_REGION)",
             ),
-            (None, &[], "the profile `default` (AWS_PROFILE is not set) without a Region"),
+            (None, &[], "the profile `default` (AWS_PROFILE is not set)"),
         ] {
             assert_eq!(origin(region, variables), expected);
         }
