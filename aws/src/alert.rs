@@ -6,6 +6,9 @@ use crate::ids::InstanceId;
 
 /// The source of our events on the bus.
 pub const SOURCE: &str = "deepguard";
+/// The maximum number of alerts in one call. (PutEvents, `Entries`; PublishBatch,
+/// `PublishBatchRequestEntries`)
+pub const BATCH: usize = 10;
 
 /// Which alert it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

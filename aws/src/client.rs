@@ -72,15 +72,15 @@ impl fmt::Display for Origin {
         match (&self.profile, self.in_environment) {
             (_, true) => formatter.write_str("the credentials of AWS_ACCESS_KEY_ID")?,
             (Some(profile), false) => write!(formatter, "the profile `{profile}` (AWS_PROFILE)")?,
-            (None, false) => {
-                formatter.write_str("the profile `default` (AWS_PROFILE is not set)")?
-            }
+            (None, false) => formatter.write_str(
+                "the machine's own credentials (neither AWS_PROFILE nor AWS_ACCESS_KEY_ID is set)",
+            )?,
         }
         match (&self.region, self.region_variable) {
             (Some(region), Some(variable)) => {
                 write!(formatter, " in the Region {region} ({variable})")
             }
-            (Some(region), None) => write!(formatter, " in the profile's Region {region}"),
+            (Some(region), None) => write!(formatter, " in the Region {region}"),
             (None, _) => Ok(()),
         }
     }
@@ -223,15 +223,15 @@ mod tests {
             (
                 region,
                 &[("AWS_PROFILE", "prod"), ("AWS_ACCESS_KEY_ID", "AK")],
-                "the credentials of AWS_ACCESS_KEY_ID in the profile's Region eu-central-1",
+                "the credentials of AWS_ACCESS_KEY_ID in the Region eu-central-1",
             ),
             (
                 region,
                 &[("AWS_DEFAULT_REGION", "eu-central-1")],
-                "the profile `default` (AWS_PROFILE is not set) in the Region eu-central-1 \
-                 (AWS_DEFAULT_REGION)",
+                "the machine's own credentials (neither AWS_PROFILE nor AWS_ACCESS_KEY_ID is set) \
+                 in the Region eu-central-1 (AWS_DEFAULT_REGION)",
             ),
-            (None, &[], "the profile `default` (AWS_PROFILE is not set)"),
+            (None, &[("AWS_PROFILE", "prod")], "the profile `prod` (AWS_PROFILE)"),
         ] {
             assert_eq!(origin(region, variables), expected);
         }

@@ -182,7 +182,8 @@ impl Metric {
             }
             Self::DataLagSeconds => "age of the newest datapoint that has a score",
             Self::PublishFailures => {
-                "datums, events and states that AWS did not take; the next run tries again"
+                "datums, events, messages and states that AWS did not take; the next run tries \
+                 again"
             }
             Self::ModelAgeDays => "days since the model was trained",
             Self::BaselineAgeHours => {

@@ -98,10 +98,10 @@ pub struct Published {
 
 /// The receivers of alerts about episodes: machines and people.
 pub trait Alerts {
-    /// Sends the events of as many as can be sent.
+    /// Sends the events of as many as can be sent, of at most [`crate::alert::BATCH`] alerts.
     async fn events(&self, alerts: &[&Alert]) -> Sent;
 
-    /// Sends the messages of as many as can be sent.
+    /// Sends the messages of as many as can be sent, of at most [`crate::alert::BATCH`] alerts.
     async fn messages(&self, alerts: &[&Alert]) -> Sent;
 }
 
@@ -159,10 +159,17 @@ impl Sent {
         let before = self.failed.len();
         self.failed.extend(positions);
         let failed = self.failed.len() - before;
-        self.sent -= failed;
+        self.sent = self.sent.saturating_sub(failed);
         if failed > 0 {
             self.error = Some(CallError { operation, why });
         }
+    }
+
+    /// Adds the result of the batch that begins at the position `first`.
+    pub fn add(&mut self, batch: Self, first: usize) {
+        self.sent += batch.sent;
+        self.failed.extend(batch.failed.into_iter().map(|position| first + position));
+        self.error = batch.error.or(self.error.take());
     }
 }
 

@@ -21,7 +21,7 @@ pub struct PublicKey([u8; 32]);
 
 /// A text that is no public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it is no Ed25519 public key: give its 32 bytes in base64, 44 characters")]
+#[error("it is not an Ed25519 public key: give 32 bytes in base64, 44 characters")]
 pub struct NotAPublicKey;
 
 /// A signature that does not hold.
@@ -80,7 +80,7 @@ pub struct SigningKey(Ed25519KeyPair);
 /// A file that holds no key to sign with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "it is no Ed25519 private key in PEM (PKCS #8): make one with `openssl genpkey -algorithm \
+    "it is not an Ed25519 private key in PEM (PKCS #8): make one with `openssl genpkey -algorithm \
      ed25519 -out key.pem`"
 )]
 pub struct NotASigningKey;

@@ -5,19 +5,18 @@ use std::collections::HashMap;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 
-use crate::alert::Alert;
+use crate::alert::{Alert, BATCH};
 use crate::client::failed;
 use crate::ports::{CallError, Sent};
 
 const PUBLISH: &str = "PublishBatch";
-/// Entries that PublishBatch takes. (PublishBatch, PublishBatchRequestEntries)
-const ENTRIES: usize = 10;
-/// Characters of a subject: ASCII, without line breaks, fewer than 100. (Publish, Subject)
+/// Characters of a subject: without line breaks, fewer than 100. ASCII, because that is taken
+/// everywhere. (Publish, Subject)
 const SUBJECT: usize = 99;
 /// Bytes that all messages of one PublishBatch have together. (PublishBatch)
-const BATCH: usize = 262_144;
+const CALL: usize = 262_144;
 /// Bytes of one message at most, so that a whole batch of them fits, attributes included.
-const MESSAGE: usize = BATCH / ENTRIES - 1024;
+const MESSAGE: usize = CALL / BATCH - 1024;
 
 /// A topic. Without an ARN it takes messages and sends nothing.
 #[derive(Debug)]
@@ -32,41 +31,35 @@ impl Topic {
         Self { client, arn }
     }
 
-    /// Sends as many messages as can be sent. The attributes `kind`, `id` and `deployment` serve
-    /// for a subscription's filter.
+    /// Sends as many messages as can be sent, in one call. The attributes `kind`, `id` and
+    /// `deployment` serve for a subscription's filter.
     pub async fn send(&self, alerts: &[&Alert]) -> Sent {
         let Some(topic) = &self.arn else { return Sent::default() };
         let mut sent = Sent::all(alerts.len());
-        for (number, alerts) in alerts.chunks(ENTRIES).enumerate() {
-            let first = number * ENTRIES;
-            let all = first..first + alerts.len();
-            let entries: Result<Vec<_>, _> =
-                alerts.iter().enumerate().map(|(index, alert)| entry(index, alert)).collect();
-            let entries = match entries {
-                Ok(entries) => entries,
-                Err(error) => {
-                    sent.fail(all, PUBLISH, error.to_string());
-                    continue;
-                }
-            };
-            let call = self.client.publish_batch().topic_arn(topic);
-            match call.set_publish_batch_request_entries(Some(entries)).send().await {
-                Ok(answer) => {
-                    let taken = answer.successful().iter().filter_map(|entry| entry.id());
-                    let taken: Vec<usize> = taken.filter_map(|id| id.parse().ok()).collect();
-                    let why = answer.failed().last().map_or_else(
-                        || "a message has no answer".into(),
-                        |entry| {
-                            format!("{}: {}", entry.code(), entry.message().unwrap_or("no text"))
-                        },
-                    );
-                    let untaken = (0..alerts.len()).filter(|index| !taken.contains(index));
-                    sent.fail(untaken.map(|index| first + index), PUBLISH, why);
-                }
-                Err(error) => {
-                    let CallError { why, .. } = failed(PUBLISH, &error);
-                    sent.fail(all, PUBLISH, why);
-                }
+        let entries: Result<Vec<_>, _> =
+            alerts.iter().enumerate().map(|(position, alert)| entry(position, alert)).collect();
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                sent.fail(0..alerts.len(), PUBLISH, error.to_string());
+                return sent;
+            }
+        };
+        let call = self.client.publish_batch().topic_arn(topic);
+        match call.set_publish_batch_request_entries(Some(entries)).send().await {
+            Ok(answer) => {
+                let taken = answer.successful().iter().filter_map(|entry| entry.id());
+                let taken: Vec<usize> = taken.filter_map(|id| id.parse().ok()).collect();
+                let why = answer.failed().last().map_or_else(
+                    || "a message has no answer".into(),
+                    |entry| format!("{}: {}", entry.code(), entry.message().unwrap_or("no text")),
+                );
+                let untaken = (0..alerts.len()).filter(|position| !taken.contains(position));
+                sent.fail(untaken, PUBLISH, why);
+            }
+            Err(error) => {
+                let CallError { why, .. } = failed(PUBLISH, &error);
+                sent.fail(0..alerts.len(), PUBLISH, why);
             }
         }
         sent
@@ -74,7 +67,7 @@ impl Topic {
 }
 
 fn entry(
-    index: usize,
+    position: usize,
     alert: &Alert,
 ) -> Result<PublishBatchRequestEntry, aws_sdk_sns::error::BuildError> {
     let attribute = |text: &str| {
@@ -86,7 +79,7 @@ fn entry(
         ("deployment".to_string(), attribute(&alert.deployment)?),
     ]);
     PublishBatchRequestEntry::builder()
-        .id(index.to_string())
+        .id(position.to_string())
         .subject(subject(&alert.subject))
         .message(message(&alert.text))
         .set_message_attributes(Some(attributes))
@@ -107,7 +100,11 @@ fn message(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use wiremock::ResponseTemplate;
+
     use super::*;
+    use crate::testing::alert;
+    use crate::testing::scripted::Scripted;
 
     #[test]
     fn sns_takes_every_subject() {
@@ -119,8 +116,63 @@ mod tests {
 
     #[test]
     fn sns_takes_a_batch_of_the_longest_messages() {
-        let longest = "\u{20ac}".repeat(BATCH);
-        assert!(message(&longest).len() * ENTRIES < BATCH);
+        let longest = "\u{20ac}".repeat(CALL);
+        assert!(message(&longest).len() * BATCH < CALL);
         assert_eq!(message("short"), "short");
+    }
+
+    async fn sent(status: u16, result: &str, alerts: usize) -> (Sent, Vec<String>) {
+        let body = format!(
+            "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
+             {result}</PublishBatchResponse>"
+        );
+        let answer = ResponseTemplate::new(status).set_body_raw(body, "text/xml");
+        let aws = Scripted::new([("POST", vec![answer])]).await;
+        let alerts: Vec<Alert> = (0..alerts).map(alert).collect();
+        let sent = aws.topic().send(&alerts.iter().collect::<Vec<_>>()).await;
+        let requests = aws.raw_requests().await;
+        let bodies = requests.iter().map(|request| String::from_utf8_lossy(&request.body).into());
+        (sent, bodies.collect())
+    }
+
+    fn taken(id: usize) -> String {
+        format!("<member><Id>{id}</Id><MessageId>m{id}</MessageId></member>")
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_refused_is_the_one_that_is_sent_again() {
+        let result = format!(
+            "<PublishBatchResult><Successful>{}{}</Successful><Failed><member><Id>1</Id>\
+             <Code>InternalError</Code><Message>later</Message><SenderFault>false</SenderFault>\
+             </member></Failed></PublishBatchResult>",
+            taken(2),
+            taken(0)
+        );
+        let (sent, requests) = sent(200, &result, 3).await;
+        assert_eq!((sent.sent, sent.failed), (2, [1].into()));
+        assert_eq!(sent.error.unwrap().why, "InternalError: later");
+        let [request] = &requests[..] else { panic!("{requests:?}") };
+        for part in ["Action=PublishBatch", "member.3.Id=2", "Subject=subject+1", "=began"] {
+            assert!(request.contains(part), "{part} is not in {request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_without_an_answer_is_sent_again() {
+        let result = format!(
+            "<PublishBatchResult><Successful>{}{}</Successful><Failed/></PublishBatchResult>",
+            taken(0),
+            taken(7)
+        );
+        let (sent, _) = sent(200, &result, 2).await;
+        assert_eq!((sent.sent, sent.failed), (1, [1].into()));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_refused_sends_none() {
+        let error = "<Error><Code>AuthorizationError</Code><Message>no</Message></Error>";
+        let (sent, _) = sent(403, error, 2).await;
+        assert_eq!((sent.sent, sent.failed), (0, [0, 1].into()));
+        assert!(sent.error.is_some());
     }
 }

@@ -25,6 +25,7 @@ const LONGEST_RUN: SignedDuration = SignedDuration::from_mins(15);
 const SHAPES: &str = concat!(
     r#"send {}, {"shard": 0, "shards": 4} or {"time": "2026-01-15T12:00:00Z", "#,
     r#""instances": ["i-0123456789abcdef0"], "dry_run": true} (all of them optional), "#,
+    r#"{"test": "alerts"}, "#,
     "or let an EventBridge rule or schedule send its own event"
 );
 

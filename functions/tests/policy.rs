@@ -69,7 +69,19 @@ impl Allowed {
 
     /// Lambda's own, in a VPC, with X-Ray, or with a key.
     fn is_lambdas(&self) -> bool {
-        ["ec2:", "xray:", "kms:"].iter().any(|service| self.action.starts_with(service))
+        const ANYWHERE: [&str; 8] = [
+            "ec2:CreateNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:DeleteNetworkInterface",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+        ];
+        let is = |action: &&str| *self == Self::new(action, "*");
+        let is_of_key = |action: &&str| *self == Self::new(action, "key");
+        ANYWHERE.iter().any(is) || ["kms:Decrypt", "kms:GenerateDataKey"].iter().any(is_of_key)
     }
 
     /// Lambda's own, to write the log.

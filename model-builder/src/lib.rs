@@ -25,7 +25,8 @@ use build::{backtest, evaluate, fleet, replay, train};
 use common::cli::{ModelArgs, stopped};
 use common::files;
 use common::labels::{self, Labels};
-use common::models::{Destination, Who};
+use common::models::Destination;
+use common::words::Who;
 use operate::{cost, explain, inspect, promote, publish, rollback, score};
 
 /// Trains, evaluates, inspects and publishes the models that DeepGuard scores EC2 CPU with.

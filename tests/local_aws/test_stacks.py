@@ -9,6 +9,7 @@ Two things are not as in AWS:
 - Dashboards belong to a Region there, and to the account in AWS. So the test compares the names.
 """
 
+import json
 import unittest
 from collections import namedtuple
 
@@ -32,6 +33,8 @@ PLACES = (FIRST, SECOND, THIRD)
 # The resources whose names are unique in an account, and the property that would name one.
 ACCOUNT_WIDE = {"AWS::IAM::Role": "RoleName", "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
                 "AWS::S3::Bucket": "BucketName"}
+# The id of an event that no function has sent.
+FORGED = "forged"
 
 
 class Scene(BareStage):
@@ -48,13 +51,18 @@ class Scene(BareStage):
         self.inboxes = {place: self.inbox(place) for place in PLACES}
         self.rules = {name: Queue(region, "events").follow("default", "ours")
                       for name, region in self.regions.items()}
+        # As a stranger could send it. Whoever may put events on the bus may also write this one.
+        forged = {"deployment": FIRST.stack, "id": FORGED, "subject": f"TEST of {FIRST.stack}: no"}
+        self.regions[REGION].client("events").put_events(Entries=[
+            {"Source": "deepguard", "DetailType": "DeepGuard Anomaly Began",
+             "Detail": json.dumps(forged)}])
         self.answers = {place: ask_for_test(self.regions[place.region],
                                             self.stacks[place].outputs["FunctionName"])
                         for place in PLACES}
         # The messages of all are on their way before the first inbox is read.
         for place, inbox in self.inboxes.items():
             wait_for(f"the message of {place}", inbox.alerts, 30)
-        for name, number in {REGION: 2, ABROAD: 1}.items():
+        for name, number in {REGION: 3, ABROAD: 1}.items():
             wait_for(f"the events in {name}", lambda: len(self.rules[name].all()) >= number, 30)
         self.seen = {name: Seen(region) for name, region in self.regions.items()}
 
@@ -115,11 +123,18 @@ class Stacks(Staged):
         for answer in self.scene.answers.values():
             self.assertEqual(answer, {"test": {"events": 1, "messages": 1, "failed": 0}})
 
+    def test_a_forged_event_is_no_message(self):
+        on_the_bus = [event["detail"]["id"] for event in self.scene.rules[REGION].all()]
+        self.assertIn(FORGED, on_the_bus)
+        for inbox in self.scene.inboxes.values():
+            self.assertEqual(len(inbox.alerts()), 1)
+
     def test_each_event_says_which_deployment_it_is_of(self):
         for name, rule in self.scene.rules.items():
-            told = sorted(event["detail"]["deployment"] for event in rule.all())
+            events = [event for event in rule.all() if event["detail"]["id"] != FORGED]
+            told = sorted(event["detail"]["deployment"] for event in events)
             self.assertEqual(told, sorted(place.stack for place in PLACES if place.region == name))
-            for event in rule.all():
+            for event in events:
                 self.assertEqual(event["region"], name)
                 self.assertIn(f" {event['detail']['deployment']}:", event["detail"]["subject"])
 

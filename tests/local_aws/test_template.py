@@ -279,13 +279,20 @@ class Template(Staged):
 
     def test_only_the_writers_may_change_models_and_settings(self):
         self.assertEqual(set(self.off.bucket_policy), {"TlsOnly"})
-        self.assertEqual(set(self.on.bucket_policy), {"TlsOnly", "OnlyWriters"})
+        self.assertEqual(set(self.on.bucket_policy),
+                         {"TlsOnly", "OnlyWriters", "OnlyFunctionsAndWriters"})
         bucket = f"arn:aws:s3:::{self.on.outputs['ModelBucketName']}"
         self.assertEqual(self.on.bucket_policy["OnlyWriters"], {
             "Sid": "OnlyWriters", "Effect": "Deny", "Principal": "*",
             "Action": ["s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"],
             "Resource": [f"{bucket}/models/*", f"{bucket}/settings/*"],
             "Condition": {"ArnNotLike": {"aws:PrincipalArn": WRITERS}}})
+        state = self.on.bucket_policy["OnlyFunctionsAndWriters"]
+        self.assertEqual((state["Effect"], state["Resource"]), ("Deny", f"{bucket}/state/*"))
+        roles = [f"arn:aws:iam::000000000000:role/{self.on.ids[name]}"
+                 for name in ("DetectorRole", "CalibratorRole")]
+        self.assertEqual(state["Condition"],
+                         {"ArnNotLike": {"aws:PrincipalArn": [*roles, *WRITERS]}})
 
     def test_the_schedules_run_or_are_paused(self):
         for deployed, state, expression in [(self.off, "DISABLED", "cron(3/5 * * * ? *)"),
@@ -316,11 +323,14 @@ class Template(Staged):
         self.assertEqual(set(predictor.statements),
                          {"ReadModels", "TellMissingFromForbidden", "WriteLog"} | optional)
         self.assertEqual(predictor.attached, [])
-        for policy, services in [(self.on.shared_policy, ["s3", "sns", "lambda"]),
+        for policy, services in [(self.on.shared_policy, ["s3", "lambda"]),
                                  (predictor.statements, ["s3", "lambda"])]:
             self.assertEqual(policy["UseTheKey"]["Resource"], KEY)
             self.assertEqual(policy["UseTheKey"]["Condition"], {"StringEquals": {
                 "kms:ViaService": [f"{name}.{REGION}.amazonaws.com" for name in services]}})
+        topic = self.on.roles["DetectorRole"].statements["UseTheKeyOfTheTopic"]
+        self.assertEqual(topic["Condition"], {"StringEquals": {
+            "kms:ViaService": f"sns.{REGION}.amazonaws.com"}})
         # The schedules have the dead-letter queue, and that is not encrypted with the key.
         self.assertNotIn("UseTheKey", self.on.roles["SchedulerRole"].statements)
 

@@ -11,6 +11,7 @@
               not expect"
 )]
 
+use crate::alert::{Alert, Kind};
 use crate::ids::InstanceId;
 
 pub mod cbor;
@@ -20,4 +21,18 @@ pub mod scripted;
 /// The instance with this number.
 pub fn instance(number: usize) -> InstanceId {
     format!("i-{number:017x}").parse().unwrap()
+}
+
+/// An alert about the instance with this number.
+pub fn alert(number: usize) -> Alert {
+    Alert {
+        kind: Kind::Began,
+        time: 300,
+        id: format!("{}-300", instance(number)),
+        instance: Some(instance(number)),
+        deployment: "deepguard".into(),
+        subject: format!("subject {number}"),
+        text: format!("text {number}"),
+        detail: format!("{{\"number\":{number}}}"),
+    }
 }

@@ -14,7 +14,9 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 use super::cbor;
 use crate::cloudwatch::CloudWatch;
 use crate::cloudwatch::pace::Rates;
+use crate::eventbridge::Bus;
 use crate::s3::S3;
+use crate::sns::Topic;
 use crate::tagging::Tagging;
 
 /// An answer of CloudWatch.
@@ -115,6 +117,31 @@ impl Scripted {
             .endpoint_url(self.server.uri())
             .build();
         Tagging::new(aws_sdk_resourcegroupstagging::Client::from_conf(config))
+    }
+
+    /// A bus named `ops`.
+    pub fn bus(&self) -> Bus {
+        use aws_sdk_eventbridge::config;
+        let config = aws_sdk_eventbridge::Config::builder()
+            .behavior_version(config::BehaviorVersion::latest())
+            .region(config::Region::new("us-east-1"))
+            .credentials_provider(config::Credentials::new("key", "secret", None, None, "test"))
+            .endpoint_url(self.server.uri())
+            .build();
+        Bus::new(aws_sdk_eventbridge::Client::from_conf(config), Some("ops".into()))
+    }
+
+    /// A topic.
+    pub fn topic(&self) -> Topic {
+        use aws_sdk_sns::config;
+        let config = aws_sdk_sns::Config::builder()
+            .behavior_version(config::BehaviorVersion::latest())
+            .region(config::Region::new("us-east-1"))
+            .credentials_provider(config::Credentials::new("key", "secret", None, None, "test"))
+            .endpoint_url(self.server.uri())
+            .build();
+        let arn = "arn:aws:sns:us-east-1:000000000000:pager".to_string();
+        Topic::new(aws_sdk_sns::Client::from_conf(config), Some(arn))
     }
 
     /// The requests as they came.

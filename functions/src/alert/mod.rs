@@ -99,7 +99,7 @@ impl About<'_> {
             "since": rfc3339(episode.since),
             "seen": rfc3339(episode.told),
             "model": {
-                "version": self.basis.model,
+                "version": plain(&self.basis.model),
                 "age_days": self.basis.model_days.map(|days| round(days, 1)),
             },
             "subject": subject,
@@ -123,9 +123,9 @@ impl About<'_> {
         self.name.map(plain).filter(|name| !name.is_empty())
     }
 
-    /// The same, short enough for the subject.
+    /// The same for the subject, which is ASCII.
     fn title(&self) -> String {
-        self.name().unwrap_or_else(|| self.instance.to_string())
+        self.name().filter(|name| name.is_ascii()).unwrap_or_else(|| self.instance.to_string())
     }
 
     /// The instance by name and id.

@@ -13,7 +13,7 @@ use crate::alert::{About, Sender};
 /// An alert that was decided, and perhaps not sent.
 ///
 /// It holds facts, and no words: the words are made when it is sent. So a person who can write the
-/// stored state cannot write a message.
+/// stored state cannot choose the words of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// The instance that it is about.
@@ -64,6 +64,14 @@ pub struct Unsent {
     pub message: bool,
 }
 
+impl Unsent {
+    /// Where neither of two copies of an alert has arrived.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { event: self.event && other.event, message: self.message && other.message }
+    }
+}
+
 /// Which alerts are messages for people, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Messages {
@@ -94,6 +102,11 @@ impl Pending {
     /// The time of its datapoint, in seconds since 1970.
     pub fn time(&self) -> i64 {
         time(&self.change)
+    }
+
+    /// Whether both are the same alert, wherever they have arrived.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.instance == other.instance && self.change == other.change
     }
 
     /// Whether it has arrived everywhere.

@@ -3,20 +3,20 @@
 /// The maximum number of characters of such a text in a message.
 const LONGEST: usize = 64;
 
-/// The text in one line of at most 64 characters, without control characters and characters that
-/// turn the direction of writing, and without anything that a mail program shows as a link.
+/// The text in one line of at most 64 characters, without control characters, characters that turn
+/// the direction of writing, `://` and `www.`. A mail program may still link a bare `example.com`,
+/// which names of machines look like, too.
 pub(crate) fn plain(text: &str) -> String {
     let seen = text.chars().filter(|&c| !c.is_control() && !is_invisible(c));
     let seen: String = seen.collect();
-    let seen = seen.replace("://", ": / /");
-    let unlinked = match seen.get(..4) {
-        Some(www) if www.eq_ignore_ascii_case("www.") => format!("www {}", &seen[4..]),
-        _ => seen,
-    };
+    let mut unlinked = seen.replace("://", ": / /");
+    while let Some(at) = unlinked.to_ascii_lowercase().find("www.") {
+        unlinked.replace_range(at + 3..at + 4, " ");
+    }
     let mut characters = unlinked.trim().chars();
     let cut: String = characters.by_ref().take(LONGEST).collect();
     match characters.next() {
-        Some(_) => format!("{}…", cut.trim_end()),
+        Some(_) => format!("{}...", cut.trim_end()),
         None => cut,
     }
 }
@@ -54,8 +54,9 @@ mod tests {
         assert_eq!(plain("web\n\rSubject: you won\u{7}"), "webSubject: you won");
         assert_eq!(plain("\u{202e}exe.bew\u{200b}"), "exe.bew");
         assert_eq!(plain("see https://evil.example/x"), "see https: / /evil.example/x");
-        assert_eq!(plain("WWW.evil.example"), "www evil.example");
-        assert_eq!(plain(&"x".repeat(300)), format!("{}…", "x".repeat(64)));
+        assert_eq!(plain(" WWW.evil.example"), "WWW evil.example");
+        assert_eq!(plain("see www.evil.example"), "see www evil.example");
+        assert_eq!(plain(&"x".repeat(300)), format!("{}...", "x".repeat(64)));
         assert_eq!(plain(" \t "), "");
     }
 }

@@ -113,6 +113,14 @@ fn a_name_that_is_a_text_stays_a_name() {
 }
 
 #[test]
+fn a_subject_says_which_instance_in_any_script() {
+    let [began, _] = told(Some("\u{6570}\u{636e}\u{5e93}"), scored(NOON, 2.5));
+    let (subject, text) = (began["subject"].as_str().unwrap(), began["text"].as_str().unwrap());
+    assert!(subject.starts_with("i-00000000000000007: "), "{subject}");
+    assert!(text.starts_with("\u{6570}\u{636e}\u{5e93} (i-00000000000000007) "), "{text}");
+}
+
+#[test]
 fn the_longest_alert_is_far_below_the_limits() {
     // A tag's value has up to 256 characters. (EC2, "Tag restrictions")
     let name = "\u{20ac}".repeat(256);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use deepguard::Detector;
-use deepguard_aws::alert::Alert;
+use deepguard_aws::alert::{Alert, BATCH};
 use deepguard_aws::cloudwatch::limits;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Datum;
@@ -108,7 +108,10 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         };
         // At once, so that a receiver that hangs does not delay the other.
         let (account, events, messages) = (self.roster.inventory(), of(&to_bus), of(&to_topic));
-        let (events, messages) = tokio::join!(account.events(&events), account.messages(&messages));
+        let (events, messages) = tokio::join!(
+            in_batches(&events, async |batch| account.events(batch).await),
+            in_batches(&messages, async |batch| account.messages(batch).await),
+        );
         for (number, position) in to_bus.into_iter().enumerate() {
             state.alerts[position].unsent.event = events.failed.contains(&number);
         }
@@ -146,7 +149,7 @@ pub struct Delivered {
     pub events: usize,
     /// To the topic.
     pub messages: usize,
-    /// To neither, or to one of two: they wait for the next run.
+    /// Deliveries to bus or topic that failed: the next run tries them again.
     pub failed: usize,
 }
 
@@ -160,6 +163,16 @@ impl Delivered {
         self.failed += failed;
         sent.sent
     }
+}
+
+/// Sends alerts in calls of [`BATCH`]. Each has a limit of its own, so that a call that hangs does
+/// not make the others look unsent.
+async fn in_batches(alerts: &[&Alert], send: impl AsyncFn(&[&Alert]) -> Sent) -> Sent {
+    let mut sent = Sent::default();
+    for (number, batch) in alerts.chunks(BATCH).enumerate() {
+        sent.add(send(batch).await, number * BATCH);
+    }
+    sent
 }
 
 /// The positions of the alerts that still have to go to one place.
@@ -183,4 +196,30 @@ pub(super) fn model_days(detector: &Detector, now: Timestamp) -> Option<f64> {
     let date: Date = detector.artifact().card().training.date.parse().ok()?;
     let trained = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
     Some(now.duration_since(trained).as_secs_f64() / 86_400.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use deepguard_aws::testing::alert;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn batches_keep_the_positions_of_what_failed() {
+        let alerts: Vec<Alert> = (0..25).map(alert).collect();
+        let sizes = RefCell::new(Vec::new());
+        let sent = in_batches(&alerts.iter().collect::<Vec<_>>(), async |batch| {
+            sizes.borrow_mut().push(batch.len());
+            let mut sent = Sent::all(batch.len());
+            let second = batch[0].id == alerts[10].id;
+            sent.fail(second.then_some(3), "PublishBatch", "said the script".into());
+            sent
+        })
+        .await;
+        assert_eq!(sizes.take(), [10, 10, 5]);
+        assert_eq!((sent.sent, sent.failed), (24, [13].into()));
+        assert!(sent.error.is_some());
+    }
 }

@@ -152,7 +152,7 @@ pub(super) const EVENT_BUS: Variable = Variable {
     name: "EVENT_BUS",
     default: "",
     meaning: "the EventBridge bus that gets an event when an anomaly begins and when it is over; \
-              empty: they are in the log only",
+              empty: no bus",
     values: "empty, or the name or ARN of a bus",
 };
 

@@ -21,7 +21,7 @@ use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Of};
 use serde::{Deserialize, Serialize};
-use tracing::error;
+use tracing::warn;
 
 use crate::alert::pending::Pending;
 use crate::state::format::{Damaged, Reader, Writer};
@@ -123,7 +123,8 @@ impl State {
         };
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
-            error!(alerts = worded.len(), "an earlier build's unsent alerts are not sent");
+            let alerts = worded.len();
+            warn!(alerts, "the alerts of an earlier build, perhaps unsent, are left out");
         }
         let mut instances = BTreeMap::new();
         while let Some((instance, followed)) = reader.record()? {
@@ -168,12 +169,12 @@ impl State {
             other.outbox.into_iter().filter(|datum| is_ours(datum) && !self.outbox.contains(datum));
         let outbox: Vec<Datum> = outbox.collect();
         self.outbox.extend(outbox);
-        let alerts = other
-            .alerts
-            .into_iter()
-            .filter(|alert| shard.holds(&alert.instance) && !self.alerts.contains(alert));
-        let alerts: Vec<Pending> = alerts.collect();
-        self.alerts.extend(alerts);
+        for alert in other.alerts.into_iter().filter(|alert| shard.holds(&alert.instance)) {
+            match self.alerts.iter_mut().find(|known| known.is_same(&alert)) {
+                Some(known) => known.unsent = known.unsent.and(alert.unsent),
+                None => self.alerts.push(alert),
+            }
+        }
     }
 
     /// Forgets the state of another model than `model`. Scored datapoints stay scored.

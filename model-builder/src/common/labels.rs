@@ -14,7 +14,9 @@ use deepguard_aws::ports::{Condition, Fetched, ObjectError, Objects};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::common::models::{self, Who, Words};
+use crate::common::access;
+use crate::common::models;
+use crate::common::words::{Who, Words};
 
 /// An alarm this number of seconds before or after a label belongs to it: half an hour.
 pub(crate) const SLACK: i64 = 1800;
@@ -125,7 +127,7 @@ impl Labels {
     pub(crate) fn read(place: &str) -> Result<Self> {
         if place.starts_with("s3://") {
             let uri = place.parse()?;
-            return models::with_aws(async |_, s3| Ok(Self::load(&s3, &uri).await?.0));
+            return access::with_aws(async |_, s3| Ok(Self::load(&s3, &uri).await?.0));
         }
         let path = PathBuf::from(place);
         let bytes =
@@ -234,7 +236,7 @@ pub(crate) struct LabelArgs {
 /// # Errors
 /// Where the labels cannot be read or written.
 pub(crate) fn label(args: LabelArgs) -> Result<()> {
-    models::with_aws(async |_, s3| run(&s3, args, models::now()).await)
+    access::with_aws(async |_, s3| run(&s3, args, models::now()).await)
 }
 
 async fn run<O: Objects>(objects: &O, args: LabelArgs, now: Timestamp) -> Result<()> {

@@ -7,15 +7,16 @@
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use clap::Args;
 use deepguard::Artifact;
 use deepguard::model::artifact::MAX_BYTES;
 use deepguard_aws::ids::ObjectUri;
-use deepguard_aws::pointer::{POINTER_BYTES, Target};
+use deepguard_aws::pointer::Target;
 use deepguard_aws::ports::{Condition, Fetched, ObjectError, Objects};
-use deepguard_aws::s3::S3;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::common::pointers::{self, Found, Pointer};
+use crate::common::words::Words;
 
 /// A bucket and the prefix below which models are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,117 +105,6 @@ impl Version {
     }
 }
 
-/// A person's text: short enough for a pointer, and one line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Words(String);
-
-impl FromStr for Words {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let text = text.trim();
-        ensure!((1..=300).contains(&text.len()), "say it in 1 to 300 bytes");
-        ensure!(!text.chars().any(char::is_control), "say it in one line");
-        Ok(Self(text.into()))
-    }
-}
-
-impl std::fmt::Display for Words {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-/// The author of a change.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Who {
-    /// Who does this, for the record.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "USER",
-        hide_env_values = true,
-        default_value = "unknown"
-    )]
-    pub(crate) by: Words,
-}
-
-/// The content of a pointer. The function reads key and checksum. The rest is for people, and for a
-/// rollback.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Pointer {
-    #[serde(flatten)]
-    pub(crate) target: Target,
-    /// When it was moved to this artifact.
-    #[serde(default)]
-    pub(crate) promoted: Option<Timestamp>,
-    /// Who moved it.
-    #[serde(default)]
-    pub(crate) by: Option<Words>,
-    /// The reason, where one was given.
-    #[serde(default)]
-    pub(crate) because: Option<Words>,
-    /// The version that it named before.
-    #[serde(default)]
-    pub(crate) previous: Option<Target>,
-}
-
-/// The content found at the place of a pointer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Nothing.
-    Nothing,
-    /// A pointer.
-    Pointer {
-        /// The content.
-        pointer: Pointer,
-        /// Its version.
-        etag: String,
-    },
-    /// Something else.
-    Unreadable {
-        /// The fault.
-        why: String,
-        /// Its version.
-        etag: String,
-    },
-}
-
-impl Found {
-    /// Reads the pointer.
-    pub(crate) async fn at<O: Objects>(objects: &O, uri: &ObjectUri) -> Result<Self> {
-        let (bytes, etag) = match objects.get(uri, None, POINTER_BYTES).await {
-            Ok(Fetched::Object { bytes, etag: Some(etag) }) => (bytes, etag),
-            Ok(_) => bail!("{uri} came without an ETag: the server is not S3"),
-            Err(ObjectError::Missing { .. }) => return Ok(Self::Nothing),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(match serde_json::from_slice(&bytes) {
-            Ok(pointer) => Self::Pointer { pointer, etag },
-            Err(error) => Self::Unreadable { why: format!("{uri} is no pointer: {error}"), etag },
-        })
-    }
-
-    /// The condition for overwriting it.
-    pub(crate) fn unchanged(&self) -> Condition<'_> {
-        match self {
-            Self::Nothing => Condition::New,
-            Self::Pointer { etag, .. } | Self::Unreadable { etag, .. } => {
-                Condition::Unchanged(etag)
-            }
-        }
-    }
-
-    /// The version that it names.
-    pub(crate) fn target(&self) -> Option<&Target> {
-        match self {
-            Self::Pointer { pointer, .. } => Some(&pointer.target),
-            _ => None,
-        }
-    }
-}
-
 /// The content of the artifact at `uri`, checked.
 async fn artifact<O: Objects>(objects: &O, uri: &ObjectUri) -> Result<Artifact> {
     match objects.get(uri, None, MAX_BYTES).await {
@@ -260,26 +150,6 @@ pub(crate) async fn named<O: Objects>(
     Ok(artifact)
 }
 
-/// Writes a pointer, unless another writer has changed it since `found`.
-pub(crate) async fn point<O: Objects>(
-    objects: &O,
-    uri: &ObjectUri,
-    found: &Found,
-    pointer: &Pointer,
-) -> Result<()> {
-    let bytes = serde_json::to_vec(pointer)?;
-    ensure!(bytes.len() <= POINTER_BYTES, "the pointer would have {} bytes: say less", bytes.len());
-    match objects.put(uri, found.unchanged(), bytes).await? {
-        Some(_) => Ok(()),
-        None => {
-            bail!(
-                "another writer has moved {uri} meanwhile, and it stays so: look at it, and try \
-                 again"
-            )
-        }
-    }
-}
-
 /// A move of the pointer `current`, and its record for later readers.
 #[derive(Debug, Serialize)]
 pub(crate) struct Move<'a, C: Serialize> {
@@ -318,7 +188,7 @@ impl<C: Serialize> Move<'_, C> {
             because: self.because.cloned(),
             previous: self.previous.cloned(),
         };
-        point(objects, &uri, found, &pointer).await?;
+        pointers::point(objects, &uri, found, &pointer).await?;
         let before =
             self.previous.map(|target| format!(" and pointed to {} before", target.version()));
         println!(
@@ -353,21 +223,9 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-/// Calls `work` with the S3 of the account whose credentials are present.
-pub(crate) fn with_aws<T>(
-    work: impl AsyncFnOnce(aws_config::SdkConfig, S3) -> Result<T>,
-) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let (config, from) = deepguard_aws::client::checked_config().await?;
-        let s3 = S3::new(deepguard_aws::client::s3(&config));
-        work(config, s3).await.with_context(|| format!("with {from}"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bucket;
 
     #[test]
     fn destinations() {
@@ -397,54 +255,10 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_words_are_short_and_harmless() {
+    fn versions_are_short_and_harmless() {
         assert!("2026-01-15-0123456789ab".parse::<Version>().is_ok());
         for wrong in ["", "a/b", "../a", "a b", &"v".repeat(101)] {
             assert!(wrong.parse::<Version>().is_err(), "{wrong}");
         }
-        assert_eq!(" it is \"fine\" ".parse::<Words>().unwrap().to_string(), "it is \"fine\"");
-        for wrong in ["", "  ", "a\nb", &"w".repeat(301)] {
-            assert!(wrong.parse::<Words>().is_err(), "{wrong}");
-        }
-        let longest = Pointer {
-            target: Target { key: "k".repeat(1024), sha256: "0".repeat(64) },
-            promoted: Some(Timestamp::MAX),
-            by: Some("\"".repeat(300).parse().unwrap()),
-            because: Some("\"".repeat(300).parse().unwrap()),
-            previous: Some(Target { key: "k".repeat(1024), sha256: "0".repeat(64) }),
-        };
-        let bytes = serde_json::to_vec(&longest).unwrap();
-        assert!(
-            bytes.len() <= POINTER_BYTES,
-            "the function reads no longer pointer than {}",
-            bytes.len()
-        );
-    }
-
-    #[tokio::test]
-    async fn a_pointer_of_an_older_version_is_read_and_one_that_moved_is_not_written_over() {
-        let bucket = Bucket::default();
-        let uri: ObjectUri = "s3://my-models/models/current".parse().unwrap();
-        assert_eq!(Found::at(&bucket, &uri).await.unwrap(), Found::Nothing);
-        bucket.store(
-            "s3://my-models/models/current",
-            r#"{"key":"models/v1.safetensors","sha256":"c0ffee"}"#,
-        );
-        let found = Found::at(&bucket, &uri).await.unwrap();
-        let target = found.target().unwrap().clone();
-        assert_eq!((target.version(), target.sha256.as_str()), ("v1", "c0ffee"));
-        let pointer =
-            Pointer { target, promoted: Some(now()), by: None, because: None, previous: None };
-        point(&bucket, &uri, &found, &pointer).await.unwrap();
-        assert_eq!(Found::at(&bucket, &uri).await.unwrap().target(), Some(&pointer.target));
-        for stale in [found, Found::Nothing] {
-            let error = point(&bucket, &uri, &stale, &pointer).await.unwrap_err().to_string();
-            assert!(
-                error.contains("another writer has moved s3://my-models/models/current"),
-                "{error}"
-            );
-        }
-        bucket.store("s3://my-models/models/current", "{");
-        assert!(matches!(Found::at(&bucket, &uri).await.unwrap(), Found::Unreadable { .. }));
     }
 }

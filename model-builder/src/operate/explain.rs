@@ -18,6 +18,7 @@ use deepguard_aws::ids::InstanceId;
 use indicatif::ProgressIterator;
 use jiff::Timestamp;
 
+use crate::common::access;
 use crate::common::cloudwatch::{RATES, pull};
 use crate::common::csv::{Csv, read_series};
 use crate::common::history::History;
@@ -175,7 +176,7 @@ pub(crate) fn pull_history(instances: &[String], view: View, stop: &AtomicBool) 
     let named =
         instances.iter().map(|name| name.parse()).collect::<Result<BTreeSet<InstanceId>, _>>()?;
     let times = view.needs(models::now().as_second());
-    let pulled = models::with_aws(async |config, _| {
+    let pulled = access::with_aws(async |config, _| {
         let cloudwatch =
             CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), "DeepGuard", RATES);
         pull(&cloudwatch, &named, times.clone(), None, stop).await

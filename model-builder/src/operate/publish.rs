@@ -15,7 +15,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::common::models::{self, Destination, Words};
+use crate::common::access;
+use crate::common::models::{self, Destination};
+use crate::common::words::Words;
 
 /// The card beside a stored artifact, for people: the contents and origin of the artifact, and who
 /// stored it when.
@@ -74,7 +76,7 @@ pub(crate) fn publish(
     let artifact = Artifact::from_bytes(file)?;
     check_scores(artifact.clone())?;
     let key = sign.map(signing_key).transpose()?;
-    models::with_aws(async |_, s3| {
+    access::with_aws(async |_, s3| {
         store(&s3, file, &artifact, to, key.as_ref(), by, models::now()).await
     })
 }

@@ -5,7 +5,10 @@ use clap::Args;
 use deepguard_aws::ports::{Objects, Removable};
 use jiff::Timestamp;
 
-use crate::common::models::{self, Destination, Found, Move, Pointer, Version, Who, Words};
+use crate::common::access;
+use crate::common::models::{self, Destination, Move, Version};
+use crate::common::pointers::{self, Found, Pointer};
+use crate::common::words::{Who, Words};
 use crate::operate::publish::check_scores;
 
 /// The arguments of `rollback`.
@@ -45,7 +48,7 @@ pub(crate) struct ShadowArgs {
 /// # Errors
 /// Where there is nothing to go back to, or it cannot be loaded; the pointer then stands as before.
 pub(crate) fn rollback(args: &RollbackArgs) -> Result<()> {
-    models::with_aws(async |_, s3| roll_back(&s3, args, models::now()).await)
+    access::with_aws(async |_, s3| roll_back(&s3, args, models::now()).await)
 }
 
 async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp) -> Result<()> {
@@ -94,7 +97,7 @@ async fn roll_back<O: Objects>(objects: &O, args: &RollbackArgs, now: Timestamp)
 /// # Errors
 /// Where it cannot be loaded, or S3 refuses.
 pub(crate) fn shadow(args: &ShadowArgs) -> Result<()> {
-    models::with_aws(async |_, s3| set_shadow(&s3, args, models::now()).await)
+    access::with_aws(async |_, s3| set_shadow(&s3, args, models::now()).await)
 }
 
 async fn set_shadow<O: Removable>(objects: &O, args: &ShadowArgs, now: Timestamp) -> Result<()> {
@@ -115,7 +118,7 @@ async fn set_shadow<O: Removable>(objects: &O, args: &ShadowArgs, now: Timestamp
         because: None,
         previous,
     };
-    models::point(objects, &uri, &found, &pointer).await?;
+    pointers::point(objects, &uri, &found, &pointer).await?;
     println!(
         "{uri} points to {}; the next run scores with it beside the current model",
         version.as_str()

@@ -30,6 +30,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::build::backtest::{Backtest, Past, pages_of};
 use crate::build::train::{self, Options, Source};
+use crate::common::access;
 use crate::common::cloudwatch::{FleetArgs, RATES, pull};
 use crate::common::history::Cache;
 use crate::common::labels::Labels;
@@ -123,7 +124,7 @@ pub(crate) fn train(
     let labels = args.labels.as_deref().map(Labels::read).transpose()?.unwrap_or_default();
     let now = models::now().as_second();
     let (histories, muted) =
-        models::with_aws(async |config, s3| read(args, &config, &s3, now, stop).await)?;
+        access::with_aws(async |config, s3| read(args, &config, &s3, now, stop).await)?;
 
     let mut cleaned = Cleaned::new(histories.clone());
     let confirmed = histories.keys().flat_map(|instance| {

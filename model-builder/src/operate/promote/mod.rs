@@ -22,9 +22,12 @@ use deepguard_aws::ports::{Cpu, Objects};
 use jiff::Timestamp;
 use verdict::Comparison;
 
+use crate::common::access;
 use crate::common::cloudwatch::RATES;
 use crate::common::labels::Labels;
-use crate::common::models::{self, Destination, Found, Move, Version, Who, Words};
+use crate::common::models::{self, Destination, Move, Version};
+use crate::common::pointers::Found;
+use crate::common::words::{Who, Words};
 use crate::operate::publish::check_scores;
 
 /// The arguments of `promote`.
@@ -59,7 +62,7 @@ pub(crate) struct PromoteArgs {
 /// Where a model cannot be loaded, nothing can be read, there is an objection, or another writer
 /// was quicker. The pointer then stands as before.
 pub(crate) fn promote(args: &PromoteArgs) -> Result<()> {
-    models::with_aws(async |config, s3| {
+    access::with_aws(async |config, s3| {
         let cloudwatch =
             CloudWatch::new(aws_sdk_cloudwatch::Client::new(&config), "DeepGuard", RATES);
         run(args, &s3, &cloudwatch, models::now()).await
