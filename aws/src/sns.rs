@@ -152,7 +152,7 @@ mod tests {
         assert_eq!((sent.sent, sent.failed), (2, [1].into()));
         assert_eq!(sent.error.unwrap().why, "InternalError: later");
         let [request] = &requests[..] else { panic!("{requests:?}") };
-        for part in ["Action=PublishBatch", "member.3.Id=2", "Subject=subject+1", "=began"] {
+        for part in ["Action=PublishBatch", "member.3.Id=2", "Subject=subject%201", "=began"] {
             assert!(request.contains(part), "{part} is not in {request}");
         }
     }
