@@ -11,6 +11,7 @@ use deepguard::score::Direction;
 use deepguard_aws::cloudwatch::limits;
 use deepguard_aws::cloudwatch::pace::Rates;
 use deepguard_aws::ids::ObjectUri;
+use jiff::tz::TimeZone;
 use tracing::Level;
 
 pub use variables::{VARIABLES, Variable};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub topic: Option<String>,
     /// Which alerts are messages, if there is a topic.
     pub messages: Messages,
+    /// The time zone of the times in messages.
+    pub zone: TimeZone,
     /// The name of the deployment.
     pub deployment: String,
     /// The Region that the function runs in; empty where it is unknown.
@@ -158,6 +161,7 @@ impl Settings {
                 _ => None,
             });
             let ended = read.variable(NOTIFY_RECOVERY, on_or_off);
+            let zone = read.variable(TIME_ZONE, |value| TimeZone::get(value).ok());
             let deployment = read.variable(DEPLOYMENT, deployment);
             let state = read.variable(STATE_URI, state_uri);
             let namespace = read.variable(NAMESPACE, namespace);
@@ -194,6 +198,7 @@ impl Settings {
                     event_bus: event_bus?,
                     messages: Messages { began: began?, ended: ended? },
                     topic: topic?,
+                    zone: zone?,
                     deployment: deployment?,
                     region,
                     state: state?,

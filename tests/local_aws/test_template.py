@@ -38,7 +38,8 @@ ALL_ON = [
     'ScheduleExpression="rate(5 minutes)"', "ModelKey=models/current", "ShadowKey=models/other",
     "MinDeviation=2.5", "Direction=up", 'MOfN="2 of 5"', "PagesPerInstanceWeek=0.25",
     "ReportingStopped=on", 'IncludeTags="env=prod,team=web|shop"', "ExcludeTags=deepguard=off",
-    "MutesKey=settings/team.ics", "Notify=both", "NotifyRecovery=on", "NotifyChanges=on",
+    "MutesKey=settings/team.ics", "Notify=both", "NotifyRecovery=on", "TimeZone=Europe/Berlin",
+    "NotifyChanges=on",
     "NotifySuppressed=on", "NotificationEmail=ops@example.com", f"EventBusName={BUS}",
     "Dashboard=off", "PredictApi=on", "PredictorConcurrency=5", "Shards=2", "Tracing=on",
     f"PermissionsBoundaryArn={BOUNDARY}", 'SubnetIds="subnet-11111111,subnet-22222222"',
@@ -73,6 +74,7 @@ REFUSED = [
     {"ScheduleExpression": "rate(24 hours)"},
     {"ScheduleExpression": "rate(10 minutes)"},
     {"ScheduleExpression": "cron(30/5 * * * ? *)"},
+    {"TimeZone": "two words"},
     {"ScheduleExpression": "cron(0 8 * * ? *)"},
     {"Schedules": "maybe"},
     {"NotifyChanges": "always"},
@@ -178,7 +180,7 @@ class Template(Staged):
                     "DIRECTION": "both",
                     "M_OF_N": "1 of 1", "PAGES_PER_INSTANCE_WEEK": "", "REPORTING_STOPPED": "off",
                     "EVENT_BUS": "default", "TOPIC": self.off.outputs["AlarmTopicArn"],
-                    "NOTIFY": "events", "NOTIFY_RECOVERY": "off"}
+                    "NOTIFY": "events", "NOTIFY_RECOVERY": "off", "TIME_ZONE": "UTC"}
         self.assertEqual(self.off.variables("Detector"), detector)
         self.assertEqual(self.off.variables("Calibrator"), calibrator)
         # From another bucket: the stack was made anew meanwhile.
@@ -193,7 +195,7 @@ class Template(Staged):
             "MIN_DEVIATION": "2.5", "DIRECTION": "up",
             "M_OF_N": "2 of 5", "PAGES_PER_INSTANCE_WEEK": "0.25", "REPORTING_STOPPED": "on",
             "EVENT_BUS": BUS, "TOPIC": self.on.outputs["AlarmTopicArn"], "NOTIFY": "both",
-            "NOTIFY_RECOVERY": "on"})
+            "NOTIFY_RECOVERY": "on", "TIME_ZONE": "Europe/Berlin"})
         self.assertEqual(self.on.variables("Predictor"), {**common, **signed})
         quiet = self.quiet.variables("Detector")
         self.assertEqual((quiet["EVENT_BUS"], quiet["NOTIFY"]), ("", "alarm"))

@@ -12,6 +12,8 @@ use deepguard::series::PERIOD;
 use deepguard::shape::{Finding, Rank, Shape};
 use deepguard_aws::alert::{Alert, Kind};
 use deepguard_aws::ids::InstanceId;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::alert::console::Console;
@@ -26,9 +28,17 @@ pub struct Sender {
     pub deployment: String,
     /// The console for links to graphs.
     pub console: Console,
+    /// The zone of the times in texts.
+    pub zone: TimeZone,
 }
 
 impl Sender {
+    /// A time (seconds since 1970) for a person: date, clock, and the zone's abbreviation.
+    fn clock(&self, time: i64) -> String {
+        let zoned = Timestamp::from_second(time).map(|time| time.to_zoned(self.zone.clone()));
+        zoned.map_or_else(|_| rfc3339(time), |at| at.strftime("%Y-%m-%d %H:%M %Z").to_string())
+    }
+
     /// An alert that says that it is a test.
     pub fn test(&self, time: i64) -> Alert {
         let subject = format!("TEST of {}: nothing is wrong", self.deployment);
@@ -36,7 +46,7 @@ impl Sender {
             "{subject}.\nA person has asked the deployment {} to test its messages, at {}.\nDo \
              nothing. An anomaly's message takes the same way.",
             self.deployment,
-            clock(time)
+            self.clock(time)
         );
         let id = format!("test-{time}");
         let detail = json!({
@@ -142,7 +152,7 @@ impl About<'_> {
             |scored| observed(scored, episode.shape),
         );
         let subject = format!("{}: {} ({})", self.title(), episode.shape.words(), short(scored));
-        let sentence = format!("{} {what}, since {}.", self.who(), clock(episode.since));
+        let sentence = format!("{} {what}, since {}.", self.who(), self.sender.clock(episode.since));
         let mut looks = format!("It looks like: {}.", episode.shape.words());
         let mut unusual = "it reported at this hour on the days before".to_string();
         if let Some(scored) = scored {
@@ -208,8 +218,8 @@ impl About<'_> {
         let subject = format!("{}: over after {lasted} ({words})", self.title());
         let sentence = format!(
             "{who} {what}: {words} from {} to {} ({lasted}), highest score {:.2}.",
-            clock(episode.since),
-            clock(at),
+            self.sender.clock(episode.since),
+            self.sender.clock(at),
             episode.peak
         );
         let detail = json!({
@@ -393,15 +403,6 @@ pub const fn next(shape: Shape) -> &'static str {
 /// A number of things, in words.
 fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A time of day with its date, UTC.
-fn clock(time: i64) -> String {
-    let text = rfc3339(time);
-    match (text.get(..10), text.get(11..16)) {
-        (Some(date), Some(clock)) => format!("{date} {clock} UTC"),
-        _ => text,
-    }
 }
 
 /// Seconds in hours and minutes.

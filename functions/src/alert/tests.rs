@@ -7,7 +7,7 @@ const NOON: i64 = 1_768_478_400;
 
 fn sender() -> Sender {
     let console = Console { region: "eu-central-1".into(), namespace: "DeepGuard".into() };
-    Sender { deployment: "deepguard".into(), console }
+    Sender { deployment: "deepguard".into(), console, zone: TimeZone::UTC }
 }
 
 fn basis(model_days: Option<f64>) -> Basis {
@@ -138,4 +138,17 @@ fn a_test_says_that_it_is_one() {
     assert_eq!((alert.kind, &detail["deployment"]), (Kind::Test, &json!("deepguard")));
     assert!(alert.subject.starts_with("TEST of deepguard"), "{}", alert.subject);
     assert!(alert.text.contains("2026-01-15 12:00 UTC"), "{}", alert.text);
+}
+
+#[test]
+fn times_are_those_of_the_reader_in_summer_and_in_winter() {
+    let berlin = Sender { zone: TimeZone::get("Europe/Berlin").unwrap(), ..sender() };
+    assert_eq!(sender().clock(NOON), "2026-01-15 12:00 UTC");
+    assert_eq!(berlin.clock(NOON), "2026-01-15 13:00 CET");
+    assert_eq!(berlin.clock(NOON + 180 * 86_400), "2026-07-14 14:00 CEST");
+    let about = About { instance: &instance(7), name: None, basis: &basis(None), sender: &berlin };
+    let changes = Episodes::default().silent(NOON, NOON + 1800, || true);
+    let alert = about.alert(&changes[0]);
+    assert!(alert.text.contains("since 2026-01-15 13:00 CET."), "{}", alert.text);
+    assert!(alert.detail.contains("\"since\":\"2026-01-15T12:00:00Z\""), "machines get UTC");
 }

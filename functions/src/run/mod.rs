@@ -108,6 +108,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             sender: Sender {
                 deployment: settings.deployment,
                 console: Console { region: settings.region, namespace: settings.namespace },
+                zone: settings.zone,
             },
             cloudwatch: time.limit(cloudwatch),
             roster: Roster::new(settings.selection, time.limit(account)),

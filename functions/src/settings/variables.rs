@@ -185,8 +185,15 @@ pub(super) const MODEL_PUBLIC_KEY: Variable = Variable {
     values: "empty, or the 32 bytes of a public key in base64",
 };
 
+pub(super) const TIME_ZONE: Variable = Variable {
+    name: "TIME_ZONE",
+    default: "UTC",
+    meaning: "the time zone of the times in messages; events, metrics and the log stay in UTC",
+    values: "the name of a zone in the IANA database, such as Europe/Berlin",
+};
+
 /// All variables.
-pub const VARIABLES: [Variable; 25] = [
+pub const VARIABLES: [Variable; 26] = [
     MODEL_URI,
     MODEL_PUBLIC_KEY,
     SHADOW_URI,
@@ -203,6 +210,7 @@ pub const VARIABLES: [Variable; 25] = [
     TOPIC,
     NOTIFY,
     NOTIFY_RECOVERY,
+    TIME_ZONE,
     DEPLOYMENT,
     NAMESPACE,
     PUBLISH_MODE,

@@ -56,6 +56,7 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         event_bus: None,
         topic: Some("arn:aws:sns:us-east-1:000000000000:topic".into()),
         messages: Messages { began: true, ended: false },
+        zone: jiff::tz::TimeZone::UTC,
         deployment: "deepguard".into(),
         region: "us-east-1".into(),
         state: Some("s3://my-models/state".parse().unwrap()),
