@@ -58,17 +58,7 @@ run: build-host ## Deploy to a local AWS, replay a fleet, and watch the alarm ri
 test: build ## All tests, the end-to-end ones on the local AWS included
 	cargo test $(FEATURES)
 	cargo build $(HOST)
-	$(PYTHON) tests/local_aws/test_journey.py
-	$(PYTHON) tests/local_aws/test_shards.py
-	$(PYTHON) tests/local_aws/test_models.py
-	$(PYTHON) tests/local_aws/test_template.py
-	$(PYTHON) tests/local_aws/test_template_messages.py
-	$(PYTHON) tests/local_aws/test_stacks.py
-	$(PYTHON) tests/local_aws/bad_night.py
-	$(PYTHON) tests/local_aws/test_train.py
-	$(PYTHON) tests/local_aws/test_emulator.py
-	$(PYTHON) tests/local_aws/test_predict.py
-	$(PYTHON) tests/local_aws/test_documents.py
+	$(PYTHON) tests/local_aws/run_all.py
 
 bad-night: build build-host ## A bad night of twelve machines on a local AWS: docs/bad-night.md
 	$(PYTHON) tests/local_aws/bad_night.py --document docs/bad-night.md
