@@ -152,7 +152,8 @@ impl About<'_> {
             |scored| observed(scored, episode.shape),
         );
         let subject = format!("{}: {} ({})", self.title(), episode.shape.words(), short(scored));
-        let sentence = format!("{} {what}, since {}.", self.who(), self.sender.clock(episode.since));
+        let sentence =
+            format!("{} {what}, since {}.", self.who(), self.sender.clock(episode.since));
         let mut looks = format!("It looks like: {}.", episode.shape.words());
         let mut unusual = "it reported at this hour on the days before".to_string();
         if let Some(scored) = scored {
