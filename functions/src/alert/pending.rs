@@ -94,11 +94,6 @@ impl Messages {
 }
 
 impl Pending {
-    /// Which alert it is.
-    pub fn kind(&self) -> Kind {
-        kind(&self.change)
-    }
-
     /// The time of its datapoint, in seconds since 1970.
     pub fn time(&self) -> i64 {
         time(&self.change)

@@ -200,7 +200,7 @@ mod tests {
 
     async fn publish_at(bucket: &Bucket, time: &str) -> Result<()> {
         let artifact = testing::artifact();
-        let by = "somebody".parse().unwrap();
+        let by = "anna".parse().unwrap();
         store(
             bucket,
             deepguard::model::artifact::BUILTIN,
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(card["file"]["bytes"], deepguard::model::artifact::BUILTIN.len());
         assert_eq!(
             (&card["published"], &card["by"]),
-            (&"2026-01-15T12:00:00Z".into(), &"somebody".into())
+            (&"2026-01-15T12:00:00Z".into(), &"anna".into())
         );
         assert_eq!(card["data"]["files"], artifact.card().training.files.len());
         assert_eq!(card["card"], serde_json::to_value(artifact.card()).unwrap());
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_loaded_is_not_published() {
-        let error = publish(b"no artifact", &to(), None, &"somebody".parse().unwrap()).unwrap_err();
+        let error = publish(b"no artifact", &to(), None, &"anna".parse().unwrap()).unwrap_err();
         assert!(error.to_string().contains("not a DeepGuard artifact"));
     }
 }
