@@ -71,10 +71,10 @@ class Processes:
         self.started = []
 
     def start(self, command, log, **options):
-        with open(log, "ab") as output:
+        with open(log, "ab") as output, uninterrupted():
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
                                        stdin=subprocess.DEVNULL, start_new_session=True, **options)
-        self.started.append(process)
+            self.started.append(process)
         return process
 
     def end_all(self):
@@ -197,16 +197,40 @@ def peak_memory_mb(pid):
     return None
 
 
+class Interruption:
+    """One for the whole program: signals arrive at the program, not at one of its parts."""
+    held = False  # inside `uninterrupted`
+    waiting = False  # arrived while held
+
+    @classmethod
+    def arrive(cls, _signal, _frame):
+        if not cls.held:
+            raise KeyboardInterrupt
+        cls.waiting = True
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Lets an interruption wait for the end of the block. A program that has started and is not
+    written down yet would be left running."""
+    Interruption.held = True
+    try:
+        yield
+    finally:
+        Interruption.held = False
+        if Interruption.waiting:
+            Interruption.waiting = False
+            raise KeyboardInterrupt
+
+
 def interrupt_on_termination():
     """Makes Ctrl-C, an ordinary kill and a closed terminal all end the run through its clean-up.
 
     Ctrl-C too: a shell that starts a command in the background has it ignored, and Python would
     leave it so.
     """
-    def stop(_signal, _frame):
-        raise KeyboardInterrupt
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, stop)
+        signal.signal(sign, Interruption.arrive)
 
 
 def ignore_signals():

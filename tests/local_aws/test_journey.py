@@ -15,10 +15,11 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 from urllib.parse import urlsplit
 
 import environment
-from local_aws import listens
+from local_aws import Interruption, Processes, listens
 
 JOURNEY = Path(__file__).resolve().parent / "journey.py"
 DEADLINE = 300  # seconds; a journey takes less than two minutes
@@ -66,6 +67,29 @@ def picture_size(path):
     """Width and height in a PNG's header, or None if it is no PNG."""
     header = Path(path).read_bytes()[:24]
     return struct.unpack(">II", header[16:24]) if header[:8] == b"\x89PNG\r\n\x1a\n" else None
+
+
+class Interrupted(unittest.TestCase):
+    def test_a_program_that_starts_at_that_moment_is_ended_too(self):
+        popen = subprocess.Popen
+
+        def interrupted_popen(*arguments, **options):
+            process = popen(*arguments, **options)
+            signal.raise_signal(signal.SIGINT)
+            return process
+
+        before = signal.getsignal(signal.SIGINT)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        signal.signal(signal.SIGINT, Interruption.arrive)
+        processes = Processes()
+        self.addCleanup(processes.end_all)
+        with tempfile.TemporaryDirectory() as folder:
+            with mock.patch("subprocess.Popen", interrupted_popen):
+                with self.assertRaises(KeyboardInterrupt):
+                    processes.start(["sleep", "300"], f"{folder}/log")
+        self.assertEqual(len(processes.started), 1)
+        processes.end_all()
+        self.assertIsNotNone(processes.started[0].returncode)
 
 
 class EndToEnd(unittest.TestCase):
