@@ -27,7 +27,7 @@ const ECHO: i64 = DAY_SECONDS + 2 * 3600;
 /// An instance is back once its deviation is below this part of the earlier one.
 const BACK: f64 = 0.5;
 /// A jump to this many times the highest severity of an episode is an episode of its own.
-const WORSE: f64 = 2.0;
+pub(crate) const WORSE: f64 = 2.0;
 /// The upper bound of [`MOfN`], in datapoints.
 pub const LARGEST_N: u32 = 24;
 
@@ -111,6 +111,15 @@ pub enum Change {
     Began(Episode, Option<Scored>),
     /// An episode is over, at a time in seconds since 1970.
     Ended(Episode, End, i64),
+}
+
+impl Change {
+    /// The episode as it was at that time.
+    pub fn episode(&self) -> &Episode {
+        match self {
+            Self::Began(episode, _) | Self::Ended(episode, _, _) => episode,
+        }
+    }
 }
 
 impl Episodes {
@@ -297,6 +306,23 @@ impl Episode {
                 self.is_off(deviation)
             }
             _ => scored.outside || self.is_off(deviation),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Episode {
+    /// An episode that was reported at `told` (seconds since 1970).
+    pub(crate) fn of(told: i64, shape: Shape, peak: f64) -> Self {
+        Self {
+            since: told,
+            told,
+            shape,
+            peak,
+            deviation: 20.0,
+            observed: 50.0,
+            calm: 0,
+            calm_since: told,
         }
     }
 }

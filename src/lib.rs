@@ -57,10 +57,12 @@
 //! ```
 
 pub mod baseline;
+pub mod budget;
 pub mod channel;
 pub mod compress;
 pub mod detector;
 pub mod episode;
+pub mod incident;
 pub mod judge;
 pub mod memory;
 pub mod model;

@@ -1,0 +1,216 @@
+//! The page level: the score from which on a deployment wakes a person.
+//!
+//! A score of 1.0 is the threshold of an anomaly on one machine. A fleet has the false alarms of
+//! all its machines, so it pages from a higher score on. [`FalsePages`] of the artifact says how
+//! often a machine reaches a score for nothing. The fleet's own anomalies of the last two weeks say
+//! how its machines differ from those that the table was measured on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::card::FalsePages;
+use crate::series::DAY_SECONDS;
+
+/// The highest page level. An anomaly this strong pages in any fleet.
+const HIGHEST: f64 = 10.0;
+/// The page level moves by at most this much a day, so that a person can follow it.
+const DAILY: f64 = 0.2;
+/// Page levels are multiples of one part in this many.
+const STEPS: f64 = 20.0;
+/// The anomalies with a score below this one are mostly false. They show how much more often, or
+/// less, this fleet reaches a score than the table says. ...
+const MOSTLY_FALSE: f64 = 2.0;
+/// ... The table weighs as much as this number of them, ...
+const PRIOR: f64 = 5.0;
+/// ... and the fleet may differ from it by at most this factor.
+const MOST_DIFFERENT: f64 = 4.0;
+/// How long, in seconds, a fleet's anomalies are remembered: two weeks.
+pub const REMEMBERED: i64 = 14 * DAY_SECONDS;
+/// The least exponent of the tail beyond the table: pages per machine fall at least as fast as
+/// `score^-1`.
+const LEAST_FALL: f64 = 1.0;
+
+/// The score from which on an anomaly is a page; under it, it is a notice. At least 1.0.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PageLevel(f64);
+
+impl Default for PageLevel {
+    /// Each anomaly is a page.
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl PageLevel {
+    /// The score.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+
+    /// The level `score`, at least 1.0 and at most 10, in steps of 0.05.
+    pub fn new(score: f64) -> Self {
+        // A little less, so that a score that is such a step stays one.
+        let steps = (score.clamp(1.0, HIGHEST) * STEPS - 1e-6).ceil();
+        Self((steps / STEPS).min(HIGHEST))
+    }
+
+    /// The level of a new day, which was aimed at `aim`: it moves by at most 0.2 a day.
+    #[must_use]
+    pub fn moved_to(self, aim: Self) -> Self {
+        Self::new(aim.0.clamp(self.0 - DAILY, self.0 + DAILY))
+    }
+}
+
+/// A fleet, as a page level sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct FleetPast {
+    /// Its machines.
+    pub machines: usize,
+    /// Incidents of the last two weeks with a highest score below 2.0, notices included.
+    pub low: usize,
+    /// Machine-weeks in which they were seen.
+    pub machine_weeks: f64,
+}
+
+/// The page level at which a fleet pages for nothing `per_week` times a week, all machines
+/// together; 1.0 without a table, because then the rate is not known. `pages` is the table of the
+/// artifact, and `threshold` the ratio of errors that scores rest on.
+///
+/// Scores scale with the threshold, so the table has the rate of each score. It is multiplied by
+/// the ratio of the fleet's own anomalies below 2.0 to those that the table expects of it.
+pub fn page_level(
+    pages: &[FalsePages],
+    threshold: f64,
+    per_week: f64,
+    fleet: FleetPast,
+) -> PageLevel {
+    let Some(tail) = Tail::of(pages, threshold) else { return PageLevel::default() };
+    let expected = fleet.machine_weeks * (tail.rate(1.0) - tail.rate(MOSTLY_FALSE)).max(0.0);
+    let differs = (fleet.low as f64 + PRIOR) / (expected + PRIOR);
+    let differs = differs.clamp(1.0 / MOST_DIFFERENT, MOST_DIFFERENT);
+    let rate = per_week / (fleet.machines.max(1) as f64 * differs);
+    PageLevel::new(tail.score(rate))
+}
+
+/// False pages of a machine in a week, by score.
+#[derive(Debug, Clone, PartialEq)]
+struct Tail {
+    /// Scores, rising, and the logarithms of both.
+    rows: Vec<(f64, f64)>,
+    /// The exponent by which pages fall beyond the last row.
+    falls: f64,
+}
+
+impl Tail {
+    /// Of an artifact's table, with a row for each score that has any page; `None` without two.
+    fn of(pages: &[FalsePages], threshold: f64) -> Option<Self> {
+        let rows: Vec<(f64, f64)> = pages
+            .iter()
+            .filter(|row| row.per_instance_week > 0.0)
+            .map(|row| ((row.threshold / threshold).ln(), row.per_instance_week.ln()))
+            .collect();
+        let &(score, rate) = rows.last()?;
+        // From the row with ten times the pages of the last one: the last rows alone rest on few
+        // pages.
+        let ten = rows.iter().rev().find(|(_, other)| *other >= rate + 10f64.ln())?;
+        let falls = ((ten.1 - rate) / (score - ten.0)).max(LEAST_FALL);
+        Some(Self { rows, falls })
+    }
+
+    /// Pages per machine and week that reach `score`.
+    fn rate(&self, score: f64) -> f64 {
+        let score = score.ln();
+        let after = self.rows.iter().position(|row| row.0 >= score);
+        let rate = match after {
+            Some(0) => self.rows[0].1,
+            Some(row) => between(self.rows[row - 1], self.rows[row], score),
+            None => self
+                .rows
+                .last()
+                .map_or(f64::NEG_INFINITY, |(last, rate)| rate - self.falls * (score - last)),
+        };
+        rate.exp()
+    }
+
+    /// The score that is reached with this `rate`.
+    fn score(&self, rate: f64) -> f64 {
+        let rate = rate.ln();
+        let swapped = |row: (f64, f64)| (row.1, row.0);
+        let after = self.rows.iter().position(|row| row.1 <= rate);
+        let score = match after {
+            Some(0) => self.rows[0].0,
+            Some(row) => between(swapped(self.rows[row - 1]), swapped(self.rows[row]), rate),
+            None => self
+                .rows
+                .last()
+                .map_or(f64::INFINITY, |(last, least)| last + (least - rate) / self.falls),
+        };
+        score.exp()
+    }
+}
+
+/// The value at `x` on the line through two points.
+fn between(a: (f64, f64), b: (f64, f64), x: f64) -> f64 {
+    if b.0 == a.0 { b.1 } else { a.1 + (x - a.0) / (b.0 - a.0) * (b.1 - a.1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table in which pages fall with the cube of the score, from one at the threshold.
+    fn cubic() -> Vec<FalsePages> {
+        let row = |step: i32| {
+            let score = 1.05f64.powi(step);
+            FalsePages { threshold: 1.3 * score, per_instance_week: score.powi(-3), interval: None }
+        };
+        (-10..=40).map(row).collect()
+    }
+
+    fn tail() -> Tail {
+        Tail::of(&cubic(), 1.3).unwrap()
+    }
+
+    #[test]
+    fn a_rate_has_a_score_within_the_table_and_beyond_it() {
+        for rate in [0.9, 0.3, 0.01, 2e-4f64] {
+            let score = tail().score(rate);
+            assert!((score - rate.powf(-1.0 / 3.0)).abs() < 0.01 * score, "{rate}: {score}");
+            assert!((tail().rate(score) / rate - 1.0).abs() < 0.01, "{rate}");
+        }
+        assert_eq!(Tail::of(&[], 1.3), None);
+        assert_eq!(Tail::of(&cubic()[..1], 1.3), None);
+    }
+
+    fn level(machines: usize, low: usize, machine_weeks: f64) -> f64 {
+        page_level(&cubic(), 1.3, 2.0, FleetPast { machines, low, machine_weeks }).value()
+    }
+
+    #[test]
+    fn more_machines_need_a_higher_score() {
+        assert_eq!(level(1, 0, 0.0), 1.0);
+        // 100 machines: 0.02 each, the cube root of 50.
+        assert_eq!(level(100, 0, 0.0), 3.7);
+        assert_eq!(level(100_000, 0, 0.0), HIGHEST);
+        let many = FleetPast { machines: 1000, ..FleetPast::default() };
+        assert_eq!(page_level(&[], 1.3, 2.0, many), PageLevel::default(), "no table");
+    }
+
+    #[test]
+    fn a_fleet_s_own_weeks_correct_the_table() {
+        // As the table says: seven in eight have a score below 2.
+        assert_eq!(level(100, 175, 200.0), 3.7);
+        let twice = level(100, 350, 200.0);
+        assert!((4.6..=4.7).contains(&twice), "{twice}");
+        assert!(level(100, 0, 200.0) < 2.5, "fewer");
+        assert_eq!(level(100, 0, 1e6), level(100, 0, 1e9), "not without limit");
+    }
+
+    #[test]
+    fn a_level_moves_slowly() {
+        let [low, high] = [1.0, 3.0].map(PageLevel::new);
+        assert_eq!(low.moved_to(high).value(), 1.2);
+        assert_eq!(high.moved_to(low).value(), 2.8);
+        assert_eq!(high.moved_to(PageLevel::new(3.1)).value(), 3.1);
+    }
+}

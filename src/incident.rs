@@ -1,0 +1,348 @@
+//! Incidents: the unit of which people are told. An incident is one episode, or the episodes of
+//! many machines that begin together.
+//!
+//! An episode belongs to one machine. A deployment or an outage is an episode on each machine of a
+//! group, and still one thing to wake up for: the incident pages once. An incident that is too weak
+//! for the [page level](PageLevel) of its deployment is a notice, and does not page.
+
+mod one;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::one::{Incident, Times};
+pub use self::one::{MOST_NAMED, Note, Scope, Surroundings};
+
+use crate::budget::{FleetPast, PageLevel, REMEMBERED};
+use crate::episode::{Change, End, Episode, WORSE};
+use crate::series::DAY_SECONDS;
+use crate::shape::Shape;
+
+/// An episode that begins at most this long, in seconds, after the newest one of an incident joins
+/// it.
+pub const JOINS: i64 = 30 * 60;
+/// One part in this many of all machines at once is an incident of the fleet, ...
+const FLEET_PART: usize = 5;
+/// ... if it has at least this many machines, of more than one group. ...
+const FLEET_LEAST: usize = 5;
+/// ... As many pages at once are one, too.
+const STORM: usize = 10;
+/// How long, in seconds, an incident that is over is recognised: a day.
+const AGAIN: i64 = DAY_SECONDS;
+/// From this time on that it comes back, a person knows that it does, ...
+const LOOPS: u32 = 3;
+/// ... and is not told again before it has been away for this long, in seconds.
+const AWAY: i64 = 6 * 3600;
+/// The most incidents that are over and remembered.
+const MOST_OVER: usize = 1000;
+/// An incident with at least this many machines has changed when their number doubles.
+const LEAST_CHANGED: usize = 3;
+/// Incidents below this score count as [`FleetPast::low`].
+const LOW: f64 = 2.0;
+
+/// The incidents of a fleet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incidents<Id: Ord> {
+    open: Vec<Incident<Id>>,
+    /// The newest last.
+    over: Vec<Over<Id>>,
+    /// By day, counted from 1970.
+    days: BTreeMap<i64, Day>,
+    level: Option<PageLevel>,
+}
+
+impl<Id: Ord> Default for Incidents<Id> {
+    fn default() -> Self {
+        Self { open: Vec::new(), over: Vec::new(), days: BTreeMap::new(), level: None }
+    }
+}
+
+/// An incident that is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Over<Id> {
+    scope: Scope<Id>,
+    shape: Shape,
+    /// In seconds since 1970.
+    at: i64,
+    times: u32,
+}
+
+/// The numbers of a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Day {
+    machines: usize,
+    /// Incidents with a highest severity below [`LOW`] that ended on this day.
+    low: usize,
+}
+
+impl<Id: Ord + Clone> Incidents<Id> {
+    /// The page level; 1.0 before the first day.
+    pub fn level(&self) -> PageLevel {
+        self.level.unwrap_or_default()
+    }
+
+    /// Incidents that are not over: those that have paged, and notices.
+    pub fn open(&self) -> (usize, usize) {
+        let paged = self.open.iter().filter(|incident| incident.paged.is_some()).count();
+        (paged, self.open.len() - paged)
+    }
+
+    /// Begins the day of `now` (seconds since 1970), if that is a new one, with the number of
+    /// machines. `aim` gives the page level that the fleet's past asks for.
+    pub fn begin_day(
+        &mut self,
+        now: i64,
+        machines: usize,
+        aim: impl FnOnce(FleetPast) -> PageLevel,
+    ) {
+        let day = now.div_euclid(DAY_SECONDS);
+        if let Some(today) = self.days.get_mut(&day) {
+            today.machines = today.machines.max(machines);
+            return;
+        }
+        self.days = self.days.split_off(&(day - REMEMBERED / DAY_SECONDS));
+        let (low, seen) = self
+            .days
+            .values()
+            .fold((0, 0), |(low, seen), day| (low + day.low, seen + day.machines));
+        let aim = aim(FleetPast { machines, low, machine_weeks: seen as f64 / 7.0 });
+        self.level = Some(self.level.map_or(aim, |level| level.moved_to(aim)));
+        self.days.insert(day, Day { machines, low: 0 });
+    }
+
+    /// Takes the changes of a run in. Gives a note for each, and the notes of machines whose
+    /// incident has become a page without a new episode.
+    pub fn update(
+        &mut self,
+        changes: &[(Id, Change)],
+        around: &Surroundings<'_, Id>,
+    ) -> (Vec<Note<Id>>, Vec<(Id, Note<Id>)>) {
+        self.over.retain(|over| around.now - over.at <= AGAIN);
+        let mut of_machine: BTreeMap<Id, usize> = BTreeMap::new();
+        for (index, incident) in self.open.iter().enumerate() {
+            of_machine.extend(incident.members.iter().map(|id| (id.clone(), index)));
+        }
+        let mut of_change = Vec::with_capacity(changes.len());
+        for (id, change) in changes {
+            let known = of_machine.get(id).copied();
+            of_change.push(match change {
+                Change::Began(episode, _) => {
+                    let index = known.unwrap_or_else(|| self.place(id, episode, around));
+                    of_machine.insert(id.clone(), index);
+                    index
+                }
+                // The episode that has got worse is a member of the same incident.
+                Change::Ended(episode, end, at) => {
+                    let index = known.unwrap_or_else(|| self.of_another_build(id, episode));
+                    if *end != End::Worsened {
+                        of_machine.remove(id);
+                        self.leave(index, id, *at);
+                    }
+                    index
+                }
+            });
+            let incident = &mut self.open[of_change[of_change.len() - 1]];
+            incident.peak = incident.peak.max(change.episode().peak);
+        }
+        self.join_fleet(&mut of_change, around);
+        let mut notes_of = Vec::new();
+        let decided = self.decide(changes, &of_change, around);
+        let level = self.level();
+        let note = |index: &usize| self.open[*index].note(around, level);
+        let mut notes: Vec<Note<Id>> = of_change.iter().map(note).collect();
+        for (index, decision) in decided {
+            match decision {
+                Decision::Page(change) => notes[change].page = true,
+                Decision::Changed(change) => notes[change].changed = true,
+                Decision::Over(change, paged) => {
+                    notes[change].over = true;
+                    notes[change].page |= paged;
+                }
+                Decision::Risen(id) => {
+                    notes_of.push((id, Note { page: true, ..note(&index) }));
+                }
+            }
+        }
+        self.forget(around);
+        (notes, notes_of)
+    }
+
+    /// The incident that an episode joins, or a new one.
+    fn place(&mut self, id: &Id, episode: &Episode, around: &Surroundings<'_, Id>) -> usize {
+        let group = (around.group)(id).map(|(name, _)| name);
+        let joins = |incident: &Incident<Id>| {
+            let near = (episode.told - incident.newest).abs() <= JOINS;
+            let fits = incident.scope == Scope::Fleet || group.is_some() && incident.group == group;
+            near && fits && !incident.members.is_empty()
+        };
+        let Some(index) = self.open.iter().position(joins) else {
+            let scope = Scope::Machine(id.clone());
+            let times = self.times(&scope, episode.shape, episode.told);
+            self.open.push(Incident::new(id, episode, group, times));
+            return self.open.len() - 1;
+        };
+        if let (Scope::Machine(_), Some(name)) = (&self.open[index].scope, group) {
+            let scope = Scope::Group(name);
+            let times = self.times(&scope, self.open[index].shape, episode.told);
+            self.open[index].times = self.open[index].times.max(times);
+            self.open[index].scope = scope;
+        }
+        let incident = &mut self.open[index];
+        incident.members.insert(id.clone());
+        incident.joined += 1;
+        incident.newest = incident.newest.max(episode.told);
+        incident.stopped |= episode.shape == Shape::Stopped;
+        index
+    }
+
+    /// The incident of an episode that a build without incidents told of.
+    fn of_another_build(&mut self, id: &Id, episode: &Episode) -> usize {
+        let incident = Incident::new(id, episode, None, Times::default());
+        self.open.push(Incident { paged: Some(episode.peak), ..incident });
+        self.open.len() - 1
+    }
+
+    /// Which time within a day it is, for an incident that begins at `at` (seconds since 1970).
+    fn times(&self, scope: &Scope<Id>, shape: Shape, at: i64) -> Times {
+        let same = |over: &&Over<Id>| over.scope == *scope && over.shape == shape;
+        let before = self.over.iter().rev().find(same).filter(|over| at - over.at <= AGAIN);
+        before.map_or_else(Times::default, |before| Times {
+            number: before.times + 1,
+            silent: before.times >= LOOPS && at - before.at < AWAY,
+        })
+    }
+
+    /// Takes a machine that is back, at `at` (seconds since 1970), out of its incident.
+    fn leave(&mut self, index: usize, id: &Id, at: i64) {
+        let incident = &mut self.open[index];
+        if incident.members.remove(id) && incident.members.is_empty() {
+            let Incident { scope, shape, times, .. } = incident;
+            let times = times.number;
+            self.over.push(Over { scope: scope.clone(), shape: *shape, at, times });
+        }
+    }
+
+    /// Makes one incident of those that began together, where they are a large part of the fleet.
+    fn join_fleet(&mut self, of_change: &mut [usize], around: &Surroundings<'_, Id>) {
+        let is_new = |incident: &Incident<Id>| {
+            let near = around.now - incident.newest <= JOINS;
+            near && incident.scope != Scope::Fleet && !incident.members.is_empty()
+        };
+        let new: Vec<usize> = (0..self.open.len()).filter(|&i| is_new(&self.open[i])).collect();
+        let machines: usize = new.iter().map(|&index| self.open[index].members.len()).sum();
+        let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
+        let pages = |index: &&usize| self.open[**index].reaches(self.level());
+        let is_storm = || new.iter().filter(pages).count() >= STORM;
+        if new.len() < 2 || !is_large && !is_storm() {
+            return;
+        }
+        let into = new[0];
+        for &index in &new[1..] {
+            let absorbed = &mut self.open[index];
+            let members = std::mem::take(&mut absorbed.members);
+            let joined = std::mem::take(&mut absorbed.joined);
+            let Incident { newest, peak, stopped, .. } = *absorbed;
+            let incident = &mut self.open[into];
+            incident.members.extend(members);
+            incident.joined += joined;
+            incident.newest = incident.newest.max(newest);
+            incident.peak = incident.peak.max(peak);
+            incident.stopped |= stopped;
+        }
+        let incident = &mut self.open[into];
+        (incident.scope, incident.times) = (Scope::Fleet, Times::default());
+        (incident.paged, incident.told_of) = (None, 0);
+        for index in of_change.iter_mut().filter(|index| new.contains(index)) {
+            *index = into;
+        }
+    }
+
+    /// Decides which incidents page now, have changed, or are over.
+    fn decide(
+        &mut self,
+        changes: &[(Id, Change)],
+        of_change: &[usize],
+        around: &Surroundings<'_, Id>,
+    ) -> Vec<(usize, Decision<Id>)> {
+        // The strongest beginning and the last end of each incident.
+        let mut began: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
+        let mut ended: BTreeMap<usize, usize> = BTreeMap::new();
+        for (change, &index) in of_change.iter().enumerate() {
+            match &changes[change].1 {
+                Change::Began(episode, _) => {
+                    let best = began.entry(index).or_insert((episode.peak, change));
+                    if episode.peak > best.0 {
+                        *best = (episode.peak, change);
+                    }
+                }
+                Change::Ended(..) => drop(ended.insert(index, change)),
+            }
+        }
+        let level = self.level();
+        let mut decided = Vec::new();
+        for (index, incident) in self.open.iter_mut().enumerate() {
+            let peaks = incident.members.iter().filter_map(|id| Some(((around.peak)(id)?, id)));
+            let highest = peaks.max_by(|(a, _), (b, _)| a.total_cmp(b));
+            incident.peak = highest.map_or(incident.peak, |(peak, _)| incident.peak.max(peak));
+            let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
+            let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
+            if incident.reaches(level) && incident.paged.is_none_or(worse) {
+                let decision = match (new, highest, last) {
+                    (Some((_, change)), _, _) => Some(Decision::Page(change)),
+                    (None, Some((_, id)), _) => Some(Decision::Risen(id.clone())),
+                    // It rose and ended in late datapoints.
+                    (None, None, last) => last.map(Decision::Page),
+                };
+                incident.paged = Some(incident.peak);
+                incident.told_of = incident.joined;
+                decided.extend(decision.filter(|_| !incident.times.silent).map(|it| (index, it)));
+            } else if let Some((_, change)) = new {
+                let doubled = incident.joined >= LEAST_CHANGED.max(2 * incident.told_of);
+                if incident.told_of > 0 && doubled {
+                    decided.push((index, Decision::Changed(change)));
+                }
+                if incident.told_of == 0 || doubled {
+                    incident.told_of = incident.joined;
+                }
+            }
+            if let (true, Some(change)) = (incident.members.is_empty(), last) {
+                let told = incident.paged.is_some() && !incident.times.silent;
+                decided.push((index, Decision::Over(change, told)));
+            }
+        }
+        decided
+    }
+
+    /// Removes the incidents that are over, and counts them.
+    fn forget(&mut self, around: &Surroundings<'_, Id>) {
+        for incident in &mut self.open {
+            // Machines that are no longer watched.
+            incident.members.retain(|id| (around.peak)(id).is_some());
+        }
+        let is_low = |incident: &&Incident<Id>| {
+            incident.members.is_empty() && incident.joined > 0 && incident.peak < LOW
+        };
+        let low = self.open.iter().filter(is_low).count();
+        self.days.entry(around.now.div_euclid(DAY_SECONDS)).or_default().low += low;
+        self.open.retain(|incident| !incident.members.is_empty());
+        let surplus = self.over.len().saturating_sub(MOST_OVER);
+        self.over.drain(..surplus);
+    }
+}
+
+/// A decision about an incident. Numbers are places of changes.
+#[derive(Debug, Clone, PartialEq)]
+enum Decision<Id> {
+    /// It pages with this change.
+    Page(usize),
+    /// It pages with the open episode of this machine, which has got stronger.
+    Risen(Id),
+    /// It has doubled with this change.
+    Changed(usize),
+    /// It is over with this change, and had paged or not.
+    Over(usize, bool),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! One incident that is not over, and the note about it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::LOOPS;
+use crate::budget::PageLevel;
+use crate::episode::Episode;
+use crate::shape::Shape;
+
+/// The most machines that a note names.
+pub const MOST_NAMED: usize = 20;
+/// The extent of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope<Id> {
+    /// One machine.
+    Machine(Id),
+    /// Several machines of a group, by its name.
+    Group(String),
+    /// Machines of many groups.
+    Fleet,
+}
+
+/// An incident that is not over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Incident<Id: Ord> {
+    /// The first machine, and when its episode was reported, in seconds since 1970.
+    pub(super) first: (Id, i64),
+    pub(super) scope: Scope<Id>,
+    /// The group of the first machine.
+    pub(super) group: Option<String>,
+    /// The machines whose episodes are open.
+    pub(super) members: BTreeSet<Id>,
+    /// How many machines have ever joined.
+    pub(super) joined: usize,
+    /// Their number when a person, or a program, was last told of it.
+    pub(super) told_of: usize,
+    /// When the newest one joined, in seconds since 1970.
+    pub(super) newest: i64,
+    pub(super) shape: Shape,
+    /// The highest severity.
+    pub(super) peak: f64,
+    /// Whether a machine of it has stopped reporting: this has no severity.
+    pub(super) stopped: bool,
+    /// The highest severity when it paged; `None` for a notice.
+    pub(super) paged: Option<f64>,
+    pub(super) times: Times,
+}
+
+/// Which time within a day an incident is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Times {
+    /// 1 for the first.
+    pub(super) number: u32,
+    /// Whether a person knows that it keeps coming back, and is not told.
+    pub(super) silent: bool,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { number: 1, silent: false }
+    }
+}
+
+/// The surroundings of some changes.
+pub struct Surroundings<'a, Id> {
+    /// The time of the run, in seconds since 1970.
+    pub now: i64,
+    /// All machines that are watched.
+    pub machines: usize,
+    /// A machine's group, and how many machines are in it.
+    pub group: &'a dyn Fn(&Id) -> Option<(String, usize)>,
+    /// The highest severity of a machine's open episode.
+    pub peak: &'a dyn Fn(&Id) -> Option<f64>,
+}
+
+impl<Id> fmt::Debug for Surroundings<'_, Id> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { now, machines, .. } = self;
+        formatter
+            .debug_struct("Surroundings")
+            .field("now", now)
+            .field("machines", machines)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The incident of an alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Note<Id> {
+    /// The first machine of the incident, and when its episode was reported, in seconds since
+    /// 1970: the same in all notes of an incident.
+    pub first: (Id, i64),
+    /// Its extent so far.
+    pub scope: Scope<Id>,
+    /// Whether a person is told with this alert.
+    pub page: bool,
+    /// Whether the incident has paged, with this alert or before.
+    pub paged: bool,
+    /// Whether the number of its machines has doubled since the last alert that said so.
+    pub changed: bool,
+    /// Whether the whole incident is over.
+    pub over: bool,
+    /// Machines that have joined so far.
+    pub joined: usize,
+    /// Machines of the group, or of the fleet.
+    pub of: usize,
+    /// Some of the machines whose episodes are open: at most [`MOST_NAMED`].
+    pub members: Vec<Id>,
+    /// The page level.
+    pub level: PageLevel,
+    /// Which time it is within a day; 1 for the first.
+    pub times: u32,
+}
+
+impl<Id> Note<Id> {
+    /// Whether its next returns are counted and not told.
+    pub fn loops(&self) -> bool {
+        self.times >= LOOPS
+    }
+}
+
+impl<Id: Ord + Clone> Incident<Id> {
+    /// An incident of one episode.
+    pub(super) fn new(id: &Id, episode: &Episode, group: Option<String>, times: Times) -> Self {
+        Self {
+            first: (id.clone(), episode.told),
+            scope: Scope::Machine(id.clone()),
+            group,
+            members: [id.clone()].into(),
+            joined: 1,
+            told_of: 0,
+            newest: episode.told,
+            shape: episode.shape,
+            peak: episode.peak,
+            stopped: episode.shape == Shape::Stopped,
+            paged: None,
+            times,
+        }
+    }
+
+    /// Whether it is strong enough for a page. Many machines that begin together need less than one
+    /// alone: by chance they do not.
+    pub(super) fn reaches(&self, level: PageLevel) -> bool {
+        let part = (level.value() - 1.0) / self.joined.max(1) as f64;
+        self.joined > 0 && (self.stopped || self.peak >= 1.0 + part)
+    }
+
+    /// Its note for an alert that tells a person of nothing.
+    pub(super) fn note(&self, around: &Surroundings<'_, Id>, level: PageLevel) -> Note<Id> {
+        let of = match &self.scope {
+            Scope::Machine(_) => 1,
+            Scope::Group(_) => (around.group)(&self.first.0).map_or(self.joined, |(_, of)| of),
+            Scope::Fleet => around.machines,
+        };
+        Note {
+            first: self.first.clone(),
+            scope: self.scope.clone(),
+            page: false,
+            paged: self.paged.is_some(),
+            changed: false,
+            over: false,
+            joined: self.joined,
+            of: of.max(self.joined),
+            members: self.members.iter().take(MOST_NAMED).cloned().collect(),
+            level,
+            times: self.times.number,
+        }
+    }
+}

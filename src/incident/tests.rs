@@ -1,0 +1,251 @@
+use super::*;
+
+/// A fleet under test: machine `n` is in group `n / 100`, which has `of` machines; 0 for none.
+struct Fleet {
+    incidents: Incidents<u32>,
+    open: BTreeMap<u32, Episode>,
+    machines: usize,
+    of: usize,
+}
+
+const MINUTE: i64 = 60;
+
+impl Fleet {
+    fn new(machines: usize, of: usize, level: f64) -> Self {
+        let mut incidents = Incidents::default();
+        incidents.begin_day(0, machines, |_| PageLevel::new(level));
+        Self { incidents, open: BTreeMap::new(), machines, of }
+    }
+
+    fn run(&mut self, now: i64, changes: &[(u32, Change)]) -> Notes {
+        for (id, change) in changes {
+            match change {
+                Change::Began(episode, _) => drop(self.open.insert(*id, *episode)),
+                Change::Ended(..) => drop(self.open.remove(id)),
+            }
+        }
+        let open = &self.open;
+        let around = Surroundings {
+            now,
+            machines: self.machines,
+            group: &|id: &u32| (self.of > 0).then(|| ((id / 100).to_string(), self.of)),
+            peak: &|id| Some(open.get(id)?.peak),
+        };
+        self.incidents.update(changes, &around)
+    }
+
+    /// Episodes of `ids` that begin now.
+    fn begin(&mut self, minutes: i64, ids: &[u32], peak: f64) -> Notes {
+        let episode = Episode::of(minutes * MINUTE, Shape::LevelShift, peak);
+        let changes: Vec<_> = ids.iter().map(|&id| (id, Change::Began(episode, None))).collect();
+        self.run(minutes * MINUTE, &changes)
+    }
+
+    /// The end of the episodes of `ids`.
+    fn end(&mut self, minutes: i64, ids: &[u32]) -> Notes {
+        let ended =
+            |id: &u32| (*id, Change::Ended(self.open[id], End::Recovered, minutes * MINUTE));
+        let changes: Vec<_> = ids.iter().map(ended).collect();
+        self.run(minutes * MINUTE, &changes)
+    }
+
+    fn grow(&mut self, minutes: i64, id: u32, peak: f64) -> Notes {
+        self.open.get_mut(&id).unwrap().peak = peak;
+        self.run(minutes * MINUTE, &[])
+    }
+}
+
+type Notes = (Vec<Note<u32>>, Vec<(u32, Note<u32>)>);
+
+fn pages((notes, risen): &Notes) -> usize {
+    notes.iter().chain(risen.iter().map(|(_, note)| note)).filter(|note| note.page).count()
+}
+
+#[test]
+fn a_weak_anomaly_is_a_notice_until_it_reaches_the_page_level() {
+    let mut fleet = Fleet::new(40, 0, 1.6);
+    let notes = fleet.begin(0, &[1], 1.3);
+    assert_eq!((pages(&notes), notes.0[0].paged), (0, false));
+    assert_eq!(pages(&fleet.grow(5, 1, 1.55)), 0);
+    let (notes, risen) = fleet.grow(10, 1, 1.6);
+    assert_eq!((notes.len(), risen[0].0, risen[0].1.page), (0, 1, true));
+    assert_eq!(risen[0].1.first, (1, 0), "the same incident");
+    assert_eq!(pages(&fleet.grow(15, 1, 9.0)), 0, "once");
+    assert_eq!(fleet.incidents.open(), (1, 0));
+    let (over, _) = fleet.end(60, &[1]);
+    assert!(over[0].over && over[0].page);
+    assert_eq!(fleet.incidents.open(), (0, 0));
+    let notes = fleet.begin(100, &[2], 1.3);
+    assert_eq!(pages(&notes) + pages(&fleet.end(200, &[2])), 0, "a notice's end, too");
+    assert_eq!(pages(&fleet.begin(300, &[3], 1.6)), 1);
+}
+
+#[test]
+fn machines_without_a_group_are_told_one_by_one() {
+    let mut fleet = Fleet::new(100, 0, 1.0);
+    assert_eq!(pages(&fleet.begin(0, &[1, 2, 3], 1.5)), 3);
+}
+
+#[test]
+fn a_group_pages_once_and_is_over_once() {
+    let mut fleet = Fleet::new(400, 30, 1.0);
+    let first = fleet.begin(0, &[1, 2, 3], 1.5);
+    assert_eq!(pages(&first), 1);
+    let note = first.0.iter().find(|note| note.page).unwrap();
+    assert_eq!((note.joined, note.of, &note.scope), (3, 30, &Scope::Group("0".into())));
+    assert_eq!(note.members, [1, 2, 3]);
+    // Others join, as long as one did within half an hour.
+    let joining = [fleet.begin(25, &[4], 3.5), fleet.begin(55, &[5, 6], 1.2)];
+    assert_eq!(joining.iter().map(pages).collect::<Vec<_>>(), [1, 0], "twice as severe");
+    let changed: Vec<bool> =
+        joining.iter().flat_map(|(notes, _)| notes).map(|n| n.changed).collect();
+    assert_eq!(changed, [false, false, false], "the second page said four");
+    let more = fleet.begin(60, &[7, 8], 1.2).0;
+    assert_eq!(more.iter().filter(|note| note.changed).count(), 1, "eight");
+    let late = fleet.begin(100, &[9], 1.2);
+    assert_eq!((pages(&late), late.0[0].first), (1, (9, 100 * MINUTE)), "another incident");
+    let other = fleet.begin(100, &[101], 1.2);
+    assert_eq!(pages(&other), 1, "another group");
+    assert!(fleet.end(110, &[1, 2, 3, 4, 5, 6, 7]).0.iter().all(|note| !note.over));
+    let over = fleet.end(120, &[8]).0;
+    assert!(over[0].over && over[0].page && over[0].joined == 8);
+}
+
+#[test]
+fn many_weak_ones_together_are_no_chance() {
+    let mut fleet = Fleet::new(400, 30, 2.0);
+    assert_eq!(pages(&fleet.begin(0, &[1], 1.3)), 0);
+    assert_eq!(pages(&fleet.begin(5, &[2], 1.3)), 0, "two need 1.5");
+    let third = fleet.begin(10, &[3, 4], 1.3);
+    assert_eq!((pages(&third), third.0[0].joined), (1, 4));
+}
+
+#[test]
+fn a_large_part_of_the_fleet_is_one_incident() {
+    let ids: Vec<u32> = (0..8).map(|group| group * 100).collect();
+    let mut fleet = Fleet::new(40, 5, 1.0);
+    assert_eq!(pages(&fleet.begin(0, &ids[..3], 2.0)), 3);
+    let whole = fleet.begin(5, &ids[3..], 2.0);
+    assert_eq!(pages(&whole), 1);
+    let note = whole.0.iter().find(|note| note.page).unwrap();
+    assert_eq!((&note.scope, note.joined, note.of), (&Scope::Fleet, 8, 40));
+    assert_eq!(pages(&fleet.begin(10, &[1, 101], 2.0)), 0, "they join");
+    assert!(fleet.end(60, &ids).0.iter().all(|note| !note.over));
+    let over = fleet.end(60, &[1, 101]).0;
+    assert_eq!(over.iter().filter(|note| note.over && note.page).count(), 1);
+    // A small part, but more pages than a person can read.
+    let mut fleet = Fleet::new(10_000, 5, 1.5);
+    let ids: Vec<u32> = (0..STORM as u32).map(|group| group * 100).collect();
+    assert_eq!(pages(&fleet.begin(0, &ids, 2.0)), 1);
+    // Notices are no storm.
+    let mut fleet = Fleet::new(10_000, 5, 1.5);
+    assert_eq!(pages(&fleet.begin(0, &ids, 1.2)), 0);
+    assert_eq!(fleet.incidents.open(), (0, STORM));
+}
+
+#[test]
+fn what_comes_back_is_recognised_and_a_loop_is_told_three_times() {
+    let mut fleet = Fleet::new(40, 0, 1.0);
+    let mut told = Vec::new();
+    for minutes in (0..600).step_by(60) {
+        let begins = fleet.begin(minutes, &[1], 1.5);
+        let ends = fleet.end(minutes + 30, &[1]);
+        told.push((begins.0[0].times, pages(&begins), pages(&ends)));
+        assert_eq!(begins.0[0].loops(), told.len() >= 3);
+    }
+    assert_eq!(told[..4], [(1, 1, 1), (2, 1, 1), (3, 1, 1), (4, 0, 0)]);
+    assert_eq!(told[4..].iter().map(|(_, pages, _)| pages).sum::<usize>(), 0);
+    let later = fleet.begin(600 + 7 * 60, &[1], 1.5);
+    assert_eq!((pages(&later), later.0[0].times), (1, 11), "after six hours");
+    fleet.end(1200, &[1]);
+    let next_day = fleet.begin(1200 + 25 * 60, &[1], 1.5);
+    assert_eq!((pages(&next_day), next_day.0[0].times), (1, 1));
+    // Another shape is another thing, and so is another machine.
+    fleet.end(3000, &[1]);
+    let mut other = Episode::of(3060 * MINUTE, Shape::Flatline, 1.5);
+    assert_eq!(fleet.run(3060 * MINUTE, &[(1, Change::Began(other, None))]).0[0].times, 1);
+    other.shape = Shape::LevelShift;
+    assert_eq!(fleet.run(3060 * MINUTE, &[(2, Change::Began(other, None))]).0[0].times, 1);
+}
+
+#[test]
+fn an_episode_that_gets_much_worse_pages_again_in_the_same_incident() {
+    let mut fleet = Fleet::new(40, 0, 1.0);
+    fleet.begin(0, &[1], 1.5);
+    let worse = Episode::of(60 * MINUTE, Shape::Spike, 4.0);
+    let changes = [
+        (1, Change::Ended(fleet.open[&1], End::Worsened, 60 * MINUTE)),
+        (1, Change::Began(worse, None)),
+    ];
+    let notes = fleet.run(60 * MINUTE, &changes).0;
+    assert_eq!(
+        notes.iter().map(|note| (note.page, note.over)).collect::<Vec<_>>(),
+        [(false, false), (true, false)]
+    );
+    assert_eq!(notes[1].first, (1, 0));
+}
+
+#[test]
+fn late_datapoints_in_one_run_lose_no_page() {
+    let mut fleet = Fleet::new(40, 0, 1.6);
+    let [weak, strong] = [1.2, 3.0].map(|peak| Episode::of(0, Shape::Spike, peak));
+    let changes =
+        [(1, Change::Began(weak, None)), (1, Change::Ended(strong, End::Recovered, 40 * MINUTE))];
+    let notes = fleet.run(60 * MINUTE, &changes).0;
+    assert!(notes[0].page && notes[1].page && notes[1].over, "{notes:?}");
+    // It had begun as a notice before.
+    fleet.begin(100, &[2], 1.2);
+    fleet.open.get_mut(&2).unwrap().peak = 3.0;
+    let notes = fleet.end(160, &[2]).0;
+    assert!(notes[0].page && notes[0].over);
+}
+
+#[test]
+fn stopped_machines_page_whatever_the_level() {
+    let mut fleet = Fleet::new(40, 0, 5.0);
+    let stopped = Episode::of(0, Shape::Stopped, 1.0);
+    assert_eq!(pages(&fleet.run(0, &[(1, Change::Began(stopped, None))])), 1);
+}
+
+#[test]
+fn a_day_counts_what_the_next_page_level_rests_on() {
+    let mut fleet = Fleet::new(50, 0, 1.6);
+    for minutes in (0..300).step_by(60) {
+        fleet.begin(minutes, &[1, 2], if minutes == 0 { 3.0 } else { 1.2 });
+        fleet.end(minutes + 30, &[1, 2]);
+    }
+    let day = DAY_SECONDS;
+    fleet.incidents.begin_day(300 * MINUTE, 70, |_| unreachable!("the same day"));
+    let aim = |past: FleetPast| {
+        assert_eq!(past, FleetPast { machines: 60, low: 8, machine_weeks: 10.0 });
+        PageLevel::new(3.0)
+    };
+    fleet.incidents.begin_day(day, 60, aim);
+    assert_eq!(fleet.incidents.level().value(), 1.8, "at most 0.2 a day");
+    let long_after = |past: FleetPast| {
+        assert_eq!((past.low, past.machine_weeks), (0, 0.0));
+        PageLevel::new(1.7)
+    };
+    fleet.incidents.begin_day(40 * day, 60, long_after);
+    assert_eq!(fleet.incidents.level().value(), 1.7);
+}
+
+#[test]
+fn machines_that_are_forgotten_leave_no_incident_behind() {
+    let mut fleet = Fleet::new(40, 0, 1.0);
+    fleet.begin(0, &[1], 1.5);
+    fleet.open.clear();
+    fleet.run(300, &[]);
+    assert_eq!(
+        fleet.incidents,
+        Incidents {
+            days: fleet.incidents.days.clone(),
+            level: Some(PageLevel::new(1.0)),
+            ..Incidents::default()
+        }
+    );
+    // An episode that an earlier build told of.
+    fleet.open.insert(2, Episode::of(0, Shape::Spike, 2.0));
+    let notes = fleet.end(60, &[2]).0;
+    assert!(notes[0].over && notes[0].page);
+}
