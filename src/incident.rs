@@ -111,6 +111,31 @@ impl<Id: Ord + Clone> Incidents<Id> {
         self.days.insert(day, Day { machines, low: 0 });
     }
 
+    /// Takes over the incidents of machines that another part of the fleet followed: those that
+    /// this part `holds`.
+    pub fn take_over(&mut self, other: Self, holds: impl Fn(&Id) -> bool) {
+        for mut incident in other.open {
+            incident.members.retain(&holds);
+            let known = self.open.iter().any(|known| known.first == incident.first);
+            if !incident.members.is_empty() && !known {
+                self.open.push(incident);
+            }
+        }
+        for over in other.over {
+            let is_ours = match &over.scope {
+                Scope::Machine(id) => holds(id),
+                Scope::Group(_) | Scope::Fleet => true,
+            };
+            if is_ours && !self.over.contains(&over) {
+                self.over.push(over);
+            }
+        }
+        if self.days.is_empty() {
+            self.days = other.days;
+        }
+        self.level = self.level.or(other.level);
+    }
+
     /// Takes the changes of a run in. Gives a note for each, and the notes of machines whose
     /// incident has become a page without a new episode.
     pub fn update(
@@ -148,8 +173,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
         self.join_fleet(&mut of_change, around);
         let mut notes_of = Vec::new();
         let decided = self.decide(changes, &of_change, around);
-        let level = self.level();
-        let note = |index: &usize| self.open[*index].note(around, level);
+        let note = |index: &usize| self.open[*index].note(around);
         let mut notes: Vec<Note<Id>> = of_change.iter().map(note).collect();
         for (index, decision) in decided {
             match decision {
@@ -179,7 +203,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let Some(index) = self.open.iter().position(joins) else {
             let scope = Scope::Machine(id.clone());
             let times = self.times(&scope, episode.shape, episode.told);
-            self.open.push(Incident::new(id, episode, group, times));
+            self.open.push(Incident::new(id, episode, group, self.level(), times));
             return self.open.len() - 1;
         };
         if let (Scope::Machine(_), Some(name)) = (&self.open[index].scope, group) {
@@ -198,7 +222,8 @@ impl<Id: Ord + Clone> Incidents<Id> {
 
     /// The incident of an episode that a build without incidents told of.
     fn of_another_build(&mut self, id: &Id, episode: &Episode) -> usize {
-        let incident = Incident::new(id, episode, None, Times::default());
+        let level = PageLevel::default();
+        let incident = Incident::new(id, episode, None, level, Times::default());
         self.open.push(Incident { paged: Some(episode.peak), ..incident });
         self.open.len() - 1
     }
@@ -232,7 +257,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let new: Vec<usize> = (0..self.open.len()).filter(|&i| is_new(&self.open[i])).collect();
         let machines: usize = new.iter().map(|&index| self.open[index].members.len()).sum();
         let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
-        let pages = |index: &&usize| self.open[**index].reaches(self.level());
+        let pages = |index: &&usize| self.open[**index].reaches_level();
         let is_storm = || new.iter().filter(pages).count() >= STORM;
         if new.len() < 2 || !is_large && !is_storm() {
             return;
@@ -279,7 +304,6 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 Change::Ended(..) => drop(ended.insert(index, change)),
             }
         }
-        let level = self.level();
         let mut decided = Vec::new();
         for (index, incident) in self.open.iter_mut().enumerate() {
             let peaks = incident.members.iter().filter_map(|id| Some(((around.peak)(id)?, id)));
@@ -287,7 +311,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             incident.peak = highest.map_or(incident.peak, |(peak, _)| incident.peak.max(peak));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
             let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
-            if incident.reaches(level) && incident.paged.is_none_or(worse) {
+            if incident.reaches_level() && incident.paged.is_none_or(worse) {
                 let decision = match (new, highest, last) {
                     (Some((_, change)), _, _) => Some(Decision::Page(change)),
                     (None, Some((_, id)), _) => Some(Decision::Risen(id.clone())),

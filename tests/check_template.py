@@ -43,7 +43,7 @@ APPLICATION = {
 }
 KEY_POLICY = "samples/key-policy.json"
 # Texts whose ConstraintDescription has a range of something else than the value.
-TEXTS = {"Namespace", "PagesPerInstanceWeek", "SettleMinutes"}
+TEXTS = {"Namespace", "PagesPerInstanceWeek", "PagesPerWeek", "SettleMinutes"}
 # Bytes of a function's variables, of ASCII texts. (AWS Lambda quotas)
 ENVIRONMENT = 4096
 # The longest number of a parameter.

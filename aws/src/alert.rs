@@ -19,6 +19,8 @@ pub enum Kind {
     Ended,
     /// A person tests the way of the alerts.
     Test,
+    /// A day is over.
+    Digest,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Self::Began => "DeepGuard Anomaly Began",
             Self::Ended => "DeepGuard Anomaly Ended",
             Self::Test => "DeepGuard Test",
+            Self::Digest => "DeepGuard Digest",
         }
     }
 
@@ -37,6 +40,7 @@ impl Kind {
             Self::Began => "began",
             Self::Ended => "ended",
             Self::Test => "test",
+            Self::Digest => "digest",
         }
     }
 }
@@ -50,7 +54,7 @@ pub struct Alert {
     pub time: i64,
     /// The same for the beginning and the end of an episode, and when an alert is sent again.
     pub id: String,
-    /// The instance that it is about; a test has none.
+    /// The instance that it is about; a test and a digest have none.
     pub instance: Option<InstanceId>,
     /// The name of the deployment that sends it.
     pub deployment: String,

@@ -43,6 +43,10 @@ pub enum Metric {
     ShadowMaxAnomalyScore,
     /// The share of the instances that could be judged.
     Coverage,
+    /// How many anomalies begin that are too weak for a page.
+    Notices,
+    /// The score from which on an anomaly pages.
+    PageLevel,
 }
 
 /// The unit of a metric.
@@ -65,7 +69,7 @@ const REASON: &str = "Reason";
 
 impl Metric {
     /// All metrics, in the order of the catalogue.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::AnomalyScore,
         Self::ReconstructionError,
         Self::AnomalousInstances,
@@ -84,6 +88,8 @@ impl Metric {
         Self::ShadowInstancesScored,
         Self::ShadowMaxAnomalyScore,
         Self::Coverage,
+        Self::Notices,
+        Self::PageLevel,
     ];
 
     /// Its name in CloudWatch.
@@ -107,6 +113,8 @@ impl Metric {
             Self::ShadowInstancesScored => "ShadowInstancesScored",
             Self::ShadowMaxAnomalyScore => "ShadowMaxAnomalyScore",
             Self::Coverage => "Coverage",
+            Self::Notices => "Notices",
+            Self::PageLevel => "PageLevel",
         }
     }
 
@@ -116,13 +124,15 @@ impl Metric {
             Self::AnomalyScore
             | Self::MaxAnomalyScore
             | Self::ModelAgeDays
-            | Self::BaselineAgeHours => Unit::None,
+            | Self::BaselineAgeHours
+            | Self::PageLevel => Unit::None,
             Self::ShadowAnomalyScore | Self::ShadowMaxAnomalyScore => Unit::None,
             Self::ReconstructionError | Self::Coverage => Unit::Percent,
             Self::AnomalousInstances
             | Self::InstancesScored
             | Self::InstancesSkipped
-            | Self::PublishFailures => Unit::Count,
+            | Self::PublishFailures
+            | Self::Notices => Unit::Count,
             Self::SuppressedAnomalies | Self::OpenEpisodes | Self::StaleInputs => Unit::Count,
             Self::ShadowAnomalousInstances | Self::ShadowInstancesScored => Unit::Count,
             Self::DataLagSeconds => Unit::Seconds,
@@ -146,6 +156,8 @@ impl Metric {
                 | Self::OpenEpisodes
                 | Self::StaleInputs
                 | Self::Coverage
+                | Self::Notices
+                | Self::PageLevel
         )
     }
 
@@ -173,7 +185,8 @@ impl Metric {
                 "distance of the CPU from what the network expected, in percentage points"
             }
             Self::AnomalousInstances => {
-                "instances in which an anomaly begins; one that lasts is counted once"
+                "instances in which an anomaly begins that pages, alone or with others; one that \
+                 lasts is counted once"
             }
             Self::InstancesScored => "instances that have a score",
             Self::MaxAnomalyScore => "the highest score of all instances",
@@ -205,6 +218,8 @@ impl Metric {
                 "share of the instances with datapoints that could be judged; one that waits for \
                  its first score counts as judged"
             }
+            Self::Notices => "anomalies that have begun in this run and are too weak for a page",
+            Self::PageLevel => "the score from which on an anomaly of this deployment pages",
         }
     }
 }

@@ -11,12 +11,14 @@ use deepguard::score::Direction;
 use deepguard_aws::cloudwatch::limits;
 use deepguard_aws::cloudwatch::pace::Rates;
 use deepguard_aws::ids::ObjectUri;
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use tracing::Level;
 
 pub use variables::{VARIABLES, Variable};
 
 use self::variables::*;
+use crate::alert::digest::Daily;
 use crate::alert::pending::Messages;
 use crate::model::{ModelSource, Tuning};
 use crate::state::tally::Mode;
@@ -37,6 +39,11 @@ pub struct Settings {
     pub tuning: Tuning,
     /// How many of the newest datapoints have to be unusual before an alert is sent.
     pub m_of_n: MOfN,
+    /// False pages a week that are acceptable, of the whole deployment; `None`: each anomaly
+    /// pages.
+    pub pages_per_week: Option<f64>,
+    /// The tag whose value is an instance's group.
+    pub group_by: Option<String>,
     /// Whether it is an anomaly when an instance stops reporting.
     pub reporting_stopped: bool,
     /// The bus that gets events.
@@ -45,6 +52,8 @@ pub struct Settings {
     pub topic: Option<String>,
     /// Which alerts are messages, if there is a topic.
     pub messages: Messages,
+    /// When a digest is made.
+    pub digest: Option<Daily>,
     /// The time zone of the times in messages.
     pub zone: TimeZone,
     /// The name of the deployment.
@@ -150,6 +159,11 @@ impl Settings {
                 "" => Some(None),
                 pages => number(pages, 0.02, 10.0).map(Some),
             });
+            let pages_per_week = read.variable(PAGES_PER_WEEK, |value| match value {
+                "off" => Some(None),
+                pages => number(pages, 0.1, 1000.0).map(Some),
+            });
+            let group_by = read.variable(GROUP_BY, group_by);
             let reporting_stopped = read.variable(REPORTING_STOPPED, on_or_off);
             let include = read.variable(INCLUDE_TAGS, |value| value.parse().ok());
             let exclude = read.variable(EXCLUDE_TAGS, |value| value.parse().ok());
@@ -161,6 +175,12 @@ impl Settings {
                 _ => None,
             });
             let ended = read.variable(NOTIFY_RECOVERY, on_or_off);
+            let digest = read.variable(DIGEST, |value| match value {
+                "off" => Some(None),
+                time if time.len() == 5 => time.parse::<Time>().ok().map(Some),
+                _ => None,
+            });
+            let quiet = read.variable(DIGEST_QUIET, on_or_off);
             let zone = read.variable(TIME_ZONE, |value| TimeZone::get(value).ok());
             let deployment = read.variable(DEPLOYMENT, deployment);
             let state = read.variable(STATE_URI, state_uri);
@@ -194,10 +214,16 @@ impl Settings {
                         signer: signer?,
                     },
                     m_of_n: m_of_n?,
+                    pages_per_week: pages_per_week?,
+                    group_by: group_by?,
                     reporting_stopped: reporting_stopped?,
                     event_bus: event_bus?,
                     messages: Messages { began: began?, ended: ended? },
                     topic: topic?,
+                    digest: {
+                        let quiet = quiet?;
+                        digest?.map(|at| Daily { at, quiet })
+                    },
                     zone: zone?,
                     deployment: deployment?,
                     region,
@@ -259,6 +285,13 @@ fn mutes_uri(value: &str) -> Option<Option<ObjectUri>> {
 fn m_of_n(value: &str) -> Option<MOfN> {
     let (m, n) = value.split_once(" of ")?;
     MOfN::new(m.parse().ok()?, n.parse().ok()?)
+}
+
+fn group_by(value: &str) -> Option<Option<String>> {
+    let length = value.chars().count();
+    let is_key = |c: char| !c.is_control() && !",=|".contains(c);
+    (length <= 128 && value.chars().all(is_key))
+        .then(|| Some(value.to_string()).filter(|key| !key.is_empty()))
 }
 
 fn event_bus(value: &str) -> Option<Option<String>> {

@@ -95,6 +95,8 @@ fn state(detector: &Detector) -> State {
         .into(),
         outbox: vec![datum],
         tally: Default::default(),
+        incidents: Default::default(),
+        ledger: Default::default(),
     }
 }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use deepguard::baseline::calibrated_at;
 use deepguard::episode::{Change, MOfN};
+use deepguard::incident::Note;
 use deepguard::series::{DAY, PERIOD};
 use deepguard::track::Known;
 use deepguard::{Artifact, Datapoint, Detector, Series};
@@ -93,7 +94,9 @@ fn state(detector: &Detector) -> (State, Baselines) {
 fn pending(number: usize, change: Change) -> Pending {
     let basis = Basis { model: "an earlier model".into(), model_days: Some(1.5), baseline: None };
     let unsent = Unsent { event: false, message: true };
-    Pending { instance: instance(number), change, basis, unsent }
+    let (instance, decided) = (instance(number), change.episode().told);
+    let note = Note::of_one(&instance, decided);
+    Pending { instance, change, basis, note, decided, unsent }
 }
 
 /// The scores after the state, as text with all their bits.

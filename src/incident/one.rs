@@ -12,6 +12,7 @@ use crate::shape::Shape;
 
 /// The most machines that a note names.
 pub const MOST_NAMED: usize = 20;
+
 /// The extent of an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope<Id> {
@@ -46,6 +47,8 @@ pub(super) struct Incident<Id: Ord> {
     pub(super) stopped: bool,
     /// The highest severity when it paged; `None` for a notice.
     pub(super) paged: Option<f64>,
+    /// The page level when it began: a later one does not make a page of an old notice.
+    pub(super) level: PageLevel,
     pub(super) times: Times,
 }
 
@@ -109,10 +112,30 @@ pub struct Note<Id> {
     pub of: usize,
     /// Some of the machines whose episodes are open: at most [`MOST_NAMED`].
     pub members: Vec<Id>,
-    /// The page level.
+    /// The page level when the incident began.
     pub level: PageLevel,
     /// Which time it is within a day; 1 for the first.
     pub times: u32,
+}
+
+impl<Id: Clone> Note<Id> {
+    /// The page of one machine `id` whose episode was reported at `told` (seconds since 1970),
+    /// where each anomaly is a page.
+    pub fn of_one(id: &Id, told: i64) -> Self {
+        Self {
+            first: (id.clone(), told),
+            scope: Scope::Machine(id.clone()),
+            page: true,
+            paged: true,
+            changed: false,
+            over: false,
+            joined: 1,
+            of: 1,
+            members: vec![id.clone()],
+            level: PageLevel::default(),
+            times: 1,
+        }
+    }
 }
 
 impl<Id> Note<Id> {
@@ -124,7 +147,13 @@ impl<Id> Note<Id> {
 
 impl<Id: Ord + Clone> Incident<Id> {
     /// An incident of one episode.
-    pub(super) fn new(id: &Id, episode: &Episode, group: Option<String>, times: Times) -> Self {
+    pub(super) fn new(
+        id: &Id,
+        episode: &Episode,
+        group: Option<String>,
+        level: PageLevel,
+        times: Times,
+    ) -> Self {
         Self {
             first: (id.clone(), episode.told),
             scope: Scope::Machine(id.clone()),
@@ -137,19 +166,20 @@ impl<Id: Ord + Clone> Incident<Id> {
             peak: episode.peak,
             stopped: episode.shape == Shape::Stopped,
             paged: None,
+            level,
             times,
         }
     }
 
     /// Whether it is strong enough for a page. Many machines that begin together need less than one
     /// alone: by chance they do not.
-    pub(super) fn reaches(&self, level: PageLevel) -> bool {
-        let part = (level.value() - 1.0) / self.joined.max(1) as f64;
+    pub(super) fn reaches_level(&self) -> bool {
+        let part = (self.level.value() - 1.0) / self.joined.max(1) as f64;
         self.joined > 0 && (self.stopped || self.peak >= 1.0 + part)
     }
 
     /// Its note for an alert that tells a person of nothing.
-    pub(super) fn note(&self, around: &Surroundings<'_, Id>, level: PageLevel) -> Note<Id> {
+    pub(super) fn note(&self, around: &Surroundings<'_, Id>) -> Note<Id> {
         let of = match &self.scope {
             Scope::Machine(_) => 1,
             Scope::Group(_) => (around.group)(&self.first.0).map_or(self.joined, |(_, of)| of),
@@ -165,7 +195,7 @@ impl<Id: Ord + Clone> Incident<Id> {
             joined: self.joined,
             of: of.max(self.joined),
             members: self.members.iter().take(MOST_NAMED).cloned().collect(),
-            level,
+            level: self.level,
             times: self.times.number,
         }
     }

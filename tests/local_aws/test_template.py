@@ -37,11 +37,11 @@ ALL_ON = [
     # The schedules are on. This deployment is gone before they fire for the first time.
     'ScheduleExpression="rate(5 minutes)"', "ModelKey=models/current", "ShadowKey=models/other",
     "MinDeviation=2.5", "Direction=up", 'MOfN="2 of 5"', "PagesPerInstanceWeek=0.25",
-    "ReportingStopped=on", 'IncludeTags="env=prod,team=web|shop"', "ExcludeTags=deepguard=off",
+    "PagesPerWeek=0.5", "GroupBy=team", "Digest=07:30", "DigestQuiet=on", "ReportingStopped=on",
+    'IncludeTags="env=prod,team=web|shop"', "ExcludeTags=deepguard=off", "Dashboard=off",
     "MutesKey=settings/team.ics", "Notify=both", "NotifyRecovery=on", "TimeZone=Europe/Berlin",
-    "NotifyChanges=on",
-    "NotifySuppressed=on", "NotificationEmail=ops@example.com", f"EventBusName={BUS}",
-    "Dashboard=off", "PredictApi=on", "PredictorConcurrency=5", "Shards=2", "Tracing=on",
+    "NotifyChanges=on", "NotifySuppressed=on", "NotificationEmail=ops@example.com",
+    f"EventBusName={BUS}", "PredictApi=on", "PredictorConcurrency=5", "Shards=2", "Tracing=on",
     f"PermissionsBoundaryArn={BOUNDARY}", 'SubnetIds="subnet-11111111,subnet-22222222"',
     "SecurityGroupIds=sg-33333333", f"KmsKeyArn={KEY}", f'Writers="{",".join(WRITERS)}"',
     f'ModelPublicKey="{PUBLIC_KEY}"', "CostCenter=4711",
@@ -56,6 +56,10 @@ REFUSED = [
     {"MOfN": "2/5"},
     {"MOfN": "1 of 25"},
     {"PagesPerInstanceWeek": "0.01"},
+    {"PagesPerWeek": "0"},
+    {"PagesPerWeek": "1001"},
+    {"GroupBy": "team=web"},
+    {"Digest": "24:00"},
     {"PagesPerInstanceWeek": "11"},
     {"IncludeTags": "env=prod,,team=web"},
     {"MutesKey": "settings/mutes.yaml"},
@@ -174,13 +178,14 @@ class Template(Staged):
                       "INCLUDE_TAGS": "", "EXCLUDE_TAGS": "", "READ_CALLS_PER_SECOND": "25",
                       "READ_DATAPOINTS_PER_SECOND": "180000"}
         detector = {**calibrator, "SHADOW_URI": f"s3://{bucket}/models/shadow",
-                    "PUBLISH_MODE": "sparse",
-                    "PUBLISH_FROM": "0.8", "LOOKBACK_MINUTES": "180", "SETTLE_MINUTES": "2",
-                    "MIN_DEVIATION": "0", "DEPLOYMENT": STACK,
-                    "DIRECTION": "both",
+                    "PUBLISH_MODE": "sparse", "PUBLISH_FROM": "0.8",
+                    "LOOKBACK_MINUTES": "180", "SETTLE_MINUTES": "2",
+                    "MIN_DEVIATION": "0", "DEPLOYMENT": STACK, "DIRECTION": "both",
                     "M_OF_N": "1 of 1", "PAGES_PER_INSTANCE_WEEK": "", "REPORTING_STOPPED": "off",
+                    "PAGES_PER_WEEK": "2", "GROUP_BY": "aws:autoscaling:groupName",
                     "EVENT_BUS": "default", "TOPIC": self.off.outputs["AlarmTopicArn"],
-                    "NOTIFY": "events", "NOTIFY_RECOVERY": "off", "TIME_ZONE": "UTC"}
+                    "NOTIFY": "events", "NOTIFY_RECOVERY": "off", "TIME_ZONE": "UTC",
+                    "DIGEST": "08:00", "DIGEST_QUIET": "off"}
         self.assertEqual(self.off.variables("Detector"), detector)
         self.assertEqual(self.off.variables("Calibrator"), calibrator)
         # From another bucket: the stack was made anew meanwhile.
@@ -194,8 +199,10 @@ class Template(Staged):
             **detector, **changed, "SHADOW_URI": f"s3://{bucket}/models/other",
             "MIN_DEVIATION": "2.5", "DIRECTION": "up",
             "M_OF_N": "2 of 5", "PAGES_PER_INSTANCE_WEEK": "0.25", "REPORTING_STOPPED": "on",
+            "PAGES_PER_WEEK": "0.5", "GROUP_BY": "team",
             "EVENT_BUS": BUS, "TOPIC": self.on.outputs["AlarmTopicArn"], "NOTIFY": "both",
-            "NOTIFY_RECOVERY": "on", "TIME_ZONE": "Europe/Berlin"})
+            "NOTIFY_RECOVERY": "on", "TIME_ZONE": "Europe/Berlin",
+            "DIGEST": "07:30", "DIGEST_QUIET": "on"})
         self.assertEqual(self.on.variables("Predictor"), {**common, **signed})
         quiet = self.quiet.variables("Detector")
         self.assertEqual((quiet["EVENT_BUS"], quiet["NOTIFY"]), ("", "alarm"))

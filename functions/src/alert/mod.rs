@@ -1,6 +1,9 @@
 //! The alerts about an episode: one when it begins, one when it is over.
 
 pub mod console;
+pub mod digest;
+mod incident;
+pub mod ledger;
 pub mod pending;
 mod plain;
 
@@ -8,6 +11,7 @@ use deepguard::Scored;
 use deepguard::baseline::Phase;
 use deepguard::channel::Channel;
 use deepguard::episode::{Change, End, Episode};
+use deepguard::incident::Note;
 use deepguard::series::PERIOD;
 use deepguard::shape::{Finding, Rank, Shape};
 use deepguard_aws::alert::{Alert, Kind};
@@ -78,6 +82,8 @@ pub struct About<'a> {
     pub name: Option<&'a str>,
     /// The basis of the judgement.
     pub basis: &'a Basis,
+    /// The incident of the episode.
+    pub note: &'a Note<InstanceId>,
     /// The sender.
     pub sender: &'a Sender,
 }
@@ -108,6 +114,8 @@ impl About<'_> {
             "shape": episode.shape,
             "since": rfc3339(episode.since),
             "seen": rfc3339(episode.told),
+            "page": self.note.page,
+            "incident": incident::detail(self.note),
             "model": {
                 "version": plain(&self.basis.model),
                 "age_days": self.basis.model_days.map(|days| round(days, 1)),
@@ -151,7 +159,9 @@ impl About<'_> {
             || "has stopped reporting at an hour at which it should".to_string(),
             |scored| observed(scored, episode.shape),
         );
-        let subject = format!("{}: {} ({})", self.title(), episode.shape.words(), short(scored));
+        let words = episode.shape.words();
+        let subject = incident::title(self.note, words)
+            .unwrap_or_else(|| format!("{}: {words} ({})", self.title(), short(scored)));
         let sentence =
             format!("{} {what}, since {}.", self.who(), self.sender.clock(episode.since));
         let mut looks = format!("It looks like: {}.", episode.shape.words());
@@ -159,7 +169,8 @@ impl About<'_> {
         if let Some(scored) = scored {
             let score = scored.severity.value().max(scored.score.value());
             looks = format!(
-                "{looks} Score {score:.2} (1.00 is the threshold), seen {}.",
+                "{looks} Score {score:.2} ({}), seen {}.",
+                incident::level(self.note),
                 rule(scored.channel)
             );
             unusual =
@@ -179,14 +190,15 @@ impl About<'_> {
                 }),
             );
         }
-        let lines = vec![
+        let mut lines = incident::lines(self.note);
+        lines.extend([
             sentence,
             looks,
             format!("How unusual: {unusual}."),
             self.rests_on(scored, episode.told),
             format!("Look at: {}.", next(episode.shape)),
             format!("Graph: {link}"),
-        ];
+        ]);
         extend(
             &mut detail,
             json!({
@@ -216,7 +228,9 @@ impl About<'_> {
         };
         let link = self.sender.console.graph(self.instance, episode.since, at);
         let (who, words) = (self.who(), episode.shape.words());
-        let subject = format!("{}: over after {lasted} ({words})", self.title());
+        let over = format!("over after {lasted} ({words})");
+        let subject = incident::title(self.note, &over)
+            .unwrap_or_else(|| format!("{}: {over}", self.title()));
         let sentence = format!(
             "{who} {what}: {words} from {} to {} ({lasted}), highest score {:.2}.",
             self.sender.clock(episode.since),
@@ -230,7 +244,9 @@ impl About<'_> {
             "peak_score": round(episode.peak, 3),
             "link": link,
         });
-        Message { subject, lines: vec![sentence, format!("Graph: {link}")], detail }
+        let mut lines = incident::lines(self.note);
+        lines.extend([sentence, format!("Graph: {link}")]);
+        Message { subject, lines, detail }
     }
 
     /// Days of history behind the baseline.

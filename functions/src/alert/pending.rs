@@ -3,6 +3,7 @@
 use deepguard::Baseline;
 use deepguard::baseline::Phase;
 use deepguard::episode::Change;
+use deepguard::incident::Note;
 use deepguard::series::DAY;
 use deepguard_aws::alert::{Alert, Kind};
 use deepguard_aws::ids::InstanceId;
@@ -22,6 +23,10 @@ pub struct Pending {
     pub change: Change,
     /// The basis of the judgement.
     pub basis: Basis,
+    /// The incident of the episode.
+    pub note: Note<InstanceId>,
+    /// When it was decided, in seconds since 1970.
+    pub decided: i64,
     /// Where it still has to go.
     pub unsent: Unsent,
 }
@@ -82,26 +87,24 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Where a new alert has to go.
-    pub fn unsent(self, kind: Kind) -> Unsent {
-        let message = match kind {
+    /// Where a new alert has to go. Only one that is a `page` goes to people.
+    pub fn unsent(self, kind: Kind, page: bool) -> Unsent {
+        let wanted = match kind {
             Kind::Began => self.began,
             Kind::Ended => self.ended,
-            Kind::Test => true,
+            Kind::Digest | Kind::Test => true,
         };
+        let message = page && wanted;
         Unsent { event: true, message }
     }
 }
 
 impl Pending {
-    /// The time of its datapoint, in seconds since 1970.
-    pub fn time(&self) -> i64 {
-        time(&self.change)
-    }
-
     /// Whether both are the same alert, wherever they have arrived.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.instance == other.instance && self.change == other.change
+        self.instance == other.instance
+            && self.change == other.change
+            && self.note.page == other.note.page
     }
 
     /// Whether it has arrived everywhere.
@@ -111,7 +114,8 @@ impl Pending {
 
     /// The alert in words. `name` is the instance's tag `Name`.
     pub fn alert(&self, name: Option<&str>, sender: &Sender) -> Alert {
-        About { instance: &self.instance, name, basis: &self.basis, sender }.alert(&self.change)
+        About { instance: &self.instance, name, basis: &self.basis, note: &self.note, sender }
+            .alert(&self.change)
     }
 }
 

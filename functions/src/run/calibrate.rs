@@ -27,7 +27,7 @@ use crate::state::store::Store;
 use crate::time::{as_date, date, timestamp};
 use crate::trigger::Trigger;
 use crate::watched::muted::Muted;
-use crate::watched::roster::Roster;
+use crate::watched::roster::{Needs, Roster};
 
 /// The calibrator: it makes the baselines ahead of the runs that need them.
 #[derive(Debug)]
@@ -129,11 +129,8 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         if let Some(error) = stale {
             error!(%error, "the mutes that were known before stay in use");
         }
-        let selected = self
-            .roster
-            .selected(instances, mutes.needs_tags(), now)
-            .await
-            .map_err(RunError::List)?;
+        let needs = if mutes.needs_tags() { Needs::Rules } else { Needs::Nothing };
+        let selected = self.roster.selected(instances, needs, now).await.map_err(RunError::List)?;
         if let Some(error) = selected.stale {
             error!(%error, "the tags that were known before stay in use");
         }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use deepguard::baseline::calibrated_at;
 use deepguard::episode::{Change, MOfN};
+use deepguard::incident::{Note, Surroundings};
 use deepguard::series::PERIOD;
 use deepguard::track::{Known, LATE};
-use deepguard::{Baseline, Detector};
+use deepguard::{Baseline, Detector, Scored};
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::Objects;
@@ -32,8 +33,85 @@ const LATE_CLOUDWATCH: i64 = 90 * 60;
 /// clocks change, it goes off an hour earlier by UTC.
 const GOES_OFF: i64 = 3600;
 
-/// What happened to the episodes of the instances in one run.
+/// The changes of the episodes of the instances in one run.
 pub(crate) type Changes = Vec<(InstanceId, Change)>;
+
+/// A change with the incident that it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) instance: InstanceId,
+    pub(crate) change: Change,
+    pub(crate) note: Note<InstanceId>,
+    /// Whether the episode had begun before, as a notice, and pages now.
+    pub(crate) risen: bool,
+}
+
+impl Told {
+    /// Whether an episode begins.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self.change, Change::Began(..)) && !self.risen
+    }
+}
+
+/// The groups of the instances.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Groups {
+    of: BTreeMap<InstanceId, String>,
+    sizes: BTreeMap<String, usize>,
+}
+
+impl FromIterator<(InstanceId, String)> for Groups {
+    fn from_iter<I: IntoIterator<Item = (InstanceId, String)>>(instances: I) -> Self {
+        let mut groups = Self::default();
+        for (instance, group) in instances {
+            *groups.sizes.entry(group.clone()).or_default() += 1;
+            groups.of.insert(instance, group);
+        }
+        groups
+    }
+}
+
+impl Groups {
+    /// The group of an instance, and its number of instances.
+    fn of(&self, instance: &InstanceId) -> Option<(String, usize)> {
+        let name = self.of.get(instance)?;
+        Some((name.clone(), self.sizes.get(name).copied().unwrap_or(1)))
+    }
+}
+
+/// Joins the changes to incidents. `machines` is the number of watched instances.
+pub(crate) fn incidents(
+    state: &mut State,
+    fleet: &Fleet,
+    changes: Changes,
+    groups: &Groups,
+    machines: usize,
+) -> Vec<Told> {
+    let State { incidents, instances, .. } = state;
+    let open = |instance: &InstanceId| instances.get(instance)?.episodes.open().copied();
+    let around = Surroundings {
+        now: fleet.times.end,
+        machines,
+        group: &|instance| groups.of(instance),
+        peak: &|instance| Some(open(instance)?.peak),
+    };
+    let (notes, risen) = incidents.update(&changes, &around);
+    let told = changes.into_iter().zip(notes).map(|((instance, change), note)| Told {
+        instance,
+        change,
+        note,
+        risen: false,
+    });
+    let mut told: Vec<Told> = told.collect();
+    for (instance, note) in risen {
+        let severest = |scored: &&Scored| scored.severity.value();
+        let scored = fleet.scored.get(&instance).into_iter().flatten();
+        let scored = scored.max_by(|a, b| severest(a).total_cmp(&severest(b))).copied();
+        let Some(episode) = open(&instance) else { continue };
+        told.push(Told { instance, change: Change::Began(episode, scored), note, risen: true });
+    }
+    told
+}
 
 /// Applies the new scores to the episodes and the tally of the fleet, and gives the changes.
 pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN) -> Changes {
@@ -101,19 +179,18 @@ pub(crate) fn silent<O: Objects>(
     changes
 }
 
-/// The datums about the new scores and about the fleet.
+/// The datums about the new scores and about the fleet. `began` is the times, in seconds since
+/// 1970, at which an instance counts as one in which an anomaly begins.
 pub(crate) fn datums(
     state: &mut State,
     fleet: &Fleet,
     mode: Mode,
-    changes: &Changes,
+    began: impl Iterator<Item = i64>,
 ) -> Vec<Datum> {
     let mut times = fleet.times_scored();
-    for (_, change) in changes {
-        if let Change::Began(episode, _) = change {
-            state.tally.begins(episode.told);
-            times.insert(episode.told);
-        }
+    for time in began {
+        state.tally.begins(time);
+        times.insert(time);
     }
     let mut datums: Vec<Datum> = Vec::new();
     for (instance, scored) in &fleet.scored {
@@ -124,24 +201,43 @@ pub(crate) fn datums(
     datums
 }
 
-/// The alerts about the changes.
+/// The times at which an instance of `told` begins to page, alone or with others, in seconds since
+/// 1970. `newest` is the time of a notice that pages now.
+pub(crate) fn pages(told: &[Told], newest: i64) -> impl Iterator<Item = i64> {
+    told.iter().filter(|told| told.note.paged).filter_map(move |told| match &told.change {
+        Change::Began(..) if told.risen => Some(newest),
+        Change::Began(episode, _) => Some(episode.told),
+        Change::Ended(..) => None,
+    })
+}
+
+/// The times at which episodes begin, in seconds since 1970.
+pub(crate) fn beginnings(changes: &Changes) -> impl Iterator<Item = i64> {
+    changes.iter().filter_map(|(_, change)| match change {
+        Change::Began(episode, _) => Some(episode.told),
+        Change::Ended(..) => None,
+    })
+}
+
+/// The alerts about the changes, decided at `now` (seconds since 1970).
 pub(crate) fn alerts<O: Objects>(
-    changes: Changes,
+    told: Vec<Told>,
+    now: i64,
     store: &Store<O>,
     detector: &Detector,
     model_days: Option<f64>,
     messages: Messages,
 ) -> Vec<Pending> {
     let model = detector.artifact().version();
-    let alert = |(instance, change): (InstanceId, Change)| {
+    let alert = |Told { instance, change, note, risen: _ }: Told| {
         let at = calibrated_at(pending::time(&change));
         let baseline = match store.baselines.of(&instance, at) {
             Known::Baseline(baseline) => Some(Learnt::from(baseline)),
             _ => None,
         };
         let basis = Basis { model: model.clone(), model_days, baseline };
-        let unsent = messages.unsent(pending::kind(&change));
-        Pending { instance, change, basis, unsent }
+        let unsent = messages.unsent(pending::kind(&change), note.page);
+        Pending { instance, change, basis, note, decided: now, unsent }
     };
-    changes.into_iter().map(alert).collect()
+    told.into_iter().map(alert).collect()
 }

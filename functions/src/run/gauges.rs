@@ -25,6 +25,10 @@ pub struct Gauges {
     pub open_episodes: usize,
     /// Inputs that could not be read, so that older ones are in use.
     pub stale: usize,
+    /// Anomalies that have begun and do not page.
+    pub notices: usize,
+    /// The score from which on an anomaly pages.
+    pub page_level: f64,
 }
 
 impl Gauges {
@@ -36,6 +40,8 @@ impl Gauges {
             of_fleet(Metric::PublishFailures, self.failures as f64),
             of_fleet(Metric::OpenEpisodes, self.open_episodes as f64),
             of_fleet(Metric::StaleInputs, self.stale as f64),
+            of_fleet(Metric::Notices, self.notices as f64),
+            of_fleet(Metric::PageLevel, self.page_level),
         ];
         datums.extend(self.skipped.iter().map(|(&reason, &instances)| Datum {
             metric: Metric::InstancesSkipped,
@@ -79,6 +85,8 @@ mod tests {
             nothing_scored: true,
             open_episodes: 2,
             stale: 1,
+            notices: 4,
+            page_level: 1.6,
         };
         let datums = gauges.datums(900);
         let named: Vec<_> = datums
@@ -90,6 +98,8 @@ mod tests {
             ("PublishFailures", None, 3.0),
             ("OpenEpisodes", None, 2.0),
             ("StaleInputs", None, 1.0),
+            ("Notices", None, 4.0),
+            ("PageLevel", None, 1.6),
             ("InstancesSkipped", Some(("Reason", "no_baseline")), 1.0),
             ("InstancesSkipped", Some(("Reason", "read_failed")), 2.0),
             ("InstancesScored", None, 0.0),

@@ -81,6 +81,7 @@ pub fn alert(alert: &Alert) {
         let (level, message) = match alert.kind {
             Kind::Began => (Level::WARN, "an anomaly begins"),
             Kind::Ended => (Level::INFO, "an anomaly is over"),
+            Kind::Digest => (Level::INFO, "a digest is made"),
             Kind::Test => (Level::INFO, "the messages are tested"),
         };
         object(level, message, Timestamp::now(), Line { detail_type, detail, instance });

@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod decide;
+mod follow;
 pub mod gauges;
 pub mod log;
 pub mod outcome;
@@ -13,41 +14,37 @@ mod shadow;
 pub mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
 use deepguard::Detector;
 use deepguard::episode::MOfN;
-use deepguard::track::LATE;
 use deepguard_aws::ids::InstanceId;
-use deepguard_aws::metric::{Datum, Skip};
+use deepguard_aws::metric::Datum;
 use deepguard_aws::mute::{MuteFile, Mutes};
 use deepguard_aws::ports::{Alerts, Cpu, Inventory, NoAccount, Objects, Published, Scores};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::alert::Sender;
 use crate::alert::console::Console;
+use crate::alert::digest::Daily;
 use crate::alert::pending::Messages;
 use crate::deadline::{Limited, TimeLeft};
 pub use crate::error::RunError;
 use crate::model::{Current, MaybeModel, Models};
 use crate::run::outcome::Fleet;
-use crate::run::pass::Round;
 pub use crate::run::publish::Delivered;
-use crate::run::publish::model_days;
 use crate::run::shadow::{After, Shadow};
 use crate::run::summary::{
     CaughtUp, EpisodeCounts, InstancesSummary, ModelSummary, StateSummary, Summary,
 };
 use crate::settings::Settings;
-use crate::state::State;
 use crate::state::shard::Shard;
 use crate::state::store::{Saved, Store};
-use crate::state::tally::{Mode, TALLIED};
+use crate::state::tally::Mode;
 use crate::trigger::Trigger;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
@@ -66,7 +63,13 @@ pub struct Detection<C, O, A = NoAccount> {
     mode: Mode,
     m_of_n: MOfN,
     reporting_stopped: bool,
+    /// False pages a week that are acceptable.
+    pages_per_week: Option<f64>,
+    /// The tag whose value is an instance's group.
+    group_by: Option<String>,
     messages: Messages,
+    /// When a digest is made, if there is a topic for it.
+    digest: Option<Daily>,
     sender: Sender,
     cloudwatch: Limited<C>,
     /// Which instances are watched, and the account that knows their tags and gets the alerts.
@@ -104,6 +107,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             mode: settings.mode,
             m_of_n: settings.m_of_n,
             reporting_stopped: settings.reporting_stopped,
+            pages_per_week: settings.pages_per_week,
+            group_by: settings.group_by,
+            digest: settings.digest.filter(|_| settings.topic.is_some()),
             messages: settings.topic.map(|_| settings.messages).unwrap_or_default(),
             sender: Sender {
                 deployment: settings.deployment,
@@ -229,119 +235,6 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         })
     }
 
-    /// Scores the new datapoints, and writes down the decisions.
-    async fn follow(
-        &mut self,
-        detector: &Detector,
-        shard: Shard,
-        state: &mut State,
-        times: Range<i64>,
-        inputs: &mut Inputs,
-        now: Timestamp,
-    ) -> Result<Run, RunError> {
-        let listed: BTreeSet<InstanceId> = match self.cloudwatch.instances().await {
-            Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
-            // Instances in the state can be read all the same.
-            Err(error) if !state.instances.is_empty() => {
-                warn!(%error, "the instances cannot be listed: those seen before are scored");
-                state.instances.keys().cloned().collect()
-            }
-            Err(error) => return Err(RunError::List(error)),
-        };
-        let all = listed.len();
-        let listed = self.selected(listed, state, inputs, now).await?;
-        let mutes = self.muted(&listed, inputs, times.end);
-        let before = state.marks();
-        let Self { cloudwatch, store, lookback, .. } = self;
-        let mut round = Round::new(detector, store, state, shard, *lookback, &mutes, times.clone());
-        round.all(cloudwatch, &listed).await;
-        let Round { fleet, oldest_baseline, .. } = round;
-        nothing_read(&fleet)?;
-
-        let mut changes = decide::episodes(state, &fleet, self.m_of_n);
-        changes.extend(decide::silent(state, &fleet, &self.store, &mutes, self.reporting_stopped));
-        let datums = decide::datums(state, &fleet, self.mode, &changes);
-        let episodes = EpisodeCounts::of(&changes, state);
-        let days = model_days(detector, now);
-        let alerts = decide::alerts(changes, &self.store, detector, days, self.messages);
-        let names = self.names(state.alerts.iter().chain(&alerts)).await;
-        for pending in &alerts {
-            let name = names.get(&pending.instance).map(String::as_str);
-            log::alert(&pending.alert(name, &self.sender));
-        }
-        state.tally.forget(times.end - TALLIED);
-        let changed =
-            inputs.changed || fleet.late > 0 || !alerts.is_empty() || before != state.marks();
-        state.outbox.extend(datums);
-        state.alerts.extend(alerts);
-        if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {
-            error!(
-                datums = given_up,
-                "too many datums wait to be published: the oldest are given up"
-            );
-            state.outbox.drain(..given_up);
-        }
-        let saved = match changed {
-            true => self.store.save(state).await,
-            false => Saved::Yes,
-        };
-        self.store.baselines.save(detector.context()).await;
-        let newest = state.instances.values().filter_map(|followed| followed.track.end()).max();
-        let decisions = Decisions {
-            oldest_baseline,
-            lag: newest.map(|end| (times.end - end).max(0)),
-            nothing_scored: !state.tally.has_since(times.end - LATE),
-            saved,
-            episodes,
-            names,
-            listed,
-        };
-        let left_out = all - decisions.listed.len();
-        Ok(Run { fleet, left_out, mutes, outcome: Outcome::Followed(decisions) })
-    }
-
-    /// The watched instances of `listed`. Instances that are no longer watched are forgotten.
-    async fn selected(
-        &mut self,
-        listed: BTreeSet<InstanceId>,
-        state: &mut State,
-        inputs: &mut Inputs,
-        now: Timestamp,
-    ) -> Result<BTreeSet<InstanceId>, RunError> {
-        let all = listed.clone();
-        match self.roster.selected(listed, inputs.mutes.needs_tags(), now).await {
-            Ok(selected) => {
-                inputs.note_stale("the tags", selected.stale);
-                state.instances.retain(|instance, _| {
-                    selected.instances.contains(instance) || !all.contains(instance)
-                });
-                Ok(selected.instances)
-            }
-            // Instances in the state were watched.
-            Err(error) if !state.instances.is_empty() => {
-                inputs.note_stale("the tags", Some(error));
-                Ok(all
-                    .into_iter()
-                    .filter(|instance| state.instances.contains_key(instance))
-                    .collect())
-            }
-            Err(error) => Err(RunError::List(error)),
-        }
-    }
-
-    /// The times at which each of these instances is muted, in a run up to `until` (seconds since
-    /// 1970).
-    fn muted(&self, instances: &BTreeSet<InstanceId>, inputs: &Inputs, until: i64) -> Muted {
-        let tags = || {
-            instances
-                .iter()
-                .map(|instance| (instance.clone(), self.roster.tags(instance).clone()))
-                .collect()
-        };
-        let tags = if inputs.mutes.needs_tags() { tags() } else { BTreeMap::new() };
-        Muted::new(&inputs.mutes, tags, until)
-    }
-
     /// The shadow's model, if there is one, and whether it is stale.
     async fn current_shadow(&mut self) -> Option<(Option<Rc<Detector>>, bool)> {
         self.shadow.as_mut()?.current().await
@@ -419,17 +312,6 @@ impl Inputs {
             error!(%error, what, "the last good version stays in use");
             self.stale += 1;
         }
-    }
-}
-
-fn nothing_read(fleet: &Fleet) -> Result<(), RunError> {
-    let unread: Vec<_> =
-        fleet.skipped.values().filter(|skipped| skipped.reason == Skip::ReadFailed).collect();
-    match unread.last() {
-        Some(last) if unread.len() == fleet.seen() => {
-            Err(RunError::NothingRead { instances: fleet.seen(), why: last.why.clone() })
-        }
-        _ => Ok(()),
     }
 }
 

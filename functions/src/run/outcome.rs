@@ -120,6 +120,12 @@ impl Fleet {
             .filter_map(move |(instance, scored)| Some((instance, scored.iter().rfind(is_one)?)))
     }
 
+    /// The muted datapoints that would have been anomalous.
+    pub fn suppressed_datapoints(&self) -> usize {
+        let is_one = |scored: &&Scored| scored.muted && scored.score.is_anomalous();
+        self.scored.values().flatten().filter(is_one).count()
+    }
+
     /// Each instance in which an anomaly begins or gets worse, with the datapoint at which it does
     /// (the last of them), highest score first.
     pub fn anomalous(&self) -> Vec<(&InstanceId, &Scored)> {

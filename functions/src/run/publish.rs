@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use tracing::{error, warn};
 
+use crate::alert::ledger::Entry;
 use crate::alert::pending::{Pending, Unsent};
 use crate::error::RunError;
 use crate::run::gauges::Gauges;
@@ -56,6 +57,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             nothing_scored: decisions.nothing_scored,
             open_episodes: decisions.episodes.open,
             stale,
+            notices: decisions.episodes.notices,
+            page_level: decisions.episodes.page_level,
         };
         let of_this_run = self.cloudwatch.publish(&gauges.datums(fleet.newest_slot())).await;
         // They hold for this run only, so they are not stored for the next one.
@@ -74,10 +77,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         checked(self.cloudwatch.publish(datums).await)
     }
 
-    /// The names of the instances that these alerts are about: their tags `Name`. Nothing waits for
-    /// them: an alert may have to do without.
-    pub(super) async fn names(&self, alerts: impl Iterator<Item = &Pending>) -> Names {
-        let instances: BTreeSet<InstanceId> = alerts.map(|alert| alert.instance.clone()).collect();
+    /// The names of these instances: their tags `Name`. Nothing waits for them: an alert may have
+    /// to do without.
+    pub(super) async fn names(&self, instances: BTreeSet<InstanceId>) -> Names {
         if instances.is_empty() {
             return Names::new();
         }
@@ -96,7 +98,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     /// Delivers the alerts, for a run up to `until` (seconds since 1970). Alerts that are not taken
     /// wait for the next run. Words are made only now, with the `names` of the instances.
     async fn deliver(&self, until: i64, state: &mut State, names: &Names) -> Delivered {
-        state.alerts.retain(|pending| pending.time() > until - FORGOTTEN);
+        state.alerts.retain(|pending| pending.decided > until - FORGOTTEN);
         let worded = state.alerts.iter().map(|pending| {
             pending.alert(names.get(&pending.instance).map(String::as_str), &self.sender)
         });
@@ -107,17 +109,26 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             positions.iter().map(|&position| &worded[position]).collect()
         };
         // At once, so that a receiver that hangs does not delay the other.
-        let (account, events, messages) = (self.roster.inventory(), of(&to_bus), of(&to_topic));
+        let (account, events, mut messages) = (self.roster.inventory(), of(&to_bus), of(&to_topic));
+        let name = |entry: &Entry| names.get(&entry.first.0).cloned();
+        let digests = state.ledger.waiting().iter();
+        let digests: Vec<Alert> = digests.map(|digest| self.sender.digest(digest, name)).collect();
+        messages.extend(&digests);
         let (events, messages) = tokio::join!(
             in_batches(&events, async |batch| account.events(batch).await),
             in_batches(&messages, async |batch| account.messages(batch).await),
         );
+        let to_topic_count = to_topic.len();
         for (number, position) in to_bus.into_iter().enumerate() {
             state.alerts[position].unsent.event = events.failed.contains(&number);
         }
         for (number, position) in to_topic.into_iter().enumerate() {
             state.alerts[position].unsent.message = messages.failed.contains(&number);
         }
+        let unsent: Vec<usize> = (0..digests.len())
+            .filter(|digest| messages.failed.contains(&(to_topic_count + digest)))
+            .collect();
+        state.ledger.sent_but(&unsent);
         let mut delivered = Delivered::default();
         delivered.events = delivered.note("events", &events);
         delivered.messages = delivered.note("messages", &messages);

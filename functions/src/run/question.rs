@@ -15,15 +15,17 @@ use jiff::Timestamp;
 
 use crate::deadline::NEXT_RUN;
 use crate::error::RunError;
+use crate::run::follow::nothing_read;
 use crate::run::outcome::Fleet;
 use crate::run::pass::history_from;
 use crate::run::reads::Reads;
-use crate::run::{Detection, Inputs, Outcome, Run, nothing_read};
+use crate::run::{Detection, Inputs, Outcome, Run};
 use crate::state::State;
 use crate::state::store::Store;
 use crate::state::tally::Mode;
 use crate::trigger::Trigger;
 use crate::watched::muted::Muted;
+use crate::watched::roster::Needs;
 
 impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
     /// Answers a question, and changes nothing.
@@ -44,8 +46,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let all = instances.len();
         if trigger.instances.is_none() || inputs.mutes.needs_tags() {
             // A question that names an instance gets an answer, watched or not.
-            let selected =
-                self.roster.selected(instances.clone(), inputs.mutes.needs_tags(), now).await;
+            let needs = if inputs.mutes.needs_tags() { Needs::Rules } else { Needs::Nothing };
+            let selected = self.roster.selected(instances.clone(), needs, now).await;
             let selected = selected.map_err(RunError::List)?;
             inputs.note_stale("the tags", selected.stale);
             instances = if trigger.instances.is_none() { selected.instances } else { instances };

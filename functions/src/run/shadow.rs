@@ -82,7 +82,7 @@ impl<O: Objects> Shadow<O> {
         round.all(cloudwatch, listed).await;
         let Round { fleet, .. } = round;
         let changes = decide::episodes(&mut state, &fleet, m_of_n);
-        let datums = decide::datums(&mut state, &fleet, mode, &changes);
+        let datums = decide::datums(&mut state, &fleet, mode, decide::beginnings(&changes));
         state.tally.forget(times.end - TALLIED);
         state.outbox.extend(datums.into_iter().filter_map(shadowed));
         let saved = self.store.save(&state).await;

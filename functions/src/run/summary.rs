@@ -8,7 +8,7 @@ use deepguard::episode::Change;
 use deepguard_aws::ids::InstanceId;
 use serde::Serialize;
 
-use crate::run::decide::Changes;
+use crate::run::decide::Told;
 use crate::run::outcome::{Fleet, MOST_NAMED};
 use crate::run::publish::Delivered;
 use crate::state::State;
@@ -88,7 +88,7 @@ pub struct CaughtUp {
 
 /// The changes of episodes. An episode lasts from the datapoint at which an anomaly begins to the
 /// one at which it is over.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct EpisodeCounts {
     /// How many have begun.
     pub began: usize,
@@ -96,16 +96,27 @@ pub struct EpisodeCounts {
     pub ended: usize,
     /// How many are open.
     pub open: usize,
+    /// How many incidents have paged in this run.
+    pub pages: usize,
+    /// How many of those that have begun belong to an incident that has not paged.
+    pub notices: usize,
+    /// The score from which on an incident of one instance pages.
+    pub page_level: f64,
 }
 
 impl EpisodeCounts {
     /// Counts these changes, and the open episodes after them.
-    pub(crate) fn of(changes: &Changes, state: &State) -> Self {
-        let began =
-            changes.iter().filter(|(_, change)| matches!(change, Change::Began(..))).count();
+    pub(crate) fn of(told: &[Told], state: &State) -> Self {
+        let is_new = |told: &&Told| told.is_new();
+        let began = told.iter().filter(is_new).count();
+        let ended = told.iter().filter(|told| matches!(told.change, Change::Ended(..))).count();
+        let is_page = |told: &&Told| told.note.page && matches!(told.change, Change::Began(..));
+        let pages = told.iter().filter(is_page).count();
+        let notices = told.iter().filter(is_new).filter(|told| !told.note.paged).count();
         let open =
             state.instances.values().filter(|followed| followed.episodes.open().is_some()).count();
-        Self { began, ended: changes.len() - began, open }
+        let page_level = state.incidents.level().value();
+        Self { began, ended, open, pages, notices, page_level }
     }
 }
 

@@ -122,6 +122,20 @@ pub(super) const PAGES_PER_INSTANCE_WEEK: Variable = Variable {
               model's own table; empty: the model's threshold",
     values: "empty, or 0.02 to 10",
 };
+pub(super) const PAGES_PER_WEEK: Variable = Variable {
+    name: "PAGES_PER_WEEK",
+    default: "2",
+    meaning: "how often a week the whole deployment may page for nothing: the page level follows \
+              from it; off pages for each anomaly",
+    values: "0.1 to 1000, or off",
+};
+pub(super) const GROUP_BY: Variable = Variable {
+    name: "GROUP_BY",
+    default: "",
+    meaning: "the tag whose value is an instance's group: anomalies that begin together in a group \
+              are one incident; empty: no groups",
+    values: "empty, or the key of a tag: 1 to 128 characters without , = |",
+};
 pub(super) const INCLUDE_TAGS: Variable = Variable {
     name: "INCLUDE_TAGS",
     default: "",
@@ -177,6 +191,20 @@ pub(super) const NOTIFY_RECOVERY: Variable = Variable {
     values: "on or off",
 };
 
+pub(super) const DIGEST: Variable = Variable {
+    name: "DIGEST",
+    default: "off",
+    meaning: "the time of day, in TIME_ZONE, of a message with the day's pages, notices and \
+              coverage",
+    values: "HH:MM, such as 08:00, or off",
+};
+pub(super) const DIGEST_QUIET: Variable = Variable {
+    name: "DIGEST_QUIET",
+    default: "off",
+    meaning: "whether a day without anomalies has a digest, too",
+    values: "on or off",
+};
+
 pub(super) const MODEL_PUBLIC_KEY: Variable = Variable {
     name: "MODEL_PUBLIC_KEY",
     default: "",
@@ -193,7 +221,7 @@ pub(super) const TIME_ZONE: Variable = Variable {
 };
 
 /// All variables.
-pub const VARIABLES: [Variable; 26] = [
+pub const VARIABLES: [Variable; 30] = [
     MODEL_URI,
     MODEL_PUBLIC_KEY,
     SHADOW_URI,
@@ -203,6 +231,8 @@ pub const VARIABLES: [Variable; 26] = [
     DIRECTION,
     M_OF_N,
     PAGES_PER_INSTANCE_WEEK,
+    PAGES_PER_WEEK,
+    GROUP_BY,
     INCLUDE_TAGS,
     EXCLUDE_TAGS,
     REPORTING_STOPPED,
@@ -210,6 +240,8 @@ pub const VARIABLES: [Variable; 26] = [
     TOPIC,
     NOTIFY,
     NOTIFY_RECOVERY,
+    DIGEST,
+    DIGEST_QUIET,
     TIME_ZONE,
     DEPLOYMENT,
     NAMESPACE,

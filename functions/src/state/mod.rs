@@ -17,12 +17,14 @@ use std::collections::BTreeMap;
 
 use deepguard::Track;
 use deepguard::episode::Episodes;
+use deepguard::incident::Incidents;
 use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Of};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::alert::ledger::Ledger;
 use crate::alert::pending::Pending;
 use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::shard::Shard;
@@ -42,6 +44,10 @@ pub struct State {
     pub alerts: Vec<Pending>,
     /// The numbers of the fleet at each time of the last hours.
     pub tally: Tally,
+    /// The incidents, and the page level.
+    pub incidents: Incidents<InstanceId>,
+    /// The incidents since the last digest.
+    pub ledger: Ledger,
 }
 
 /// The state of one instance.
@@ -61,12 +67,14 @@ pub struct Followed {
 
 /// The first record.
 ///
-/// A build without `alerts` reads it all the same, because [postcard] ignores what follows the last
-/// field that it knows. So a program can be rolled back.
+/// A build that ends after `earlier` reads it all the same, because [postcard] ignores what follows
+/// the last field that it knows. So a program can be rolled back.
 #[derive(Debug, Serialize, Deserialize)]
 struct StateHeader {
     earlier: EarlierHeader,
     alerts: Vec<Pending>,
+    incidents: Incidents<InstanceId>,
+    ledger: Ledger,
 }
 
 /// The first record of the builds that stored alerts in words.
@@ -103,7 +111,12 @@ impl State {
             worded: Vec::new(),
             tally: self.tally.clone(),
         };
-        let mut writer = Writer::new(&StateHeader { earlier, alerts: self.alerts.clone() })?;
+        let mut writer = Writer::new(&StateHeader {
+            earlier,
+            alerts: self.alerts.clone(),
+            incidents: self.incidents.clone(),
+            ledger: self.ledger.clone(),
+        })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
     }
@@ -113,14 +126,16 @@ impl State {
     /// # Errors
     /// [`Damaged`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (StateHeader { earlier, alerts }, mut reader) = match Reader::open(bytes) {
-            // The header of an earlier build ends before the alerts.
-            Err(Damaged::Record(_)) => {
-                let (earlier, reader) = Reader::open(bytes)?;
-                (StateHeader { earlier, alerts: Vec::new() }, reader)
-            }
-            opened => opened?,
-        };
+        let (StateHeader { earlier, alerts, incidents, ledger }, mut reader) =
+            match Reader::open(bytes) {
+                // The header of an earlier build ends before the alerts.
+                Err(Damaged::Record(_)) => {
+                    let (earlier, reader) = Reader::open(bytes)?;
+                    let (alerts, incidents) = (Vec::new(), Incidents::default());
+                    (StateHeader { earlier, alerts, incidents, ledger: Ledger::default() }, reader)
+                }
+                opened => opened?,
+            };
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
             let alerts = worded.len();
@@ -134,7 +149,7 @@ impl State {
             }
         }
         match instances.len() as u64 == count {
-            true => Ok(Self { model, instances, outbox, alerts, tally }),
+            true => Ok(Self { model, instances, outbox, alerts, tally, incidents, ledger }),
             false => {
                 Err(Damaged::Record(format!("it has {} of {count} instances", instances.len())))
             }
@@ -169,6 +184,8 @@ impl State {
             other.outbox.into_iter().filter(|datum| is_ours(datum) && !self.outbox.contains(datum));
         let outbox: Vec<Datum> = outbox.collect();
         self.outbox.extend(outbox);
+        self.ledger.take_over(other.ledger);
+        self.incidents.take_over(other.incidents, |instance| shard.holds(instance));
         for alert in other.alerts.into_iter().filter(|alert| shard.holds(&alert.instance)) {
             match self.alerts.iter_mut().find(|known| known.is_same(&alert)) {
                 Some(known) => known.unsent = known.unsent.and(alert.unsent),
@@ -228,6 +245,8 @@ mod tests {
             outbox: numbers.iter().map(|&number| datum(number)).collect(),
             alerts: numbers.iter().map(|&number| alert(number)).collect(),
             tally,
+            incidents: Incidents::default(),
+            ledger: Ledger::default(),
         }
     }
 

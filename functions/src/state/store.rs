@@ -190,7 +190,8 @@ impl<O: Objects> Store<O> {
     /// Empties the outbox of the state read from `uri` if it was published. Where that is unknown,
     /// it is published again.
     async fn forget_published(&self, uri: &ObjectUri, bytes: &[u8], state: &mut State) {
-        if state.outbox.is_empty() && state.alerts.is_empty() {
+        let digests = state.ledger.waiting();
+        if state.outbox.is_empty() && state.alerts.is_empty() && digests.is_empty() {
             return;
         }
         let Ok(marker) = uri.beside(&format!("{}{PUBLISHED}", uri.key)) else { return };
@@ -201,6 +202,7 @@ impl<O: Objects> Store<O> {
         {
             state.outbox.clear();
             state.alerts.clear();
+            state.ledger.sent_but(&[]);
         }
     }
 

@@ -3,6 +3,7 @@
 use deepguard::Artifact;
 use deepguard::Scored;
 use deepguard::episode::{Episodes, MOfN};
+use deepguard::incident::Note;
 use deepguard::model::device;
 pub(crate) use deepguard_aws::testing::{instance, memory};
 
@@ -57,8 +58,11 @@ pub(crate) fn lasting(time: i64, score: f64) -> Scored {
 /// An unsent alert about an episode that begins at `time`.
 pub(crate) fn pending(number: usize, time: i64) -> Pending {
     let change = Episodes::default().update(&scored(time, 1.5), MOfN::default()).remove(0);
+    let note = Note::of_one(&instance(number), time);
     Pending {
         instance: instance(number),
+        note,
+        decided: time,
         change,
         basis: Basis { model: "one".into(), model_days: None, baseline: None },
         unsent: Unsent { event: true, message: true },

@@ -36,6 +36,17 @@ impl Selection {
     }
 }
 
+/// The use of tags beside the selection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Tags are not used.
+    Nothing,
+    /// Tags name groups: an instance whose tags cannot be read has no group yet.
+    Groups,
+    /// Rules about tags decide about each instance.
+    Rules,
+}
+
 /// The watched instances, with their known tags.
 #[derive(Debug)]
 pub struct Roster<I> {
@@ -75,11 +86,11 @@ impl<I: Inventory> Roster<I> {
         &self.inventory
     }
 
-    /// The watched instances of `listed`. `needs_tags` is whether the caller uses [`Self::tags`]
-    /// afterwards. Without that, and with all instances watched, tags are not read.
+    /// The watched instances of `listed`. `needs` is the caller's use of [`Self::tags`] afterwards.
+    /// Without any, and with all instances watched, tags are not read.
     ///
-    /// An instance that is new while its tags cannot be read is left out; the run that knows them
-    /// makes up for it.
+    /// An instance that is new while its tags cannot be read is left out, if tags decide about it;
+    /// the run that knows them makes up for it.
     ///
     /// # Errors
     /// [`CallError`] where tags decide, and were never read. Guessing is not safe: the next run
@@ -87,10 +98,11 @@ impl<I: Inventory> Roster<I> {
     pub async fn selected(
         &mut self,
         listed: BTreeSet<InstanceId>,
-        needs_tags: bool,
+        needs: Needs,
         now: Timestamp,
     ) -> Result<Selected, CallError> {
-        if self.selection.is_everything() && !needs_tags {
+        let decide = !self.selection.is_everything() || needs == Needs::Rules;
+        if !decide && needs == Needs::Nothing {
             return Ok(Selected { instances: listed, left_out: 0, stale: None });
         }
         let is_fresh = |known: &KnownTags| {
@@ -114,9 +126,12 @@ impl<I: Inventory> Roster<I> {
                 self.known = Some(KnownTags { at: now, asked: listed.clone(), tags });
             }),
         };
-        let Some(known) = &self.known else {
-            // Tags were never known, so this was the first read.
-            return stale.map(|()| Selected { instances: listed, left_out: 0, stale: None });
+        let Some(known) = self.known.as_ref().filter(|_| decide) else {
+            return match stale {
+                // Tags were never known, so this was the first read.
+                Err(error) if decide => Err(error),
+                stale => Ok(Selected { instances: listed, left_out: 0, stale: stale.err() }),
+            };
         };
         let count = listed.len();
         let watched = |instance: &InstanceId| {
@@ -227,7 +242,8 @@ mod tests {
             ("owner", "", vec![]),
         ] {
             let mut roster = roster(&account, include, exclude);
-            let selected = roster.selected(fleet(&[1, 2, 3, 4]), false, at(0)).await.unwrap();
+            let selected =
+                roster.selected(fleet(&[1, 2, 3, 4]), Needs::Nothing, at(0)).await.unwrap();
             assert_eq!(selected.instances, fleet(&watched), "{include} without {exclude}");
             assert_eq!((selected.left_out, selected.stale), (4 - watched.len(), None));
         }
@@ -237,9 +253,9 @@ mod tests {
     async fn nothing_is_asked_without_need_and_all_is_known_of_those_that_are_watched() {
         let account = account();
         let mut roster = roster(&account, "", "");
-        roster.selected(fleet(&[1, 4]), false, at(0)).await.unwrap();
+        roster.selected(fleet(&[1, 4]), Needs::Nothing, at(0)).await.unwrap();
         assert!(account.calls.borrow().is_empty());
-        roster.selected(fleet(&[1, 4]), true, at(0)).await.unwrap();
+        roster.selected(fleet(&[1, 4]), Needs::Rules, at(0)).await.unwrap();
         assert_eq!(roster.tags(&instance(1)), &account.tags.borrow()[&instance(1)]);
         assert!(roster.tags(&instance(4)).is_empty() && roster.tags(&instance(2)).is_empty());
     }
@@ -248,21 +264,21 @@ mod tests {
     async fn all_are_asked_for_every_quarter_of_an_hour_and_new_ones_at_once() {
         let account = account();
         let mut roster = roster(&account, "env=prod", "");
-        roster.selected(fleet(&[1, 3]), false, at(0)).await.unwrap();
-        roster.selected(fleet(&[1, 3]), false, at(5)).await.unwrap();
+        roster.selected(fleet(&[1, 3]), Needs::Nothing, at(0)).await.unwrap();
+        roster.selected(fleet(&[1, 3]), Needs::Nothing, at(5)).await.unwrap();
         assert_eq!(
             account.calls.take(),
             ["tagged env=prod"],
             "an instance that has no answer is not asked for again"
         );
         account.tag(1, "env=test");
-        let selected = roster.selected(fleet(&[1, 2, 3]), false, at(10)).await.unwrap();
+        let selected = roster.selected(fleet(&[1, 2, 3]), Needs::Nothing, at(10)).await.unwrap();
         assert_eq!(selected.instances, fleet(&[1, 2]), "the tags of 1 are not old enough yet");
         assert_eq!(account.calls.take(), ["tags of 1"]);
-        let selected = roster.selected(fleet(&[1, 2, 3]), false, at(15)).await.unwrap();
+        let selected = roster.selected(fleet(&[1, 2, 3]), Needs::Nothing, at(15)).await.unwrap();
         assert_eq!(selected.instances, fleet(&[2]));
         assert_eq!(account.calls.take(), ["tagged env=prod"]);
-        roster.selected(fleet(&[1]), false, at(14)).await.unwrap();
+        roster.selected(fleet(&[1]), Needs::Nothing, at(14)).await.unwrap();
         assert_eq!(
             account.calls.take().len(),
             1,
@@ -276,15 +292,16 @@ mod tests {
         account.down.set(true);
         let mut roster = roster(&account, "", "env=test");
         assert!(
-            roster.selected(fleet(&[1, 3]), false, at(0)).await.is_err(),
+            roster.selected(fleet(&[1, 3]), Needs::Nothing, at(0)).await.is_err(),
             "the instances to watch are not known"
         );
         account.down.set(false);
-        roster.selected(fleet(&[1, 3]), false, at(5)).await.unwrap();
+        roster.selected(fleet(&[1, 3]), Needs::Nothing, at(5)).await.unwrap();
         account.down.set(true);
         account.calls.take();
         for minutes in [10, 20, 25] {
-            let selected = roster.selected(fleet(&[1, 2, 3]), false, at(minutes)).await.unwrap();
+            let selected =
+                roster.selected(fleet(&[1, 2, 3]), Needs::Nothing, at(minutes)).await.unwrap();
             assert_eq!(
                 selected.instances,
                 fleet(&[1]),
@@ -294,7 +311,7 @@ mod tests {
         }
         assert_eq!(account.calls.take(), ["tags of 1", "tagged ", "tagged "]);
         account.down.set(false);
-        let selected = roster.selected(fleet(&[1, 2, 3]), false, at(30)).await.unwrap();
+        let selected = roster.selected(fleet(&[1, 2, 3]), Needs::Nothing, at(30)).await.unwrap();
         assert_eq!((selected.instances, selected.stale), (fleet(&[1, 2]), None));
     }
 }

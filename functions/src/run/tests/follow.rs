@@ -66,9 +66,10 @@ async fn the_summary_is_the_json_that_was_promised() {
         "caught_up": { "datapoints": 15, "late": 0, "oldest": "2026-01-15T14:30:00Z" },
         "state": { "loaded": "missing", "saved": true },
         "superseded": false,
-        "episodes": { "began": 1, "ended": 0, "open": 1 },
+        "episodes": { "began": 1, "ended": 0, "open": 1, "pages": 1, "notices": 0,
+            "page_level": 1.0 },
         "alerts": { "events": 0, "messages": 0, "failed": 0 },
-        "datums_published": 5 * 6 * 2 + 6 * 4 + 9,
+        "datums_published": 5 * 6 * 2 + 6 * 4 + 11,
         "datums_failed": 0,
         "duration_ms": summary["duration_ms"].as_u64().unwrap(),
         "scoring_ms": summary["scoring_ms"].as_u64().unwrap(),
@@ -219,8 +220,8 @@ async fn what_was_published_in_part_is_published_whole_and_told() {
     let mut process = world.process();
     world.metrics.takes.set(Some(7));
     let summary = process.run(&json!({}), at(NOW)).await.unwrap();
-    // Of the eight metrics of the run itself, one is not taken.
-    let failed = 5 * 6 * 2 + 6 * 4 - 7 + 1;
+    // Of the ten metrics of the run itself, one is not taken.
+    let failed = 5 * 6 * 2 + 6 * 4 - 7 + 3;
     assert_eq!((summary.datums_published, summary.datums_failed), (7 + 7, failed));
     let failures = of_fleet(&world.metrics.published.borrow(), Metric::PublishFailures);
     assert_eq!(failures, [(seconds("2026-01-15T14:55:00Z"), 77.0)]);

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::tell::{follow, mended, plain};
 use super::*;
 use crate::alert::pending::Messages;
+use crate::state::State;
 
 const BOTH: Messages = Messages { began: true, ended: true };
 

@@ -1,5 +1,6 @@
 mod baselines;
 mod follow;
+mod incidents;
 mod messages;
 mod rings;
 mod stored;
@@ -52,10 +53,13 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         selection: Default::default(),
         tuning: Tuning::default(),
         m_of_n: MOfN::default(),
+        pages_per_week: None,
+        group_by: None,
         reporting_stopped: false,
         event_bus: None,
         topic: Some("arn:aws:sns:us-east-1:000000000000:topic".into()),
         messages: Messages { began: true, ended: false },
+        digest: None,
         zone: jiff::tz::TimeZone::UTC,
         deployment: "deepguard".into(),
         region: "us-east-1".into(),

@@ -1,0 +1,243 @@
+//! The daily digest: what paged, the strongest notices, and what is not watched.
+
+use deepguard::incident::Scope;
+use deepguard_aws::alert::{Alert, Kind};
+use deepguard_aws::metric::Skip;
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use crate::alert::ledger::{Digest, Entry};
+use crate::alert::plain::plain;
+use crate::alert::{Sender, count};
+use crate::time::rfc3339;
+
+/// When a digest is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Daily {
+    /// The time of day, in the zone of messages.
+    pub at: Time,
+    /// Whether there is one after a day without anomalies.
+    pub quiet: bool,
+}
+
+impl Daily {
+    /// The last time at which a digest was due, at `now` (seconds since 1970). A time that a change
+    /// of clocks leaves out is the one an hour later.
+    pub fn last(self, zone: &TimeZone, now: i64) -> Option<i64> {
+        let today = Timestamp::from_second(now).ok()?.to_zoned(zone.clone()).date();
+        let at = |date: Date| {
+            let time = date.to_datetime(self.at).to_zoned(zone.clone()).ok()?;
+            Some(time.timestamp().as_second())
+        };
+        at(today).filter(|at| *at <= now).or_else(|| at(today.yesterday().ok()?))
+    }
+}
+
+impl Sender {
+    /// A digest in words. `name` gives the tag `Name` of an instance.
+    pub fn digest(&self, digest: &Digest, name: impl Fn(&Entry) -> Option<String>) -> Alert {
+        let (pages, notices) = (count(digest.paged, "page"), count(digest.noticed, "notice"));
+        let subject = match digest.is_quiet() {
+            true => format!("{}: a quiet day", self.deployment),
+            false => format!("{}: {pages}, {notices} in a day", self.deployment),
+        };
+        let mut lines = vec![format!(
+            "{} from {} to {}.",
+            self.deployment,
+            self.clock(digest.since),
+            self.clock(digest.until)
+        )];
+        if digest.is_quiet() {
+            lines.push(format!("Nothing was unusual. {}", coverage(digest)));
+        } else {
+            lines.push(format!("{pages}{}", if digest.paged > 0 { ":" } else { "." }));
+            lines.extend(digest.pages.iter().map(|page| self.line(page, &name)));
+            lines.extend(more(digest.paged, digest.pages.len()));
+            let level = digest.level.value();
+            lines.push(match digest.noticed {
+                0 => "0 notices.".into(),
+                _ => format!("{notices} below {level:.2}, from which on this deployment pages:"),
+            });
+            lines.extend(digest.notices.iter().map(|notice| self.line(notice, &name)));
+            let listed = digest.notices.iter().map(|notice| notice.times).sum();
+            lines.extend(more(digest.noticed, listed));
+            if digest.suppressed > 0 {
+                lines.push(format!("{} muted.", count(digest.suppressed, "anomalous datapoint")));
+            }
+            lines.push(coverage(digest));
+        }
+        let id = format!("digest-{}", digest.until);
+        let text = lines.join("\n");
+        let detail = json!({
+            "version": 1,
+            "deployment": self.deployment,
+            "id": id,
+            "since": rfc3339(digest.since),
+            "until": rfc3339(digest.until),
+            "pages": digest.paged,
+            "notices": digest.noticed,
+            "suppressed": digest.suppressed,
+            "page_level": digest.level.value(),
+            "subject": subject,
+            "text": text,
+        });
+        Alert {
+            kind: Kind::Digest,
+            time: digest.until,
+            id,
+            instance: None,
+            deployment: self.deployment.clone(),
+            subject,
+            text,
+            detail: detail.to_string(),
+        }
+    }
+
+    fn line(&self, entry: &Entry, name: impl Fn(&Entry) -> Option<String>) -> String {
+        let (instance, told) = &entry.first;
+        let who = match &entry.scope {
+            Scope::Machine(_) => match name(entry).map(|name| plain(&name)) {
+                Some(name) if !name.is_empty() => format!("{name} ({instance})"),
+                _ => instance.to_string(),
+            },
+            Scope::Group(group) => {
+                format!("{}, {}", plain(group), count(entry.instances, "instance"))
+            }
+            Scope::Fleet => format!("the fleet, {}", count(entry.instances, "instance")),
+        };
+        let until = match entry.until {
+            Some(until) => format!(" to {}", self.clock(until)),
+            None => String::new(),
+        };
+        let times = match entry.times {
+            1 => String::new(),
+            times => format!(", the strongest of {times}"),
+        };
+        let (from, shape) = (self.clock(*told), entry.shape.words());
+        format!("- {who}: {shape}, {from}{until}, score {:.2}{times}", entry.peak)
+    }
+}
+
+/// The line after a list that does not have all.
+fn more(all: usize, listed: usize) -> Option<String> {
+    let left = all.saturating_sub(listed);
+    (left > 0).then(|| format!("- and {left} more"))
+}
+
+fn coverage(digest: &Digest) -> String {
+    let coverage = &digest.coverage;
+    let skipped: usize = coverage.skipped.values().sum();
+    let (watched, scored) = (coverage.watched, coverage.watched.saturating_sub(skipped));
+    let mut text = format!("Scored: {scored} of {}", count(watched, "watched instance"));
+    let reason = |(reason, number): (&Skip, &usize)| format!("; {number}: {}", reason.meaning());
+    text.extend(coverage.skipped.iter().map(reason));
+    for (number, what) in [(coverage.muted, "muted now"), (coverage.left_out, "left out by tags")] {
+        if number > 0 {
+            text.push_str(&format!("; {number} {what}"));
+        }
+    }
+    text + "."
+}
+
+#[cfg(test)]
+mod tests {
+    use deepguard::budget::PageLevel;
+    use deepguard::shape::Shape;
+
+    use super::*;
+    use crate::alert::console::Console;
+    use crate::alert::ledger::Coverage;
+    use crate::testing::instance;
+
+    const MORNING: i64 = 1_768_460_400; // 2026-01-15 07:00 UTC
+
+    fn entry(number: usize, scope: Option<&str>, times: usize) -> Entry {
+        let first = (instance(number), MORNING - 7200);
+        let scope = scope.map(|name| Scope::Group(name.into()));
+        Entry {
+            scope: scope.unwrap_or(Scope::Machine(instance(number))),
+            first,
+            shape: Shape::Spike,
+            peak: 1.55,
+            instances: 12,
+            until: (times == 1).then_some(MORNING - 3600),
+            times,
+        }
+    }
+
+    fn worded(digest: &Digest) -> Alert {
+        let console = Console { region: "eu-central-1".into(), namespace: "DeepGuard".into() };
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let sender = Sender { deployment: "deepguard".into(), console, zone };
+        sender.digest(digest, |entry| (entry.first.0 == instance(1)).then(|| "db-1".into()))
+    }
+
+    #[test]
+    fn it_is_read_in_the_morning() {
+        let digest = Digest {
+            since: MORNING - 86_400,
+            until: MORNING,
+            paged: 2,
+            pages: vec![entry(1, None, 1), entry(2, Some("web"), 1)],
+            noticed: 9,
+            notices: vec![entry(3, None, 3)],
+            suppressed: 1,
+            coverage: Coverage {
+                watched: 200,
+                skipped: [(Skip::NoBaseline, 2)].into(),
+                left_out: 3,
+                muted: 4,
+            },
+            level: PageLevel::new(1.6),
+        };
+        let Alert { subject, text, .. } = worded(&digest);
+        assert_eq!(subject, "deepguard: 2 pages, 9 notices in a day");
+        let expected = "deepguard from 2026-01-14 08:00 CET to 2026-01-15 08:00 CET.
+2 pages:
+- db-1 (i-00000000000000001): spike, 2026-01-15 06:00 CET to 2026-01-15 07:00 CET, score 1.55
+- web, 12 instances: spike, 2026-01-15 06:00 CET to 2026-01-15 07:00 CET, score 1.55
+9 notices below 1.60, from which on this deployment pages:
+- i-00000000000000003: spike, 2026-01-15 06:00 CET, score 1.55, the strongest of 3
+- and 6 more
+1 anomalous datapoint muted.
+Scored: 198 of 200 watched instances; 2: it had under half a day of datapoints before \
+                        midnight or noon UTC; 4 muted now; 3 left out by tags.";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_day_is_one_of_the_reader_s_clock() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let daily = Daily { at: Time::constant(2, 30, 0, 0), quiet: false };
+        let last = |now: &str| {
+            let now: Timestamp = now.parse().unwrap();
+            let last = daily.last(&berlin, now.as_second()).unwrap();
+            Timestamp::from_second(last).unwrap().to_string()
+        };
+        assert_eq!(last("2026-01-15T01:29:59Z"), "2026-01-14T01:30:00Z");
+        assert_eq!(last("2026-01-15T01:30:00Z"), "2026-01-15T01:30:00Z");
+        assert_eq!(last("2026-07-15T12:00:00Z"), "2026-07-15T00:30:00Z");
+        assert_eq!(last("2026-03-29T12:00:00Z"), "2026-03-29T01:30:00Z", "half past three");
+        assert_eq!(last("2026-10-25T12:00:00Z"), "2026-10-25T00:30:00Z", "the first of two");
+    }
+
+    #[test]
+    fn a_quiet_day_is_two_lines() {
+        let digest = Digest {
+            since: MORNING - 86_400,
+            until: MORNING,
+            paged: 0,
+            pages: vec![],
+            noticed: 0,
+            notices: vec![],
+            suppressed: 0,
+            coverage: Coverage { watched: 1, ..Coverage::default() },
+            level: PageLevel::default(),
+        };
+        let Alert { subject, text, .. } = worded(&digest);
+        assert_eq!((subject.as_str(), text.lines().count()), ("deepguard: a quiet day", 2));
+        assert!(text.ends_with("Nothing was unusual. Scored: 1 of 1 watched instance."));
+    }
+}

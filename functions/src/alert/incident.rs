@@ -1,0 +1,118 @@
+//! The words about the incident of an episode.
+
+use deepguard::incident::{Note, Scope};
+use deepguard_aws::ids::InstanceId;
+use serde_json::{Value, json};
+
+use crate::alert::count;
+use crate::alert::plain::plain;
+
+/// The maximum number of machines that a message names.
+const MOST_NAMED: usize = 8;
+
+/// The part of an event's detail that is about the incident.
+pub(super) fn detail(note: &Note<InstanceId>) -> Value {
+    let (scope, group) = match &note.scope {
+        Scope::Machine(_) => ("machine", None),
+        Scope::Group(name) => ("group", Some(plain(name))),
+        Scope::Fleet => ("fleet", None),
+    };
+    json!({
+        "id": id(note),
+        "scope": scope,
+        "group": group,
+        "instances": note.joined,
+        "of": note.of,
+        "open": note.members,
+        "paged": note.paged,
+        "changed": note.changed,
+        "over": note.over,
+        "times_within_a_day": note.times,
+        "page_level": note.level.value(),
+    })
+}
+
+/// The id of an incident: the same in all its alerts, and that of its first episode.
+pub(super) fn id(note: &Note<InstanceId>) -> String {
+    let (instance, told) = &note.first;
+    format!("{instance}-{told}")
+}
+
+/// The subject of a message about several machines, which ends in `what`; `None` about one.
+pub(super) fn title(note: &Note<InstanceId>, what: &str) -> Option<String> {
+    let whose = match &note.scope {
+        Scope::Machine(_) => return None,
+        Scope::Group(name) => plain(name),
+        Scope::Fleet => "the fleet".into(),
+    };
+    // A subject is ASCII.
+    let whose = if whose.is_ascii() { whose } else { "a group".into() };
+    Some(format!("{whose}: {} of {} instances, {what}", note.joined, note.of))
+}
+
+/// The sentence about the scores that count.
+pub(super) fn level(note: &Note<InstanceId>) -> String {
+    match note.level.value() {
+        level if level > 1.0 => {
+            format!("1.00 is the threshold, this deployment pages from {level:.2}")
+        }
+        _ => "1.00 is the threshold".into(),
+    }
+}
+
+/// The lines of a message before those about its instance.
+pub(super) fn lines(note: &Note<InstanceId>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let many = match &note.scope {
+        Scope::Machine(_) => None,
+        Scope::Group(name) => Some(format!("of the group {}", plain(name))),
+        Scope::Fleet => Some("of the fleet".into()),
+    };
+    if let Some(of_what) = many {
+        let (joined, of) = (note.joined, note.of);
+        let named: Vec<&str> =
+            note.members.iter().take(MOST_NAMED).map(InstanceId::as_str).collect();
+        lines.push(match (note.over, named.is_empty()) {
+            (true, _) | (_, true) => {
+                format!("It was on {} {of_what} (of {of}).", count(joined, "instance"))
+            }
+            _ => {
+                let more = match joined.saturating_sub(named.len()) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let named = named.join(", ");
+                format!("It is on {joined} of {of} instances {of_what}: {named}{more}.")
+            }
+        });
+        lines.push(match note.over {
+            true => "The last of them:".into(),
+            false => "The strongest of them:".into(),
+        });
+    }
+    if note.times > 1 && !note.over {
+        lines.push(format!("Again, for the {} within a day.", ordinal(note.times)));
+        if note.loops() {
+            let until = "It keeps coming back: the next returns are counted, and no message comes \
+                         before it has been away for six hours.";
+            lines.push(until.into());
+        }
+    }
+    lines
+}
+
+/// "second time", "3rd time" and so on.
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    match number {
+        2 => "second time".into(),
+        3 => "third time".into(),
+        _ => format!("{number}{ending} time"),
+    }
+}

@@ -1,0 +1,226 @@
+//! A run that goes on where the last one ended: it scores the new datapoints and decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use deepguard::Detector;
+use deepguard::budget::{FleetPast, PageLevel, page_level};
+use deepguard::track::LATE;
+use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::Skip;
+use deepguard_aws::ports::{Alerts, Cpu, Inventory, Objects, Scores};
+use jiff::Timestamp;
+use tracing::{error, warn};
+
+use crate::alert::ledger::Coverage;
+use crate::error::RunError;
+use crate::run::decide::Groups;
+use crate::run::outcome::Fleet;
+use crate::run::pass::Round;
+use crate::run::publish::model_days;
+use crate::run::summary::EpisodeCounts;
+use crate::run::{Decisions, Detection, Inputs, MOST_WAITING, Outcome, Run, decide, log};
+use crate::state::State;
+use crate::state::shard::Shard;
+use crate::state::store::Saved;
+use crate::state::tally::TALLIED;
+use crate::watched::muted::Muted;
+use crate::watched::roster::Needs;
+
+impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
+    /// Scores the new datapoints, and writes down the decisions.
+    pub(super) async fn follow(
+        &mut self,
+        detector: &Detector,
+        shard: Shard,
+        state: &mut State,
+        times: Range<i64>,
+        inputs: &mut Inputs,
+        now: Timestamp,
+    ) -> Result<Run, RunError> {
+        let listed: BTreeSet<InstanceId> = match self.cloudwatch.instances().await {
+            Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
+            // Instances in the state can be read all the same.
+            Err(error) if !state.instances.is_empty() => {
+                warn!(%error, "the instances cannot be listed: those seen before are scored");
+                state.instances.keys().cloned().collect()
+            }
+            Err(error) => return Err(RunError::List(error)),
+        };
+        let all = listed.len();
+        let listed = self.selected(listed, state, inputs, now).await?;
+        let groups = self.groups(&listed);
+        let mutes = self.muted(&listed, inputs, times.end);
+        let before = state.marks();
+        let Self { cloudwatch, store, lookback, .. } = self;
+        let mut round = Round::new(detector, store, state, shard, *lookback, &mutes, times.clone());
+        round.all(cloudwatch, &listed).await;
+        let Round { fleet, oldest_baseline, .. } = round;
+        nothing_read(&fleet)?;
+
+        let mut changes = decide::episodes(state, &fleet, self.m_of_n);
+        changes.extend(decide::silent(state, &fleet, &self.store, &mutes, self.reporting_stopped));
+        self.begin_day(state, detector, times.end, shard, listed.len());
+        let told = decide::incidents(state, &fleet, changes, &groups, listed.len());
+        told.iter().for_each(|told| state.ledger.add(&told.change, &told.note));
+        state.ledger.suppress(fleet.suppressed_datapoints());
+        let left_out = all - listed.len();
+        let digest = self.make_digest(state, &fleet, &mutes, listed.len(), left_out);
+        let began = decide::pages(&told, fleet.newest_slot());
+        let datums = decide::datums(state, &fleet, self.mode, began);
+        let episodes = EpisodeCounts::of(&told, state);
+        let days = model_days(detector, now);
+        let Self { store, messages, .. } = self;
+        let alerts = decide::alerts(told, times.end, store, detector, days, *messages);
+        let named = state.alerts.iter().chain(&alerts).map(|pending| pending.instance.clone());
+        let named = named.chain(state.ledger.named().cloned()).collect();
+        let names = self.names(named).await;
+        for pending in &alerts {
+            let name = names.get(&pending.instance).map(String::as_str);
+            log::alert(&pending.alert(name, &self.sender));
+        }
+        state.tally.forget(times.end - TALLIED);
+        let changed = inputs.changed
+            || fleet.late > 0
+            || !alerts.is_empty()
+            || before != state.marks()
+            || digest;
+        state.outbox.extend(datums);
+        state.alerts.extend(alerts);
+        if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {
+            error!(
+                datums = given_up,
+                "too many datums wait to be published: the oldest are given up"
+            );
+            state.outbox.drain(..given_up);
+        }
+        let saved = match changed {
+            true => self.store.save(state).await,
+            false => Saved::Yes,
+        };
+        self.store.baselines.save(detector.context()).await;
+        let newest = state.instances.values().filter_map(|followed| followed.track.end()).max();
+        let decisions = Decisions {
+            oldest_baseline,
+            lag: newest.map(|end| (times.end - end).max(0)),
+            nothing_scored: !state.tally.has_since(times.end - LATE),
+            saved,
+            episodes,
+            names,
+            listed,
+        };
+        Ok(Run { fleet, left_out, mutes, outcome: Outcome::Followed(decisions) })
+    }
+
+    /// The watched instances of `listed`. Instances that are no longer watched are forgotten.
+    pub(super) async fn selected(
+        &mut self,
+        listed: BTreeSet<InstanceId>,
+        state: &mut State,
+        inputs: &mut Inputs,
+        now: Timestamp,
+    ) -> Result<BTreeSet<InstanceId>, RunError> {
+        let all = listed.clone();
+        let needs = match inputs.mutes.needs_tags() {
+            true => Needs::Rules,
+            false if self.group_by.is_some() => Needs::Groups,
+            false => Needs::Nothing,
+        };
+        match self.roster.selected(listed, needs, now).await {
+            Ok(selected) => {
+                inputs.note_stale("the tags", selected.stale);
+                state.instances.retain(|instance, _| {
+                    selected.instances.contains(instance) || !all.contains(instance)
+                });
+                Ok(selected.instances)
+            }
+            // Instances in the state were watched.
+            Err(error) if !state.instances.is_empty() => {
+                inputs.note_stale("the tags", Some(error));
+                Ok(all
+                    .into_iter()
+                    .filter(|instance| state.instances.contains_key(instance))
+                    .collect())
+            }
+            Err(error) => Err(RunError::List(error)),
+        }
+    }
+
+    /// The times at which each of these instances is muted, in a run up to `until` (seconds since
+    /// 1970).
+    pub(super) fn muted(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+        inputs: &Inputs,
+        until: i64,
+    ) -> Muted {
+        let tags = || {
+            instances
+                .iter()
+                .map(|instance| (instance.clone(), self.roster.tags(instance).clone()))
+                .collect()
+        };
+        let tags = if inputs.mutes.needs_tags() { tags() } else { BTreeMap::new() };
+        Muted::new(&inputs.mutes, tags, until)
+    }
+
+    /// The groups of the watched instances, as far as their tags are known.
+    fn groups(&self, listed: &BTreeSet<InstanceId>) -> Groups {
+        let Some(key) = &self.group_by else { return Groups::default() };
+        let group = |instance: &InstanceId| {
+            Some((instance.clone(), self.roster.tags(instance).get(key)?.clone()))
+        };
+        listed.iter().filter_map(group).collect()
+    }
+
+    /// Makes the digest that is due, if one is. Gives whether one was made.
+    fn make_digest(
+        &self,
+        state: &mut State,
+        fleet: &Fleet,
+        mutes: &Muted,
+        watched: usize,
+        left_out: usize,
+    ) -> bool {
+        let Some(daily) = self.digest else { return false };
+        let now = fleet.times.end;
+        let Some(due) = daily.last(&self.sender.zone, now) else { return false };
+        let muted = state.instances.keys().filter(|instance| mutes.of(instance)(now)).count();
+        let coverage = Coverage { watched, skipped: fleet.reasons(), left_out, muted };
+        let level = state.incidents.level();
+        state.ledger.make(due, daily.quiet, coverage, level).is_some()
+    }
+
+    /// Sets the page level of a new day, for `machines` watched instances of this shard. Shards
+    /// have equal parts of the fleet, and of what it may page.
+    fn begin_day(
+        &self,
+        state: &mut State,
+        detector: &Detector,
+        now: i64,
+        shard: Shard,
+        machines: usize,
+    ) {
+        let pages = &detector.artifact().card().pages;
+        let aim = |past: FleetPast| match self.pages_per_week {
+            Some(pages_per_week) => {
+                let of_shard = pages_per_week / f64::from(shard.of());
+                page_level(pages, detector.threshold(), of_shard, past)
+            }
+            None => PageLevel::default(),
+        };
+        state.incidents.begin_day(now, machines, aim);
+    }
+}
+
+/// An error where no instance could be read.
+pub(super) fn nothing_read(fleet: &Fleet) -> Result<(), RunError> {
+    let unread: Vec<_> =
+        fleet.skipped.values().filter(|skipped| skipped.reason == Skip::ReadFailed).collect();
+    match unread.last() {
+        Some(last) if unread.len() == fleet.seen() => {
+            Err(RunError::NothingRead { instances: fleet.seen(), why: last.why.clone() })
+        }
+        _ => Ok(()),
+    }
+}
