@@ -29,8 +29,8 @@ This table is made of the template, by `make reference`.
 BOUNDS = ("AllowedValues", "AllowedPattern", "MinValue", "MaxValue")
 # Numbers that may have a fraction. All others are whole: Lambda and Step Functions would refuse
 # 2.5, but only in the middle of the deployment.
-FRACTIONS = {"MinDeviation", "SettleMinutes", "PublishFrom", "ReadCallsPerSecond",
-             "ReadDatapointsPerSecond"}
+FRACTIONS = {"MinDeviation", "PagesPerWeek", "SettleMinutes", "PublishFrom",
+             "ReadCallsPerSecond", "ReadDatapointsPerSecond"}
 # What the Serverless Application Repository takes. (CreateApplicationRequest)
 APPLICATION = {
     "Name": r"[a-zA-Z0-9-]{1,140}",

@@ -162,7 +162,7 @@ impl Ledger {
 
     /// Makes a digest of the time up to `due` (seconds since 1970), if that is later than the last
     /// one. A day without anomalies has one only where a `quiet` one is wanted. The first time there
-    /// is no digest, because there is nothing that it could cover.
+    /// is none, because there is nothing that it could cover.
     pub fn make(
         &mut self,
         due: i64,
