@@ -1,6 +1,7 @@
 //! Which instances are watched, by their tags, and the known tags.
 //!
 //! Tags change seldom, so they are read every quarter of an hour; those of new instances, at once.
+//! Where tags name groups only, a day is often enough: an instance stays in its Auto Scaling group.
 //! Where they cannot be read, the last ones stay in use, and the caller learns why.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,10 @@ use deepguard_aws::ports::{CallError, Inventory};
 use deepguard_aws::tags::{TagRule, Tags};
 use jiff::{SignedDuration, Timestamp};
 
-/// How long tags count as unchanged.
+/// How long tags count as unchanged, ...
 pub const FRESH: SignedDuration = SignedDuration::from_mins(15);
+/// ... and where they name groups only.
+const FRESH_GROUPS: SignedDuration = SignedDuration::from_hours(24);
 /// The tags of an instance without any, or without known ones.
 static NONE: Tags = Tags::new();
 
@@ -105,8 +108,9 @@ impl<I: Inventory> Roster<I> {
         if !decide && needs == Needs::Nothing {
             return Ok(Selected { instances: listed, left_out: 0, stale: None });
         }
+        let fresh = if decide { FRESH } else { FRESH_GROUPS };
         let is_fresh = |known: &KnownTags| {
-            (SignedDuration::ZERO..FRESH).contains(&now.duration_since(known.at))
+            (SignedDuration::ZERO..fresh).contains(&now.duration_since(known.at))
         };
         let stale = match self.known.as_mut().filter(|known| is_fresh(known)) {
             Some(known) => {
@@ -284,6 +288,24 @@ mod tests {
             1,
             "a clock that goes backwards makes nothing fresh"
         );
+    }
+
+    #[tokio::test]
+    async fn groups_are_asked_for_once_a_day_and_an_instance_without_them_is_watched() {
+        let account = account();
+        let mut roster = roster(&account, "", "");
+        account.down.set(true);
+        let selected = roster.selected(fleet(&[1, 2]), Needs::Groups, at(0)).await.unwrap();
+        assert_eq!((selected.instances, selected.stale.is_some()), (fleet(&[1, 2]), true));
+        account.down.set(false);
+        for (minutes, numbers) in [(5, &[1, 2][..]), (10, &[1, 2]), (600, &[1, 2, 3])] {
+            let numbers = fleet(numbers);
+            let selected = roster.selected(numbers, Needs::Groups, at(minutes)).await.unwrap();
+            assert_eq!(selected.stale, None);
+        }
+        assert_eq!(roster.tags(&instance(3))["env"], "test");
+        roster.selected(fleet(&[1]), Needs::Groups, at(24 * 60 + 5)).await.unwrap();
+        assert_eq!(account.calls.take(), ["tagged ", "tagged ", "tags of 1", "tagged "]);
     }
 
     #[tokio::test]
