@@ -1,5 +1,7 @@
 //! The pipeline: history to baseline, and new datapoints to scores.
 
+mod seen;
+
 use std::num::NonZeroUsize;
 
 use burn::tensor::Device;
@@ -8,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
 use crate::baseline::residual::{self, Forecast};
 use crate::baseline::{Baseline, Phase, calibrated_at};
-use crate::channel::{CHANNELS, Channel, Measure};
+use crate::channel::{CHANNELS, Channel};
 use crate::compress::{at_distance, compress, expand};
+use crate::detector::seen::Seen;
 use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
@@ -18,14 +21,12 @@ use crate::scored::Scored;
 use crate::series::{DAY_SECONDS, Datapoint, PERIOD, RESOLUTIONS, Series};
 use crate::shape::Deviations;
 use crate::window::{LOOKS, MOST_HIDDEN, Windows};
+use crate::zone::Clocks;
 
 /// Datapoints in one batch: enough to fill the processor, few enough to stay in its cache.
 const BATCH: usize = 256;
 /// The network does not run if less than this fraction of the window is visible.
 const MIN_VISIBLE: f64 = 0.5;
-/// The weight of the network in a forecast: it moves the instance's own forecast half of the way to
-/// its own. Measured in docs/experiments.md.
-const NETWORK: f64 = 0.5;
 /// Days to score again when there is no memory: the 14 stored days, one more day before them, and
 /// yesterday. The extra day is not exact, because the evening before it is unknown. A run shortly
 /// after midnight begins with yesterday.
@@ -40,6 +41,8 @@ pub struct Detector {
     /// Replaces the artifact's threshold.
     threshold: Option<Threshold>,
     sensitivity: Sensitivity,
+    /// By which clock baselines are learnt.
+    clocks: Clocks,
 }
 
 /// The state of one instance: its baseline of the day, and its memory.
@@ -63,13 +66,19 @@ impl Detector {
     /// its threshold.
     pub fn new(artifact: Artifact, device: &Device) -> Self {
         let kernel = Some(Kernel::new(&artifact.network(device)));
-        Self { artifact, kernel, threshold: None, sensitivity: Sensitivity::default() }
+        Self { kernel, ..Self::without_network(artifact) }
     }
 
     /// The same detector without its network. Everything else is the same, so it shows what the
     /// network adds.
     pub fn without_network(artifact: Artifact) -> Self {
-        Self { artifact, kernel: None, threshold: None, sensitivity: Sensitivity::default() }
+        Self {
+            artifact,
+            kernel: None,
+            threshold: None,
+            sensitivity: Sensitivity::default(),
+            clocks: Clocks::default(),
+        }
     }
 
     /// The same detector, with this number of threads where there is enough work for them.
@@ -90,6 +99,17 @@ impl Detector {
         Self { sensitivity, ..self }
     }
 
+    /// The same detector, which learns by other clocks than UTC.
+    #[must_use]
+    pub fn with_clocks(self, clocks: Clocks) -> Self {
+        Self { clocks, ..self }
+    }
+
+    /// The clocks by which it learns.
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
     /// The artifact it scores with.
     pub fn artifact(&self) -> &Artifact {
         &self.artifact
@@ -107,7 +127,7 @@ impl Detector {
         while start < end {
             let day = calibrated_at(start);
             if watch.baseline.as_ref().is_none_or(|baseline| baseline.at != day) {
-                watch.baseline = Baseline::learn(series, day).ok();
+                watch.baseline = Baseline::learn_by(series, day, &self.clocks).ok();
             }
             let next = end.min(day + DAY_SECONDS);
             let points: Vec<Datapoint> = series.between(start, next).collect();
@@ -135,7 +155,9 @@ impl Detector {
         let mut scored = Vec::new();
         for datapoints in datapoints.chunk_by(|a, b| half_day(a) == half_day(b)) {
             let newborn = match (baseline, &memory.recent) {
-                (None, Some(recent)) => Baseline::of_newborn(recent, datapoints[0].time),
+                (None, Some(recent)) => {
+                    Baseline::of_newborn(recent, datapoints[0].time, &self.clocks)
+                }
                 _ => None,
             };
             let baseline = baseline.or(newborn.as_ref());
@@ -184,17 +206,40 @@ impl Detector {
         let values = Compressed::of(&series);
         let slots: Vec<usize> =
             new.iter().map(|datapoint| series.index_at(datapoint.time)).collect();
-        let own = |slot| {
-            std::array::from_fn(|horizon| baseline.forecast(&values, series.start(), slot, horizon))
-        };
-        let own: Vec<Forecast> = slots.iter().map(|&slot| own(slot)).collect();
-        let looks = self.look(&values, series.start(), baseline, &slots, &own);
-        let seen = slots.iter().zip(own).zip(looks);
-        let judged = new.iter().zip(seen).map(|(&datapoint, ((&slot, own), look))| {
+        let mut seen = self.seen(&values, series.start(), baseline, &slots);
+        if let Some(other) = self.other_clock(baseline, &new) {
+            let others = self.seen(&values, series.start(), &other, &slots);
+            seen.iter_mut().zip(others).for_each(|(seen, other)| seen.take_nearer(&other));
+        }
+        let judged = new.iter().zip(seen).map(|(&datapoint, seen)| {
             memory.remember(datapoint, self.context());
-            self.judge(baseline, memory, datapoint, Seen { values: &values, slot, own, look })
+            self.judge(baseline, memory, datapoint, seen)
         });
         judged.collect()
+    }
+
+    /// The forecasts of the datapoints in `slots` of `values`, whose slot 0 starts at `start`
+    /// (seconds since 1970).
+    fn seen<'a>(
+        &self,
+        values: &'a Compressed,
+        start: i64,
+        baseline: &Baseline,
+        slots: &[usize],
+    ) -> Vec<Seen<'a>> {
+        let own =
+            |slot| std::array::from_fn(|horizon| baseline.forecast(values, start, slot, horizon));
+        let own: Vec<Forecast> = slots.iter().map(|&slot| own(slot)).collect();
+        let looks = self.look(values, start, baseline, slots, &own);
+        let seen = slots.iter().zip(own).zip(looks);
+        seen.map(|((&slot, own), look)| Seen { values, slot, own, look }).collect()
+    }
+
+    /// The baseline by the other clock that the instance may live by, where that is unknown and a
+    /// clock changes on the day of `datapoints`.
+    fn other_clock(&self, baseline: &Baseline, datapoints: &[Datapoint]) -> Option<Baseline> {
+        let unknown = self.clocks == Clocks::Unknown && !datapoints.is_empty();
+        unknown.then(|| baseline.by_changed_clock()).flatten()
     }
 
     /// The score of one datapoint, given the values and the forecasts up to it.
@@ -369,38 +414,6 @@ impl Detector {
     pub fn context(&self) -> usize {
         let windows = (self.artifact.card().shape.window + 1) * RESOLUTIONS[RESOLUTIONS.len() - 1];
         windows.max(SEEN + HORIZONS[HORIZONS.len() - 1])
-    }
-}
-
-/// The values and the forecasts up to one datapoint.
-struct Seen<'a> {
-    /// The newest values, compressed.
-    values: &'a Compressed,
-    /// The index of the datapoint in them.
-    slot: usize,
-    /// The instance's own forecasts.
-    own: Forecast,
-    /// The network's.
-    look: Forecast,
-}
-
-impl Seen<'_> {
-    /// The instance's own forecasts, corrected by the network.
-    fn forecast(&self) -> Forecast {
-        let corrected =
-            |own: f64, look: Option<f64>| look.map_or(own, |look| own + NETWORK * (look - own));
-        std::array::from_fn(|horizon| Some(corrected(self.own[horizon]?, self.look[horizon])))
-    }
-
-    /// How far the slots that `channel` looks at are above what it compares them with, in
-    /// percentage points.
-    fn deviation(&self, channel: Channel, forecast: &Forecast, centre: f64) -> f64 {
-        let mean =
-            expand(residual::mean(self.values, self.slot, channel.slots()).unwrap_or(centre));
-        match channel.measure() {
-            Measure::Forecast { horizon, .. } => mean - expand(forecast[horizon].unwrap_or(centre)),
-            Measure::Record { .. } => mean - expand(centre),
-        }
     }
 }
 

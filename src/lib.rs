@@ -72,6 +72,7 @@ pub mod series;
 pub mod shape;
 pub mod track;
 pub mod window;
+pub mod zone;
 
 pub use baseline::{Baseline, Phase};
 pub use detector::{Detector, Watch};
@@ -81,3 +82,4 @@ pub use score::{Score, Sensitivity};
 pub use scored::Scored;
 pub use series::{Datapoint, Series};
 pub use track::Track;
+pub use zone::{Clocks, Zone};

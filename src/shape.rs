@@ -213,7 +213,7 @@ fn rank(baseline: &Baseline, time: i64, value: f64) -> Rank {
     let below = |range: Option<crate::baseline::hours::Range>| {
         range.is_some_and(|range| value < f64::from(range.low) - 1e-4)
     };
-    let (all, hour) = (baseline.hours.all(), baseline.hours.at(time));
+    let (all, hour) = (baseline.range(), baseline.range_of_hour(time));
     match () {
         () if above(all) => Rank::HighestOfAll,
         () if below(all) => Rank::LowestOfAll,

@@ -255,7 +255,8 @@ impl Detector {
     /// datapoint of the day is compared with. `None` if there is too little history: see
     /// [`Baseline::learn`].
     pub fn calibrate(&self, series: &Series, day: i64) -> Option<Baseline> {
-        Baseline::learn(series, day).ok().map(|baseline| baseline.for_its_day(self.context()))
+        let baseline = Baseline::learn_by(series, day, self.clocks()).ok();
+        baseline.map(|baseline| baseline.for_its_day(self.context()))
     }
 }
 

@@ -7,11 +7,13 @@
 //!
 //! The data types are [`ids`], [`tags`], [`metric`] (the catalogue of published metrics) and
 //! [`alert`] (one event and message). [`mute`] reads the file of mutes, [`mod@pointer`] names the
-//! current model, and [`signature`] says who made it. [`text`] decodes files that people write.
+//! current model, and [`signature`] says who made it. [`text`] decodes files that people write, and
+//! [`clocks`] knows the clocks of time zones.
 
 pub mod account;
 pub mod alert;
 pub mod client;
+pub mod clocks;
 pub mod cloudwatch;
 pub mod eventbridge;
 pub mod ids;

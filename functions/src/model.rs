@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use deepguard::model::artifact::{BUILTIN, MAX_BYTES};
 use deepguard::model::device;
-use deepguard::{Artifact, ArtifactError, Detector, Sensitivity};
+use deepguard::{Artifact, ArtifactError, Clocks, Detector, Sensitivity};
 use deepguard_aws::ids::ObjectUri;
 use deepguard_aws::pointer::{POINTER_BYTES, Target};
 use deepguard_aws::ports::{CallError, Fetched, ObjectError, Objects};
@@ -109,7 +109,7 @@ pub struct Current {
 }
 
 /// The use of every model, whichever it is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
     /// Threads to score with.
     pub threads: NonZeroUsize,
@@ -120,6 +120,8 @@ pub struct Tuning {
     pub pages: Option<f64>,
     /// The key that a model in S3 has to be signed with, if any.
     pub signer: Option<PublicKey>,
+    /// The clocks by which baselines are learnt.
+    pub clocks: Clocks,
 }
 
 impl Default for Tuning {
@@ -130,6 +132,7 @@ impl Default for Tuning {
             sensitivity: Sensitivity::default(),
             pages: None,
             signer: None,
+            clocks: Clocks::Unknown,
         }
     }
 }
@@ -138,7 +141,7 @@ impl Tuning {
     /// Without the settings of anomalies: the model decides.
     #[must_use]
     pub fn only_threads(self) -> Self {
-        Self { threads: self.threads, signer: self.signer, ..Self::default() }
+        Self { threads: self.threads, signer: self.signer, clocks: self.clocks, ..Self::default() }
     }
 }
 
@@ -231,7 +234,7 @@ impl<O: Objects> Models<O> {
 
     /// The detector of the artifact in `bytes`.
     fn load(&self, bytes: &[u8], origin: &ModelSource) -> Result<Rc<Detector>, ModelError> {
-        let Tuning { threads, sensitivity, pages, .. } = self.tuning;
+        let Tuning { threads, sensitivity, pages, ref clocks, .. } = self.tuning;
         let artifact = Artifact::from_bytes(bytes)
             .map_err(|error| ModelError::Artifact { origin: origin.clone(), error })?;
         let threshold = |pages: f64| {
@@ -240,8 +243,10 @@ impl<O: Objects> Models<O> {
             ratio.ok_or_else(|| ModelError::NoPages(origin.clone()))
         };
         let threshold = pages.map(threshold).transpose()?;
-        let detector =
-            Detector::new(artifact, &device()).with_threads(threads).with_sensitivity(sensitivity);
+        let detector = Detector::new(artifact, &device())
+            .with_threads(threads)
+            .with_sensitivity(sensitivity)
+            .with_clocks(clocks.clone());
         Ok(Rc::new(match threshold {
             Some(threshold) => detector.with_threshold(threshold),
             None => detector,

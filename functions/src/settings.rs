@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use deepguard::Sensitivity;
 use deepguard::episode::MOfN;
 use deepguard::score::Direction;
+use deepguard_aws::clocks::clocks;
 use deepguard_aws::cloudwatch::limits;
 use deepguard_aws::cloudwatch::pace::Rates;
 use deepguard_aws::ids::ObjectUri;
@@ -54,7 +55,7 @@ pub struct Settings {
     pub messages: Messages,
     /// When a digest is made.
     pub digest: Option<Daily>,
-    /// The time zone of the times in messages.
+    /// The time zone of the times in messages: see [`Tuning::clocks`] for that of learning.
     pub zone: TimeZone,
     /// The name of the deployment.
     pub deployment: String,
@@ -212,6 +213,7 @@ impl Settings {
                         },
                         pages: pages?,
                         signer: signer?,
+                        clocks: clocks(zone.as_ref()?),
                     },
                     m_of_n: m_of_n?,
                     pages_per_week: pages_per_week?,

@@ -22,7 +22,7 @@ use jiff::civil::Date;
 use build::evaluate::real::data::Real;
 use build::nab::Nab;
 use build::{backtest, evaluate, fleet, replay, train};
-use common::cli::{ModelArgs, stopped};
+use common::cli::{ClockArgs, ModelArgs, stopped};
 use common::files;
 use common::labels::{self, Labels};
 use common::models::Destination;
@@ -149,6 +149,8 @@ enum Command {
     Explain {
         #[command(flatten)]
         model: ModelArgs,
+        #[command(flatten)]
+        clock: ClockArgs,
         /// A folder of `<instance>.csv` files with `time,value` rows, instead of CloudWatch.
         #[arg(long, value_name = "DIR")]
         history: Option<PathBuf>,
@@ -297,13 +299,14 @@ pub fn run() -> Result<()> {
             let of = nab.as_ref().map_or(replay::Of::Generated(seed), replay::Of::Nab);
             replay::replay(&of, now, &out)
         }
-        Command::Explain { model, history, instances, at, published, hours, out } => {
+        Command::Explain { model, clock, history, instances, at, published, hours, out } => {
             let view = explain::View { hours, at: at.map(Timestamp::as_second) };
             let histories = match history {
                 Some(folder) => explain::read_history(&folder, &instances)?,
                 None => explain::pull_history(&instances, view, stopped()?.as_ref())?,
             };
-            explain::explain(&model.detector()?, &histories, published.as_deref(), view, &out)
+            let detector = model.detector()?.with_clocks(clock.clocks()?);
+            explain::explain(&detector, &histories, published.as_deref(), view, &out)
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! - the newest value;
 //! - the means of the last 15 minutes, hour, 3, 12 and 24 hours;
-//! - the same slots and the present one of the day before;
+//! - the same slots and the present one of the day before, by local time;
 //! - the daily profile at both times.
 //!
 //! The coefficients shrink towards persistence (tomorrow is like now) where there is little to
@@ -18,6 +18,7 @@ use super::level::{Level, quantile};
 use super::profile::Profile;
 use crate::compress::{compress, expand};
 use crate::series::{DAY, PERIOD, Series};
+use crate::zone::Zone;
 
 /// Slots whose mean is forecast: 5 minutes, half an hour, two hours.
 pub const HORIZONS: [usize; 3] = [1, 6, 24];
@@ -169,6 +170,8 @@ fn enough(count: usize, from: isize, until: isize) -> bool {
 pub(crate) struct DayContext<'a> {
     pub(crate) level: &'a Level,
     pub(crate) daily: &'a Profile,
+    /// By whose clock a day before is.
+    pub(crate) zone: &'a Zone,
     /// Start of slot 0 of the values, in seconds since 1970.
     pub(crate) start: i64,
 }
@@ -177,6 +180,13 @@ impl DayContext<'_> {
     /// The profile at a slot, compressed.
     fn at(&self, slot: isize) -> f64 {
         self.level.compressed(self.daily.centre(self.start + slot as i64 * PERIOD).into())
+    }
+
+    /// The slots from the same time of the day before until slot `slot`: 23 or 25 hours around a
+    /// change of clocks.
+    fn day_until(&self, slot: usize) -> isize {
+        let time = self.start + slot as i64 * PERIOD;
+        ((time - self.zone.days_before(time, 1)) / PERIOD) as isize
     }
 
     /// The features of the forecast for the `horizon` slots from `first` on.
@@ -188,11 +198,13 @@ impl DayContext<'_> {
     ) -> Option<[f64; FEATURES]> {
         let end = first as isize;
         let ahead = horizon as isize;
-        let day = DAY as isize;
+        let day = self.day_until(first);
         let newest = (1..=STALE).find_map(|back| values.at(first.checked_sub(back)?))?;
         let [a, b, c, d, e] = MEANS.map(|slots| values.mean(end - slots as isize, end));
         let of_day_before = values.mean(end - day, end - day + ahead);
-        let day_before = values.mean(end - day - 3, end - day);
+        // A day of 25 hours may reach back to before the values: then the first that there are.
+        let before = if day > DAY as isize { (end - day).max(3) } else { end - day };
+        let day_before = values.mean(before - 3, before);
         let profile = (0..ahead).map(|slot| self.at(end + slot)).sum::<f64>() / horizon as f64;
         let known = [a, b, c, d, e, of_day_before, day_before];
         let [a, b, c, d, e, of_day_before, day_before] =
@@ -215,9 +227,9 @@ impl DayContext<'_> {
 
 impl Forecasts {
     /// Learns from `history`, which ends where the day begins.
-    pub(super) fn learn(history: &Series, level: &Level, daily: &Profile) -> Self {
+    pub(super) fn learn(history: &Series, level: &Level, daily: &Profile, zone: &Zone) -> Self {
         let learnt = history.slice(history.len().saturating_sub(DAYS * DAY)..history.len());
-        let context = DayContext { level, daily, start: learnt.start() };
+        let context = DayContext { level, daily, zone, start: learnt.start() };
         let values = Summed::of(Compressed::of(&learnt));
         Self { coefficients: HORIZONS.map(|horizon| fit(&values, &context, horizon)) }
     }

@@ -19,7 +19,7 @@ const MOST_DAYS: f64 = 0.75;
 /// ... of at least this many.
 const LEAST_DAYS: usize = 3;
 
-/// The hours of the two weeks before a day, by hour of the day (UTC).
+/// The hours of the two weeks before a day, by hour of the day (UTC, as the clock of the day is).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hours {
     /// Lowest and highest value of each hour, in percent; `None` for an hour without values.

@@ -4,17 +4,19 @@
 //! that day is scored against it.
 
 pub mod forecast;
+mod guess;
 pub mod hours;
 pub mod level;
 pub mod profile;
 pub(crate) mod residual;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::channel::{CHANNELS, Errors};
 use crate::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS, Series};
+use crate::zone::{Clocks, Zone};
 use forecast::{Compressed, Forecasts, HORIZONS};
-use hours::Hours;
+use hours::{Hours, Range};
 use level::Level;
 use profile::Profile;
 
@@ -36,6 +38,12 @@ pub const OWN_DAYS: usize = 3;
 /// A history of no more days than this stands for the first day of scores: see
 /// [`Baseline::largest`].
 const YOUNG_DAYS: usize = 2;
+
+/// Seconds before a baseline's day in which its profiles are known by time where clocks change: as
+/// far as the windows of its first datapoints may reach.
+const SIGHT: i64 = 4 * DAY_SECONDS;
+/// Seconds in an hour: profiles laid out by time end an hour after the day, for what is early.
+const HOUR_SECONDS: i64 = 3600;
 
 /// When the baseline for a datapoint at `time` is made: midnight UTC before it.
 pub fn calibrated_at(time: i64) -> i64 {
@@ -68,9 +76,21 @@ pub struct Expectation {
 
 impl Expectation {
     /// The daily profile, for compressed values whose slot 0 starts at `start` (seconds since
-    /// 1970).
-    pub(crate) fn hours(&self, start: i64) -> forecast::DayContext<'_> {
-        forecast::DayContext { level: &self.level, daily: &self.daily, start }
+    /// 1970), and the clock of their days.
+    fn hours<'a>(&'a self, start: i64, zone: &'a Zone) -> forecast::DayContext<'a> {
+        forecast::DayContext { level: &self.level, daily: &self.daily, zone, start }
+    }
+
+    /// The same by time, from `start` to `end` (seconds since 1970), as the clock of `zone` was and
+    /// will be: its profiles are those of the clock at `day`.
+    fn laid_out(&self, start: i64, end: i64, zone: &Zone, day: i64) -> Self {
+        let by_time =
+            |profile: &Profile| profile.laid_out(start, end, |time| zone.as_on(day, time));
+        Self {
+            level: self.level,
+            daily: by_time(&self.daily),
+            weekly: self.weekly.as_ref().map(by_time),
+        }
     }
 
     /// The usual value at the hour of `time` (seconds since 1970), in percent.
@@ -120,16 +140,32 @@ pub struct Baseline {
     /// The largest number of datapoints in a row that had the same value.
     pub longest_run: usize,
     /// The values at each hour, and the hours at which the instance should report.
-    pub hours: Hours,
+    hours: Hours,
+    /// The clock of its day, and of the time before it that scores see. At the end: a baseline that
+    /// an earlier build stored ends before it, and is one of UTC.
+    #[serde(default, deserialize_with = "zone_if_any")]
+    zone: Zone,
+}
+
+fn zone_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zone, D::Error> {
+    Ok(Zone::deserialize(deserializer).unwrap_or_default())
 }
 
 impl Baseline {
     /// Learns from the 14 days of `history` before `at` (seconds since 1970) the usual values of
-    /// the time after it.
+    /// the time after it, in UTC.
     ///
     /// # Errors
     /// [`TooLittleHistory`] when they hold less than half a day.
     pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
+        Self::learn_by(history, at, &Clocks::default())
+    }
+
+    /// The same by local time.
+    ///
+    /// # Errors
+    /// [`TooLittleHistory`] when they hold less than half a day.
+    pub fn learn_by(history: &Series, at: i64, clocks: &Clocks) -> Result<Self, TooLittleHistory> {
         // Up to `at`, even where the last slots are missing: whether the series shows them as
         // missing depends on the range that was read.
         let recent = history.up_to(at, HISTORY);
@@ -137,29 +173,50 @@ impl Baseline {
             recent.as_ref().map_or(0, |recent| recent.present(0..recent.len()).count());
         let too_little = TooLittleHistory { at, datapoints };
         let recent = recent.filter(|_| datapoints >= MIN_DATAPOINTS).ok_or(too_little)?;
+        let sight = at - SIGHT..at + DAY_SECONDS + HOUR_SECONDS;
+        let zone = match clocks {
+            Clocks::Of(zone) => zone.between(recent.start().min(sight.start), sight.end),
+            Clocks::Unknown => guess::zone(&recent, at),
+        };
+        // Where the clock does not change, local time is as good as UTC.
+        let aligned = zone.changes_in(recent.start(), at).then(|| zone.aligned(&recent, at));
+        let aligned = aligned.flatten();
         let [fine, coarse] = RESOLUTIONS.map(|over| {
-            let recent = recent.averaged(over);
-            let level = Level::of(recent.present(0..recent.len()).collect()).ok_or(too_little)?;
+            let averaged = recent.averaged(over);
+            let level =
+                Level::of(averaged.present(0..averaged.len()).collect()).ok_or(too_little)?;
+            let usual = aligned.as_ref().map_or(averaged, |aligned| aligned.averaged(over));
             Ok(Expectation {
-                daily: Profile::daily(&recent, recent.len(), &level),
-                weekly: Profile::weekly(&recent, recent.len(), &level),
+                daily: Profile::daily(&usual, usual.len(), &level),
+                weekly: Profile::weekly(&usual, usual.len(), &level),
                 level,
             })
         });
-        let expectations = [fine?, coarse?];
-        let forecasts = Forecasts::learn(&recent, &expectations[0].level, &expectations[0].daily);
+        let mut expectations = [fine?, coarse?];
+        let by_time = zone
+            .changes_in(recent.start(), sight.end)
+            .then(|| expectations[0].laid_out(recent.start() - PERIOD, sight.end, &zone, at));
+        let fine = by_time.as_ref().unwrap_or(&expectations[0]);
+        let forecasts = Forecasts::learn(&recent, &fine.level, &fine.daily, &zone);
         let first = recent.datapoints().next().map_or(at, |first| first.time);
         let phase =
             if at - first < OWN_DAYS as i64 * DAY_SECONDS { Phase::Borrowed } else { Phase::Own };
         let young = at - first <= YOUNG_DAYS as i64 * DAY_SECONDS;
+        let largest = young.then(|| largest(&recent, fine, &forecasts, &zone));
+        if zone.changes_in(sight.start, sight.end) {
+            for expectation in &mut expectations {
+                *expectation = expectation.laid_out(sight.start, sight.end, &zone, at);
+            }
+        }
         Ok(Self {
             at,
             phase,
-            largest: young.then(|| largest(&recent, &expectations[0], &forecasts)),
+            largest,
             forecasts,
             expectations,
             longest_run: longest_run(&recent),
-            hours: Hours::of(&recent, at),
+            hours: Hours::of(aligned.as_ref().unwrap_or(&recent), at),
+            zone: zone.between(sight.start, sight.end),
         })
     }
 
@@ -167,12 +224,12 @@ impl Baseline {
     /// noon of the day of `time` (seconds since 1970) on, and is made of the [`NEWBORN`] slots
     /// before it. `None` before noon, and where these slots have less than half a day of
     /// datapoints.
-    pub fn of_newborn(recent: &Series, time: i64) -> Option<Self> {
+    pub fn of_newborn(recent: &Series, time: i64, clocks: &Clocks) -> Option<Self> {
         let noon = calibrated_at(time) + DAY_SECONDS / 2;
         if time < noon {
             return None;
         }
-        Self::learn(&recent.up_to(noon, NEWBORN)?, noon).ok()
+        Self::learn_by(&recent.up_to(noon, NEWBORN)?, noon, clocks).ok()
     }
 
     /// Whether it was made at noon: see [`Self::of_newborn`].
@@ -184,11 +241,47 @@ impl Baseline {
     /// `seen` is the number of slots before the day that the windows of its first datapoints span.
     pub fn for_its_day(mut self, seen: usize) -> Self {
         let (start, end) = (self.at - seen as i64 * PERIOD, self.at + DAY_SECONDS);
-        for expectation in &mut self.expectations {
-            expectation.weekly =
-                expectation.weekly.as_ref().map(|weekly| weekly.between(start, end));
+        // By another clock the day is an hour earlier or later.
+        let spare = if guess::of_day(self.at).is_some() { HOUR_SECONDS } else { 0 };
+        for Expectation { daily, weekly, .. } in &mut self.expectations {
+            *weekly = weekly.as_ref().map(|weekly| weekly.between(start - spare, end + spare));
+            if !daily.is_cycle() {
+                *daily = daily.between(start - HOUR_SECONDS, end + HOUR_SECONDS);
+            }
         }
         self
+    }
+
+    /// The same baseline by a clock that changes on its day; `None` on the days on which clocks
+    /// change neither in Europe nor in North America, or where its own clock has changed lately.
+    pub(crate) fn by_changed_clock(&self) -> Option<Self> {
+        let zone = guess::of_day(calibrated_at(self.at))?;
+        let sight = self.at - SIGHT..self.at + DAY_SECONDS + HOUR_SECONDS;
+        if self.zone.changes_in(sight.start, sight.end) {
+            return None;
+        }
+        let by_time = |expectation: &Expectation| {
+            expectation.laid_out(sight.start, sight.end, &zone, self.at)
+        };
+        let expectations = self.expectations.each_ref().map(by_time);
+        Some(Self { expectations, zone, ..self.clone() })
+    }
+
+    /// Lowest and highest value of the last 14 days at the hour of `time` (seconds since 1970, in
+    /// its day).
+    pub fn range_of_hour(&self, time: i64) -> Option<Range> {
+        self.hours.at(self.zone.as_on(self.at, time))
+    }
+
+    /// Lowest and highest value of the last 14 days.
+    pub fn range(&self) -> Option<Range> {
+        self.hours.all()
+    }
+
+    /// Whether the instance should report in the hour of `time` (seconds since 1970, in its day):
+    /// see [`Hours::reports`].
+    pub fn reports(&self, time: i64) -> bool {
+        self.hours.reports(self.zone.as_on(self.at, time))
     }
 
     /// The instance's own forecast of the slots that end with `slot` of `values`, as many as the
@@ -202,7 +295,7 @@ impl Baseline {
         horizon: usize,
     ) -> Option<f64> {
         let first = (slot + 1).checked_sub(HORIZONS[horizon])?;
-        self.forecasts.of(values, &self.expectations[0].hours(start), first, horizon)
+        self.forecasts.of(values, &self.expectations[0].hours(start, &self.zone), first, horizon)
     }
 
     /// Whole days of datapoints behind it.
@@ -217,9 +310,14 @@ impl Baseline {
 }
 
 /// The largest error of each channel along `history`, by the forecasts that were learnt from it.
-fn largest(history: &Series, expectation: &Expectation, forecasts: &Forecasts) -> [f64; CHANNELS] {
+fn largest(
+    history: &Series,
+    expectation: &Expectation,
+    forecasts: &Forecasts,
+    zone: &Zone,
+) -> [f64; CHANNELS] {
     let values = Compressed::of(history);
-    let hours = expectation.hours(history.start());
+    let hours = expectation.hours(history.start(), zone);
     let errors = |slot: usize| -> Errors {
         let forecast = std::array::from_fn(|horizon| {
             let first = (slot + 1).checked_sub(HORIZONS[horizon])?;

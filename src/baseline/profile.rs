@@ -19,7 +19,7 @@ const MIN_CYCLES: usize = 2;
 /// memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Slots in a cycle.
+    /// Slots in a cycle; all of them where it is [laid out](Self::laid_out).
     cycle: usize,
     /// The number of the first stored slot, counted from 1970.
     first: i64,
@@ -108,15 +108,29 @@ impl Profile {
     /// The profile cut to the slots between `start` and `end` (seconds since 1970): all that a day
     /// needs of a week.
     pub(crate) fn between(&self, start: i64, end: i64) -> Self {
+        let slots = (end - start).clamp(0, self.cycle as i64 * PERIOD);
+        Self { cycle: self.cycle, ..self.laid_out(start, start + slots, |time| time) }
+    }
+
+    /// The profile by time, from `start` to `end` (seconds since 1970): at each slot what the
+    /// profile has at the time that `shown` gives for it. Around a change of clocks, a profile is
+    /// no cycle.
+    pub(crate) fn laid_out(&self, start: i64, end: i64, shown: impl Fn(i64) -> i64) -> Self {
         let first = start.div_euclid(PERIOD);
-        let slots = (end.div_euclid(PERIOD) - first).clamp(0, self.cycle as i64);
-        let times = || (0..slots).map(|slot| (first + slot) * PERIOD);
+        let slots = end.div_euclid(PERIOD) - first;
+        let times = || (0..slots).map(|slot| shown((first + slot) * PERIOD));
         let spreads = if self.spreads.is_empty() {
             Vec::new()
         } else {
             times().map(|time| self.spread(time)).collect()
         };
-        Self { first, centres: times().map(|time| self.centre(time)).collect(), spreads, ..*self }
+        let centres: Vec<f32> = times().map(|time| self.centre(time)).collect();
+        Self { cycle: centres.len(), first, centres, spreads, confidence: self.confidence }
+    }
+
+    /// Whether it repeats from day to day or week to week: see [`Self::laid_out`].
+    pub(crate) fn is_cycle(&self) -> bool {
+        self.cycle == DAY || self.cycle == WEEK
     }
 
     /// The centre at `time` (seconds since 1970), in the network's unit; the median where that slot

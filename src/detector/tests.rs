@@ -1,3 +1,4 @@
+use super::seen::NETWORK;
 use super::*;
 use crate::series::DAY;
 

@@ -226,7 +226,7 @@ async fn a_model_without_a_signature_is_refused_where_one_is_asked_for() {
     for uri in [ONE, CURRENT] {
         let bucket = Rc::new(Bucket::default());
         let source = ModelSource::Object(uri.parse().unwrap());
-        let mut models = Models::new(source, Rc::clone(&bucket), tuning);
+        let mut models = Models::new(source, Rc::clone(&bucket), tuning.clone());
         bucket.store(ONE, signed.to_bytes().unwrap());
         bucket.store(CURRENT, pointer("models/one.safetensors", &signed));
         let error = models.current().await.unwrap_err().to_string();

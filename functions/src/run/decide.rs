@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+
 use deepguard::baseline::calibrated_at;
 use deepguard::episode::{Change, MOfN};
 use deepguard::incident::{Note, Surroundings};
 use deepguard::series::PERIOD;
 use deepguard::track::{Known, LATE};
-use deepguard::{Baseline, Detector, Scored};
+use deepguard::{Detector, Scored};
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::Objects;
@@ -147,8 +148,8 @@ pub(crate) fn silent<O: Objects>(
     let should = |instance: &InstanceId, end: i64| {
         let muted = mutes.of(instance);
         let reports = |time: i64| match store.baselines.of(instance, calibrated_at(time)) {
-            Known::Baseline(Baseline { hours, .. }) => {
-                hours.reports(time) && hours.reports(time + GOES_OFF)
+            Known::Baseline(baseline) => {
+                baseline.reports(time) && baseline.reports(time + GOES_OFF)
             }
             _ => false,
         };

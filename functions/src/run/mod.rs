@@ -119,7 +119,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             cloudwatch: time.limit(cloudwatch),
             roster: Roster::new(settings.selection, time.limit(account)),
             mutes: MuteFile::new(settings.mutes, objects.clone()),
-            models: Models::new(settings.model, objects.clone(), settings.tuning),
+            models: Models::new(settings.model, objects.clone(), settings.tuning.clone()),
             shadow: settings.shadow.map(|pointer| Shadow {
                 models: MaybeModel::new(pointer, objects.clone(), settings.tuning),
                 store: store().of_shadow(),

@@ -216,7 +216,9 @@ pub(super) const MODEL_PUBLIC_KEY: Variable = Variable {
 pub(super) const TIME_ZONE: Variable = Variable {
     name: "TIME_ZONE",
     default: "UTC",
-    meaning: "the time zone of the times in messages; events, metrics and the log stay in UTC",
+    meaning: "the time zone of the instances' days and of the times in messages; with UTC, the \
+              days move with the clocks of Europe or North America where the instance does; \
+              events, metrics and the log stay in UTC",
     values: "the name of a zone in the IANA database, such as Europe/Berlin",
 };
 

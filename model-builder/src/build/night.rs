@@ -238,7 +238,7 @@ mod tests {
                     let reports = |time: i64| {
                         let known = begun.baselines.get(&calibrated_at(time));
                         match known.map(|known| Known::from(known.as_ref())) {
-                            Some(Known::Baseline(baseline)) => baseline.hours.reports(time),
+                            Some(Known::Baseline(baseline)) => baseline.reports(time),
                             _ => false,
                         }
                     };

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use deepguard::{Artifact, Detector};
+use deepguard::{Artifact, Clocks, Detector};
+use deepguard_aws::clocks::clocks;
+use jiff::tz::TimeZone;
 
 /// Which artifact.
 #[derive(Debug, Args)]
@@ -32,6 +34,27 @@ impl ModelArgs {
     /// Ready to score.
     pub(crate) fn detector(&self) -> Result<Detector> {
         Ok(Detector::new(self.load()?, &deepguard::model::device()))
+    }
+}
+
+/// By whose clock the machines live.
+#[derive(Debug, Args)]
+pub(crate) struct ClockArgs {
+    /// The machines' time zone, such as Europe/Berlin: `TimeZone` of their deployment.
+    #[arg(long, value_name = "NAME", default_value = "UTC")]
+    time_zone: String,
+}
+
+impl ClockArgs {
+    /// Its clocks, as a deployment with this zone has them.
+    ///
+    /// # Errors
+    /// Where the IANA database has no such zone.
+    pub(crate) fn clocks(&self) -> Result<Clocks> {
+        let zone = TimeZone::get(&self.time_zone).with_context(|| {
+            format!("no time zone is called {}: name one such as Europe/Berlin", self.time_zone)
+        })?;
+        Ok(clocks(&zone))
     }
 }
 

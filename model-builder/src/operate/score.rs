@@ -12,7 +12,7 @@ use deepguard::{Detector, Scored, Series, Watch};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::common::cli::{ModelArgs, stopped};
+use crate::common::cli::{ClockArgs, ModelArgs, stopped};
 use crate::common::csv::read_series;
 use crate::common::files::write_whole;
 use crate::common::parallel::{bar, parallel};
@@ -28,6 +28,8 @@ const SHOWN: usize = 20;
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    clock: ClockArgs,
     /// A folder of CSV files, each with a column `time` or `timestamp` and a column `value`, or an
     /// export of CloudWatch's console.
     #[arg(long, value_name = "DIR")]
@@ -67,6 +69,7 @@ pub(crate) fn score(args: &ScoreArgs) -> Result<()> {
     if let Some(threshold) = args.threshold {
         detector = detector.with_threshold(threshold);
     }
+    let detector = detector.with_clocks(args.clock.clocks()?);
     let summaries = score_folder(&detector, &args.history, &args.out, stopped()?.as_ref())?;
     println!("{}", table(&summaries));
     println!("scores: {}", args.out.display());

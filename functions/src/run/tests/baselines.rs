@@ -119,3 +119,51 @@ async fn another_model_begins_anew_and_scores_nothing_twice() {
     assert_eq!(after.len(), 5 * 3 * 2);
     assert!(before.keys().all(|key| !after.contains_key(key)));
 }
+
+/// Four weeks of an office until `end` that begins at nine by the clock of Berlin, which is put
+/// forward at 2026-03-29 01:00 UTC.
+fn office(end: &str) -> Vec<Datapoint> {
+    let (end, change) = (seconds(end), seconds("2026-03-29T01:00:00Z"));
+    let value = |time: i64| {
+        let ahead = if time < change { 3600 } else { 7200 };
+        let works = ((time + ahead).rem_euclid(DAY_SECONDS) / 3600 - 13).abs() <= 4;
+        let noise = (time / PERIOD * 7919 % 101) as f64 / 40.0;
+        noise + if works { 50.0 } else { 10.0 }
+    };
+    (end - (COLD + 2) * DAY_SECONDS..end)
+        .step_by(PERIOD as usize)
+        .map(|time| Datapoint { time, value: value(time) })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_time_zone_of_the_settings_is_that_of_the_days() {
+    // The first day of work by the changed clock.
+    let (from, to) = ("2026-03-30T05:32:00Z", "2026-03-30T08:02:00Z");
+    let highest = async |zone: &str, calibrated: bool| {
+        let world = World::new();
+        *world.metrics.cpu.borrow_mut() = [(instance(0), office("2026-03-31T00:00:00Z"))].into();
+        let read = Settings::from_variables(|name| (name == "TIME_ZONE").then(|| zone.into()));
+        let tuning = read.unwrap().tuning;
+        let settings = || Settings { tuning: tuning.clone(), ..settings(ModelSource::Builtin) };
+        if calibrated {
+            let (metrics, bucket) = (Rc::clone(&world.metrics), Rc::clone(&world.bucket));
+            let mut calibrator = Calibration::new(settings(), metrics, bucket);
+            calibrator.run(&json!({}), at("2026-03-30T00:07:00Z")).await.unwrap();
+        }
+        let mut process = world.with(settings());
+        for time in every_five_minutes(from, to) {
+            process.run(&json!({}), time).await.unwrap();
+        }
+        let scores = world.scores();
+        let scores = scores.iter().filter(|((_, metric, _), _)| *metric == Metric::AnomalyScore);
+        scores.map(|(_, score)| *score).fold(0.0, f64::max)
+    };
+    let berlin = highest("Europe/Berlin", false).await;
+    assert_eq!(berlin, highest("Europe/Berlin", true).await, "the calibrator's are the same");
+    assert!(berlin < 1.0, "{berlin}");
+    let elsewhere = highest("Africa/Lagos", false).await;
+    assert!(elsewhere > 1.0, "where clocks do not change: {elsewhere}");
+    let unknown = highest("UTC", false).await;
+    assert!(unknown < 1.0, "where no zone is set: {unknown}");
+}
