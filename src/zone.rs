@@ -58,6 +58,11 @@ impl Zone {
         Self { offset, changes: sorted }
     }
 
+    /// Whether it is coordinated universal time.
+    pub fn is_utc(&self) -> bool {
+        *self == Self::utc()
+    }
+
     /// Seconds ahead of UTC at `time` (seconds since 1970).
     pub fn offset(&self, time: i64) -> i64 {
         let passed = self.changes.partition_point(|change| change.time <= time);

@@ -13,8 +13,8 @@ const HOUR: i32 = 3600;
 /// Days that are moved by the hour have to differ by less than this part of what they differ as
 /// they are.
 const CLEARLY: f64 = 0.9;
-/// The minimum number of slots that two days must share to be compared: six hours.
-const LEAST: usize = DAY / 4;
+/// The minimum number of slots that two days must share to be compared: half a day.
+const LEAST: usize = DAY / 2;
 /// The day of the week of 1970-01-01, counted from Sunday.
 const THURSDAY: i64 = 4;
 
@@ -112,6 +112,62 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::Datapoint;
+
+    /// 2026-03-29 01:00 and 2026-11-01 06:00 UTC.
+    const BERLIN: Change = Change { time: 1_774_746_000, offset: HOUR };
+    const NEW_YORK: Change = Change { time: 1_793_512_800, offset: -HOUR };
+
+    /// Two weeks before the midnight `days` days after that of `change`, of a machine that works
+    /// from nine to five by a clock that goes ahead by `ahead` seconds at the change.
+    fn history(change: Change, days: i64, ahead: i32, work: f64) -> (Series, i64) {
+        let at = (change.time.div_euclid(DAY_SECONDS) + days) * DAY_SECONDS;
+        let value = |time: i64| {
+            let ahead = if time < change.time { 0 } else { i64::from(ahead) };
+            let hour = (time + ahead).rem_euclid(DAY_SECONDS) / 3600;
+            let bits = (time / PERIOD) as u64;
+            let bits = (bits ^ bits << 31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let noise = (bits >> 40) as f64 / (1 << 24) as f64 * 5.0;
+            noise + if (9..17).contains(&hour) { 10.0 + work } else { 10.0 }
+        };
+        let times = (at - 14 * DAY_SECONDS..at).step_by(PERIOD as usize);
+        let points = times.map(|time| Datapoint { time, value: value(time) });
+        (Series::from_datapoints(points).expect("usable").0, at)
+    }
+
+    #[test]
+    fn a_rhythm_that_moves_with_the_clocks_is_known_from_the_next_day_on() {
+        for change in [BERLIN, NEW_YORK] {
+            for days in [1, 2, 7, 13] {
+                let known = |ahead: i32, work: f64| {
+                    let (history, at) = history(change, days, ahead, work);
+                    zone(&history, at)
+                };
+                let moved = Zone::new(0, [change]);
+                assert_eq!(known(change.offset, 30.0), moved, "{days} days after {change:?}");
+                assert_eq!(known(0, 30.0), Zone::utc(), "jobs by UTC stay where they are");
+                assert_eq!(known(-change.offset, 30.0), Zone::utc(), "the other way");
+                assert_eq!(known(change.offset, 0.0), Zone::utc(), "it has no rhythm");
+            }
+        }
+    }
+
+    #[test]
+    fn only_two_weeks_and_whole_days_say_anything() {
+        let (series, at) = history(BERLIN, 15, HOUR, 30.0);
+        assert_eq!(zone(&series, at), Zone::utc(), "all of it is after the change");
+        let (series, at) = history(BERLIN, 1, HOUR, 30.0);
+        let young = series.up_to(at, 30 * 12).expect("some");
+        assert_eq!(zone(&young, at), Zone::utc(), "no whole day before it");
+    }
+
+    #[test]
+    fn a_day_of_change_is_known_by_its_date() {
+        let day = BERLIN.time - 3600;
+        assert_eq!(of_day(day), Some(Zone::new(0, [BERLIN])));
+        assert_eq!(of_day(NEW_YORK.time - 6 * 3600), Some(Zone::new(0, [NEW_YORK])));
+        assert_eq!([day - DAY_SECONDS, day + DAY_SECONDS].map(of_day), [None, None]);
+    }
 
     #[test]
     fn knows_the_sundays_of_change() {

@@ -141,12 +141,13 @@ pub struct Baseline {
     pub longest_run: usize,
     /// The values at each hour, and the hours at which the instance should report.
     hours: Hours,
-    /// The clock of its day, and of the time before it that scores see. At the end: a baseline that
-    /// an earlier build stored ends before it, and is one of UTC.
-    #[serde(default, deserialize_with = "zone_if_any")]
+    /// The clock of its day and of the time before it that scores see, if it changes there; else
+    /// UTC. That is not stored: such a baseline is one that an earlier build has stored.
+    #[serde(default, deserialize_with = "zone_if_any", skip_serializing_if = "Zone::is_utc")]
     zone: Zone,
 }
 
+/// A last field that may be missing.
 fn zone_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zone, D::Error> {
     Ok(Zone::deserialize(deserializer).unwrap_or_default())
 }
@@ -203,7 +204,8 @@ impl Baseline {
             if at - first < OWN_DAYS as i64 * DAY_SECONDS { Phase::Borrowed } else { Phase::Own };
         let young = at - first <= YOUNG_DAYS as i64 * DAY_SECONDS;
         let largest = young.then(|| largest(&recent, fine, &forecasts, &zone));
-        if zone.changes_in(sight.start, sight.end) {
+        let changes = zone.changes_in(sight.start, sight.end);
+        if changes {
             for expectation in &mut expectations {
                 *expectation = expectation.laid_out(sight.start, sight.end, &zone, at);
             }
@@ -216,7 +218,7 @@ impl Baseline {
             expectations,
             longest_run: longest_run(&recent),
             hours: Hours::of(aligned.as_ref().unwrap_or(&recent), at),
-            zone: zone.between(sight.start, sight.end),
+            zone: if changes { zone.between(sight.start, sight.end) } else { Zone::utc() },
         })
     }
 

@@ -224,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn laid_out_it_says_at_each_time_what_the_clock_shows() {
+        let (series, level) = cyclic(0, 6 * DAY, DAY);
+        let daily = Profile::daily(&series, series.len(), &level);
+        let change = series.end() + 3600;
+        let shown = |time: i64| if time < change { time } else { time + 3600 };
+        let (start, end) = (series.end() - 2 * DAY_SECONDS, series.end() + DAY_SECONDS);
+        let by_time = daily.laid_out(start, end, shown);
+        assert!(daily.is_cycle() && !by_time.is_cycle());
+        for time in (start..end).step_by(PERIOD as usize) {
+            assert_eq!(by_time.centre(time), daily.centre(shown(time)));
+            assert_eq!(by_time.spread(time), daily.spread(shown(time)));
+        }
+    }
+
+    #[test]
     fn gaps_fall_back_to_the_level() {
         let (series, level) = cyclic(0, 6 * DAY, DAY);
         let kept = series.datapoints().filter(|point| (point.time / PERIOD) % DAY as i64 >= 20);
