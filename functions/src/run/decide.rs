@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-
 use deepguard::baseline::calibrated_at;
 use deepguard::episode::{Change, MOfN};
 use deepguard::incident::{Note, Surroundings};
