@@ -23,7 +23,7 @@
 //! 7. [`score`]: the errors against those that are usual for that instance. A [`Score`] of exactly
 //!    1.0 is the threshold.
 //! 8. [`episode`]: scores become alerts for a person, one at the beginning and one at the end;
-//!    [`shape`] says what the anomaly looks like.
+//!    [`shape`] says what the anomaly looks like, and [`band`] keeps what a graph of it shows.
 //!
 //! [`detector`] runs these steps. [`Detector::score`] takes new datapoints, a baseline and a
 //! memory, and gives scores. [`Detector::follow`] does so along a series, with a new baseline each
@@ -56,6 +56,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod band;
 pub mod baseline;
 pub mod budget;
 pub mod channel;

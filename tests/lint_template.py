@@ -38,6 +38,7 @@ VARIANTS = {
              "SubnetIds": "subnet-12345678", "SecurityGroupIds": "sg-12345678",
              "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/"
                           "12345678-1234-1234-1234-123456789012", "CostCenter": "1234",
+             "ChatTopic": "arn:aws:sns:us-east-1:123456789012:chat",
              "NotifyChanges": "on", "NotifySuppressed": "on", "PredictorConcurrency": "5",
              "Writers": "arn:aws:iam::123456789012:role/deploy"},
 }

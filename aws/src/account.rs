@@ -19,6 +19,8 @@ pub struct Account {
     pub bus: Bus,
     /// Where messages go.
     pub topic: Topic,
+    /// Where the messages of a chat go.
+    pub chat: Topic,
 }
 
 impl Alerts for Account {
@@ -28,6 +30,10 @@ impl Alerts for Account {
 
     async fn messages(&self, alerts: &[&Alert]) -> Sent {
         self.topic.send(alerts).await
+    }
+
+    async fn chats(&self, alerts: &[&Alert]) -> Sent {
+        self.chat.send(alerts).await
     }
 }
 

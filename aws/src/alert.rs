@@ -45,7 +45,7 @@ impl Kind {
     }
 }
 
-/// One alert: an event for machines, and a message for people.
+/// One alert: an event for machines, a message for people, and one for their chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
     /// Which alert it is.
@@ -64,4 +64,6 @@ pub struct Alert {
     pub text: String,
     /// The event's detail, JSON.
     pub detail: String,
+    /// The notification for a chat client, JSON; empty for a digest, which goes to no chat.
+    pub chat: String,
 }

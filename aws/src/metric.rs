@@ -47,6 +47,12 @@ pub enum Metric {
     Notices,
     /// The score from which on an anomaly pages.
     PageLevel,
+    /// The CPU that was expected of an instance.
+    ExpectedCPU,
+    /// The lower end of its band.
+    ExpectedLow,
+    /// The upper end of its band.
+    ExpectedHigh,
 }
 
 /// The unit of a metric.
@@ -69,7 +75,7 @@ const REASON: &str = "Reason";
 
 impl Metric {
     /// All metrics, in the order of the catalogue.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::AnomalyScore,
         Self::ReconstructionError,
         Self::AnomalousInstances,
@@ -90,6 +96,9 @@ impl Metric {
         Self::Coverage,
         Self::Notices,
         Self::PageLevel,
+        Self::ExpectedCPU,
+        Self::ExpectedLow,
+        Self::ExpectedHigh,
     ];
 
     /// Its name in CloudWatch.
@@ -115,6 +124,9 @@ impl Metric {
             Self::Coverage => "Coverage",
             Self::Notices => "Notices",
             Self::PageLevel => "PageLevel",
+            Self::ExpectedCPU => "ExpectedCPU",
+            Self::ExpectedLow => "ExpectedLow",
+            Self::ExpectedHigh => "ExpectedHigh",
         }
     }
 
@@ -128,6 +140,7 @@ impl Metric {
             | Self::PageLevel => Unit::None,
             Self::ShadowAnomalyScore | Self::ShadowMaxAnomalyScore => Unit::None,
             Self::ReconstructionError | Self::Coverage => Unit::Percent,
+            Self::ExpectedCPU | Self::ExpectedLow | Self::ExpectedHigh => Unit::Percent,
             Self::AnomalousInstances
             | Self::InstancesScored
             | Self::InstancesSkipped
@@ -142,6 +155,12 @@ impl Metric {
     /// Whether each instance has its own (with [`DIMENSION`]), or the fleet has one.
     pub const fn is_per_instance(self) -> bool {
         matches!(self, Self::AnomalyScore | Self::ReconstructionError | Self::ShadowAnomalyScore)
+            || self.is_of_band()
+    }
+
+    /// Whether it is a part of an instance's band, which has a mode of its own.
+    pub const fn is_of_band(self) -> bool {
+        matches!(self, Self::ExpectedCPU | Self::ExpectedLow | Self::ExpectedHigh)
     }
 
     /// Whether it describes one run, rather than the time of a datapoint.
@@ -220,6 +239,13 @@ impl Metric {
             }
             Self::Notices => "anomalies that have begun in this run and are too weak for a page",
             Self::PageLevel => "the score from which on an anomaly of this deployment pages",
+            Self::ExpectedCPU => "the CPU that was expected of the instance, in percent",
+            Self::ExpectedLow => {
+                "the lower end of its band: a value under it is an anomaly by itself"
+            }
+            Self::ExpectedHigh => {
+                "the upper end of its band: a value above it is an anomaly by itself"
+            }
         }
     }
 }

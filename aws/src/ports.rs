@@ -103,6 +103,10 @@ pub trait Alerts {
 
     /// Sends the messages of as many as can be sent, of at most [`crate::alert::BATCH`] alerts.
     async fn messages(&self, alerts: &[&Alert]) -> Sent;
+
+    /// Sends the messages of the chat of as many as can be sent, of at most
+    /// [`crate::alert::BATCH`] alerts.
+    async fn chats(&self, alerts: &[&Alert]) -> Sent;
 }
 
 /// No account: alerts stay in the log, and no instance has tags.
@@ -115,6 +119,10 @@ impl Alerts for NoAccount {
     }
 
     async fn messages(&self, _: &[&Alert]) -> Sent {
+        Sent::default()
+    }
+
+    async fn chats(&self, _: &[&Alert]) -> Sent {
         Sent::default()
     }
 }

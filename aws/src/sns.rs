@@ -1,4 +1,4 @@
-//! SNS: the messages of alerts, for people.
+//! SNS: the messages of alerts, for people and for their chat.
 
 use std::collections::HashMap;
 
@@ -16,19 +16,34 @@ const SUBJECT: usize = 99;
 /// Bytes that all messages of one PublishBatch have together. (PublishBatch)
 const CALL: usize = 262_144;
 /// Bytes of one message at most, so that a whole batch of them fits, attributes included.
-const MESSAGE: usize = CALL / BATCH - 1024;
+pub const MESSAGE: usize = CALL / BATCH - 1024;
 
 /// A topic. Without an ARN it takes messages and sends nothing.
 #[derive(Debug)]
 pub struct Topic {
     client: Client,
     arn: Option<String>,
+    form: Form,
+}
+
+/// The form of a topic's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A subject and a text, as in a mail.
+    Text,
+    /// The notification that a chat client reads. It has no subject.
+    Chat,
 }
 
 impl Topic {
     /// Sends through `client` to the topic with this ARN; without one, nowhere.
     pub fn new(client: Client, arn: Option<String>) -> Self {
-        Self { client, arn }
+        Self { client, arn, form: Form::Text }
+    }
+
+    /// The same for the topic that a chat client reads.
+    pub fn of_chat(client: Client, arn: Option<String>) -> Self {
+        Self { client, arn, form: Form::Chat }
     }
 
     /// Sends as many messages as can be sent, in one call. The attributes `kind`, `id` and
@@ -36,8 +51,11 @@ impl Topic {
     pub async fn send(&self, alerts: &[&Alert]) -> Sent {
         let Some(topic) = &self.arn else { return Sent::default() };
         let mut sent = Sent::all(alerts.len());
-        let entries: Result<Vec<_>, _> =
-            alerts.iter().enumerate().map(|(position, alert)| entry(position, alert)).collect();
+        let entries: Result<Vec<_>, _> = alerts
+            .iter()
+            .enumerate()
+            .map(|(position, alert)| entry(position, alert, self.form))
+            .collect();
         let entries = match entries {
             Ok(entries) => entries,
             Err(error) => {
@@ -69,6 +87,7 @@ impl Topic {
 fn entry(
     position: usize,
     alert: &Alert,
+    form: Form,
 ) -> Result<PublishBatchRequestEntry, aws_sdk_sns::error::BuildError> {
     let attribute = |text: &str| {
         MessageAttributeValue::builder().data_type("String").string_value(text).build()
@@ -78,12 +97,12 @@ fn entry(
         ("id".to_string(), attribute(&alert.id)?),
         ("deployment".to_string(), attribute(&alert.deployment)?),
     ]);
-    PublishBatchRequestEntry::builder()
-        .id(position.to_string())
-        .subject(subject(&alert.subject))
-        .message(message(&alert.text))
-        .set_message_attributes(Some(attributes))
-        .build()
+    let entry = PublishBatchRequestEntry::builder().id(position.to_string());
+    let entry = match form {
+        Form::Text => entry.subject(subject(&alert.subject)).message(message(&alert.text)),
+        Form::Chat => entry.message(&alert.chat),
+    };
+    entry.set_message_attributes(Some(attributes)).build()
 }
 
 /// A subject that SNS takes: it refuses a message with another one.
@@ -121,13 +140,16 @@ mod tests {
         assert_eq!(message("short"), "short");
     }
 
-    async fn sent(status: u16, result: &str, alerts: usize) -> (Sent, Vec<String>) {
+    fn answer(status: u16, result: &str) -> ResponseTemplate {
         let body = format!(
             "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
              {result}</PublishBatchResponse>"
         );
-        let answer = ResponseTemplate::new(status).set_body_raw(body, "text/xml");
-        let aws = Scripted::new([("POST", vec![answer])]).await;
+        ResponseTemplate::new(status).set_body_raw(body, "text/xml")
+    }
+
+    async fn sent(status: u16, result: &str, alerts: usize) -> (Sent, Vec<String>) {
+        let aws = Scripted::new([("POST", vec![answer(status, result)])]).await;
         let alerts: Vec<Alert> = (0..alerts).map(alert).collect();
         let sent = aws.topic().send(&alerts.iter().collect::<Vec<_>>()).await;
         let requests = aws.raw_requests().await;
@@ -155,6 +177,23 @@ mod tests {
         for part in ["Action=PublishBatch", "member.3.Id=2", "Subject=subject%201", "=began"] {
             assert!(request.contains(part), "{part} is not in {request}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_chat_gets_its_notification_and_no_subject() {
+        let result = format!(
+            "<PublishBatchResult><Successful>{}</Successful></PublishBatchResult>",
+            taken(0)
+        );
+        let aws = Scripted::new([("POST", vec![answer(200, &result)])]).await;
+        let sent = aws.chat().send(&[&alert(0)]).await;
+        assert_eq!((sent.sent, sent.failed.len()), (1, 0));
+        let [request] = &aws.raw_requests().await[..] else { panic!("one request") };
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        for part in ["Message=%7B%22version%22%3A%221.0%22", "=began", "%3Achat&"] {
+            assert!(body.contains(part), "{part} is not in {body}");
+        }
+        assert!(!body.contains("Subject"), "{body}");
     }
 
     #[tokio::test]

@@ -169,6 +169,11 @@ impl<A: Alerts> Alerts for Limited<A> {
         let sent = self.to_tell("PublishBatch", self.port.messages(alerts)).await;
         sent.unwrap_or_else(|error| unsent(alerts, error))
     }
+
+    async fn chats(&self, alerts: &[&Alert]) -> Sent {
+        let sent = self.to_tell("PublishBatch", self.port.chats(alerts)).await;
+        sent.unwrap_or_else(|error| unsent(alerts, error))
+    }
 }
 
 impl<O: Objects> Objects for Limited<O> {

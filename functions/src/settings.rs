@@ -22,6 +22,7 @@ use self::variables::*;
 use crate::alert::digest::Daily;
 use crate::alert::pending::Messages;
 use crate::model::{ModelSource, Tuning};
+use crate::state::band::BandMode;
 use crate::state::tally::Mode;
 use crate::watched::roster::Selection;
 
@@ -51,6 +52,8 @@ pub struct Settings {
     pub event_bus: Option<String>,
     /// The ARN of the topic that gets messages.
     pub topic: Option<String>,
+    /// The ARN of the topic that a chat client reads.
+    pub chat_topic: Option<String>,
     /// Which alerts are messages, if there is a topic.
     pub messages: Messages,
     /// When a digest is made.
@@ -65,6 +68,8 @@ pub struct Settings {
     pub state: Option<ObjectUri>,
     /// Which scores of an instance are published.
     pub mode: Mode,
+    /// When the band of an instance is published.
+    pub bands: BandMode,
     /// The rates of calls to CloudWatch, for all shards together.
     pub rates: Rates,
     /// The CloudWatch namespace of the metrics.
@@ -169,7 +174,8 @@ impl Settings {
             let include = read.variable(INCLUDE_TAGS, |value| value.parse().ok());
             let exclude = read.variable(EXCLUDE_TAGS, |value| value.parse().ok());
             let event_bus = read.variable(EVENT_BUS, event_bus);
-            let topic = read.variable(TOPIC, topic);
+            let topic = read.variable(TOPIC, topic_arn);
+            let chat_topic = read.variable(CHAT_TOPIC, topic_arn);
             let began = read.variable(NOTIFY, |value| match value {
                 "events" | "both" => Some(true),
                 "alarm" => Some(false),
@@ -192,6 +198,12 @@ impl Settings {
                 _ => None,
             });
             let from = read.variable(PUBLISH_FROM, |value| number(value, 0.0, 1.0));
+            let bands = read.variable(BAND_MODE, |value| match value {
+                "episodes" => Some(BandMode::Episodes),
+                "always" => Some(BandMode::Always),
+                "off" => Some(BandMode::Off),
+                _ => None,
+            });
             let lookback_minutes = read.variable(LOOKBACK_MINUTES, lookback_minutes);
             let settle = read.variable(SETTLE_MINUTES, |value| number(value, 0.0, 30.0));
             let calls = read.variable(READ_CALLS_PER_SECOND, |value| number(value, 1.0, 500.0));
@@ -220,17 +232,19 @@ impl Settings {
                     group_by: group_by?,
                     reporting_stopped: reporting_stopped?,
                     event_bus: event_bus?,
-                    messages: Messages { began: began?, ended: ended? },
+                    messages: Messages { began: began?, ended: ended?, chat: false },
                     topic: topic?,
                     digest: {
                         let quiet = quiet?;
                         digest?.map(|at| Daily { at, quiet })
                     },
+                    chat_topic: chat_topic?,
                     zone: zone?,
                     deployment: deployment?,
                     region,
                     state: state?,
                     mode: if full? { Mode::Full } else { Mode::Sparse { from: from? } },
+                    bands: bands?,
                     rates: Rates { calls: calls?, datapoints: datapoints? },
                     namespace: namespace?,
                     lookback_minutes: lookback_minutes?,
@@ -240,6 +254,14 @@ impl Settings {
             })()
         };
         settings.ok_or(SettingsError(wrong))
+    }
+}
+
+impl Settings {
+    /// Which alerts are messages, by the topics that there are.
+    pub fn sent(&self) -> Messages {
+        let messages = self.topic.as_ref().map(|_| self.messages).unwrap_or_default();
+        Messages { chat: self.chat_topic.is_some(), ..messages }
     }
 }
 
@@ -303,7 +325,7 @@ fn event_bus(value: &str) -> Option<Option<String>> {
     valid.then(|| Some(value.to_string()).filter(|name| !name.is_empty()))
 }
 
-fn topic(value: &str) -> Option<Option<String>> {
+fn topic_arn(value: &str) -> Option<Option<String>> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
     let is_arn = value.starts_with("arn:aws")
         && value.split(':').nth(2) == Some("sns")

@@ -76,6 +76,7 @@ fn state(detector: &Detector) -> State {
             looked: until,
             tail: 3,
             episodes: Default::default(),
+            bands: Default::default(),
         }
     };
     let instance = |number: usize| -> InstanceId { format!("i-{number:017x}").parse().unwrap() };

@@ -57,12 +57,13 @@ impl Allowed {
     }
 
     /// Tags, events and messages: the scripted AWS does not play these services. The policy limits
-    /// events by the bus, and messages by the topic; tags cannot be limited.
+    /// events by the bus, and messages by the topics; tags cannot be limited.
     fn is_of_the_account(&self) -> bool {
         [
             Self::new("tag:GetResources", "*"),
             Self::new("events:PutEvents", "bus"),
             Self::new("sns:Publish", "topic"),
+            Self::new("sns:Publish", "chat"),
         ]
         .contains(self)
     }
@@ -115,6 +116,7 @@ fn place(value: &str) -> String {
         "'*'" => "*".into(),
         "!GetAtt ModelBucket.Arn" => BUCKET.into(),
         "!Ref AlarmTopic" => "topic".into(),
+        "!Ref ChatTopic" => "chat".into(),
         "!Ref KmsKeyArn" => "key".into(),
         logs if logs.starts_with("!GetAtt ") && logs.ends_with("Logs.Arn") => "log".into(),
         value => match value.strip_prefix("!Sub ${ModelBucket.Arn}/") {

@@ -3,7 +3,8 @@
 //!
 //! The objects in `stored/` are those of a build before this one. They are written again, by
 //! `WRITE_STORED=1 cargo test --test stored`, only together with a new version of the format.
-//! `earlier-state` is of a build that stored alerts in words.
+//! `earlier-state` is of a build that stored alerts in words, `bandless-state` of one that kept no
+//! bands, and no incidents of alerts.
 #![allow(
     clippy::expect_used,
     reason = "a test that meets what it did not expect should stop there"
@@ -73,10 +74,12 @@ fn state(detector: &Detector) -> (State, Baselines) {
             looked: until,
             tail: number as u8,
             episodes: Default::default(),
+            bands: Default::default(),
         };
         for scored in begun.scored.iter().filter(|scored| scored.time >= day()) {
             state.tally.add(scored);
             let changes = followed.episodes.update(scored, MOfN::default());
+            followed.bands.take_in(scored, false);
             state.alerts.extend(changes.into_iter().map(|change| pending(number, change)));
         }
         state.instances.insert(instance(number), followed);
@@ -93,7 +96,7 @@ fn state(detector: &Detector) -> (State, Baselines) {
 
 fn pending(number: usize, change: Change) -> Pending {
     let basis = Basis { model: "an earlier model".into(), model_days: Some(1.5), baseline: None };
-    let unsent = Unsent { event: false, message: true };
+    let unsent = Unsent { event: false, message: true, chat: false };
     let (instance, decided) = (instance(number), change.episode().told);
     let note = Note::of_one(&instance, decided);
     Pending { instance, change, basis, note, decided, unsent }
@@ -143,8 +146,13 @@ fn an_earlier_build_s_state_is_read_and_scored_on_from() {
     );
     assert_eq!(baselines.to_bytes(day(), detector.context()).expect("a form"), read("baselines"));
     assert_eq!((state.instances.len(), state.outbox.len(), state.alerts.len()), (2, 3, 2));
-    let earlier = State::from_bytes(&read("earlier-state")).expect("an earlier build's format");
-    assert_eq!(earlier, State { alerts: Vec::new(), ..state.clone() });
+    assert!(state.instances.values().all(|followed| followed.bands.len() == 73));
+    let mut bandless = state.clone();
+    bandless.instances.values_mut().for_each(|followed| drop(followed.bands.tell()));
+    let of_build = |name: &str| State::from_bytes(&read(name)).expect("an earlier build's format");
+    let expected = State { alerts: Vec::new(), ..bandless };
+    assert_eq!(of_build("bandless-state"), expected);
+    assert_eq!(of_build("earlier-state"), expected);
     assert_eq!(baselines.instances.len(), 3);
     let scores = next(&detector, &state, &baselines);
     assert_eq!(scores.lines().count(), 2 * NEXT);

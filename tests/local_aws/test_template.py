@@ -26,68 +26,8 @@ from deployed import FUNCTIONS, PAUSED, BareStage, Deployed, statements
 from environment import ROOT
 from local_aws import REGION, wait_for
 from stage import LOCAL_PARAMETERS, STACK, Staged
-
-BUS = "alerts"
-KEY = f"arn:aws:kms:{REGION}:000000000000:key/11111111-2222-3333-4444-555555555555"
-BOUNDARY = "arn:aws:iam::aws:policy/PowerUserAccess"
-# The first key of RFC 8032's test vectors: the functions refuse what is no key.
-PUBLIC_KEY = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
-WRITERS = ["arn:aws:iam::000000000000:role/deploy", "arn:aws:iam::000000000000:user/ops-*"]
-ALL_ON = [
-    # The schedules are on. This deployment is gone before they fire for the first time.
-    'ScheduleExpression="rate(5 minutes)"', "ModelKey=models/current", "ShadowKey=models/other",
-    "MinDeviation=2.5", "Direction=up", 'MOfN="2 of 5"', "PagesPerInstanceWeek=0.25",
-    "PagesPerWeek=0.5", "GroupBy=team", "Digest=07:30", "DigestQuiet=on", "ReportingStopped=on",
-    'IncludeTags="env=prod,team=web|shop"', "ExcludeTags=deepguard=off", "Dashboard=off",
-    "MutesKey=settings/team.ics", "Notify=both", "NotifyRecovery=on", "TimeZone=Europe/Berlin",
-    "NotifyChanges=on", "NotifySuppressed=on", "NotificationEmail=ops@example.com",
-    f"EventBusName={BUS}", "PredictApi=on", "PredictorConcurrency=5", "Shards=2", "Tracing=on",
-    f"PermissionsBoundaryArn={BOUNDARY}", 'SubnetIds="subnet-11111111,subnet-22222222"',
-    "SecurityGroupIds=sg-33333333", f"KmsKeyArn={KEY}", f'Writers="{",".join(WRITERS)}"',
-    f'ModelPublicKey="{PUBLIC_KEY}"', "CostCenter=4711",
-]
-WITHOUT_BUS = [PAUSED, 'EventBusName=""', "Notify=alarm"]
-# One parameter each that CloudFormation has to refuse. The other parameters are given so that it is
-# the only fault.
-REFUSED = [
-    {"SubnetIds": "subnet-11111111"},
-    {"SecurityGroupIds": "sg-33333333"},
-    {"MinDeviation": "100.5"},
-    {"MOfN": "2/5"},
-    {"MOfN": "1 of 25"},
-    {"PagesPerInstanceWeek": "0.01"},
-    {"PagesPerWeek": "0"},
-    {"PagesPerWeek": "1001"},
-    {"GroupBy": "team=web"},
-    {"Digest": "24:00"},
-    {"PagesPerInstanceWeek": "11"},
-    {"IncludeTags": "env=prod,,team=web"},
-    {"MutesKey": "settings/mutes.yaml"},
-    {"MutesKey": "models/mutes.json"},
-    {"ShadowKey": "state/shadow"},
-    {"EventBusName": "two words"},
-    {"Namespace": "AWS/EC2"},
-    {"KmsKeyArn": "alias/aws/s3"},
-    {"Notify": "never"},
-    {"Shards": "2.5"},
-    {"Shards": "101"},
-    {"MemorySize": "512.5"},
-    {"MemorySize": "127"},
-    {"Timeout": "9"},
-    {"SettleMinutes": "31"},
-    {"ScheduleExpression": "rate(24 hours)"},
-    {"ScheduleExpression": "rate(10 minutes)"},
-    {"ScheduleExpression": "cron(30/5 * * * ? *)"},
-    {"TimeZone": "two words"},
-    {"ScheduleExpression": "cron(0 8 * * ? *)"},
-    {"Schedules": "maybe"},
-    {"NotifyChanges": "always"},
-    {"NotifySuppressed": "always"},
-    {"PredictorConcurrency": "0"},
-    {"PredictorConcurrency": "2.5"},
-    {"Writers": "me"},
-    {"ModelPublicKey": "abc"},
-]
+from template_parameters import (ALL_ON, BUS, CHAT, KEY, PUBLIC_KEY, REFUSED, WITHOUT_BUS,
+                                 WRITERS)
 
 
 class Scene(BareStage):
@@ -178,14 +118,14 @@ class Template(Staged):
                       "INCLUDE_TAGS": "", "EXCLUDE_TAGS": "", "READ_CALLS_PER_SECOND": "25",
                       "READ_DATAPOINTS_PER_SECOND": "180000"}
         detector = {**calibrator, "SHADOW_URI": f"s3://{bucket}/models/shadow",
-                    "PUBLISH_MODE": "sparse", "PUBLISH_FROM": "0.8",
-                    "LOOKBACK_MINUTES": "180", "SETTLE_MINUTES": "2",
-                    "MIN_DEVIATION": "0", "DEPLOYMENT": STACK, "DIRECTION": "both",
-                    "M_OF_N": "1 of 1", "PAGES_PER_INSTANCE_WEEK": "", "REPORTING_STOPPED": "off",
+                    "PUBLISH_MODE": "sparse", "PUBLISH_FROM": "0.8", "BAND_MODE": "episodes",
+                    "LOOKBACK_MINUTES": "180", "SETTLE_MINUTES": "2", "MIN_DEVIATION": "0",
+                    "DEPLOYMENT": STACK, "DIRECTION": "both", "M_OF_N": "1 of 1",
+                    "PAGES_PER_INSTANCE_WEEK": "", "REPORTING_STOPPED": "off",
                     "PAGES_PER_WEEK": "2", "GROUP_BY": "aws:autoscaling:groupName",
                     "EVENT_BUS": "default", "TOPIC": self.off.outputs["AlarmTopicArn"],
-                    "NOTIFY": "events", "NOTIFY_RECOVERY": "off", "TIME_ZONE": "UTC",
-                    "DIGEST": "08:00", "DIGEST_QUIET": "off"}
+                    "CHAT_TOPIC": "", "NOTIFY": "events", "NOTIFY_RECOVERY": "off",
+                    "TIME_ZONE": "UTC", "DIGEST": "08:00", "DIGEST_QUIET": "off"}
         self.assertEqual(self.off.variables("Detector"), detector)
         self.assertEqual(self.off.variables("Calibrator"), calibrator)
         # From another bucket: the stack was made anew meanwhile.
@@ -199,7 +139,7 @@ class Template(Staged):
             **detector, **changed, "SHADOW_URI": f"s3://{bucket}/models/other",
             "MIN_DEVIATION": "2.5", "DIRECTION": "up",
             "M_OF_N": "2 of 5", "PAGES_PER_INSTANCE_WEEK": "0.25", "REPORTING_STOPPED": "on",
-            "PAGES_PER_WEEK": "0.5", "GROUP_BY": "team",
+            "PAGES_PER_WEEK": "0.5", "GROUP_BY": "team", "BAND_MODE": "always", "CHAT_TOPIC": CHAT,
             "EVENT_BUS": BUS, "TOPIC": self.on.outputs["AlarmTopicArn"], "NOTIFY": "both",
             "NOTIFY_RECOVERY": "on", "TIME_ZONE": "Europe/Berlin",
             "DIGEST": "07:30", "DIGEST_QUIET": "on"})
@@ -269,6 +209,9 @@ class Template(Staged):
             self.assertEqual(deployed.roles["DetectorRole"].statements["NotifyPeople"],
                              {"Sid": "NotifyPeople", "Effect": "Allow", "Action": "sns:Publish",
                               "Resource": topic})
+        self.assertNotIn("NotifyTheChat", self.off.roles["DetectorRole"].statements)
+        chat = self.on.roles["DetectorRole"].statements["NotifyTheChat"]
+        self.assertEqual((chat["Action"], chat["Resource"]), ("sns:Publish", CHAT))
         changes = statements(self.on.topic["Policy"])["Changes"]
         self.assertEqual(changes["Principal"], {"Service": "s3.amazonaws.com"})
         self.assertEqual(changes["Condition"],

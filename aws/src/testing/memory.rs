@@ -46,6 +46,10 @@ pub struct Metrics {
     pub notified: RefCell<Vec<Alert>>,
     /// Whether sending messages fails.
     pub unheard: Cell<bool>,
+    /// The messages sent to the chat since this was last emptied.
+    pub chatted: RefCell<Vec<Alert>>,
+    /// Whether sending to the chat fails.
+    pub away: Cell<bool>,
     pub tags: RefCell<BTreeMap<InstanceId, Tags>>,
     /// Whether reading tags fails.
     pub untagged: Cell<bool>,
@@ -75,6 +79,10 @@ impl Alerts for Rc<Metrics> {
 
     async fn messages(&self, alerts: &[&Alert]) -> Sent {
         taken(alerts, &self.notified, &self.unheard, "PublishBatch")
+    }
+
+    async fn chats(&self, alerts: &[&Alert]) -> Sent {
+        taken(alerts, &self.chatted, &self.away, "PublishBatch")
     }
 }
 

@@ -34,5 +34,6 @@ pub fn alert(number: usize) -> Alert {
         subject: format!("subject {number}"),
         text: format!("text {number}"),
         detail: format!("{{\"number\":{number}}}"),
+        chat: format!("{{\"version\":\"1.0\",\"id\":\"{number}\"}}"),
     }
 }

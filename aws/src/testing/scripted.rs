@@ -133,6 +133,17 @@ impl Scripted {
 
     /// A topic.
     pub fn topic(&self) -> Topic {
+        let arn = "arn:aws:sns:us-east-1:000000000000:pager".to_string();
+        Topic::new(self.sns(), Some(arn))
+    }
+
+    /// The topic of a chat.
+    pub fn chat(&self) -> Topic {
+        let arn = "arn:aws:sns:us-east-1:000000000000:chat".to_string();
+        Topic::of_chat(self.sns(), Some(arn))
+    }
+
+    fn sns(&self) -> aws_sdk_sns::Client {
         use aws_sdk_sns::config;
         let config = aws_sdk_sns::Config::builder()
             .behavior_version(config::BehaviorVersion::latest())
@@ -140,8 +151,7 @@ impl Scripted {
             .credentials_provider(config::Credentials::new("key", "secret", None, None, "test"))
             .endpoint_url(self.server.uri())
             .build();
-        let arn = "arn:aws:sns:us-east-1:000000000000:pager".to_string();
-        Topic::new(aws_sdk_sns::Client::from_conf(config), Some(arn))
+        aws_sdk_sns::Client::from_conf(config)
     }
 
     /// The requests as they came.

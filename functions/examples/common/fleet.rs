@@ -5,6 +5,7 @@ use std::thread::{available_parallelism, scope};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
+use deepguard::band::Bands;
 use deepguard::baseline::{HISTORY, calibrated_at};
 use deepguard::detector::rebuild_from;
 use deepguard::model::device;
@@ -76,6 +77,8 @@ impl Prepared {
             let mut begun = detector.start(&series, at, |_| false);
             let baseline =
                 begun.baselines.remove(&day).context("no baseline of the day was made")?;
+            let mut bands = Bands::default();
+            begun.scored.iter().for_each(|scored| drop(bands.take_in(scored, false)));
             Ok((
                 Followed {
                     track: begun.track,
@@ -83,6 +86,7 @@ impl Prepared {
                     looked: at,
                     tail: 0,
                     episodes: Default::default(),
+                    bands,
                 },
                 baseline,
             ))

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use deepguard_aws::ids::InstanceId;
+use deepguard_aws::metric::Metric;
 
 use crate::time::rfc3339;
 
@@ -18,6 +19,8 @@ pub struct Console {
     pub region: String,
     /// The namespace of DeepGuard's metrics.
     pub namespace: String,
+    /// Whether instances have metrics of their bands.
+    pub bands: bool,
 }
 
 impl Console {
@@ -31,8 +34,8 @@ impl Console {
         }
     }
 
-    /// A graph of an instance's CPU and score, from a day before `since` to two hours after `until`
-    /// (seconds since 1970).
+    /// A graph of an instance's CPU with its band, and of its score, from a day before `since` to
+    /// two hours after `until` (seconds since 1970).
     pub fn graph(&self, instance: &InstanceId, since: i64, until: i64) -> String {
         let metric = |namespace: &str, name: &str, right: bool| {
             let axis = if right { "~(yAxis~'right)" } else { "" };
@@ -44,12 +47,15 @@ impl Console {
             )
         };
         let cpu = metric("AWS/EC2", "CPUUtilization", false);
-        let score = metric(&self.namespace, "AnomalyScore", true);
+        let of_band = [Metric::ExpectedCPU, Metric::ExpectedLow, Metric::ExpectedHigh]
+            .map(|of_band| metric(&self.namespace, of_band.name(), false));
+        let band = if self.bands { of_band.concat() } else { String::new() };
+        let score = metric(&self.namespace, Metric::AnomalyScore.name(), true);
         let (start, end) = (text(&rfc3339(since - BEFORE)), text(&rfc3339(until + AFTER)));
         let region = text(&self.region);
         format!(
             "https://{}/cloudwatch/home?region={}#metricsV2:graph=\
-             ~(metrics~({cpu}{score})~view~'timeSeries~stacked~false\
+             ~(metrics~({cpu}{band}{score})~view~'timeSeries~stacked~false\
              ~region~{region}~stat~'Maximum~period~300~start~{start}~end~{end})",
             self.host(),
             self.region
@@ -78,8 +84,9 @@ mod tests {
     use crate::testing::instance;
 
     #[test]
-    fn a_graph_names_both_metrics_and_the_time() {
-        let console = Console { region: "eu-central-1".into(), namespace: "team/cpu".into() };
+    fn a_graph_names_its_metrics_and_the_time() {
+        let namespace = "team/cpu".to_string();
+        let console = Console { region: "eu-central-1".into(), namespace, bands: false };
         let link = console.graph(&instance(7), 1_768_478_400, 1_768_478_400);
         let expected = "https://eu-central-1.console.aws.amazon.com/cloudwatch/home\
             ?region=eu-central-1#metricsV2:graph=\
@@ -88,12 +95,20 @@ mod tests {
             ~view~'timeSeries~stacked~false~region~'eu-central-1~stat~'Maximum~period~300\
             ~start~'2026-01-14T12*3a00*3a00Z~end~'2026-01-15T14*3a00*3a00Z)";
         assert_eq!(link, expected);
+        let with_band = Console { bands: true, ..console };
+        let link = with_band.graph(&instance(7), 1_768_478_400, 1_768_478_400);
+        let of_band =
+            |name: &str| format!("~(~'team*2fcpu~'{name}~'InstanceId~'i-00000000000000007)");
+        let cpu = "~(~'AWS*2fEC2~'CPUUtilization~'InstanceId~'i-00000000000000007)";
+        let band = ["ExpectedCPU", "ExpectedLow", "ExpectedHigh"].map(of_band).concat();
+        assert_eq!(link, expected.replace(cpu, &format!("{cpu}{band}")), "the band is the CPU's");
     }
 
     #[test]
     fn other_partitions_have_other_consoles() {
-        let host =
-            |region: &str| Console { region: region.into(), namespace: "DeepGuard".into() }.host();
+        let host = |region: &str| {
+            Console { region: region.into(), namespace: "DeepGuard".into(), bands: true }.host()
+        };
         assert_eq!(host("cn-north-1"), "cn-north-1.console.amazonaws.cn");
         assert_eq!(host("us-gov-west-1"), "us-gov-west-1.console.amazonaws-us-gov.com");
     }

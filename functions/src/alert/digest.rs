@@ -92,6 +92,8 @@ impl Sender {
             subject,
             text,
             detail: detail.to_string(),
+            // It is for a mail in the morning.
+            chat: String::new(),
         }
     }
 
@@ -168,7 +170,8 @@ mod tests {
     }
 
     fn worded(digest: &Digest) -> Alert {
-        let console = Console { region: "eu-central-1".into(), namespace: "DeepGuard".into() };
+        let console =
+            Console { region: "eu-central-1".into(), namespace: "DeepGuard".into(), bands: true };
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         let sender = Sender { deployment: "deepguard".into(), console, zone };
         sender.digest(digest, |entry| (entry.first.0 == instance(1)).then(|| "db-1".into()))

@@ -1,11 +1,13 @@
 //! The alerts about an episode: one when it begins, one when it is over.
 
+mod chat;
 pub mod console;
 pub mod digest;
 mod incident;
 pub mod ledger;
 pub mod pending;
 mod plain;
+mod sender;
 
 use deepguard::Scored;
 use deepguard::baseline::Phase;
@@ -14,64 +16,15 @@ use deepguard::episode::{Change, End, Episode};
 use deepguard::incident::Note;
 use deepguard::series::PERIOD;
 use deepguard::shape::{Finding, Rank, Shape};
-use deepguard_aws::alert::{Alert, Kind};
+use deepguard_aws::alert::Alert;
 use deepguard_aws::ids::InstanceId;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::alert::console::Console;
+use crate::alert::chat::Facts;
 use crate::alert::pending::{Basis, kind, time};
 use crate::alert::plain::plain;
+pub use crate::alert::sender::Sender;
 use crate::time::rfc3339;
-
-/// The sender of alerts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sender {
-    /// The name of the deployment.
-    pub deployment: String,
-    /// The console for links to graphs.
-    pub console: Console,
-    /// The zone of the times in texts.
-    pub zone: TimeZone,
-}
-
-impl Sender {
-    /// A time (seconds since 1970) for a person: date, clock, and the zone's abbreviation.
-    fn clock(&self, time: i64) -> String {
-        let zoned = Timestamp::from_second(time).map(|time| time.to_zoned(self.zone.clone()));
-        zoned.map_or_else(|_| rfc3339(time), |at| at.strftime("%Y-%m-%d %H:%M %Z").to_string())
-    }
-
-    /// An alert that says that it is a test.
-    pub fn test(&self, time: i64) -> Alert {
-        let subject = format!("TEST of {}: nothing is wrong", self.deployment);
-        let text = format!(
-            "{subject}.\nA person has asked the deployment {} to test its messages, at {}.\nDo \
-             nothing. An anomaly's message takes the same way.",
-            self.deployment,
-            self.clock(time)
-        );
-        let id = format!("test-{time}");
-        let detail = json!({
-            "version": 1,
-            "deployment": self.deployment,
-            "id": id,
-            "subject": subject,
-            "text": text,
-        });
-        Alert {
-            kind: Kind::Test,
-            time,
-            id,
-            instance: None,
-            deployment: self.deployment.clone(),
-            subject,
-            text,
-            detail: detail.to_string(),
-        }
-    }
-}
 
 /// The context of an episode.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +45,10 @@ pub struct About<'a> {
 struct Message {
     subject: String,
     lines: Vec<String>,
+    /// What to look at next.
+    next: Option<&'static str>,
+    /// The address of the graph.
+    link: String,
     /// The part of the event's detail that the other alert of the episode does not have.
     detail: Value,
 }
@@ -99,11 +56,27 @@ struct Message {
 impl About<'_> {
     /// The alert of a change.
     pub fn alert(&self, change: &Change) -> Alert {
-        let (episode, Message { subject, lines, detail: more }) = match change {
+        let (episode, Message { subject, lines, next, link, detail: more }) = match change {
             Change::Began(episode, scored) => (episode, self.began(episode, scored.as_ref())),
             Change::Ended(episode, end, at) => (episode, self.ended(episode, *end, *at)),
         };
         let id = format!("{}-{}", self.instance, episode.told);
+        let thread = incident::id(self.note);
+        let chat = Facts {
+            kind: kind(change),
+            id: &id,
+            thread: &thread,
+            subject: &subject,
+            lines: &lines,
+            next,
+            link: Some(&link),
+            about: Some((self.instance.as_str(), episode.shape.words())),
+            deployment: &self.sender.deployment,
+        };
+        let chat = chat.notification().to_string();
+        let mut lines = lines;
+        lines.extend(next.map(|next| format!("Look at: {next}.")));
+        lines.push(format!("Graph: {link}"));
         let text = lines.join("\n");
         let mut detail = json!({
             "version": 1,
@@ -133,6 +106,7 @@ impl About<'_> {
             subject,
             text,
             detail: detail.to_string(),
+            chat,
         }
     }
 
@@ -196,9 +170,8 @@ impl About<'_> {
             looks,
             format!("How unusual: {unusual}."),
             self.rests_on(scored, episode.told),
-            format!("Look at: {}.", next(episode.shape)),
-            format!("Graph: {link}"),
         ]);
+        let next = next(episode.shape);
         extend(
             &mut detail,
             json!({
@@ -208,11 +181,11 @@ impl About<'_> {
                     "age_hours": round((episode.told - baseline.at) as f64 / 3600.0, 1),
                     "days": baseline.days,
                 })),
-                "look_at": next(episode.shape),
+                "look_at": next,
                 "link": link,
             }),
         );
-        Message { subject, lines, detail }
+        Message { subject, lines, next: Some(next), link, detail }
     }
 
     fn ended(&self, episode: &Episode, end: End, at: i64) -> Message {
@@ -245,8 +218,8 @@ impl About<'_> {
             "link": link,
         });
         let mut lines = incident::lines(self.note);
-        lines.extend([sentence, format!("Graph: {link}")]);
-        Message { subject, lines, detail }
+        lines.push(sentence);
+        Message { subject, lines, next: None, link, detail }
     }
 
     /// Days of history behind the baseline.

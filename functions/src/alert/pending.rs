@@ -67,13 +67,21 @@ pub struct Unsent {
     pub event: bool,
     /// To the topic, as a message for people.
     pub message: bool,
+    /// To the topic of the chat. Earlier builds store the other two: this one has a place of its
+    /// own in the stored state.
+    #[serde(skip)]
+    pub chat: bool,
 }
 
 impl Unsent {
     /// Where neither of two copies of an alert has arrived.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { event: self.event && other.event, message: self.message && other.message }
+        Self {
+            event: self.event && other.event,
+            message: self.message && other.message,
+            chat: self.chat && other.chat,
+        }
     }
 }
 
@@ -84,6 +92,8 @@ pub struct Messages {
     pub began: bool,
     /// Those of ends.
     pub ended: bool,
+    /// All pages and their ends, in the chat: there an end answers its beginning.
+    pub chat: bool,
 }
 
 impl Messages {
@@ -95,7 +105,7 @@ impl Messages {
             Kind::Digest | Kind::Test => true,
         };
         let message = page && wanted;
-        Unsent { event: true, message }
+        Unsent { event: true, message, chat: page && self.chat }
     }
 }
 
@@ -109,7 +119,7 @@ impl Pending {
 
     /// Whether it has arrived everywhere.
     pub fn is_sent(&self) -> bool {
-        self.unsent == Unsent { event: false, message: false }
+        self.unsent == Unsent { event: false, message: false, chat: false }
     }
 
     /// The alert in words. `name` is the instance's tag `Name`.

@@ -1,12 +1,16 @@
 use deepguard::episode::{Episodes, MOfN};
+use deepguard_aws::alert::Kind;
+use jiff::tz::TimeZone;
 
 use super::*;
+use crate::alert::console::Console;
 use crate::testing::{instance, scored};
 
 const NOON: i64 = 1_768_478_400;
 
 fn sender() -> Sender {
-    let console = Console { region: "eu-central-1".into(), namespace: "DeepGuard".into() };
+    let console =
+        Console { region: "eu-central-1".into(), namespace: "DeepGuard".into(), bands: true };
     Sender { deployment: "deepguard".into(), console, zone: TimeZone::UTC }
 }
 

@@ -73,6 +73,7 @@ async fn main() -> Result<(), Error> {
         tagging: Tagging::new(aws_sdk_resourcegroupstagging::Client::new(&config)),
         bus: Bus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus.clone()),
         topic: Topic::new(aws_sdk_sns::Client::new(&config), settings.topic.clone()),
+        chat: Topic::of_chat(aws_sdk_sns::Client::new(&config), settings.chat_topic.clone()),
     };
     if handler == Handler::Calibrator {
         let calibration = &Mutex::new(Calibration::with_account(settings, cloudwatch, s3, account));

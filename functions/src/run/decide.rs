@@ -16,6 +16,7 @@ use deepguard_aws::ports::Objects;
 use crate::alert::pending::{self, Basis, Learnt, Messages, Pending};
 use crate::run::outcome::Fleet;
 use crate::state::State;
+use crate::state::band::Due;
 use crate::state::store::Store;
 use crate::state::tally::Mode;
 use crate::watched::muted::Muted;
@@ -113,14 +114,18 @@ pub(crate) fn incidents(
     told
 }
 
-/// Applies the new scores to the episodes and the tally of the fleet, and gives the changes.
-pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN) -> Changes {
+/// Applies the new scores to the episodes and the tally of the fleet, and gives the changes. The
+/// bands that are to be published are `due`.
+pub(crate) fn episodes(state: &mut State, fleet: &Fleet, rule: MOfN, due: &mut Due) -> Changes {
     let mut changes = Changes::new();
     for (instance, scored) in &fleet.scored {
         let Some(followed) = state.instances.get_mut(instance) else { continue };
         for scored in scored {
             state.tally.add(scored);
+            let lasted = followed.episodes.open().is_some();
             let changed = followed.episodes.update_at(scored, rule, fleet.times.end);
+            let lasts = lasted || followed.episodes.open().is_some();
+            due.take_in(instance, &mut followed.bands, scored, lasts);
             changes.extend(changed.into_iter().map(|change| (instance.clone(), change)));
         }
     }
@@ -136,6 +141,7 @@ pub(crate) fn silent<O: Objects>(
     store: &Store<O>,
     mutes: &Muted,
     told: bool,
+    due: &mut Due,
 ) -> Changes {
     let until = fleet.times.end;
     let is_recent = |end: i64| end >= until - FRESH;
@@ -174,6 +180,9 @@ pub(crate) fn silent<O: Objects>(
         let Some(end) = followed.track.end() else { continue };
         let should = should && (!are_many || until - end >= LATE_CLOUDWATCH);
         let changed = followed.episodes.silent(end, until, || should);
+        if changed.iter().any(|change| matches!(change, Change::Began(..))) {
+            due.begins(&instance, &mut followed.bands);
+        }
         changes.extend(changed.into_iter().map(|change| (instance.clone(), change)));
     }
     changes

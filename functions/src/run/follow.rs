@@ -21,6 +21,7 @@ use crate::run::publish::model_days;
 use crate::run::summary::EpisodeCounts;
 use crate::run::{Decisions, Detection, Inputs, MOST_WAITING, Outcome, Run, decide, log};
 use crate::state::State;
+use crate::state::band::Due;
 use crate::state::shard::Shard;
 use crate::state::store::Saved;
 use crate::state::tally::TALLIED;
@@ -58,8 +59,10 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let Round { fleet, oldest_baseline, .. } = round;
         nothing_read(&fleet)?;
 
-        let mut changes = decide::episodes(state, &fleet, self.m_of_n);
-        changes.extend(decide::silent(state, &fleet, &self.store, &mutes, self.reporting_stopped));
+        let mut bands = Due::new(self.bands);
+        let mut changes = decide::episodes(state, &fleet, self.m_of_n, &mut bands);
+        let stopped = self.reporting_stopped;
+        changes.extend(decide::silent(state, &fleet, &self.store, &mutes, stopped, &mut bands));
         self.begin_day(state, detector, times.end, shard, listed.len());
         let told = decide::incidents(state, &fleet, changes, &groups, listed.len());
         told.iter().for_each(|told| state.ledger.add(&told.change, &told.note));
@@ -85,6 +88,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             || !alerts.is_empty()
             || before != state.marks()
             || digest;
+        // The oldest are given up first, and a band is worth less than a score.
+        state.outbox.extend(bands.datums());
         state.outbox.extend(datums);
         state.alerts.extend(alerts);
         if let given_up @ 1.. = state.outbox.len().saturating_sub(MOST_WAITING) {

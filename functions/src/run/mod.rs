@@ -42,6 +42,7 @@ use crate::run::summary::{
     CaughtUp, EpisodeCounts, InstancesSummary, ModelSummary, StateSummary, Summary,
 };
 use crate::settings::Settings;
+use crate::state::band::BandMode;
 use crate::state::shard::Shard;
 use crate::state::store::{Saved, Store};
 use crate::state::tally::Mode;
@@ -61,6 +62,7 @@ pub struct Detection<C, O, A = NoAccount> {
     /// Seconds after its end at which a slot is settled.
     settle: i64,
     mode: Mode,
+    bands: BandMode,
     m_of_n: MOfN,
     reporting_stopped: bool,
     /// False pages a week that are acceptable.
@@ -99,21 +101,27 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     /// A detector without any state. `account` knows the tags and gets the alerts.
     pub fn with_account(settings: Settings, cloudwatch: C, objects: O, account: A) -> Self {
         let time = TimeLeft::default();
+        let messages = settings.sent();
         let objects = time.limit(objects);
         let store = || Store::new(objects.clone(), settings.state.clone());
         Self {
             lookback: settings.lookback_minutes * 60,
             settle: settings.settle,
             mode: settings.mode,
+            bands: settings.bands,
             m_of_n: settings.m_of_n,
             reporting_stopped: settings.reporting_stopped,
             pages_per_week: settings.pages_per_week,
             group_by: settings.group_by,
             digest: settings.digest.filter(|_| settings.topic.is_some()),
-            messages: settings.topic.map(|_| settings.messages).unwrap_or_default(),
+            messages,
             sender: Sender {
                 deployment: settings.deployment,
-                console: Console { region: settings.region, namespace: settings.namespace },
+                console: Console {
+                    region: settings.region,
+                    namespace: settings.namespace,
+                    bands: settings.bands != BandMode::Off,
+                },
                 zone: settings.zone,
             },
             cloudwatch: time.limit(cloudwatch),

@@ -244,7 +244,8 @@ impl<'a, O: Objects> Round<'a, O> {
         let (since, tail) = known
             .as_ref()
             .map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
-        let episodes = known.map(|known| known.episodes).unwrap_or_default();
+        let (episodes, bands) =
+            known.map(|known| (known.episodes, known.bands)).unwrap_or_default();
         for (day, baseline) in baselines {
             // The last two days are the ones that the next runs may need.
             if day >= calibrated_at(until) - DAY_SECONDS {
@@ -253,9 +254,10 @@ impl<'a, O: Objects> Round<'a, O> {
         }
         scored.retain(|scored| scored.time >= since);
         let watermark = track.end().unwrap_or(since).max(since);
-        self.state
-            .instances
-            .insert(instance.clone(), Followed { track, watermark, looked: until, tail, episodes });
+        self.state.instances.insert(
+            instance.clone(),
+            Followed { track, watermark, looked: until, tail, episodes, bands },
+        );
         self.found(instance, scored, 0);
     }
 

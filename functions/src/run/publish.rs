@@ -103,27 +103,30 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             pending.alert(names.get(&pending.instance).map(String::as_str), &self.sender)
         });
         let worded: Vec<Alert> = worded.collect();
-        let [to_bus, to_topic] = [|unsent: Unsent| unsent.event, |unsent: Unsent| unsent.message]
-            .map(|is_unsent| chosen(&state.alerts, is_unsent));
+        let ways: [fn(&mut Unsent) -> &mut bool; 3] =
+            [|unsent| &mut unsent.event, |unsent| &mut unsent.message, |unsent| &mut unsent.chat];
+        let places = ways.map(|way| chosen(&state.alerts, way));
+        let [to_bus, to_topic, to_chat] = &places;
         let of = |positions: &[usize]| -> Vec<&Alert> {
             positions.iter().map(|&position| &worded[position]).collect()
         };
-        // At once, so that a receiver that hangs does not delay the other.
-        let (account, events, mut messages) = (self.roster.inventory(), of(&to_bus), of(&to_topic));
+        // At once, so that a receiver that hangs does not delay the others.
+        let account = self.roster.inventory();
+        let (events, mut messages, chats) = (of(to_bus), of(to_topic), of(to_chat));
+        let to_topic_count = messages.len();
         let name = |entry: &Entry| names.get(&entry.first.0).cloned();
         let digests = state.ledger.waiting().iter();
         let digests: Vec<Alert> = digests.map(|digest| self.sender.digest(digest, name)).collect();
         messages.extend(&digests);
-        let (events, messages) = tokio::join!(
+        let (events, messages, chats) = tokio::join!(
             in_batches(&events, async |batch| account.events(batch).await),
             in_batches(&messages, async |batch| account.messages(batch).await),
+            in_batches(&chats, async |batch| account.chats(batch).await),
         );
-        let to_topic_count = to_topic.len();
-        for (number, position) in to_bus.into_iter().enumerate() {
-            state.alerts[position].unsent.event = events.failed.contains(&number);
-        }
-        for (number, position) in to_topic.into_iter().enumerate() {
-            state.alerts[position].unsent.message = messages.failed.contains(&number);
+        for ((way, places), sent) in ways.iter().zip(places).zip([&events, &messages, &chats]) {
+            for (number, position) in places.into_iter().enumerate() {
+                *way(&mut state.alerts[position].unsent) = sent.failed.contains(&number);
+            }
         }
         let unsent: Vec<usize> = (0..digests.len())
             .filter(|digest| messages.failed.contains(&(to_topic_count + digest)))
@@ -132,23 +135,34 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let mut delivered = Delivered::default();
         delivered.events = delivered.note("events", &events);
         delivered.messages = delivered.note("messages", &messages);
+        delivered.chats = delivered.note("messages of the chat", &chats);
         state.alerts.retain(|pending| !pending.is_sent());
         delivered
     }
 
-    /// Sends an alert that says that it is a test, as a person asks for, to the bus and the topic.
+    /// Sends an alert that says that it is a test, as a person asks for, to the bus and the
+    /// topics.
     ///
     /// # Errors
-    /// [`RunError::TestFailed`] where the bus or the topic refuses it.
+    /// [`RunError::TestFailed`] where the bus or a topic refuses it.
     pub async fn test_alerts(&mut self, now: Timestamp) -> Result<Delivered, RunError> {
         let alert = self.sender.test(now.as_second());
         log::alert(&alert);
         let account = self.roster.inventory();
         let alerts = [&alert];
-        let (events, messages) = tokio::join!(account.events(&alerts), account.messages(&alerts));
-        match events.error.or(messages.error) {
+        let (events, messages, chats) = tokio::join!(
+            account.events(&alerts),
+            account.messages(&alerts),
+            account.chats(&alerts)
+        );
+        match events.error.or(messages.error).or(chats.error) {
             Some(error) => Err(RunError::TestFailed(error)),
-            None => Ok(Delivered { events: events.sent, messages: messages.sent, failed: 0 }),
+            None => Ok(Delivered {
+                events: events.sent,
+                messages: messages.sent,
+                chats: chats.sent,
+                failed: 0,
+            }),
         }
     }
 }
@@ -160,7 +174,9 @@ pub struct Delivered {
     pub events: usize,
     /// To the topic.
     pub messages: usize,
-    /// Deliveries to bus or topic that failed: the next run tries them again.
+    /// To the topic of the chat.
+    pub chats: usize,
+    /// Deliveries to bus or topics that failed: the next run tries them again.
     pub failed: usize,
 }
 
@@ -187,8 +203,8 @@ async fn in_batches(alerts: &[&Alert], send: impl AsyncFn(&[&Alert]) -> Sent) ->
 }
 
 /// The positions of the alerts that still have to go to one place.
-fn chosen(alerts: &[Pending], is_unsent: impl Fn(Unsent) -> bool) -> Vec<usize> {
-    (0..alerts.len()).filter(|&index| is_unsent(alerts[index].unsent)).collect()
+fn chosen(alerts: &[Pending], way: impl Fn(&mut Unsent) -> &mut bool) -> Vec<usize> {
+    (0..alerts.len()).filter(|&index| *way(&mut { alerts[index].unsent })).collect()
 }
 
 /// An error where nothing at all was published; a warning where it was a part.

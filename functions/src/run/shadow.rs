@@ -20,6 +20,7 @@ use crate::deadline::Limited;
 use crate::model::{Current, MaybeModel};
 use crate::run::decide;
 use crate::run::pass::Round;
+use crate::state::band::{BandMode, Due};
 use crate::state::shard::Shard;
 use crate::state::store::{Saved, Store};
 use crate::state::tally::{Mode, TALLIED};
@@ -81,7 +82,7 @@ impl<O: Objects> Shadow<O> {
         );
         round.all(cloudwatch, listed).await;
         let Round { fleet, .. } = round;
-        let changes = decide::episodes(&mut state, &fleet, m_of_n);
+        let changes = decide::episodes(&mut state, &fleet, m_of_n, &mut Due::new(BandMode::Off));
         let datums = decide::datums(&mut state, &fleet, mode, decide::beginnings(&changes));
         state.tally.forget(times.end - TALLIED);
         state.outbox.extend(datums.into_iter().filter_map(shadowed));

@@ -41,6 +41,13 @@ pub(super) const PUBLISH_FROM: Variable = Variable {
               the threshold",
     values: "0 to 1",
 };
+pub(super) const BAND_MODE: Variable = Variable {
+    name: "BAND_MODE",
+    default: "episodes",
+    meaning: "when the band of an instance is published (ExpectedCPU, ExpectedLow, ExpectedHigh): \
+              while an anomaly lasts and for the six hours before it, always, or never",
+    values: "episodes, always or off",
+};
 pub(super) const READ_CALLS_PER_SECOND: Variable = Variable {
     name: "READ_CALLS_PER_SECOND",
     default: "25",
@@ -177,6 +184,13 @@ pub(super) const TOPIC: Variable = Variable {
               NOTIFY_RECOVERY; empty: no topic",
     values: "empty, or the ARN of a topic",
 };
+pub(super) const CHAT_TOPIC: Variable = Variable {
+    name: "CHAT_TOPIC",
+    default: "",
+    meaning: "the SNS topic that Amazon Q Developer in chat applications reads: it gets each page \
+              as a message for Slack or Teams, in one thread an incident; empty: no chat",
+    values: "empty, or the ARN of a topic",
+};
 pub(super) const NOTIFY: Variable = Variable {
     name: "NOTIFY",
     default: "events",
@@ -223,7 +237,7 @@ pub(super) const TIME_ZONE: Variable = Variable {
 };
 
 /// All variables.
-pub const VARIABLES: [Variable; 30] = [
+pub const VARIABLES: [Variable; 32] = [
     MODEL_URI,
     MODEL_PUBLIC_KEY,
     SHADOW_URI,
@@ -240,6 +254,7 @@ pub const VARIABLES: [Variable; 30] = [
     REPORTING_STOPPED,
     EVENT_BUS,
     TOPIC,
+    CHAT_TOPIC,
     NOTIFY,
     NOTIFY_RECOVERY,
     DIGEST,
@@ -249,6 +264,7 @@ pub const VARIABLES: [Variable; 30] = [
     NAMESPACE,
     PUBLISH_MODE,
     PUBLISH_FROM,
+    BAND_MODE,
     LOOKBACK_MINUTES,
     SETTLE_MINUTES,
     READ_CALLS_PER_SECOND,

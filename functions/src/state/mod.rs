@@ -5,6 +5,7 @@
 //! whatever ends a run. Decisions that were perhaps not published are published again, with the
 //! same values at the same times.
 
+pub mod band;
 pub mod baselines;
 pub mod days;
 pub mod format;
@@ -16,12 +17,13 @@ pub mod tally;
 use std::collections::BTreeMap;
 
 use deepguard::Track;
+use deepguard::band::Bands;
 use deepguard::episode::Episodes;
 use deepguard::incident::Incidents;
 use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Of};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tracing::warn;
 
 use crate::alert::ledger::Ledger;
@@ -63,6 +65,17 @@ pub struct Followed {
     pub tail: u8,
     /// Its episodes, as they were reported.
     pub episodes: Episodes,
+    /// The bands of its newest datapoints that may still be published.
+    #[serde(deserialize_with = "or_default")]
+    pub bands: Bands,
+}
+
+/// A field at the end of a record. A build without it ignores it, and where such a build has
+/// written the record, it is missing: then it is empty. Damage is found before, by the checksum.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(T::deserialize(deserializer).unwrap_or_default())
 }
 
 /// The first record.
@@ -75,6 +88,9 @@ struct StateHeader {
     alerts: Vec<Pending>,
     incidents: Incidents<InstanceId>,
     ledger: Ledger,
+    /// The positions of the alerts that still have to go to the chat.
+    #[serde(deserialize_with = "or_default")]
+    chats: Vec<u32>,
 }
 
 /// The first record of the builds that stored alerts in words.
@@ -111,11 +127,13 @@ impl State {
             worded: Vec::new(),
             tally: self.tally.clone(),
         };
+        let chats = (0..).zip(&self.alerts).filter(|(_, alert)| alert.unsent.chat);
         let mut writer = Writer::new(&StateHeader {
             earlier,
             alerts: self.alerts.clone(),
             incidents: self.incidents.clone(),
             ledger: self.ledger.clone(),
+            chats: chats.map(|(position, _)| position).collect(),
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
@@ -126,20 +144,31 @@ impl State {
     /// # Errors
     /// [`Damaged`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (StateHeader { earlier, alerts, incidents, ledger }, mut reader) =
-            match Reader::open(bytes) {
-                // The header of an earlier build ends before the alerts.
-                Err(Damaged::Record(_)) => {
-                    let (earlier, reader) = Reader::open(bytes)?;
-                    let (alerts, incidents) = (Vec::new(), Incidents::default());
-                    (StateHeader { earlier, alerts, incidents, ledger: Ledger::default() }, reader)
-                }
-                opened => opened?,
-            };
+        let (header, mut reader) = match Reader::open(bytes) {
+            // The header of an earlier build ends before the alerts.
+            Err(Damaged::Record(_)) => {
+                let (earlier, reader) = Reader::open(bytes)?;
+                let header = StateHeader {
+                    earlier,
+                    alerts: Vec::new(),
+                    incidents: Incidents::default(),
+                    ledger: Ledger::default(),
+                    chats: Vec::new(),
+                };
+                (header, reader)
+            }
+            opened => opened?,
+        };
+        let StateHeader { earlier, mut alerts, incidents, ledger, chats } = header;
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
             let alerts = worded.len();
             warn!(alerts, "the alerts of an earlier build, perhaps unsent, are left out");
+        }
+        for position in chats {
+            if let Some(alert) = alerts.get_mut(position as usize) {
+                alert.unsent.chat = true;
+            }
         }
         let mut instances = BTreeMap::new();
         while let Some((instance, followed)) = reader.record()? {
@@ -217,6 +246,7 @@ mod tests {
             looked: watermark,
             tail: 0,
             episodes: Episodes::default(),
+            bands: Bands::default(),
         }
     }
 
@@ -258,6 +288,19 @@ mod tests {
             assert_eq!(state.to_bytes().unwrap(), bytes);
         }
         assert_eq!(State::from_bytes(b"<html>"), Err(Damaged::Foreign));
+    }
+
+    #[test]
+    fn an_earlier_build_reads_an_instance_with_bands() {
+        let mut followed = followed(600);
+        followed.bands.take_in(&scored(300, 0.5), false);
+        let record = postcard::to_allocvec(&followed).unwrap();
+        // Its fields before there were bands.
+        type Earlier = (Track, i64, i64, u8, Episodes);
+        let (track, watermark, looked, tail, episodes): Earlier =
+            postcard::from_bytes(&record).unwrap();
+        let bands = followed.bands.clone();
+        assert_eq!(Followed { track, watermark, looked, tail, episodes, bands }, followed);
     }
 
     #[test]

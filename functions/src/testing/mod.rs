@@ -65,6 +65,6 @@ pub(crate) fn pending(number: usize, time: i64) -> Pending {
         decided: time,
         change,
         basis: Basis { model: "one".into(), model_days: None, baseline: None },
-        unsent: Unsent { event: true, message: true },
+        unsent: Unsent { event: true, message: true, chat: true },
     }
 }

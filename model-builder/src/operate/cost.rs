@@ -12,7 +12,7 @@ mod table;
 
 use anyhow::{Result, ensure};
 
-use deployment::{Architecture, Deployment, Mode, Period};
+use deployment::{Architecture, BandMode, Deployment, Mode, Period};
 use table::comparison_table;
 
 /// Part of the instances that is published in sparse mode in any given hour, unless said otherwise:
@@ -20,6 +20,10 @@ use table::comparison_table;
 /// An instance near its threshold for a quarter of an hour costs that whole hour, and the next one,
 /// too, if the half hour that is published afterwards reaches into it.
 const DEFAULT_ACTIVE: &str = "0.05";
+/// Part of the instances whose band is published in any given hour, unless said otherwise: an
+/// episode lasts, or begins within the next six hours. About what the default model does with the
+/// same machines.
+const DEFAULT_BANDED: &str = "0.05";
 /// Fleets of the table of comparison in docs/cost.md.
 const TABLE_FLEETS: [u32; 5] = [10, 100, 500, 1_000, 10_000];
 
@@ -48,6 +52,14 @@ pub(crate) struct Args {
     /// before it: what sparse mode publishes.
     #[arg(long, value_name = "FRACTION", default_value = DEFAULT_ACTIVE, value_parser = fraction)]
     active: f64,
+    /// When the band of an instance is published: in an episode and six hours before it, always, or
+    /// never.
+    #[arg(long, value_enum, default_value_t = BandMode::Episodes)]
+    band: BandMode,
+    /// Part of the instances, 0 to 1, that are in an episode or in the six hours before one in any
+    /// given hour.
+    #[arg(long, value_name = "FRACTION", default_value = DEFAULT_BANDED, value_parser = fraction)]
+    banded: f64,
     /// Memory of the detector function, in MB.
     #[arg(
         long,
@@ -98,6 +110,8 @@ impl Args {
             mode: self.mode,
             shards: self.shards,
             active: self.active,
+            band: self.band,
+            banded: self.banded,
             memory: self.memory,
             architecture: self.architecture,
         }

@@ -34,7 +34,8 @@ async fn the_faulty_instance_is_found_and_told_of() {
     assert_eq!(of_fleet(&datums, Metric::PublishFailures), [(noon - PERIOD, 0.0)]);
     assert_eq!(of_fleet(&datums, Metric::BaselineAgeHours), [(noon - PERIOD, 15.0)]);
     assert_eq!(of_fleet(&datums, Metric::ModelAgeDays).len(), 1);
-    assert_eq!(of_instances(&datums).len(), 5 * 6 * 2);
+    // Two of each instance, and the band of the anomalous one.
+    assert_eq!(of_instances(&datums).len(), 5 * 6 * 2 + 6 * 3);
 }
 
 #[tokio::test]
@@ -68,8 +69,8 @@ async fn the_summary_is_the_json_that_was_promised() {
         "superseded": false,
         "episodes": { "began": 1, "ended": 0, "open": 1, "pages": 1, "notices": 0,
             "page_level": 1.0 },
-        "alerts": { "events": 0, "messages": 0, "failed": 0 },
-        "datums_published": 5 * 6 * 2 + 6 * 4 + 11,
+        "alerts": { "events": 0, "messages": 0, "chats": 0, "failed": 0 },
+        "datums_published": 5 * 6 * 2 + 6 * 3 + 6 * 4 + 11,
         "datums_failed": 0,
         "duration_ms": summary["duration_ms"].as_u64().unwrap(),
         "scoring_ms": summary["scoring_ms"].as_u64().unwrap(),
@@ -221,12 +222,12 @@ async fn what_was_published_in_part_is_published_whole_and_told() {
     world.metrics.takes.set(Some(7));
     let summary = process.run(&json!({}), at(NOW)).await.unwrap();
     // Of the ten metrics of the run itself, one is not taken.
-    let failed = 5 * 6 * 2 + 6 * 4 - 7 + 3;
+    let failed = 5 * 6 * 2 + 6 * 3 + 6 * 4 - 7 + 3;
     assert_eq!((summary.datums_published, summary.datums_failed), (7 + 7, failed));
     let failures = of_fleet(&world.metrics.published.borrow(), Metric::PublishFailures);
-    assert_eq!(failures, [(seconds("2026-01-15T14:55:00Z"), 77.0)]);
+    assert_eq!(failures, [(seconds("2026-01-15T14:55:00Z"), 95.0)]);
     world.metrics.takes.set(None);
     let summary = process.run(&json!({}), at(NOW)).await.unwrap();
     assert_eq!(summary.datums_failed, 0);
-    assert_eq!(world.scores().len(), 5 * 6 * 2);
+    assert_eq!(world.scores().len(), 5 * 6 * 2 + 6 * 3);
 }

@@ -39,7 +39,7 @@ fn group(world: &World, numbers: &[usize], name: &str) {
 }
 
 fn grouped(pages_per_week: Option<f64>) -> Settings {
-    let messages = Messages { began: true, ended: true };
+    let messages = Messages { began: true, ended: true, chat: false };
     Settings { pages_per_week, group_by: Some(GROUP.into()), messages, ..plain() }
 }
 

@@ -1,3 +1,4 @@
+mod bands;
 mod baselines;
 mod follow;
 mod incidents;
@@ -21,6 +22,7 @@ use serde_json::json;
 use super::*;
 use crate::model::{ModelSource, Tuning};
 use crate::run::calibrate::Calibration;
+use crate::state::band::BandMode;
 use crate::testing::memory::{Bucket, Metrics};
 use crate::testing::{artifact, artifact_with_threshold, instance, pointer};
 
@@ -58,13 +60,15 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         reporting_stopped: false,
         event_bus: None,
         topic: Some("arn:aws:sns:us-east-1:000000000000:topic".into()),
-        messages: Messages { began: true, ended: false },
+        chat_topic: None,
+        messages: Messages { began: true, ended: false, chat: false },
         digest: None,
         zone: jiff::tz::TimeZone::UTC,
         deployment: "deepguard".into(),
         region: "us-east-1".into(),
         state: Some("s3://my-models/state".parse().unwrap()),
         mode: Mode::Full,
+        bands: BandMode::Episodes,
         rates: Rates { calls: 1e6, datapoints: 1e9 },
         namespace: "DeepGuard".into(),
         lookback_minutes: 30,

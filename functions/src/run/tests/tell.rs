@@ -104,7 +104,7 @@ async fn what_could_not_be_told_is_told_by_the_next_run_whichever_process_that_i
         let mut process = world.telling(plain());
         world.metrics.deaf.set(true);
         let summary = process.run(&json!({}), at(NOW)).await.unwrap();
-        let delivered = Delivered { events: 0, messages: 1, failed: 1 };
+        let delivered = Delivered { events: 0, messages: 1, chats: 0, failed: 1 };
         assert_eq!((summary.episodes.began, summary.alerts), (1, delivered));
         let failures = of_fleet(&world.published(), Metric::PublishFailures);
         assert_eq!(failures.last().map(|(_, value)| *value), Some(1.0));

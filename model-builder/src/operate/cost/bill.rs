@@ -3,7 +3,7 @@
 use deepguard_aws::metric::Metric;
 use serde::Serialize;
 
-use super::deployment::{Architecture, DATAPOINT_MINUTES, DAYS, Deployment, Mode};
+use super::deployment::{Architecture, BandMode, DATAPOINT_MINUTES, DAYS, Deployment, Mode};
 use super::numbers::quantity;
 use super::prices::{
     KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price,
@@ -28,7 +28,7 @@ const CALIBRATOR_MEMORY: f64 = 1_769.0;
 /// Seconds that Lambda lets one call take at most.
 const LAMBDA_SECONDS: f64 = 900.0;
 /// Bytes of one instance's state, written anew in every run.
-const STATE_BYTES: f64 = 4_300.0;
+const STATE_BYTES: f64 = 4_500.0;
 /// Days that replaced versions of the state are kept.
 const STATE_DAYS: f64 = 1.0;
 /// Bytes of one instance's baseline, written anew once a day.
@@ -81,9 +81,14 @@ fn metrics(holds: impl Fn(Metric) -> bool) -> f64 {
     Metric::ALL.into_iter().filter(|&metric| !metric.is_of_shadow() && holds(metric)).count() as f64
 }
 
-/// Metrics of one instance.
+/// Metrics of one instance, without its band.
 pub(super) fn metrics_per_instance() -> f64 {
-    metrics(Metric::is_per_instance)
+    metrics(|metric| metric.is_per_instance() && !metric.is_of_band())
+}
+
+/// Metrics of one instance's band.
+pub(super) fn metrics_of_band() -> f64 {
+    metrics(Metric::is_of_band)
 }
 
 /// Metrics of the fleet, published in either mode. Those of skipped instances by reason are only
@@ -189,9 +194,7 @@ impl Deployment {
             ),
             Item::of("PutMetricData", self.put_calls_a_run() * runs, PRICES.put_metric_data),
         ];
-        items.extend(custom_metrics(
-            self.published_instances() * metrics_per_instance() + fleet_metrics(),
-        ));
+        items.extend(custom_metrics(self.metrics_of_instances() + fleet_metrics()));
         items.extend([
             Item::of("alarms", resources("AWS::CloudWatch::Alarm", None), PRICES.alarm),
             // Its query looks at the scores that are published.
@@ -246,6 +249,17 @@ impl Deployment {
         }
     }
 
+    /// How many metrics of instances are published, on an average. A metric of a band costs the
+    /// hours of its datapoints: those before an episode, too.
+    fn metrics_of_instances(&self) -> f64 {
+        let banded = match self.band {
+            BandMode::Episodes => f64::from(self.instances) * self.banded,
+            BandMode::Always => f64::from(self.instances),
+            BandMode::Off => 0.0,
+        };
+        self.published_instances() * metrics_per_instance() + banded * metrics_of_band()
+    }
+
     /// Alarm metrics of the alarm that lists each anomalous instance: one for each score that its
     /// query analyses. In full mode there is no such alarm by default.
     pub(super) fn contributors(&self) -> f64 {
@@ -261,8 +275,7 @@ impl Deployment {
     pub(super) fn put_calls_a_run(&self) -> f64 {
         let shards = f64::from(self.shards);
         let datapoints = f64::from(self.period.0 / DATAPOINT_MINUTES);
-        let of_instances =
-            (self.published_instances() * metrics_per_instance() * datapoints).ceil() / shards;
+        let of_instances = (self.metrics_of_instances() * datapoints).ceil() / shards;
         let datums = of_instances + fleet_datums_a_datapoint() * datapoints;
         shards * ((datums / DATUMS_PER_CALL).ceil() + GAUGE_CALLS)
     }

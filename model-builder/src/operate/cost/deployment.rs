@@ -23,6 +23,18 @@ pub(crate) enum Mode {
     Full,
 }
 
+/// When the three metrics of an instance's band are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BandMode {
+    /// While an episode lasts, and for the six hours before it.
+    Episodes,
+    /// In every run.
+    Always,
+    /// Never.
+    Off,
+}
+
 /// Instruction set of the functions; arm64 costs a fifth less a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 pub(super) enum Architecture {
@@ -51,6 +63,11 @@ pub(super) struct Deployment {
     /// Part of the instances that sparse mode publishes in any given hour, 0 to 1.
     #[serde(rename = "active_fraction")]
     pub(super) active: f64,
+    pub(super) band: BandMode,
+    /// Part of the instances that are in an episode in any given hour, or in the six hours before
+    /// one, 0 to 1.
+    #[serde(rename = "banded_fraction")]
+    pub(super) banded: f64,
     /// Memory of the detector, in MB.
     #[serde(rename = "memory_mb")]
     pub(super) memory: u32,

@@ -6,7 +6,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
 use super::bill::{Alternatives, Bill, Item, native};
-use super::deployment::{Deployment, Mode};
+use super::deployment::{BandMode, Deployment, Mode};
 use super::numbers::{dollars, quantity};
 use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
 
@@ -31,10 +31,11 @@ pub(super) fn comparison_table(fleets: &[u32], like: &Deployment) -> String {
     lines.push(String::new());
     lines.push(format!(
         "A month of 30 days, a run every {}, {} % of the instances near or above the threshold in \
-         any given hour; {KIND_OF_PRICES}, {PRICES_OF}. Native anomaly detection has \
-         {NATIVE_MODELS} models a Region.",
+         any given hour, {} % in an anomaly or in the six hours before one; {KIND_OF_PRICES}, \
+         {PRICES_OF}. Native anomaly detection has {NATIVE_MODELS} models a Region.",
         like.period,
-        quantity(like.active * 100.0)
+        quantity(like.active * 100.0),
+        quantity(like.banded * 100.0)
     ));
     lines.join("\n") + "\n"
 }
@@ -57,8 +58,17 @@ impl Item {
 
 impl fmt::Display for Bill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Deployment { instances, period, mode, shards, active, memory, architecture } =
-            self.deployment;
+        let Deployment {
+            instances,
+            period,
+            mode,
+            shards,
+            active,
+            memory,
+            architecture,
+            band,
+            banded,
+        } = self.deployment;
         let count = quantity(f64::from(instances));
         let plural =
             |number: u32, thing: &str| format!("{thing}{}", if number == 1 { "" } else { "s" });
@@ -68,10 +78,17 @@ impl fmt::Display for Bill {
             }
             Mode::Full => "full".into(),
         };
+        let bands = match band {
+            BandMode::Episodes => {
+                format!("bands of {} % in any given hour", quantity(banded * 100.0))
+            }
+            BandMode::Always => "all bands".into(),
+            BandMode::Off => "no bands".into(),
+        };
         writeln!(
             f,
-            "{count} {}, a run every {period}, {published}, {shards} {}, {memory} MB, \
-             {architecture}; a month of 30 days\n",
+            "{count} {}, a run every {period}, {published}, {bands}, {shards} {}, {memory} \
+             MB, {architecture}; a month of 30 days\n",
             plural(instances, "instance"),
             plural(shards, "shard"),
         )?;

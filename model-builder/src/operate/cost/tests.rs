@@ -1,8 +1,8 @@
 use clap::Parser;
 
 use super::bill::{
-    custom_metrics, fleet_datums_a_datapoint, fleet_metrics, metrics_per_instance, native,
-    resources,
+    custom_metrics, fleet_datums_a_datapoint, fleet_metrics, metrics_of_band, metrics_per_instance,
+    native, resources,
 };
 use super::numbers::{dollars, quantity};
 use super::*;
@@ -46,11 +46,11 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "GetMetricData, calibrator"), 3.00);
     // 10,000 / 500 = 20 pages x 8,670 = 173,400 requests; / 1,000 x 0.01
     close(part(TEN_THOUSAND, "ListMetrics"), 1.734);
-    // 10,000 x 0.05 x 2 + 4 = 1,004 datums are 2 calls, and one for the gauges; 3 x 8,640 = 25,920
-    // / 1,000 x 0.01
-    close(part(TEN_THOUSAND, "PutMetricData"), 0.2592);
-    // 10,000 x 0.05 x 2 + 12 = 1,012 metric-months x 0.30
-    close(part(TEN_THOUSAND, "custom metrics"), 303.60);
+    // 10,000 x (0.05 x 2 + 0.05 x 3) + 4 = 2,504 datums are 3 calls, and one for the gauges; 4 x
+    // 8,640 = 34,560 / 1,000 x 0.01
+    close(part(TEN_THOUSAND, "PutMetricData"), 0.3456);
+    // 10,000 x (0.05 x 2 + 0.05 x 3) + 14 = 2,514 metric-months x 0.30
+    close(part(TEN_THOUSAND, "custom metrics"), 754.20);
     // anomaly, suppressed, silence, errors, calibrator, stale, delivery, coverage, throttles,
     // calibrator-throttles, dead-letters: 11 x 0.10
     close(part(TEN_THOUSAND, "alarms"), 1.10);
@@ -67,40 +67,40 @@ fn ten_thousand_instances_sparse_by_hand() {
     close(part(TEN_THOUSAND, "S3, PUT"), 0.086_55);
     // 2 x 8,640 + 2 x 30 = 17,340 x 0.0004 / 1,000
     close(part(TEN_THOUSAND, "S3, GET"), 0.006_936);
-    // 10,000 x (4,300 x 289 + 8,600 x 3) = 12,685,000,000 bytes / 1,073,741,824 = 11.813827 GB x
+    // 10,000 x (4,500 x 289 + 8,600 x 3) = 13,263,000,000 bytes / 1,073,741,824 = 12.352131 GB x
     // 0.023
-    close(part(TEN_THOUSAND, "S3, storage"), 0.2717180);
+    close(part(TEN_THOUSAND, "S3, storage"), 0.2840990);
     close(part(TEN_THOUSAND, "Step Functions"), 0.0);
     // 8,670 x 1.00 / 1,000,000
     close(part(TEN_THOUSAND, "EventBridge Scheduler"), 0.008_67);
     // 8,670 x 2,000 = 17,340,000 bytes / 1,073,741,824 = 0.0161491 GB x 0.50
     close(part(TEN_THOUSAND, "CloudWatch Logs"), 0.008_074_6);
-    // Their sum: 867.00 + 1.734 + 0.2592 + 303.60 + 1.00 + 50.00 + 3.00 = 1,226.5932, Lambda
-    // 1.3696791, S3 0.3652040, the rest 0.0167446
-    close(deployment(TEN_THOUSAND).total(), 1_228.444_828);
+    // Their sum: 867.00 + 1.734 + 0.3456 + 754.20 + 1.10 + 50.00 + 3.00 = 1,677.3796, Lambda
+    // 1.3696791, S3 0.3775850, the rest 0.0167446
+    close(deployment(TEN_THOUSAND).total(), 1_679.143_609);
 }
 
 #[test]
 fn ten_thousand_instances_full_by_hand() {
     let full = "--instances 10000 --mode full";
-    // 10,000 x 2 + 12 = 20,012: 10,000 x 0.30 + 10,012 x 0.10
-    close(part(full, "custom metrics"), 4_001.20);
-    // 20,000 + 4 = 20,004 datums are 21 calls, and one for the gauges; 22 x 8,640 = 190,080 / 1,000
+    // 10,000 x (2 + 0.05 x 3) + 14 = 21,514: 10,000 x 0.30 + 11,514 x 0.10
+    close(part(full, "custom metrics"), 4_151.40);
+    // 21,500 + 4 = 21,504 datums are 22 calls, and one for the gauges; 23 x 8,640 = 198,720 / 1,000
     // x 0.01
-    close(part(full, "PutMetricData"), 1.9008);
+    close(part(full, "PutMetricData"), 1.9872);
     // Only where it is asked for.
     close(part(full, "contributors' alarm"), 0.0);
-    // The sparse total, less its 303.60 + 0.2592 + 50.00, and the first two.
-    close(deployment(full).total(), 1_228.444_828 - 353.859_2 + 4_003.100_8);
+    // The sparse total, less its 754.20 + 0.3456 + 50.00, and the first two.
+    close(deployment(full).total(), 1_679.143_609 - 804.545_6 + 4_153.387_2);
 }
 
 #[test]
 fn small_fleet_by_hand() {
-    // 10 x 0.05 x 2 + 12 = 13 metric-months x 0.30
-    close(part("--instances 10", "custom metrics"), 3.90);
-    // 10 x 2 + 12 = 32 x 0.30
-    close(part("--instances 10 --mode full", "custom metrics"), 9.60);
-    // 1 + 4 = 5 datums are one call, and one for the gauges: 2 x 8,640 = 17,280 / 1,000 x 0.01
+    // 10 x (0.05 x 2 + 0.05 x 3) + 14 = 16.5 metric-months x 0.30
+    close(part("--instances 10", "custom metrics"), 4.95);
+    // 10 x (2 + 0.05 x 3) + 14 = 35.5 x 0.30
+    close(part("--instances 10 --mode full", "custom metrics"), 10.65);
+    // 3 + 4 = 7 datums are one call, and one for the gauges: 2 x 8,640 = 17,280 / 1,000 x 0.01
     close(part("--instances 10", "PutMetricData"), 0.1728);
     // 1 page x 8,670 / 1,000 x 0.01
     close(part("--instances 10", "ListMetrics"), 0.0867);
@@ -135,10 +135,10 @@ fn shards_by_hand() {
     close(part(sharded, "Lambda, requests"), 0.017_34);
     // (2 x 8,640 + 30) x 10 = 173,100 x 0.005 / 1,000
     close(part(sharded, "S3, PUT"), 0.8655);
-    // 1,000 / 10 + 4 = 104 datums a shard are one call, and one for the gauges: 2 x 10 x 8,640 =
+    // 2,500 / 10 + 4 = 254 datums a shard are one call, and one for the gauges: 2 x 10 x 8,640 =
     // 172,800 / 1,000 x 0.01
     close(part(sharded, "PutMetricData"), 1.728);
-    // 20,000 / 10 + 4 = 2,004 datums a shard are 3 calls, and one: 4 x 10 x 8,640 = 345,600 / 1,000
+    // 21,500 / 10 + 4 = 2,154 datums a shard are 3 calls, and one: 4 x 10 x 8,640 = 345,600 / 1,000
     // x 0.01
     close(part("--instances 10000 --shards 10 --mode full", "PutMetricData"), 3.456);
     // Each shard lists the whole fleet: 20 x 8,670 x 10 = 1,734,000 / 1,000 x 0.01
@@ -150,14 +150,14 @@ fn a_rarer_schedule_costs_less() {
     // 10,000 x 720 / 1,000 x 0.01
     close(part("--instances 10000 --period 1h", "GetMetricData, detector"), 72.0);
     close(part("--instances 10000 --period 1h", "GetMetricData, calibrator"), 3.0);
-    // 12 datapoints of 2 metrics of 10,000 instances, and of 4 of the fleet: 240,000 + 48 = 240,048
-    // datums are 241 calls, and one for the gauges; 242 x 720 = 174,240 / 1,000 x 0.01
-    close(part("--instances 10000 --period 1h --mode full", "PutMetricData"), 1.7424);
-    // 10,000 x (4,300 x 25 + 8,600 x 3) = 1,333,000,000 bytes / 1,073,741,824 = 1.241453 GB x
+    // 12 datapoints of 2 metrics and 0.05 x 3 of 10,000 instances, and of 4 of the fleet: 258,000 +
+    // 48 = 258,048 datums are 259 calls, and one for the gauges; 260 x 720 = 187,200 / 1,000 x 0.01
+    close(part("--instances 10000 --period 1h --mode full", "PutMetricData"), 1.8720);
+    // 10,000 x (4,500 x 25 + 8,600 x 3) = 1,383,000,000 bytes / 1,073,741,824 = 1.288019 GB x
     // 0.023
-    close(part("--instances 10000 --period 1h", "S3, storage"), 0.0285534);
+    close(part("--instances 10000 --period 1h", "S3, storage"), 0.0296244);
     // A metric costs its hour however often it is sent in it.
-    close(part("--instances 10000 --period 1h", "custom metrics"), 303.60);
+    close(part("--instances 10000 --period 1h", "custom metrics"), 754.20);
 }
 
 #[test]
@@ -181,8 +181,12 @@ fn items_are_proportional_to_what_they_count() {
         part(arm, "Lambda, detector") / part(x86, "Lambda, detector"),
         0.000_013_333_4 / 0.000_016_666_7,
     );
-    // The fleet's 12 metrics stay whatever is active: 12 x 0.30
-    close(part("--instances 1000 --active 0", "custom metrics"), 3.60);
+    // The fleet's 14 metrics stay whatever is active: 14 x 0.30
+    close(part("--instances 1000 --active 0 --band off", "custom metrics"), 4.20);
+    // 1,000 x 3 + 14 = 3,014 x 0.30
+    close(part("--instances 1000 --active 0 --band always", "custom metrics"), 904.20);
+    // 1,000 x 0.1 x 3 + 14 = 314 x 0.30
+    close(part("--instances 1000 --active 0 --banded 0.1", "custom metrics"), 94.20);
     close(
         part("--instances 1000 --active 1", "custom metrics"),
         part("--instances 1000 --mode full", "custom metrics"),
@@ -238,6 +242,8 @@ fn the_command_line_has_defaults_and_limits() {
         "--instances 1 --shards 0",
         "--instances 1 --memory 64",
         "--instances 1 --mode dense",
+        "--instances 1 --band never",
+        "--instances 1 --banded 2",
         "--instances 1 --architecture arm",
         "--table --json",
         "--table --instances 5",
@@ -276,7 +282,7 @@ fn json_holds_items_that_add_up_to_the_total() {
     assert_eq!(bill["deployment"]["architecture"], "x86_64");
     assert_eq!(bill["comparison"]["native"], serde_json::Value::Null);
     assert_eq!(bill["comparison"]["other_mode"], "full");
-    close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 4_877.686_428);
+    close(bill["comparison"]["other_mode_total"].as_f64().unwrap(), 5_027.985_209);
 }
 
 #[test]
@@ -324,15 +330,15 @@ fn what_does_not_fit_into_a_run_is_warned_of() {
 fn the_text_says_what_the_numbers_are() {
     let text = deployment(TEN_THOUSAND).bill().to_string();
     for expected in [
-        "10,000 instances, a run every 5m, sparse (5 % active in any given hour), 1 shard, 512 MB, \
-         x86_64",
+        "10,000 instances, a run every 5m, sparse (5 % active in any given hour), bands of 5 % in \
+         any given hour, 1 shard, 512 MB, x86_64",
         "86,400,000",
         "$0.01 per 1,000 metrics requested",
         "$0.0000166667 per GB-second",
         "$0.30 per metric-month",
         "$864.00",
-        "$1,228.44",
-        "DeepGuard in full mode: $4,877.69",
+        "$1,679.14",
+        "DeepGuard in full mode: $5,027.99",
         "Prices: list prices us-east-1, without free tier, 2026-11",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
@@ -356,7 +362,7 @@ fn the_table_of_the_document_is_markdown() {
         "{table}"
     );
     assert!(lines[2].starts_with("| 500 | $") && lines[2].ends_with(" | $150.00 |"), "{table}");
-    assert_eq!(lines[3], "| 10,000 | $1,228.44 | $4,877.69 | not possible |");
+    assert_eq!(lines[3], "| 10,000 | $1,679.14 | $5,027.99 | not possible |");
     assert!(lines[5].contains("list prices us-east-1, without free tier, 2026-11"));
 
     let table = comparison_table(&TABLE_FLEETS, &deployment("--table"));
@@ -369,10 +375,11 @@ fn the_table_of_the_document_is_markdown() {
 
 #[test]
 fn the_catalogue_and_the_template_are_what_is_billed() {
-    // By the catalogue: 2 of an instance, 12 of the fleet, 4 of them for each datapoint's time.
+    // By the catalogue: 2 of an instance and 3 of its band, 14 of the fleet, 4 of them for each
+    // datapoint's time.
     assert_eq!(
-        (metrics_per_instance(), fleet_metrics(), fleet_datums_a_datapoint()),
-        (2.0, 12.0, 4.0)
+        (metrics_per_instance(), metrics_of_band(), fleet_metrics(), fleet_datums_a_datapoint()),
+        (2.0, 3.0, 14.0, 4.0)
     );
     // Every alarm and dashboard of the template is on the bill, or is one of a function that the
     // default leaves out.
