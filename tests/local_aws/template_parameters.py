@@ -1,4 +1,4 @@
-"""The parameters with which test_template.py deploys, and those that CloudFormation has to refuse."""
+"""The parameters with which test_template.py deploys, and those that are refused."""
 
 from deployed import PAUSED
 from local_aws import REGION
