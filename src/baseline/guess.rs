@@ -125,9 +125,9 @@ mod tests {
         let value = |time: i64| {
             let ahead = if time < change.time { 0 } else { i64::from(ahead) };
             let hour = (time + ahead).rem_euclid(DAY_SECONDS) / 3600;
-            let bits = (time / PERIOD) as u64;
-            let bits = (bits ^ bits << 31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let noise = (bits >> 40) as f64 / (1 << 24) as f64 * 5.0;
+            let bits = ((time / PERIOD) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let noise = ((bits ^ (bits >> 27)) >> 40) as f64 / f64::from(1 << 24) * 5.0;
             noise + if (9..17).contains(&hour) { 10.0 + work } else { 10.0 }
         };
         let times = (at - 14 * DAY_SECONDS..at).step_by(PERIOD as usize);
