@@ -39,7 +39,7 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build package build-host model evaluate bad-night load bench bench-peers \
+.PHONY: help run test build package build-host model evaluate fleets bad-night load bench bench-peers \
 	cold-start size faults fuzz lint fmt clippy doc backend template reference requirements \
 	dependencies advisories notices repository deploy clean structure
 
@@ -83,6 +83,9 @@ model: build-host ## Train the default model again, bit for bit
 evaluate: build-host ## How well does the default model detect? build/evaluation, docs/model-card.md
 	$(CARGO_TARGET_DIR)/debug/model-builder evaluate --artifact models/default.safetensors \
 		--out build/evaluation --card docs/model-card.md
+
+fleets: build-host ## What do fleets of 10 to 1,000 machines tell their people? docs/fleets.md
+	$(CARGO_TARGET_DIR)/debug/model-builder fleets --artifact models/default.safetensors --out docs
 
 load: build ## How large may the fleet be? A table and a picture in docs/
 	cargo build $(FEATURES) -p functions --example load

@@ -29,7 +29,7 @@ INDENT = 4
 # Files whose lines come from elsewhere.
 NOT_BY_HAND = re.compile("|".join([
     r"Cargo\.lock", r".*/requirements-\w+\.txt", r"THIRD_PARTY\.md",  # written by tools
-    r"docs/(model-card|load)\.md",  # written by `make evaluate` and `make load`
+    r"docs/(model-card|load|fleets)\.md",  # written by `make evaluate`, `load` and `fleets`
     r"functions/tests/stored/.*", r"tests/fuzz/.*", r"models/.*",  # stored by programs
     r"model-builder/src/build/nab/files\.txt",  # checksums and addresses, one file a line
 ]))

@@ -21,7 +21,7 @@ use jiff::civil::Date;
 
 use build::evaluate::real::data::Real;
 use build::nab::Nab;
-use build::{backtest, evaluate, fleet, replay, train};
+use build::{backtest, evaluate, fleet, fleets, replay, train};
 use common::cli::{ClockArgs, ModelArgs, stopped};
 use common::files;
 use common::labels::{self, Labels};
@@ -77,6 +77,16 @@ enum Command {
         /// rows.
         #[arg(long, value_name = "DIR", requires = "labels")]
         history: Option<PathBuf>,
+    },
+    /// Measure what generated fleets of several sizes tell their people: pages for nothing, faults
+    /// found, incidents told once.
+    Fleets {
+        #[command(flatten)]
+        model: ModelArgs,
+        #[command(flatten)]
+        real: RealArgs,
+        #[command(flatten)]
+        of: fleets::FleetsArgs,
     },
     /// Show what an artifact holds.
     Inspect {
@@ -276,6 +286,10 @@ pub fn run() -> Result<()> {
                 card.as_deref(),
                 stopped()?.as_ref(),
             )
+        }
+        Command::Fleets { model, real, of } => {
+            let real = real.locate()?;
+            fleets::fleets(&of, &model.detector()?, real.as_ref(), stopped()?.as_ref())
         }
         Command::Cost(args) => cost::cost(&args),
         Command::Inspect { model, json } => inspect::inspect(&model.load()?, json),

@@ -3,6 +3,7 @@
 pub(crate) mod backtest;
 pub(crate) mod evaluate;
 pub(crate) mod fleet;
+pub(crate) mod fleets;
 pub mod nab;
 pub(crate) mod night;
 pub(crate) mod replay;

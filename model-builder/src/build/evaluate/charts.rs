@@ -52,6 +52,7 @@ pub(crate) struct Line {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
     pub(crate) log_x: bool,
+    pub(crate) log_y: bool,
     /// The part of the data to draw. `None` draws all of it.
     pub(crate) x_range: Option<(f64, f64)>,
     pub(crate) y_range: Option<(f64, f64)>,
@@ -182,16 +183,18 @@ impl Chart {
 
     /// The frame between two corners, with room for what is written at its axes.
     fn frame(&self, (left, top): Spot, (right, bottom): Spot) -> Frame {
-        let Options { log_x, x_range, y_range, .. } = self.options;
+        let Options { log_x, log_y, x_range, y_range, .. } = self.options;
         let points = || self.series.iter().flat_map(|line| line.points.iter());
         // A value of zero or less has no place on a logarithmic axis.
         let xs = points().map(|&(x, _)| x).filter(|&x| !log_x || x > 0.0);
         let xs =
             x_range.or_else(|| span(xs)).unwrap_or(if log_x { (0.1, 10.0) } else { (0.0, 1.0) });
-        let ys =
-            y_range.or_else(|| span(points().map(|&(_, y)| y)).map(roomy)).unwrap_or((0.0, 1.0));
+        let ys = span(points().map(|&(_, y)| y).filter(|&y| !log_y || y > 0.0));
+        let ys = if log_y { ys } else { ys.map(roomy) };
+        let ys = y_range.or(ys).unwrap_or(if log_y { (0.1, 10.0) } else { (0.0, 1.0) });
         let bottom = bottom - LABEL * 3.0;
-        let y = Axis::linear(ys, ((bottom - top) / 75.0).max(2.0) as usize);
+        let ticks = ((bottom - top) / 75.0).max(2.0) as usize;
+        let y = if log_y { Axis::log(ys, ticks) } else { Axis::linear(ys, ticks) };
         let left = left + widest(&y, LABEL) + LABEL * 0.5;
         let right = right - LABEL;
         let ticks = |room: f64| ((right - left) / room).max(2.0) as usize;
@@ -265,8 +268,8 @@ mod tests {
             let turned = points.iter().map(|&(x, y)| (y, x)).collect();
             let line = |points, dashed| Line { name: "a line".into(), points, dashed };
             let series = vec![line(points, false), line(turned, true)];
-            for log_x in [false, true] {
-                let options = Options { log_x, points: true, ..Options::default() };
+            for (log_x, log_y) in [(false, false), (true, false), (false, true), (true, true)] {
+                let options = Options { log_x, log_y, points: true, ..Options::default() };
                 let chart = Chart {
                     title: "odd".into(),
                     series: series.clone(),

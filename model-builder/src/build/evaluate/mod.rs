@@ -17,7 +17,7 @@
 //! times with other seeds.
 
 pub(crate) mod bootstrap;
-mod charts;
+pub(crate) mod charts;
 mod corpus;
 mod fault_tables;
 mod gain;

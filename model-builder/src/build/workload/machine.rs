@@ -11,7 +11,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::parts::{
-    AutoregressiveNoise, Noise, about_one, add_job, arrivals, as_measured, heavy, normal, seeded,
+    AutoregressiveNoise, Draws, Noise, about_one, add_job, arrivals, as_measured, heavy, normal,
+    seeded,
 };
 use super::{DAY, HOUR};
 
@@ -62,16 +63,31 @@ impl Kind {
 
 /// The CPU of one machine over `days` days, in percent. The same arguments give the same values.
 pub(crate) fn machine(kind: Kind, seed: u64, days: usize) -> Vec<f64> {
-    let random = &mut seeded(&format!("benchmark {}", kind.name()), seed);
-    let slots = days * DAY;
-    match kind {
-        Kind::Web => web(random, slots),
-        Kind::Idle => idle(random, slots),
-        Kind::NightlyCron => nightly_cron(random, slots),
-        Kind::Batch => batch(random, slots),
-        Kind::Busy => busy(random, slots),
-        Kind::HeavyTailed => heavy_tailed(random, slots),
-        Kind::Autoscaled => autoscaled(random, slots),
+    let random = seeded(&format!("benchmark {}", kind.name()), seed);
+    kind.measured(&mut Draws::alone(random), days * DAY)
+}
+
+/// The CPU of a machine in a group. All members of the group share the kind, the load and the
+/// amount of noise. Each has its own noise, its own bursts, and jobs a few minutes early or late.
+/// None of them is a [`machine`].
+pub(crate) fn group_machine(kind: Kind, group: u64, member: u64, days: usize) -> Vec<f64> {
+    let shared = seeded(&format!("group {}", kind.name()), group);
+    let mut own = seeded("member of a group", group);
+    own.set_stream(member);
+    kind.measured(&mut Draws::in_group(shared, own), days * DAY)
+}
+
+impl Kind {
+    fn measured(self, draws: &mut Draws, slots: usize) -> Vec<f64> {
+        match self {
+            Self::Web => web(draws, slots),
+            Self::Idle => idle(draws, slots),
+            Self::NightlyCron => nightly_cron(draws, slots),
+            Self::Batch => batch(draws, slots),
+            Self::Busy => busy(draws, slots),
+            Self::HeavyTailed => heavy_tailed(draws, slots),
+            Self::Autoscaled => autoscaled(draws, slots),
+        }
     }
 }
 
@@ -118,45 +134,51 @@ fn people(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 }
 
 /// A base of 2 to 12 %, and 12 to 45 % more at the peak.
-fn web(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    let (base, height) = (random.random_range(2.0..12.0), random.random_range(12.0..45.0));
+fn web(draws: &mut Draws, slots: usize) -> Vec<f64> {
+    let (base, height) =
+        (draws.shared().random_range(2.0..12.0), draws.shared().random_range(12.0..45.0));
     let load: Vec<f64> =
-        people(random, slots).into_iter().map(|people| base + height * people).collect();
-    ordinary(random).measure(&load, random)
+        people(draws.shared(), slots).into_iter().map(|people| base + height * people).collect();
+    ordinary(draws.shared()).measure(&load, draws.own())
 }
 
 /// A base of 0.06 to 2 %. Two in three have a daily housekeeping of one slot and 0.8 to 2.5 points,
 /// one in three a bump every half hour; everyone a burst every two to ten days. Half of them are so
 /// still that CPU time comes in ticks.
-fn idle(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
+fn idle(draws: &mut Draws, slots: usize) -> Vec<f64> {
     const TICK: f64 = 1.0 / 15.0;
-    let base = random.random_range(0.06..2.0);
+    let base = draws.shared().random_range(0.06..2.0);
     let mut load = vec![base; slots];
-    if random.random_bool(0.67) {
-        let (at, height) = (random.random_range(0.0..DAY as f64), random.random_range(0.8..2.5));
+    if draws.shared().random_bool(0.67) {
+        let (at, height) =
+            (draws.shared().random_range(0.0..DAY as f64), draws.shared().random_range(0.8..2.5));
         for day in 0..slots / DAY {
-            let start = (day * DAY) as f64 + at + random.random_range(0.0..0.3);
-            add_job(&mut load, start, 0.7, height * about_one(random, 0.06));
+            let start = (day * DAY) as f64 + at + draws.own().random_range(0.0..0.3);
+            add_job(&mut load, start, 0.7, height * about_one(draws.own(), 0.06));
         }
     }
-    if random.random_bool(0.33) {
-        let bump = base * random.random_range(0.05..0.15);
-        load.iter_mut().skip(random.random_range(0..6)).step_by(6).for_each(|load| *load += bump);
+    if draws.shared().random_bool(0.33) {
+        let bump = base * draws.shared().random_range(0.05..0.15);
+        load.iter_mut()
+            .skip(draws.shared().random_range(0..6))
+            .step_by(6)
+            .for_each(|load| *load += bump);
     }
-    let bursts = random.random_range(0.1..0.5);
-    for start in arrivals(random, slots, bursts) {
-        let (length, height) = (random.random_range(0.5..3.0), 0.6 * about_one(random, 0.6));
+    let bursts = draws.shared().random_range(0.1..0.5);
+    for start in arrivals(draws.own(), slots, bursts) {
+        let (length, height) =
+            (draws.own().random_range(0.5..3.0), 0.6 * about_one(draws.own(), 0.6));
         add_job(&mut load, start, length, height);
     }
     let noise = Noise {
-        absolute: random.random_range(0.005..0.03),
-        white: random.random_range(0.02..0.05),
-        lasting: random.random_range(0.0..0.02),
+        absolute: draws.shared().random_range(0.005..0.03),
+        white: draws.shared().random_range(0.02..0.05),
+        lasting: draws.shared().random_range(0.0..0.02),
         coefficient: 0.9,
-        blips: random.random_range(0.2..1.0),
+        blips: draws.shared().random_range(0.2..1.0),
     };
-    let measured = noise.measure(&load, random);
-    if random.random_bool(0.5) {
+    let measured = noise.measure(&load, draws.own());
+    if draws.shared().random_bool(0.5) {
         return measured.into_iter().map(|cpu| as_measured((cpu / TICK).round() * TICK)).collect();
     }
     measured
@@ -165,128 +187,132 @@ fn idle(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
 /// A base of 1.5 to 6 %. A job of 20 to 90 minutes and 25 to 70 points each night, up to 15 minutes
 /// early or late; two in five have a second, smaller one, and one in three a job of hours every
 /// seventh day.
-fn nightly_cron(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    let mut load = vec![random.random_range(1.5..6.0); slots];
+fn nightly_cron(draws: &mut Draws, slots: usize) -> Vec<f64> {
+    let mut load = vec![draws.shared().random_range(1.5..6.0); slots];
     // Jobs run at night in the time zone of the people who run them: any time in UTC.
-    let night = random.random_range(0.0..DAY as f64);
-    let nightly = |random: &mut ChaCha8Rng,
-                   load: &mut [f64],
-                   at: f64,
-                   length: f64,
-                   height: f64,
-                   every: usize| {
-        let jitter = random.random_range(0.3..1.2);
-        let first = if every == 1 { 0 } else { random.random_range(0..every) };
-        for day in (first..slots / DAY).step_by(every) {
-            let late = (jitter * normal(random)).clamp(-3.0, 3.0);
-            let start = (day * DAY) as f64 + at + late;
-            add_job(
-                load,
-                start,
-                length * about_one(random, 0.08),
-                height * about_one(random, 0.05),
-            );
-        }
-    };
-    let (length, height) = (random.random_range(4.0..18.0), random.random_range(25.0..70.0));
-    nightly(random, &mut load, night, length, height, 1);
-    if random.random_bool(0.4) {
-        let at = night + random.random_range(24.0..72.0);
+    let night = draws.shared().random_range(0.0..DAY as f64);
+    let nightly =
+        |draws: &mut Draws, load: &mut [f64], at: f64, length: f64, height: f64, every: usize| {
+            let jitter = draws.shared().random_range(0.3..1.2);
+            let first = if every == 1 { 0 } else { draws.shared().random_range(0..every) };
+            for day in (first..slots / DAY).step_by(every) {
+                let late = (jitter * normal(draws.own())).clamp(-3.0, 3.0);
+                let start = (day * DAY) as f64 + at + late;
+                add_job(
+                    load,
+                    start,
+                    length * about_one(draws.own(), 0.08),
+                    height * about_one(draws.own(), 0.05),
+                );
+            }
+        };
+    let (length, height) =
+        (draws.shared().random_range(4.0..18.0), draws.shared().random_range(25.0..70.0));
+    nightly(draws, &mut load, night, length, height, 1);
+    if draws.shared().random_bool(0.4) {
+        let at = night + draws.shared().random_range(24.0..72.0);
         let (length, height) =
-            (random.random_range(1.0..6.0), height * random.random_range(0.2..0.6));
-        nightly(random, &mut load, at, length, height, 1);
+            (draws.shared().random_range(1.0..6.0), height * draws.shared().random_range(0.2..0.6));
+        nightly(draws, &mut load, at, length, height, 1);
     }
-    if random.random_bool(0.33) {
-        let at = night - random.random_range(20.0..40.0);
-        let length = random.random_range(12.0..30.0);
-        nightly(random, &mut load, at, length, height * 0.8, 7);
+    if draws.shared().random_bool(0.33) {
+        let at = night - draws.shared().random_range(20.0..40.0);
+        let length = draws.shared().random_range(12.0..30.0);
+        nightly(draws, &mut load, at, length, height * 0.8, 7);
     }
-    ordinary(random).measure(&load, random)
+    ordinary(draws.shared()).measure(&load, draws.own())
 }
 
 /// A base of 2 to 10 %, and every 1, 2, 3, 4 or 6 hours a job of 10 to 40 minutes and 15 to 60
 /// points, whose start varies by 1.5 to 6 minutes, its length by 8 to 20 % and its height by 4 to
 /// 10 %.
-fn batch(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    let mut load = vec![random.random_range(2.0..10.0); slots];
-    let period = [1, 1, 2, 3, 4, 6][random.random_range(0..6)] * HOUR;
-    let (offset, length) = (random.random_range(0.0..period as f64), random.random_range(2.0..8.0));
-    let height = random.random_range(15.0..60.0);
+fn batch(draws: &mut Draws, slots: usize) -> Vec<f64> {
+    let mut load = vec![draws.shared().random_range(2.0..10.0); slots];
+    let period = [1, 1, 2, 3, 4, 6][draws.shared().random_range(0..6)] * HOUR;
+    let (offset, length) =
+        (draws.shared().random_range(0.0..period as f64), draws.shared().random_range(2.0..8.0));
+    let height = draws.shared().random_range(15.0..60.0);
     let (jitter, longer, higher) = (
-        random.random_range(0.3..1.2),
-        random.random_range(0.08..0.2),
-        random.random_range(0.04..0.1),
+        draws.shared().random_range(0.3..1.2),
+        draws.shared().random_range(0.08..0.2),
+        draws.shared().random_range(0.04..0.1),
     );
     for turn in 0..slots / period {
-        let start = (turn * period) as f64 + offset + jitter * normal(random);
+        let start = (turn * period) as f64 + offset + jitter * normal(draws.own());
         add_job(
             &mut load,
             start,
-            length * about_one(random, longer),
-            height * about_one(random, higher),
+            length * about_one(draws.own(), longer),
+            height * about_one(draws.own(), higher),
         );
     }
-    ordinary(random).measure(&load, random)
+    ordinary(draws.shared()).measure(&load, draws.own())
 }
 
 /// 84 to 96 % with a slow drift of 1 to 2.5 points and as much noise. Its work runs out for 10 to
 /// 40 minutes, every one to five days.
-fn busy(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    let (level, drift) = (random.random_range(84.0..96.0), random.random_range(1.0..2.5));
-    let mut memory = AutoregressiveNoise::new(0.995, random);
-    let mut load: Vec<f64> = (0..slots).map(|_| level + drift * memory.next(random)).collect();
-    let dips = random.random_range(0.2..1.0);
-    for start in arrivals(random, slots, dips) {
-        let (length, depth) = (random.random_range(2.0..8.0), random.random_range(8.0..35.0));
+fn busy(draws: &mut Draws, slots: usize) -> Vec<f64> {
+    let (level, drift) =
+        (draws.shared().random_range(84.0..96.0), draws.shared().random_range(1.0..2.5));
+    let mut memory = AutoregressiveNoise::new(0.995, draws.own());
+    let mut load: Vec<f64> = (0..slots).map(|_| level + drift * memory.next(draws.own())).collect();
+    let dips = draws.shared().random_range(0.2..1.0);
+    for start in arrivals(draws.own(), slots, dips) {
+        let (length, depth) =
+            (draws.own().random_range(2.0..8.0), draws.own().random_range(8.0..35.0));
         add_job(&mut load, start, length, -depth);
     }
     let noise = Noise {
-        absolute: random.random_range(0.8..2.2),
+        absolute: draws.shared().random_range(0.8..2.2),
         white: 0.0,
-        lasting: random.random_range(0.002..0.01),
-        coefficient: random.random_range(0.5..0.9),
+        lasting: draws.shared().random_range(0.002..0.01),
+        coefficient: draws.shared().random_range(0.5..0.9),
         blips: 0.0,
     };
-    noise.measure(&load, random)
+    noise.measure(&load, draws.own())
 }
 
 /// A base of 1.5 to 5 % and one to four episodes a day, of one to about ten bursts each. A burst
 /// takes 5 to 20 minutes and is 4 to 12 points times a Pareto variable of tail index 1.1 to 1.9
 /// high, but never above the whole machine.
-fn heavy_tailed(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    let base = random.random_range(1.5..5.0);
+fn heavy_tailed(draws: &mut Draws, slots: usize) -> Vec<f64> {
+    let base = draws.shared().random_range(1.5..5.0);
     let mut load = vec![base; slots];
-    let (episodes, more) = (random.random_range(1.0..4.0), random.random_range(0.4..0.75));
-    let (scale, tail) = (random.random_range(4.0..12.0), random.random_range(1.1..1.9));
-    for mut start in arrivals(random, slots, episodes) {
+    let (episodes, more) =
+        (draws.shared().random_range(1.0..4.0), draws.shared().random_range(0.4..0.75));
+    let (scale, tail) =
+        (draws.shared().random_range(4.0..12.0), draws.shared().random_range(1.1..1.9));
+    for mut start in arrivals(draws.own(), slots, episodes) {
         loop {
-            let height = (scale * heavy(random, tail)).min(97.0 - base);
-            add_job(&mut load, start, random.random_range(1.0..4.0), height);
-            if !random.random_bool(more) {
+            let height = (scale * heavy(draws.own(), tail)).min(97.0 - base);
+            add_job(&mut load, start, draws.own().random_range(1.0..4.0), height);
+            if !draws.own().random_bool(more) {
                 break;
             }
-            start += random.random_range(3.0..18.0);
+            start += draws.own().random_range(3.0..18.0);
         }
     }
     // Bursts of an episode may overlap.
     load.iter_mut().for_each(|load| *load = load.min(99.0));
-    ordinary(random).measure(&load, random)
+    ordinary(draws.shared()).measure(&load, draws.own())
 }
 
 /// A group of at least two machines whose daily load needs 4 to 10 of them at the peak. One joins
 /// when the load of each is over 55 to 70 % for 15 minutes, and one leaves when the others would
 /// stay 12 points below that.
-fn autoscaled(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
-    let high = random.random_range(55.0..70.0);
-    let (most, least) = (random.random_range(4.0..10.0), random.random_range(0.6..1.2));
-    let share = random.random_range(0.95..1.05);
-    let mut memory = AutoregressiveNoise::new(0.97, random);
+fn autoscaled(draws: &mut Draws, slots: usize) -> Vec<f64> {
+    let high = draws.shared().random_range(55.0..70.0);
+    let (most, least) =
+        (draws.shared().random_range(4.0..10.0), draws.shared().random_range(0.6..1.2));
+    let share = draws.own().random_range(0.95..1.05);
+    let mut memory = AutoregressiveNoise::new(0.97, draws.shared());
     let (mut machines, mut over, mut under) = (2.0, 0, 0);
-    let load: Vec<f64> = people(random, slots)
+    let load: Vec<f64> = people(draws.shared(), slots)
         .into_iter()
         .map(|people| {
-            let total =
-                high * (0.03 * memory.next(random)).exp() * (least + (most - least) * people);
+            let total = high
+                * (0.03 * memory.next(draws.shared())).exp()
+                * (least + (most - least) * people);
             over = if total / machines > high { over + 1 } else { 0 };
             under = if machines > 2.0 && total / (machines - 1.0) < high - 12.0 {
                 under + 1
@@ -301,7 +327,7 @@ fn autoscaled(random: &mut ChaCha8Rng, slots: usize) -> Vec<f64> {
             share * total / machines
         })
         .collect();
-    ordinary(random).measure(&load, random)
+    ordinary(draws.shared()).measure(&load, draws.own())
 }
 
 #[cfg(test)]
@@ -320,6 +346,26 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(machine(kind, 7, 15), machine(kind, 7, 15));
             assert_ne!(machine(kind, 7, 15), machine(kind, 8, 15));
+        }
+    }
+
+    #[test]
+    fn the_members_of_a_group_share_their_load_and_no_noise() {
+        use super::super::usual::{Usual, sorted};
+        for kind in Kind::ALL {
+            let [one, other] = [1, 2].map(|member| group_machine(kind, 5, member, 15));
+            assert_eq!(one, group_machine(kind, 5, 1, 15), "{kind:?}");
+            assert!(one.iter().zip(&other).filter(|(one, other)| one != other).count() > 10 * DAY);
+            let alike = |group: u64| {
+                let [one, other] = [(5, 1), (group, 2)].map(|(group, member)| {
+                    let values = group_machine(kind, group, member, 15);
+                    Usual::before(&values, 15 * DAY, Some(100.0)).unwrap().profile
+                });
+                let apart = one.iter().zip(&other).map(|(one, other)| (one - other).abs());
+                quantile(&sorted(apart), 0.5)
+            };
+            let strangers = (6..12).map(alike).fold(f64::INFINITY, f64::min);
+            assert!(alike(5) < strangers, "{kind:?}: {} and {strangers}", alike(5));
         }
     }
 

@@ -23,6 +23,8 @@ mod scene;
 pub(crate) mod training;
 pub(crate) mod usual;
 
+pub(crate) use parts::as_measured;
+
 /// Slots of an hour.
 pub(crate) const HOUR: usize = 12;
 /// Slots of a day.

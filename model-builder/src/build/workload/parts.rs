@@ -17,6 +17,36 @@ pub(super) fn seeded(domain: &str, seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
+/// The random numbers of one machine: those that its whole group shares, and its own. A machine
+/// without a group takes both from one generator.
+#[derive(Debug)]
+pub(super) struct Draws {
+    shared: ChaCha8Rng,
+    own: Option<ChaCha8Rng>,
+}
+
+impl Draws {
+    /// Of a machine without a group.
+    pub(super) fn alone(random: ChaCha8Rng) -> Self {
+        Self { shared: random, own: None }
+    }
+
+    /// Of a machine in a group. What the group draws does not depend on what the machine draws.
+    pub(super) fn in_group(shared: ChaCha8Rng, own: ChaCha8Rng) -> Self {
+        Self { shared, own: Some(own) }
+    }
+
+    /// For the purpose, the load and the amount of noise.
+    pub(super) fn shared(&mut self) -> &mut ChaCha8Rng {
+        &mut self.shared
+    }
+
+    /// For the noise itself, the exact start of each job, and bursts.
+    pub(super) fn own(&mut self) -> &mut ChaCha8Rng {
+        self.own.as_mut().unwrap_or(&mut self.shared)
+    }
+}
+
 /// A normal deviate of mean 0 and standard deviation 1.
 pub(super) fn normal(random: &mut impl Rng) -> f64 {
     random.sample(StandardNormal)
@@ -100,7 +130,7 @@ impl Noise {
 }
 
 /// CPU as CloudWatch reports it: between 0 and 100, with three decimals.
-pub(super) fn as_measured(cpu: f64) -> f64 {
+pub(crate) fn as_measured(cpu: f64) -> f64 {
     (cpu.clamp(0.0, 100.0) * 1000.0).round() / 1000.0
 }
 
