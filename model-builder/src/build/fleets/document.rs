@@ -72,6 +72,7 @@ impl Measured {
                     .paragraph(MACHINES_TEXT)
                     .paragraph(EVENTS_TEXT)
                     .paragraph(COUNTED_TEXT)
+                    .paragraph(RULES_TEXT)
                     .table(self.facts()),
             ],
         }
@@ -93,7 +94,10 @@ impl Measured {
         let rows = self.rows(|_, tally| {
             let held = tally.noise() <= allowed;
             let held = if held { "yes" } else { "no" };
-            vec![interval(tally.for_nothing()), held.to_string(), interval(tally.pages())]
+            let levels =
+                tally.levels().map_or("-".into(), |(low, high)| format!("{low} to {high}"));
+            let nothing = interval(tally.for_nothing());
+            vec![nothing, held.to_string(), interval(tally.pages()), levels]
         });
         Table {
             title: "Pages of a fleet in a week".into(),
@@ -102,7 +106,14 @@ impl Measured {
                  allowed. In brackets: 95 % of resampled groups.",
                 self.args.pages_per_week
             ),
-            header: strings(["machines", "rule", "for nothing", "within the budget", "all pages"]),
+            header: strings([
+                "machines",
+                "rule",
+                "for nothing",
+                "within the budget",
+                "all pages",
+                "page level",
+            ]),
             rows,
             strong: Vec::new(),
         }
@@ -303,6 +314,12 @@ const EVENTS_TEXT: &str = "Two groups in three get a deploy: a step of 2 to 6 ti
 const COUNTED_TEXT: &str = "A page is about an event where it comes between its begin and two hours \
     after its end, about one of its machines; a deploy is news for a day. All other pages are for \
     nothing. Missing datapoints do not page here.";
+
+const RULES_TEXT: &str = "Each episode a page: the rule before there were incidents. Page level, \
+    no groups: the function's incidents and page level, with machines that have no group; only a \
+    large part of the fleet at once is one incident. Page level and groups: the same, with each \
+    machine's group. A deployment begins with the four weeks: it knows the history of each \
+    machine and no earlier incident, so its first page level rests on the artifact's table alone.";
 
 /// The cells as strings.
 fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {

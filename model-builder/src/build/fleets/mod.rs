@@ -144,16 +144,17 @@ impl Size {
             let numbers: Vec<usize> = (0..machines).collect();
             let followed = parallel(&numbers, stop, |&machine| {
                 let (series, placed) = plan.make(machine)?;
-                let told = course::follow(detector, &series);
+                let told = course::follow(detector, &series, events::time(plan::UNTIL));
                 bar.inc(1);
                 Ok((told, placed.map(|placed| (machine, placed))))
             })?;
             let (told, placed): (Vec<_>, Vec<_>) = followed.into_iter().unzip();
             let faults: Vec<_> = placed.into_iter().flatten().collect();
             let events = Event::of(&plan, &faults);
-            let fleet = Fleet { plan: &plan, told: &told, budget: args.pages_per_week };
+            let budget = args.pages_per_week;
+            let fleet = Fleet { plan: &plan, told: &told, detector, budget };
             for (rule, tally) in &mut size.tallies {
-                tally.add(&plan, &events, &rule.pages(&fleet));
+                tally.add(&plan, &events, &rule.decide(&fleet));
             }
             size.groups += plan.groups.len();
         }

@@ -1,8 +1,16 @@
-//! The rules by which episodes become pages.
+//! The rules by which episodes become pages. Incidents and page level are those of the function.
+
+use std::collections::BTreeMap;
+
+use deepguard::Detector;
+use deepguard::budget::page_level;
+use deepguard::episode::Change;
+use deepguard::incident::{Incidents, Note, Surroundings};
+use deepguard::series::{DAY_SECONDS, PERIOD};
 
 use super::course::Told;
-use super::events::Page;
-use super::plan::Plan;
+use super::events::{Page, time};
+use super::plan::{FROM, Plan, UNTIL};
 
 /// What is known of a fleet when pages are decided.
 #[derive(Debug)]
@@ -10,6 +18,7 @@ pub(super) struct Fleet<'a> {
     pub(super) plan: &'a Plan,
     /// The episodes of each machine.
     pub(super) told: &'a [Vec<Told>],
+    pub(super) detector: &'a Detector,
     /// Pages for nothing that its people accept, in a week.
     pub(super) budget: f64,
 }
@@ -19,16 +28,39 @@ pub(super) struct Fleet<'a> {
 pub(super) enum PageRule {
     /// Each episode is a page.
     EachEpisode,
+    /// A page from the page level on. Only a large part of the fleet is one incident.
+    Level,
+    /// A page from the page level on, and an incident of a group is one page.
+    Groups,
+}
+
+/// What happens to a machine at one time.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Changed(Change),
+    /// Its open episode has this severity now.
+    Rose(f64),
+}
+
+/// The pages of a fleet, and how its page level went.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Decided {
+    /// By time.
+    pub(super) pages: Vec<Page>,
+    /// The page level of each day that counts.
+    pub(super) levels: Vec<f64>,
 }
 
 impl PageRule {
-    /// All rules, the first one to measure first.
-    pub(super) const ALL: [Self; 1] = [Self::EachEpisode];
+    /// All rules, the one to recommend last.
+    pub(super) const ALL: [Self; 3] = [Self::EachEpisode, Self::Level, Self::Groups];
 
     /// A name, in words.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::EachEpisode => "each episode a page",
+            Self::Level => "page level, no groups",
+            Self::Groups => "page level and groups",
         }
     }
 
@@ -36,24 +68,210 @@ impl PageRule {
     pub(super) fn short(self) -> &'static str {
         match self {
             Self::EachEpisode => "each",
+            Self::Level => "level",
+            Self::Groups => "groups",
         }
     }
 
-    /// The pages of a fleet, by time.
-    pub(super) fn pages(self, fleet: &Fleet<'_>) -> Vec<Page> {
+    /// The pages of a fleet.
+    pub(super) fn decide(self, fleet: &Fleet<'_>) -> Decided {
         match self {
-            Self::EachEpisode => each_episode(fleet),
+            Self::EachEpisode => fleet.each_episode(),
+            Self::Level => fleet.incidents(|_| None),
+            Self::Groups => fleet.incidents(|machine| {
+                let members = &fleet.plan.group_of(machine).members;
+                let name = fleet.plan.machines[machine].group.to_string();
+                Some((name, members.len()))
+            }),
         }
     }
 }
 
-fn each_episode(fleet: &Fleet<'_>) -> Vec<Page> {
-    let told = fleet.told.iter().enumerate();
-    let mut pages: Vec<Page> = told
-        .flat_map(|(machine, told)| {
-            told.iter().map(move |told| Page { time: told.began(), machines: vec![machine] })
-        })
-        .collect();
-    pages.sort_by_key(|page| page.time);
-    pages
+impl Fleet<'_> {
+    fn each_episode(&self) -> Decided {
+        let told = self.told.iter().enumerate();
+        let page =
+            |machine: usize, told: &Told| Page { time: told.began(), machines: vec![machine] };
+        let mut pages: Vec<Page> = told
+            .flat_map(|(machine, told)| told.iter().map(move |told| page(machine, told)))
+            .collect();
+        pages.sort_by_key(|page| page.time);
+        Decided { pages, levels: Vec::new() }
+    }
+
+    /// The pages of a deployment that begins with the weeks that count. It knows the history of
+    /// each machine, and no earlier incident.
+    fn incidents(&self, group: impl Fn(usize) -> Option<(String, usize)>) -> Decided {
+        let steps = self.steps();
+        let card = self.detector.artifact().card();
+        let mut incidents: Incidents<usize> = Incidents::default();
+        let mut open: Vec<Option<f64>> = vec![None; self.told.len()];
+        let mut decided = Decided::default();
+        for day in (FROM..UNTIL).step_by((DAY_SECONDS / PERIOD) as usize) {
+            let begins = time(day);
+            incidents.begin_day(begins, self.alive(begins), |past| {
+                page_level(&card.pages, self.detector.threshold(), self.budget, past)
+            });
+            decided.levels.push(incidents.level().value());
+            for (&at, steps) in steps.range(begins..begins + DAY_SECONDS) {
+                let mut changes = Vec::new();
+                for &(machine, step) in steps {
+                    open[machine] = match step {
+                        Step::Rose(severity) => Some(severity),
+                        Step::Changed(Change::Began(episode, _)) => Some(episode.peak),
+                        Step::Changed(Change::Ended(..)) => None,
+                    };
+                    if let Step::Changed(change) = step {
+                        changes.push((machine, change));
+                    }
+                }
+                let around = Surroundings {
+                    now: at + PERIOD,
+                    machines: self.alive(at),
+                    group: &|machine: &usize| group(*machine),
+                    peak: &|machine: &usize| open[*machine],
+                };
+                let (notes, risen) = incidents.update(&changes, &around);
+                let began = notes
+                    .iter()
+                    .zip(&changes)
+                    .filter(|(note, (_, change))| note.page && matches!(change, Change::Began(..)));
+                let began = began.map(|(note, (machine, _))| page(at, *machine, note));
+                decided.pages.extend(began);
+                decided.pages.extend(risen.iter().map(|(machine, note)| page(at, *machine, note)));
+            }
+        }
+        decided
+    }
+
+    /// What happens to the machines from the begin of the weeks on, by time (start of a datapoint,
+    /// in seconds since 1970).
+    fn steps(&self) -> BTreeMap<i64, Vec<(usize, Step)>> {
+        let mut steps: BTreeMap<i64, Vec<(usize, Step)>> = BTreeMap::new();
+        for (machine, told) in self.told.iter().enumerate() {
+            for told in told.iter().filter(|told| told.began() >= time(FROM)) {
+                let mut add = |at: i64, step| steps.entry(at).or_default().push((machine, step));
+                add(told.began(), Step::Changed(Change::Began(told.episode, None)));
+                told.rises[1..].iter().for_each(|&(at, severity)| add(at, Step::Rose(severity)));
+                if let Some(over) = told.over {
+                    add(over.seen, Step::Changed(Change::Ended(over.episode, over.why, over.at)));
+                }
+            }
+        }
+        steps
+    }
+
+    /// Machines that have datapoints at `at` (seconds since 1970).
+    fn alive(&self, at: i64) -> usize {
+        let lives = self.plan.machines.iter().map(|machine| &machine.life);
+        lives.filter(|life| (time(life.start)..time(life.end)).contains(&at)).count()
+    }
+}
+
+fn page(at: i64, machine: usize, note: &Note<usize>) -> Page {
+    let mut machines = vec![machine];
+    machines.extend(note.members.iter().copied().filter(|member| *member != machine));
+    Page { time: at, machines }
+}
+
+#[cfg(test)]
+mod tests {
+    use deepguard::episode::{Episodes, MOfN};
+    use deepguard::model::device;
+    use deepguard::{Scored, Watch};
+
+    use super::*;
+    use crate::build::fleets::course::follow;
+    use crate::build::workload::machine::{Kind, machine};
+    use crate::build::workload::{DAY, HOUR, series};
+    use crate::testing::artifact;
+
+    const ONSET: usize = FROM + DAY + 10 * HOUR;
+
+    /// The episodes of a machine that is at 99 % for an hour from the onset on.
+    fn stuck(detector: &Detector) -> Vec<Told> {
+        let mut values = machine(Kind::Web, 3, 17);
+        values[ONSET..ONSET + HOUR].fill(99.0);
+        let series = series(&values).unwrap();
+        let mut told = follow(detector, &series, series.end());
+        told.retain(|told| told.began() >= time(ONSET) && told.began() < time(ONSET + HOUR));
+        told
+    }
+
+    /// A fleet with one group that has these members.
+    fn plan(count: usize) -> Plan {
+        let mut plan = Plan::new(count, 1);
+        let mut group = plan.groups.remove(0);
+        group.members = 0..count;
+        plan.groups = vec![group];
+        for machine in &mut plan.machines {
+            (machine.group, machine.life) = (0, 0..UNTIL);
+        }
+        plan
+    }
+
+    #[test]
+    fn a_group_that_breaks_together_pages_once() {
+        let detector = Detector::new(artifact(), &device());
+        let one = stuck(&detector);
+        assert!(!one.is_empty());
+        let plan = plan(40);
+        // Too few for an incident of the fleet.
+        let mut told = vec![Vec::new(); 40];
+        told[3..9].fill(one.clone());
+        let fleet = Fleet { plan: &plan, told: &told, detector: &detector, budget: 2.0 };
+        let each = PageRule::EachEpisode.decide(&fleet).pages;
+        assert_eq!(each.len(), 6 * one.len());
+        let level = PageRule::Level.decide(&fleet);
+        assert!(level.pages.iter().filter(|page| page.time == each[0].time).count() >= 6);
+        let groups = PageRule::Groups.decide(&fleet);
+        assert_eq!(groups.pages.len(), 1, "{:?}", groups.pages);
+        assert_eq!(groups.pages[0].machines.len(), 6);
+        assert_eq!(groups.levels.len(), (UNTIL - FROM) / DAY);
+    }
+
+    #[test]
+    fn a_smaller_budget_has_a_higher_level_and_no_more_pages() {
+        let detector = Detector::new(artifact(), &device());
+        let plan = plan(200);
+        let told = vec![Vec::new(); 200];
+        let decide = |budget: f64| {
+            let fleet = Fleet { plan: &plan, told: &told, detector: &detector, budget };
+            PageRule::Groups.decide(&fleet)
+        };
+        let (strict, loose) = (decide(0.5), decide(20.0));
+        assert!(strict.levels[0] > loose.levels[0] && loose.levels[0] >= 1.0);
+        assert_eq!((strict.pages, loose.pages), (vec![], vec![]));
+    }
+
+    #[test]
+    fn incidents_see_what_the_episodes_of_the_function_are() {
+        let detector = Detector::new(artifact(), &device());
+        let mut values = machine(Kind::HeavyTailed, 5, 30);
+        values[ONSET..ONSET + HOUR].fill(99.0);
+        let series = series(&values).unwrap();
+        let scored: Vec<Scored> = detector.follow(&series, &mut Watch::default(), series.end());
+        let mut episodes = Episodes::default();
+        let mut expected = Vec::new();
+        for scored in &scored {
+            for change in episodes.update(scored, MOfN::default()) {
+                expected.push((scored.time, change.episode().told, change.episode().peak));
+            }
+        }
+        expected.retain(|(_, told, _)| *told >= time(FROM));
+        let told = [follow(&detector, &series, series.end())];
+        let plan = plan(1);
+        let fleet = Fleet { plan: &plan, told: &told, detector: &detector, budget: 2.0 };
+        let steps = fleet.steps();
+        let seen: Vec<_> = steps
+            .iter()
+            .flat_map(|(at, steps)| steps.iter().map(move |(_, step)| (*at, *step)))
+            .filter_map(|(at, step)| match step {
+                Step::Changed(change) => Some((at, change.episode().told, change.episode().peak)),
+                Step::Rose(_) => None,
+            })
+            .collect();
+        assert!(seen.len() > 2);
+        assert_eq!(seen, expected);
+    }
 }

@@ -161,7 +161,7 @@ pub(super) fn generated(
     let counted = parallel(&numbers, stop, |number| {
         let kind = Kind::ALL[number % Kind::ALL.len()];
         let series = series(&machine(kind, SEEDS + *number as u64, DAYS))?;
-        let told = follow(detector, &series);
+        let told = follow(detector, &series, series.end());
         bar.inc(1);
         Ok([Age::Young, Age::Old].map(|age| {
             let times = age.times(series.start());
@@ -194,7 +194,7 @@ pub(super) fn real(
         .collect();
     let bar = bar(&format!("series, {name}"), all.len())?;
     let told = parallel(&all, stop, |(_, metric)| {
-        let told = follow(detector, &metric.series);
+        let told = follow(detector, &metric.series, metric.series.end());
         bar.inc(1);
         Ok(told)
     })?;

@@ -2,6 +2,7 @@
 
 use super::events::{Event, Page, What, explained, time};
 use super::plan::{FROM, Plan, Strength, UNTIL, WEEKS};
+use super::rules::Decided;
 use crate::build::evaluate::bootstrap::{Interval, SEED, bootstrap};
 
 const RESAMPLES: usize = 1000;
@@ -13,6 +14,8 @@ pub(super) struct Tally {
     groups: Vec<OfGroup>,
     /// Pages about the outage, fleet by fleet.
     outages: Vec<usize>,
+    /// The page level of each day and fleet.
+    levels: Vec<f64>,
 }
 
 /// What it did in one group.
@@ -48,9 +51,9 @@ pub(super) struct Part {
 
 impl Tally {
     /// Takes the pages of one fleet in. Pages before the weeks that count are left out.
-    pub(super) fn add(&mut self, plan: &Plan, events: &[Event], pages: &[Page]) {
+    pub(super) fn add(&mut self, plan: &Plan, events: &[Event], decided: &Decided) {
         let counts = |page: &&Page| (time(FROM)..time(UNTIL)).contains(&page.time);
-        let pages: Vec<Page> = pages.iter().filter(counts).cloned().collect();
+        let pages: Vec<Page> = decided.pages.iter().filter(counts).cloned().collect();
         let group = |machine: usize| plan.machines[machine].group;
         let mut groups = vec![OfGroup::default(); plan.groups.len()];
         let about = explained(events, &pages);
@@ -76,6 +79,7 @@ impl Tally {
         self.fleets += 1;
         self.groups.extend(groups);
         self.outages.push(outage);
+        self.levels.extend(&decided.levels);
     }
 
     /// Pages of one fleet in a week, of resampled groups.
@@ -158,6 +162,12 @@ impl Tally {
         &self.outages
     }
 
+    /// The lowest and the highest page level of all days; `None` for a rule without.
+    pub(super) fn levels(&self) -> Option<(f64, f64)> {
+        let lowest = self.levels.iter().copied().reduce(f64::min);
+        lowest.zip(self.levels.iter().copied().reduce(f64::max))
+    }
+
     /// Pages for nothing as a number, for charts.
     pub(super) fn noise(&self) -> f64 {
         let nothing: usize = self.groups.iter().map(|group| group.nothing).sum();
@@ -204,7 +214,9 @@ mod tests {
             page(time(UNTIL), machine),
         ];
         let mut tally = Tally::default();
-        tally.add(&plan, &events, &pages);
+        let decided = Decided { pages: pages.to_vec(), levels: vec![1.5, 1.2, 1.3] };
+        tally.add(&plan, &events, &decided);
+        assert_eq!(tally.levels(), Some((1.2, 1.5)));
         let estimate = |of: Option<Interval>| of.unwrap().estimate;
         assert_eq!((estimate(tally.for_nothing()), estimate(tally.pages())), (0.25, 1.25));
         assert_eq!(tally.noise(), 0.25);
@@ -221,8 +233,9 @@ mod tests {
     fn fleets_of_a_size_are_counted_together() {
         let (plan, events, machine) = scene();
         let mut tally = Tally::default();
-        tally.add(&plan, &events, &[Page { time: time(FROM), machines: vec![machine] }]);
-        tally.add(&plan, &events, &[]);
+        let pages = vec![Page { time: time(FROM), machines: vec![machine] }];
+        tally.add(&plan, &events, &Decided { pages, levels: Vec::new() });
+        tally.add(&plan, &events, &Decided::default());
         assert_eq!(tally.for_nothing().unwrap().estimate, 0.125);
         let found = tally.found(Strength::Strong);
         assert_eq!((found.found, found.of), (0, 2));
