@@ -8,7 +8,7 @@ use super::figures::picture;
 use super::plan::Strength;
 use super::rules::PageRule;
 use super::tails::{Age, Tail};
-use super::tally::{Part, Tally};
+use super::tally::{Before, Part, Tally};
 use super::{FleetsArgs, Size};
 use crate::build::evaluate::bootstrap::Interval;
 use crate::common::files::write_whole;
@@ -37,7 +37,7 @@ impl Measured {
         let picture = picture(self, &images.join("fleets.png"))?;
         let report = self.report(picture);
         write_whole(&out.join("fleets.md"), report.markdown(Some("images/")).as_bytes())?;
-        for table in [self.nothing(), self.found(), self.once(), self.strong()] {
+        for table in [self.nothing(), self.before(), self.found(), self.once(), self.strong()] {
             println!("{table}");
         }
         for table in self.rates() {
@@ -64,6 +64,7 @@ impl Measured {
                 Section::new("What people are told")
                     .picture(picture)
                     .table(self.nothing())
+                    .table(self.before())
                     .table(self.found())
                     .table(self.once())
                     .table(self.strong()),
@@ -114,6 +115,21 @@ impl Measured {
                 "all pages",
                 "page level",
             ]),
+            rows,
+            strong: Vec::new(),
+        }
+    }
+
+    fn before(&self) -> Table {
+        let rows = self.rows(|_, tally| {
+            Before::ALL.map(|before| interval(tally.for_nothing_after(before))).to_vec()
+        });
+        Table {
+            title: "Pages for nothing in a week, by what went before".into(),
+            note: "A launch less than two weeks before; or something real on that machine that \
+                   ended less than two days before, such as the step of a deploy."
+                .into(),
+            header: strings(["machines", "rule", "a launch", "an event", "nothing"]),
             rows,
             strong: Vec::new(),
         }
@@ -204,11 +220,12 @@ impl Measured {
                 rows.push([vec![name.to_string(), sort.to_string()], cells].concat());
             }
         }
-        let columns = self.sizes.iter().flat_map(|size| {
-            size.tallies
-                .iter()
-                .map(move |(rule, _)| format!("{}: {}", grouped(size.machines), rule.short()))
-        });
+        let column =
+            |size: &Size, rule: PageRule| format!("{}: {}", grouped(size.machines), rule.short());
+        let columns = self
+            .sizes
+            .iter()
+            .flat_map(|size| size.outermost().map(move |(rule, _)| column(size, *rule)));
         Table {
             title: "Faults that were told, by kind".into(),
             note: String::new(),
@@ -219,7 +236,7 @@ impl Measured {
     }
 
     fn columns(&self, cell: impl Fn(&Tally) -> String) -> Vec<String> {
-        let tallies = self.sizes.iter().flat_map(|size| &size.tallies);
+        let tallies = self.sizes.iter().flat_map(Size::outermost);
         tallies.map(|(_, tally)| cell(tally)).collect()
     }
 
@@ -257,7 +274,16 @@ impl Measured {
     }
 
     fn rates(&self) -> Vec<Table> {
-        self.tails.iter().map(|(age, tail)| rates(*age, tail)).collect()
+        let counted = self.tails.iter().filter(|(_, tail)| tail.machines() > 0);
+        counted.map(|(age, tail)| rates(*age, tail)).collect()
+    }
+}
+
+impl Size {
+    /// The first rule and the last one.
+    fn outermost(&self) -> impl Iterator<Item = &(PageRule, Tally)> {
+        let last = self.tallies.len().saturating_sub(1).max(1);
+        self.tallies.iter().step_by(last)
     }
 }
 

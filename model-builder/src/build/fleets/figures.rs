@@ -40,7 +40,8 @@ pub(super) fn picture(measured: &Measured, out: &Path) -> Result<Picture> {
         tally.found(strength).percent.map_or(f64::NAN, |interval| interval.estimate)
     };
     let found = line(&|tally| percent(tally, Strength::Strong), false, "");
-    let tails = measured.tails.iter().map(|(age, tail)| {
+    let counted = measured.tails.iter().filter(|(_, tail)| tail.machines() > 0);
+    let tails = counted.map(|(age, tail)| {
         let points = tail.rates().into_iter().map(|rate| (rate.level, rate.interval.estimate));
         let dashed = tail.name != "generated machines";
         let points = points.filter(|(_, rate)| *rate > 0.0).collect();

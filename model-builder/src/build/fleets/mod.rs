@@ -54,7 +54,7 @@ pub(crate) struct FleetsArgs {
     #[arg(long, default_value_t = 2.0)]
     pub(crate) pages_per_week: f64,
     /// Healthy machines whose pages are counted down to low rates, four weeks each.
-    #[arg(long, default_value_t = 560)]
+    #[arg(long, default_value_t = 504)]
     pub(crate) healthy: u32,
     /// Seed of all fleets.
     #[arg(long, default_value_t = 1)]

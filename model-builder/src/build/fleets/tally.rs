@@ -1,5 +1,7 @@
 //! Counts what a page rule tells the people of a fleet: for nothing, found, once or again.
 
+use deepguard::series::DAY_SECONDS;
+
 use super::events::{Event, Page, What, explained, time};
 use super::plan::{FROM, Plan, Strength, UNTIL, WEEKS};
 use super::rules::Decided;
@@ -21,12 +23,23 @@ pub(super) struct Tally {
 /// What it did in one group.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct OfGroup {
-    /// Pages for nothing.
-    nothing: usize,
+    /// Pages for nothing, by [`Before`].
+    nothing: [usize; Before::ALL.len()],
     pages: usize,
     faults: Vec<Seen>,
     /// For each deploy, the pages about it.
     deploys: Vec<usize>,
+}
+
+/// What went before a page for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// The launch of the machine, less than two weeks ago.
+    Launch,
+    /// Something real on that machine, less than two days ago.
+    Event,
+    /// Nothing.
+    Nothing,
 }
 
 /// A fault, found or not.
@@ -49,6 +62,28 @@ pub(super) struct Part {
     pub(super) percent: Option<Interval>,
 }
 
+/// Seconds after an event in which a page for nothing may be an echo of it.
+const ECHO: i64 = 2 * DAY_SECONDS;
+
+impl Before {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Launch, Self::Event, Self::Nothing];
+
+    fn of(page: &Page, plan: &Plan, events: &[Event]) -> Self {
+        let Some(&machine) = page.machines.first() else { return Self::Nothing };
+        let life = &plan.machines[machine].life;
+        let echo = |event: &Event| {
+            let late = page.time - event.times.end;
+            event.is_real() && (0..ECHO).contains(&late) && event.machines.contains(&machine)
+        };
+        match () {
+            () if page.time < time(life.start + FROM) => Self::Launch,
+            () if events.iter().any(echo) => Self::Event,
+            () => Self::Nothing,
+        }
+    }
+}
+
 impl Tally {
     /// Takes the pages of one fleet in. Pages before the weeks that count are left out.
     pub(super) fn add(&mut self, plan: &Plan, events: &[Event], decided: &Decided) {
@@ -60,7 +95,9 @@ impl Tally {
         for (page, about) in pages.iter().zip(&about) {
             let of = &mut groups[page.machines.first().map_or(0, |&machine| group(machine))];
             of.pages += 1;
-            of.nothing += usize::from(about.is_none());
+            if about.is_none() {
+                of.nothing[Before::of(page, plan, events) as usize] += 1;
+            }
         }
         let mut outage = 0;
         for (number, event) in events.iter().enumerate() {
@@ -92,7 +129,12 @@ impl Tally {
 
     /// Pages for nothing of one fleet in a week.
     pub(super) fn for_nothing(&self) -> Option<Interval> {
-        self.a_week(|group| group.nothing)
+        self.a_week(|group| group.nothing.iter().sum())
+    }
+
+    /// Those of them that this went before.
+    pub(super) fn for_nothing_after(&self, before: Before) -> Option<Interval> {
+        self.a_week(|group| group.nothing[before as usize])
     }
 
     /// All pages of one fleet in a week.
@@ -170,7 +212,7 @@ impl Tally {
 
     /// Pages for nothing as a number, for charts.
     pub(super) fn noise(&self) -> f64 {
-        let nothing: usize = self.groups.iter().map(|group| group.nothing).sum();
+        let nothing: usize = self.groups.iter().flat_map(|group| &group.nothing).sum();
         nothing as f64 / (self.fleets * WEEKS) as f64
     }
 }
@@ -220,6 +262,7 @@ mod tests {
         let estimate = |of: Option<Interval>| of.unwrap().estimate;
         assert_eq!((estimate(tally.for_nothing()), estimate(tally.pages())), (0.25, 1.25));
         assert_eq!(tally.noise(), 0.25);
+        assert_eq!(estimate(tally.for_nothing_after(Before::Nothing)), 0.25);
         let found = tally.found(Strength::Strong);
         assert_eq!((found.found, found.of, tally.found(Strength::Subtle).of), (1, 1, 0));
         assert_eq!(tally.minutes(Strength::Strong), Some((20, 20)));
@@ -227,6 +270,23 @@ mod tests {
         assert_eq!((tally.outages(), tally.deploys().len()), (&[2][..], 0));
         assert_eq!(tally.names(Strength::Strong), ["stuck at the limit"]);
         assert_eq!(tally.found_of("stuck at the limit").found, 1);
+    }
+
+    #[test]
+    fn what_went_before_a_page_for_nothing_is_said() {
+        let (plan, events, machine) = scene();
+        let fault = events.iter().find(|event| event.machines == [machine]).unwrap();
+        let after = |machine: usize, time: i64| {
+            let page = Page { time, machines: vec![machine] };
+            Before::of(&page, &plan, &events)
+        };
+        assert_eq!(after(machine, time(FROM)), Before::Nothing);
+        assert_eq!(after(machine, fault.times.end + 7200), Before::Event);
+        assert_eq!(after(machine, fault.times.end + ECHO), Before::Nothing);
+        let young = (0..40).find(|&machine| plan.machines[machine].life.start > 0).unwrap();
+        let born = time(plan.machines[young].life.start);
+        assert_eq!(after(young, born + 14 * DAY_SECONDS - 1), Before::Launch);
+        assert_ne!(after(young, born + 14 * DAY_SECONDS), Before::Launch);
     }
 
     #[test]
