@@ -48,7 +48,7 @@ pub(crate) struct FleetsArgs {
     pub(crate) machines: Vec<u32>,
     /// Generate fleets of a small size until they have this number of machines together, at most
     /// 30 fleets.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 300)]
     pub(crate) at_least: u32,
     /// Pages for nothing that the people of a fleet accept, in a week.
     #[arg(long, default_value_t = 2.0)]
