@@ -39,9 +39,9 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build package build-host model evaluate fleets bad-night load bench bench-peers \
-	cold-start size faults fuzz lint fmt clippy doc backend template reference requirements \
-	dependencies advisories notices repository deploy clean structure
+.PHONY: help run test build package build-host model evaluate bad-night fleets load bench \
+	bench-peers cold-start size faults fuzz lint fmt clippy doc backend template reference \
+	requirements dependencies advisories notices repository deploy clean structure
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

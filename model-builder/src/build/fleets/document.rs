@@ -9,7 +9,7 @@ use super::plan::Strength;
 use super::rules::PageRule;
 use super::tails::{Age, Tail};
 use super::tally::{Before, Part, Tally};
-use super::{FleetsArgs, Size};
+use super::{Measured, Size};
 use crate::build::evaluate::bootstrap::Interval;
 use crate::common::files::write_whole;
 use crate::common::report::{Report, Section};
@@ -17,16 +17,6 @@ use crate::common::table::Table;
 
 /// Pages for nothing that are allowed, as a part of the budget.
 const ALLOWED: f64 = 1.5;
-
-/// All that was measured.
-#[derive(Debug)]
-pub(super) struct Measured {
-    pub(super) args: FleetsArgs,
-    /// The version of the artifact.
-    pub(super) version: String,
-    pub(super) sizes: Vec<Size>,
-    pub(super) tails: Vec<(Age, Tail)>,
-}
 
 impl Measured {
     /// Writes `fleets.md` into `out` and its picture into `images`, and prints the tables.
@@ -56,8 +46,8 @@ impl Measured {
         Report {
             title: "Fleets".into(),
             subtitle: format!(
-                "Made by make fleets, with the artifact {}. Fleets are generated, seed {}; the same \
-                 seed gives the same figures.",
+                "Made by make fleets, with the artifact {}. Fleets are generated, seed {}; the \
+                 same seed gives the same figures.",
                 self.version, self.args.seed
             ),
             sections: vec![
@@ -337,9 +327,9 @@ const EVENTS_TEXT: &str = "Two groups in three get a deploy: a step of 2 to 6 ti
     hours, or no work for 6 hours, where that changes it by ten times its noise or more. One in \
     ten has a subtle fault, of the kinds and sizes that detectors are compared by. One in ten is a \
     control, to which nothing happens.";
-const COUNTED_TEXT: &str = "A page is about an event where it comes between its begin and two hours \
-    after its end, about one of its machines; a deploy is news for a day. All other pages are for \
-    nothing. Missing datapoints do not page here.";
+const COUNTED_TEXT: &str = "A page is about an event where it comes between its begin and two \
+    hours after its end, about one of its machines; a deploy is news for a day. All other pages \
+    are for nothing. Missing datapoints do not page here.";
 
 const RULES_TEXT: &str = "Each episode a page: the rule before there were incidents. Page level, \
     no groups: the function's incidents and page level, with machines that have no group; only a \

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::document::Measured;
+use super::Measured;
 use super::plan::Strength;
 use super::tally::Tally;
 use crate::build::evaluate::charts::{Chart, Line, Options, panels};

@@ -27,10 +27,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 use deepguard::Detector;
-use document::Measured;
 use events::Event;
 use plan::Plan;
 use rules::{Fleet, PageRule};
+use tails::{Age, Tail};
 use tally::Tally;
 
 use crate::build::evaluate::real::data::Real;
@@ -71,6 +71,16 @@ struct Size {
     fleets: usize,
     groups: usize,
     tallies: Vec<(PageRule, Tally)>,
+}
+
+/// All that was measured.
+#[derive(Debug)]
+struct Measured {
+    args: FleetsArgs,
+    /// The version of the artifact.
+    version: String,
+    sizes: Vec<Size>,
+    tails: Vec<(Age, Tail)>,
 }
 
 /// Measures and writes document and picture.
