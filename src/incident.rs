@@ -52,6 +52,10 @@ pub struct Incidents<Id: Ord> {
     level: Option<PageLevel>,
 }
 
+/// A note for each change, in their order, and the notes of machines whose incident has become a
+/// page without a new episode.
+pub type Notes<Id> = (Vec<Note<Id>>, Vec<(Id, Note<Id>)>);
+
 impl<Id: Ord> Default for Incidents<Id> {
     fn default() -> Self {
         Self { open: Vec::new(), over: Vec::new(), days: BTreeMap::new(), level: None }
@@ -136,13 +140,8 @@ impl<Id: Ord + Clone> Incidents<Id> {
         self.level = self.level.or(other.level);
     }
 
-    /// Takes the changes of a run in. Gives a note for each, and the notes of machines whose
-    /// incident has become a page without a new episode.
-    pub fn update(
-        &mut self,
-        changes: &[(Id, Change)],
-        around: &Surroundings<'_, Id>,
-    ) -> (Vec<Note<Id>>, Vec<(Id, Note<Id>)>) {
+    /// Takes the changes of a run in.
+    pub fn update(&mut self, changes: &[(Id, Change)], around: &Surroundings<'_, Id>) -> Notes<Id> {
         self.over.retain(|over| around.now - over.at <= AGAIN);
         let mut of_machine: BTreeMap<Id, usize> = BTreeMap::new();
         for (index, incident) in self.open.iter().enumerate() {
@@ -171,7 +170,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             incident.peak = incident.peak.max(change.episode().peak);
         }
         self.join_fleet(&mut of_change, around);
-        let mut notes_of = Vec::new();
+        let mut risen = Vec::new();
         let decided = self.decide(changes, &of_change, around);
         let note = |index: &usize| self.open[*index].note(around);
         let mut notes: Vec<Note<Id>> = of_change.iter().map(note).collect();
@@ -184,12 +183,12 @@ impl<Id: Ord + Clone> Incidents<Id> {
                     notes[change].page |= paged;
                 }
                 Decision::Risen(id) => {
-                    notes_of.push((id, Note { page: true, ..note(&index) }));
+                    risen.push((id, Note { page: true, ..note(&index) }));
                 }
             }
         }
         self.forget(around);
-        (notes, notes_of)
+        (notes, risen)
     }
 
     /// The incident that an episode joins, or a new one.

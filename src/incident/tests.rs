@@ -17,7 +17,7 @@ impl Fleet {
         Self { incidents, open: BTreeMap::new(), machines, of }
     }
 
-    fn run(&mut self, now: i64, changes: &[(u32, Change)]) -> Notes {
+    fn run(&mut self, now: i64, changes: &[(u32, Change)]) -> Notes<u32> {
         for (id, change) in changes {
             match change {
                 Change::Began(episode, _) => drop(self.open.insert(*id, *episode)),
@@ -35,29 +35,27 @@ impl Fleet {
     }
 
     /// Episodes of `ids` that begin now.
-    fn begin(&mut self, minutes: i64, ids: &[u32], peak: f64) -> Notes {
+    fn begin(&mut self, minutes: i64, ids: &[u32], peak: f64) -> Notes<u32> {
         let episode = Episode::of(minutes * MINUTE, Shape::LevelShift, peak);
         let changes: Vec<_> = ids.iter().map(|&id| (id, Change::Began(episode, None))).collect();
         self.run(minutes * MINUTE, &changes)
     }
 
     /// The end of the episodes of `ids`.
-    fn end(&mut self, minutes: i64, ids: &[u32]) -> Notes {
+    fn end(&mut self, minutes: i64, ids: &[u32]) -> Notes<u32> {
         let ended =
             |id: &u32| (*id, Change::Ended(self.open[id], End::Recovered, minutes * MINUTE));
         let changes: Vec<_> = ids.iter().map(ended).collect();
         self.run(minutes * MINUTE, &changes)
     }
 
-    fn grow(&mut self, minutes: i64, id: u32, peak: f64) -> Notes {
+    fn grow(&mut self, minutes: i64, id: u32, peak: f64) -> Notes<u32> {
         self.open.get_mut(&id).unwrap().peak = peak;
         self.run(minutes * MINUTE, &[])
     }
 }
 
-type Notes = (Vec<Note<u32>>, Vec<(u32, Note<u32>)>);
-
-fn pages((notes, risen): &Notes) -> usize {
+fn pages((notes, risen): &Notes<u32>) -> usize {
     notes.iter().chain(risen.iter().map(|(_, note)| note)).filter(|note| note.page).count()
 }
 
