@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::model::card::FalsePages;
 use crate::series::DAY_SECONDS;
 
-/// The highest page level. An anomaly this strong pages in any fleet.
-const HIGHEST: f64 = 10.0;
+/// The highest page level. An anomaly this strong pages in any fleet, ...
+const HIGHEST: f64 = 20.0;
+/// ... and this strong on any machine.
+const HIGHEST_STRICT: f64 = 100.0;
 /// The page level moves by at most this much a day, so that a person can follow it.
 const DAILY: f64 = 0.2;
 /// Page levels are multiples of one part in this many.
@@ -47,11 +49,17 @@ impl PageLevel {
         self.0
     }
 
-    /// The level `score`, at least 1.0 and at most 10, in steps of 0.05.
+    /// The level `score`, at least 1.0 and at most 20, in steps of 0.05.
     pub fn new(score: f64) -> Self {
-        // A little less, so that a score that is such a step stays one.
-        let steps = (score.clamp(1.0, HIGHEST) * STEPS - 1e-6).ceil();
-        Self((steps / STEPS).min(HIGHEST))
+        Self(in_steps(score.clamp(1.0, HIGHEST)))
+    }
+
+    /// The level for a machine whose usual is still being learnt: the square. Such a machine
+    /// reaches it for nothing as often as others reach the level itself: `make fleets` has the
+    /// rates of machines below and above two weeks of age.
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self(in_steps((self.0 * self.0).min(HIGHEST_STRICT)))
     }
 
     /// The level of a new day, which was aimed at `aim`: it moves by at most 0.2 a day.
@@ -59,6 +67,11 @@ impl PageLevel {
     pub fn moved_to(self, aim: Self) -> Self {
         Self::new(aim.0.clamp(self.0 - DAILY, self.0 + DAILY))
     }
+}
+
+/// The next higher step. A score that is a step stays one.
+fn in_steps(score: f64) -> f64 {
+    (score * STEPS - 1e-6).ceil() / STEPS
 }
 
 /// A fleet, as a page level sees it.
@@ -212,5 +225,6 @@ mod tests {
         assert_eq!(low.moved_to(high).value(), 1.2);
         assert_eq!(high.moved_to(low).value(), 2.8);
         assert_eq!(high.moved_to(PageLevel::new(3.1)).value(), 3.1);
+        assert_eq!([low, high].map(|level| level.strict().value()), [1.0, 9.0]);
     }
 }

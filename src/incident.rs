@@ -34,6 +34,9 @@ const AGAIN: i64 = DAY_SECONDS;
 const LOOPS: u32 = 3;
 /// ... and is not told again before it has been away for this long, in seconds.
 const AWAY: i64 = 6 * 3600;
+/// After an episode has become usual, the machine's usual is learnt anew for this long, in seconds:
+/// a week. Until then it needs more for a page.
+const SETTLES: i64 = 7 * DAY_SECONDS;
 /// The most incidents that are over and remembered.
 const MOST_OVER: usize = 1000;
 /// An incident with at least this many machines has changed when their number doubles.
@@ -50,6 +53,8 @@ pub struct Incidents<Id: Ord> {
     /// By day, counted from 1970.
     days: BTreeMap<i64, Day>,
     level: Option<PageLevel>,
+    /// Machines with a new usual, and until when it is learnt, in seconds since 1970.
+    settling: BTreeMap<Id, i64>,
 }
 
 /// A note for each change, in their order, and the notes of machines whose incident has become a
@@ -58,7 +63,8 @@ pub type Notes<Id> = (Vec<Note<Id>>, Vec<(Id, Note<Id>)>);
 
 impl<Id: Ord> Default for Incidents<Id> {
     fn default() -> Self {
-        Self { open: Vec::new(), over: Vec::new(), days: BTreeMap::new(), level: None }
+        let (days, settling) = (BTreeMap::new(), BTreeMap::new());
+        Self { open: Vec::new(), over: Vec::new(), days, level: None, settling }
     }
 }
 
@@ -138,11 +144,13 @@ impl<Id: Ord + Clone> Incidents<Id> {
             self.days = other.days;
         }
         self.level = self.level.or(other.level);
+        self.settling.extend(other.settling.into_iter().filter(|(id, _)| holds(id)));
     }
 
     /// Takes the changes of a run in.
     pub fn update(&mut self, changes: &[(Id, Change)], around: &Surroundings<'_, Id>) -> Notes<Id> {
         self.over.retain(|over| around.now - over.at <= AGAIN);
+        self.settling.retain(|_, until| around.now < *until);
         let mut of_machine: BTreeMap<Id, usize> = BTreeMap::new();
         for (index, incident) in self.open.iter().enumerate() {
             of_machine.extend(incident.members.iter().map(|id| (id.clone(), index)));
@@ -159,6 +167,9 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 // The episode that has got worse is a member of the same incident.
                 Change::Ended(episode, end, at) => {
                     let index = known.unwrap_or_else(|| self.of_another_build(id, episode));
+                    if *end == End::BecameUsual {
+                        self.settling.insert(id.clone(), at + SETTLES);
+                    }
                     if *end != End::Worsened {
                         of_machine.remove(id);
                         self.leave(index, id, *at);
@@ -202,7 +213,9 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let Some(index) = self.open.iter().position(joins) else {
             let scope = Scope::Machine(id.clone());
             let times = self.times(&scope, episode.shape, episode.told);
-            self.open.push(Incident::new(id, episode, group, self.level(), times));
+            let strict = (around.young)(id) || self.settling.contains_key(id);
+            let level = if strict { self.level().strict() } else { self.level() };
+            self.open.push(Incident::new(id, episode, group, (level, strict), times));
             return self.open.len() - 1;
         };
         if let (Scope::Machine(_), Some(name)) = (&self.open[index].scope, group) {
@@ -222,7 +235,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
     /// The incident of an episode that a build without incidents told of.
     fn of_another_build(&mut self, id: &Id, episode: &Episode) -> usize {
         let level = PageLevel::default();
-        let incident = Incident::new(id, episode, None, level, Times::default());
+        let incident = Incident::new(id, episode, None, (level, false), Times::default());
         self.open.push(Incident { paged: Some(episode.peak), ..incident });
         self.open.len() - 1
     }

@@ -101,6 +101,12 @@ impl Memory {
         }
     }
 
+    /// Days from the oldest day whose largest errors are stored to today.
+    pub(crate) fn known_days(&self) -> i64 {
+        let oldest = self.days.front().map_or(self.today.start, |(start, _)| *start);
+        self.today.start.saturating_sub(oldest).div_euclid(DAY_SECONDS)
+    }
+
     /// The largest error of `channel` on each of the days before, oldest first. Today's errors do
     /// not make today usual.
     pub fn largest(&self, channel: usize) -> impl Iterator<Item = f64> {
@@ -187,6 +193,7 @@ mod tests {
         assert_eq!(days(&memory, 0), (expected.clone(), 19.0));
         assert_eq!(days(&memory, 2), (expected.iter().map(|error| 10.0 * error).collect(), 190.0));
         assert_eq!(days(&memory, 1), (vec![0.0; 14], 0.0), "an unknown error is not unusual");
+        assert_eq!((memory.known_days(), Memory::default().known_days()), (14, 0));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::series::{DAY_SECONDS, Datapoint, PERIOD, Series};
 
 /// How late a datapoint may come and still be scored, in seconds: three hours.
 pub const LATE: i64 = 3 * 3600;
+/// Days from which on the usual errors of an instance are known: a working week and the weekends on
+/// both sides of it.
+const YOUNG: i64 = 10;
 /// Number of stored memories to go back to. Their boundaries are [`LATE`] apart. With two of them,
 /// one always lies before a datapoint that is late by no more than that.
 const CHECKPOINTS: usize = 2;
@@ -80,6 +83,12 @@ impl Track {
     /// End of the newest slot that was taken in, in seconds since 1970.
     pub fn end(&self) -> Option<i64> {
         self.memory.end()
+    }
+
+    /// Whether the usual errors of the instance are still being learnt: the oldest of them are less
+    /// than ten days old.
+    pub fn is_young(&self) -> bool {
+        self.memory.known_days() < YOUNG
     }
 
     /// The time from which on datapoints are needed (seconds since 1970), including those that may

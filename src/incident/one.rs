@@ -47,8 +47,11 @@ pub(super) struct Incident<Id: Ord> {
     pub(super) stopped: bool,
     /// The highest severity when it paged; `None` for a notice.
     pub(super) paged: Option<f64>,
-    /// The page level when it began: a later one does not make a page of an old notice.
+    /// The page level of its first machine when it began: a later one does not make a page of an
+    /// old notice.
     pub(super) level: PageLevel,
+    /// Whether that level is the strict one.
+    pub(super) strict: bool,
     pub(super) times: Times,
 }
 
@@ -77,6 +80,8 @@ pub struct Surroundings<'a, Id> {
     pub group: &'a dyn Fn(&Id) -> Option<(String, usize)>,
     /// The highest severity of a machine's open episode.
     pub peak: &'a dyn Fn(&Id) -> Option<f64>,
+    /// Whether a machine is young, so that its usual is still being learnt.
+    pub young: &'a dyn Fn(&Id) -> bool,
 }
 
 impl<Id> fmt::Debug for Surroundings<'_, Id> {
@@ -112,8 +117,10 @@ pub struct Note<Id> {
     pub of: usize,
     /// Some of the machines whose episodes are open: at most [`MOST_NAMED`].
     pub members: Vec<Id>,
-    /// The page level when the incident began.
+    /// The page level of the incident.
     pub level: PageLevel,
+    /// Whether it is the higher one of a machine whose usual is still being learnt.
+    pub strict: bool,
     /// Which time it is within a day; 1 for the first.
     pub times: u32,
 }
@@ -133,6 +140,7 @@ impl<Id: Clone> Note<Id> {
             of: 1,
             members: vec![id.clone()],
             level: PageLevel::default(),
+            strict: false,
             times: 1,
         }
     }
@@ -151,7 +159,7 @@ impl<Id: Ord + Clone> Incident<Id> {
         id: &Id,
         episode: &Episode,
         group: Option<String>,
-        level: PageLevel,
+        (level, strict): (PageLevel, bool),
         times: Times,
     ) -> Self {
         Self {
@@ -167,6 +175,7 @@ impl<Id: Ord + Clone> Incident<Id> {
             stopped: episode.shape == Shape::Stopped,
             paged: None,
             level,
+            strict,
             times,
         }
     }
@@ -196,6 +205,7 @@ impl<Id: Ord + Clone> Incident<Id> {
             of: of.max(self.joined),
             members: self.members.iter().take(MOST_NAMED).cloned().collect(),
             level: self.level,
+            strict: self.strict,
             times: self.times.number,
         }
     }

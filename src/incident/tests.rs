@@ -30,6 +30,7 @@ impl Fleet {
             machines: self.machines,
             group: &|id: &u32| (self.of > 0).then(|| ((id / 100).to_string(), self.of)),
             peak: &|id| Some(open.get(id)?.peak),
+            young: &|id| id % 100 >= 50,
         };
         self.incidents.update(changes, &around)
     }
@@ -196,6 +197,24 @@ fn late_datapoints_in_one_run_lose_no_page() {
     fleet.open.get_mut(&2).unwrap().peak = 3.0;
     let notes = fleet.end(160, &[2]).0;
     assert!(notes[0].page && notes[0].over);
+}
+
+#[test]
+fn a_machine_whose_usual_is_still_learnt_needs_more_for_a_page() {
+    let mut fleet = Fleet::new(40, 0, 1.5);
+    let young = fleet.begin(0, &[50], 2.2);
+    assert_eq!((pages(&young), young.0[0].level.value(), young.0[0].strict), (0, 2.25, true));
+    assert_eq!(pages(&fleet.grow(5, 50, 2.25)), 1);
+    // A deviation that has become usual, and what follows from it.
+    assert_eq!(pages(&fleet.begin(0, &[1], 1.6)), 1);
+    let day = DAY_SECONDS / MINUTE;
+    let usual = Change::Ended(fleet.open[&1], End::BecameUsual, day * MINUTE);
+    fleet.run(day * MINUTE, &[(1, usual)]);
+    assert_eq!(pages(&fleet.begin(2 * day, &[1], 1.6)), 0);
+    fleet.end(2 * day + 60, &[1]);
+    assert_eq!(pages(&fleet.begin(8 * day, &[1], 1.6)), 1, "after a week");
+    let mut off = Fleet::new(40, 0, 1.0);
+    assert_eq!(pages(&off.begin(0, &[50], 1.0)), 1, "where each anomaly pages");
 }
 
 #[test]

@@ -54,7 +54,11 @@ pub(super) fn title(note: &Note<InstanceId>, what: &str) -> Option<String> {
 pub(super) fn level(note: &Note<InstanceId>) -> String {
     match note.level.value() {
         level if level > 1.0 => {
-            format!("1.00 is the threshold, this deployment pages from {level:.2}")
+            let whose = match note.strict {
+                true => ", while its usual is still being learnt",
+                false => "",
+            };
+            format!("1.00 is the threshold, this deployment pages from {level:.2}{whose}")
         }
         _ => "1.00 is the threshold".into(),
     }

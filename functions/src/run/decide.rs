@@ -95,6 +95,7 @@ pub(crate) fn incidents(
         machines,
         group: &|instance| groups.of(instance),
         peak: &|instance| Some(open(instance)?.peak),
+        young: &|instance| instances.get(instance).is_some_and(|known| known.track.is_young()),
     };
     let (notes, risen) = incidents.update(&changes, &around);
     let told = changes.into_iter().zip(notes).map(|((instance, change), note)| Told {

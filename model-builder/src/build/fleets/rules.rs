@@ -130,6 +130,7 @@ impl Fleet<'_> {
                     machines: self.alive(at),
                     group: &|machine: &usize| group(*machine),
                     peak: &|machine: &usize| open[*machine],
+                    young: &|machine: &usize| self.is_young(*machine, at),
                 };
                 let (notes, risen) = incidents.update(&changes, &around);
                 let began = notes
@@ -159,6 +160,13 @@ impl Fleet<'_> {
             }
         }
         steps
+    }
+
+    /// Whether the usual errors of a machine are still being learnt: see `Track::is_young`. Its
+    /// first day has no scores.
+    fn is_young(&self, machine: usize, at: i64) -> bool {
+        let age = at - time(self.plan.machines[machine].life.start);
+        age < 11 * DAY_SECONDS
     }
 
     /// Machines that have datapoints at `at` (seconds since 1970).
