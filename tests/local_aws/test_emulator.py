@@ -91,7 +91,7 @@ class Emulator(unittest.TestCase):
                     self.assertIsNotNone(answer, printed)
                     if path.name == "test-alerts.json":
                         # It has neither bus nor topic here.
-                        self.assertEqual(answer["test"], {"events": 0, "messages": 0, "failed": 0})
+                        self.assertEqual(set(answer["test"].values()), {0})
                         continue
                     self.assertIn("scored", answer["instances"])
                     self.assertEqual(answer["shard"]["shards"], 4 if "shard" in path.name else 1)

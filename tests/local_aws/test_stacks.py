@@ -121,7 +121,8 @@ class Stacks(Staged):
             self.assertTrue(message["Subject"].startswith(f"TEST of {place.stack}:"),
                             message["Subject"])
         for answer in self.scene.answers.values():
-            self.assertEqual(answer, {"test": {"events": 1, "messages": 1, "failed": 0}})
+            sent = {"events": 1, "messages": 1, "chats": 0, "failed": 0}
+            self.assertEqual(answer, {"test": sent})
 
     def test_a_forged_event_is_no_message(self):
         on_the_bus = [event["detail"]["id"] for event in self.scene.rules[REGION].all()]

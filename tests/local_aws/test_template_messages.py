@@ -92,9 +92,9 @@ class Messages(Staged):
     Scene = Scene
 
     def test_the_detector_says_that_it_has_sent_the_test(self):
-        self.assertEqual(self.scene.answer, {"test": {"events": 1, "messages": 1, "failed": 0}})
-        self.assertEqual(self.scene.answer_without_bus,
-                         {"test": {"events": 0, "messages": 1, "failed": 0}})
+        sent = {"events": 1, "messages": 1, "chats": 0, "failed": 0}
+        self.assertEqual(self.scene.answer, {"test": sent})
+        self.assertEqual(self.scene.answer_without_bus, {"test": {**sent, "events": 0}})
 
     def test_a_message_has_a_subject_attributes_and_plain_lines(self):
         for message in (self.scene.message, self.scene.message_without_bus):
