@@ -27,6 +27,8 @@ const PRIOR: f64 = 5.0;
 const MOST_DIFFERENT: f64 = 4.0;
 /// How long, in seconds, a fleet's anomalies are remembered: two weeks.
 pub const REMEMBERED: i64 = 14 * DAY_SECONDS;
+/// Rows of the table with fewer pages than this rest on a few of them. They are left out.
+const SURE: f64 = 0.02;
 /// The least exponent of the tail beyond the table: pages per machine fall at least as fast as
 /// `score^-1`.
 const LEAST_FALL: f64 = 1.0;
@@ -115,11 +117,11 @@ struct Tail {
 }
 
 impl Tail {
-    /// Of an artifact's table, with a row for each score that has any page; `None` without two.
+    /// Of an artifact's table; `None` where it has no tenth of its rates to go on from.
     fn of(pages: &[FalsePages], threshold: f64) -> Option<Self> {
         let rows: Vec<(f64, f64)> = pages
             .iter()
-            .filter(|row| row.per_instance_week > 0.0)
+            .filter(|row| row.per_instance_week >= SURE)
             .map(|row| ((row.threshold / threshold).ln(), row.per_instance_week.ln()))
             .collect();
         let &(score, rate) = rows.last()?;

@@ -269,7 +269,8 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let new: Vec<usize> = (0..self.open.len()).filter(|&i| is_new(&self.open[i])).collect();
         let machines: usize = new.iter().map(|&index| self.open[index].members.len()).sum();
         let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
-        let pages = |index: &&usize| self.open[**index].reaches_level();
+        let pages =
+            |index: &&usize| self.open[**index].reaches_level(self.open[**index].of(around));
         let is_storm = || new.iter().filter(pages).count() >= STORM;
         if new.len() < 2 || !is_large && !is_storm() {
             return;
@@ -323,7 +324,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             incident.peak = highest.map_or(incident.peak, |(peak, _)| incident.peak.max(peak));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
             let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
-            if incident.reaches_level() && incident.paged.is_none_or(worse) {
+            if incident.reaches_level(incident.of(around)) && incident.paged.is_none_or(worse) {
                 let decision = match (new, highest, last) {
                     (Some((_, change)), _, _) => Some(Decision::Page(change)),
                     (None, Some((_, id)), _) => Some(Decision::Risen(id.clone())),

@@ -13,6 +13,11 @@ use crate::shape::Shape;
 /// The most machines that a note names.
 pub const MOST_NAMED: usize = 20;
 
+/// At least this many machines of a group that begin together, ...
+const LEAST_TOGETHER: usize = 3;
+/// ... and one part in this many of it, do not do so by chance.
+const PART: usize = 5;
+
 /// The extent of an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope<Id> {
@@ -180,20 +185,31 @@ impl<Id: Ord + Clone> Incident<Id> {
         }
     }
 
-    /// Whether it is strong enough for a page. Many machines that begin together need less than one
-    /// alone: by chance they do not.
-    pub(super) fn reaches_level(&self) -> bool {
-        let part = (self.level.value() - 1.0) / self.joined.max(1) as f64;
+    /// Whether it is strong enough for a page. A large part of the group, which has `of` machines,
+    /// needs less than one machine alone: by chance it does not begin together. Two or three of two
+    /// hundred do.
+    pub(super) fn reaches_level(&self, of: usize) -> bool {
+        let is_large = self.joined >= LEAST_TOGETHER && self.joined * PART >= of;
+        let together = if is_large || self.scope == Scope::Fleet { self.joined } else { 1 };
+        let part = (self.level.value() - 1.0) / together.max(1) as f64;
         self.joined > 0 && (self.stopped || self.peak >= 1.0 + part)
+    }
+
+    /// The number of machines of which it could have all.
+    pub(super) fn of(&self, around: &Surroundings<'_, Id>) -> usize {
+        let of = match &self.scope {
+            Scope::Machine(_) => 1,
+            Scope::Group(_) => {
+                let mut known = self.members.iter().chain([&self.first.0]);
+                known.find_map(|id| (around.group)(id)).map_or(self.joined, |(_, of)| of)
+            }
+            Scope::Fleet => around.machines,
+        };
+        of.max(self.joined)
     }
 
     /// Its note for an alert that tells a person of nothing.
     pub(super) fn note(&self, around: &Surroundings<'_, Id>) -> Note<Id> {
-        let of = match &self.scope {
-            Scope::Machine(_) => 1,
-            Scope::Group(_) => (around.group)(&self.first.0).map_or(self.joined, |(_, of)| of),
-            Scope::Fleet => around.machines,
-        };
         Note {
             first: self.first.clone(),
             scope: self.scope.clone(),
@@ -202,7 +218,7 @@ impl<Id: Ord + Clone> Incident<Id> {
             changed: false,
             over: false,
             joined: self.joined,
-            of: of.max(self.joined),
+            of: self.of(around),
             members: self.members.iter().take(MOST_NAMED).cloned().collect(),
             level: self.level,
             strict: self.strict,
