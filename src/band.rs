@@ -48,7 +48,7 @@ struct Coded {
 
 impl Bands {
     /// Takes the band of a scored datapoint in. Where it is `told`, gives it and all that were
-    /// kept before it, oldest first, and keeps none of them. A muted datapoint has no band.
+    /// kept before it, oldest first, and forgets them. A muted datapoint has no band.
     pub fn take_in(&mut self, scored: &Scored, told: bool) -> Vec<Band> {
         let Some(coded) = Coded::of(scored).filter(|_| !scored.muted) else { return Vec::new() };
         let place = self.0.partition_point(|kept| kept.slot < coded.slot);
@@ -59,7 +59,7 @@ impl Bands {
         if told { self.tell() } else { Vec::new() }
     }
 
-    /// Gives all bands that were kept, oldest first, and keeps none of them.
+    /// Gives all bands that were kept, oldest first, and forgets them.
     pub fn tell(&mut self) -> Vec<Band> {
         std::mem::take(&mut self.0).into_iter().map(Band::from).collect()
     }
@@ -69,7 +69,7 @@ impl Bands {
         self.0.len()
     }
 
-    /// Whether none is kept.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

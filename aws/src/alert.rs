@@ -54,7 +54,7 @@ pub struct Alert {
     pub time: i64,
     /// The same for the beginning and the end of an episode, and when an alert is sent again.
     pub id: String,
-    /// The instance that it is about; a test and a digest have none.
+    /// The instance that it is about; `None` for a test and a digest.
     pub instance: Option<InstanceId>,
     /// The name of the deployment that sends it.
     pub deployment: String,

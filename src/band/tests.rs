@@ -58,7 +58,7 @@ fn a_late_datapoint_lies_at_its_place_and_a_muted_one_has_no_band() {
     bands.take_in(&of_slot(84), false);
     assert_eq!(slots(&bands.clone().tell()), [12, 84]);
     assert_eq!(bands.take_in(&Scored { muted: true, ..of_slot(85) }, true), []);
-    assert_eq!(bands.len(), 2, "what is muted tells nothing");
+    assert_eq!(bands.len(), 2, "a muted datapoint tells nothing");
 }
 
 #[test]

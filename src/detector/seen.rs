@@ -1,4 +1,4 @@
-//! What is known of one datapoint before it is judged: the values up to it, and its forecasts.
+//! The inputs of the judgement of one datapoint: the values up to it, and its forecasts.
 
 use crate::baseline::forecast::{Compressed, HORIZONS};
 use crate::baseline::residual::{self, Forecast};

@@ -29,7 +29,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) next: Option<&'a str>,
     /// The address of the graph.
     pub(crate) link: Option<&'a str>,
-    /// The instance and the kind of anomaly; a test has none.
+    /// The instance and the kind of anomaly; `None` for a test.
     pub(crate) about: Option<(&'a str, &'a str)>,
     pub(crate) deployment: &'a str,
 }

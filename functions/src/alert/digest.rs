@@ -1,4 +1,4 @@
-//! The daily digest: what paged, the strongest notices, and what is not watched.
+//! The daily digest: pages, the strongest notices, and instances without a score.
 
 use deepguard::incident::Scope;
 use deepguard_aws::alert::{Alert, Kind};

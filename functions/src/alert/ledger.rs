@@ -161,8 +161,8 @@ impl Ledger {
     }
 
     /// Makes a digest of the time up to `due` (seconds since 1970), if that is later than the last
-    /// one. A day without anomalies has one only where a `quiet` one is wanted. The first time
-    /// there is none, because there is nothing that it could cover.
+    /// one. A day without anomalies has one only where a `quiet` one is wanted. The first run
+    /// makes no digest: it has nothing to cover.
     pub fn make(
         &mut self,
         due: i64,

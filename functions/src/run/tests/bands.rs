@@ -1,4 +1,4 @@
-//! The bands of a run: which datapoints have theirs published, and that none has two.
+//! The bands of a run: which datapoints have theirs published, each one once.
 
 use super::tell::{Telling, follow, mended, plain};
 use super::*;

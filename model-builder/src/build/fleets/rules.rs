@@ -12,7 +12,7 @@ use super::course::Told;
 use super::events::{Page, time};
 use super::plan::{FROM, Plan, UNTIL};
 
-/// What is known of a fleet when pages are decided.
+/// A fleet, as the rules see it.
 #[derive(Debug)]
 pub(super) struct Fleet<'a> {
     pub(super) plan: &'a Plan,

@@ -22,7 +22,7 @@ const STRONG: f64 = 10.0;
 /// Random kinds and times that are tried until a fault fits.
 const TRIES: usize = 300;
 
-/// What is wrong with one machine.
+/// The fault of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
     /// 10 to 20 times the noise above or below for 12 hours.
