@@ -92,12 +92,6 @@ impl<Id: Ord + Clone> Incidents<Id> {
         self.level.unwrap_or_default()
     }
 
-    /// Incidents that are not over: those that have paged, and notices.
-    pub fn open(&self) -> (usize, usize) {
-        let paged = self.open.iter().filter(|incident| incident.paged.is_some()).count();
-        (paged, self.open.len() - paged)
-    }
-
     /// Begins the day of `now` (seconds since 1970), if that is a new one, with the number of
     /// machines. `aim` gives the page level that the fleet's past asks for.
     pub fn begin_day(

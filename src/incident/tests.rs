@@ -10,6 +10,14 @@ struct Fleet {
 
 const MINUTE: i64 = 60;
 
+impl Incidents<u32> {
+    /// Incidents that are not over: those that have paged, and notices.
+    fn open(&self) -> (usize, usize) {
+        let paged = self.open.iter().filter(|incident| incident.paged.is_some()).count();
+        (paged, self.open.len() - paged)
+    }
+}
+
 impl Fleet {
     fn new(machines: usize, of: usize, level: f64) -> Self {
         let mut incidents = Incidents::default();
