@@ -331,6 +331,16 @@ impl Detector {
         self.threshold.map_or(self.artifact.card().threshold, Threshold::value)
     }
 
+    /// The usual error of each channel for an instance; `None` for a channel without any.
+    pub(crate) fn usual_errors(
+        &self,
+        baseline: &Baseline,
+        memory: &Memory,
+    ) -> [Option<f64>; CHANNELS] {
+        let run_growth = self.artifact.card().growth.of_run(baseline.days());
+        self.usual(&Rule::new(self.threshold(), baseline, run_growth), baseline, memory)
+    }
+
     /// The usual error of each channel, from the instance's days before this one; `None` for a
     /// channel without any.
     fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [Option<f64>; CHANNELS] {

@@ -67,6 +67,7 @@ pub mod incident;
 pub mod judge;
 pub mod memory;
 pub mod model;
+pub mod newborn;
 pub mod score;
 pub mod scored;
 pub mod series;

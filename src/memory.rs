@@ -85,6 +85,22 @@ impl Memory {
         }
     }
 
+    /// The memory of a machine that takes the place of this one at `start` (seconds since 1970):
+    /// these values before it, and errors of up to `usual` on all days.
+    pub(crate) fn of_newborn(&self, start: i64, usual: [f64; CHANNELS]) -> Self {
+        let before = |recent: &Series| {
+            let slots = (start - recent.start()).div_euclid(PERIOD).clamp(0, recent.len() as i64);
+            (slots > 0).then(|| recent.slice(0..slots as usize))
+        };
+        let today = calibrated_at(start);
+        let days = (1..=DAYS).rev().map(|day| (today - day * DAY_SECONDS, usual));
+        Self {
+            recent: self.recent.as_ref().and_then(before),
+            days: days.collect(),
+            ..Self::default()
+        }
+    }
+
     /// Goes on to the end of the slot at `time` (seconds since 1970, aligned) as if nothing had
     /// been measured until then.
     pub(crate) fn pass_over(&mut self, time: i64, slots: usize) {

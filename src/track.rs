@@ -72,6 +72,13 @@ pub struct Started {
     pub scored: Vec<Scored>,
 }
 
+impl From<Memory> for Track {
+    /// Goes on from `memory`.
+    fn from(memory: Memory) -> Self {
+        Self { memory, checkpoints: VecDeque::new() }
+    }
+}
+
 impl<'a> From<Option<&'a Baseline>> for Known<'a> {
     /// For a day whose history was read.
     fn from(baseline: Option<&'a Baseline>) -> Self {
@@ -83,6 +90,11 @@ impl Track {
     /// End of the newest slot that was taken in, in seconds since 1970.
     pub fn end(&self) -> Option<i64> {
         self.memory.end()
+    }
+
+    /// The memory of the datapoints so far.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Whether the usual errors of the instance are still being learnt: the oldest of them are less

@@ -77,6 +77,7 @@ fn state(detector: &Detector) -> State {
             tail: 3,
             episodes: Default::default(),
             bands: Default::default(),
+            by_group: None,
         }
     };
     let instance = |number: usize| -> InstanceId { format!("i-{number:017x}").parse().unwrap() };

@@ -75,6 +75,7 @@ fn state(detector: &Detector) -> (State, Baselines) {
             tail: number as u8,
             episodes: Default::default(),
             bands: Default::default(),
+            by_group: None,
         };
         for scored in begun.scored.iter().filter(|scored| scored.time >= day()) {
             state.tally.add(scored);

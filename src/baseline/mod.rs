@@ -61,6 +61,8 @@ pub enum Phase {
     Borrowed,
     /// Older.
     Own,
+    /// Its group's, because its own is too little to judge by: see [`crate::newborn`].
+    Group,
 }
 
 /// The values to expect from an instance's history at one resolution, before the network runs.

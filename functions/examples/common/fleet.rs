@@ -87,6 +87,7 @@ impl Prepared {
                     tail: 0,
                     episodes: Default::default(),
                     bands,
+                    by_group: None,
                 },
                 baseline,
             ))

@@ -236,6 +236,9 @@ impl About<'_> {
             }
             None => format!("model {version}"),
         };
+        if scored.is_some_and(|scored| scored.phase == Phase::Group) {
+            return format!("Judged by its group, because its own history is short, and {model}.");
+        }
         let Some(baseline) = self.basis.baseline else {
             let first_hours = if scored.is_some() { "its own first hours and " } else { "" };
             return format!("Judged by {first_hours}{model}.");

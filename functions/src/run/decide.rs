@@ -15,10 +15,11 @@ use deepguard_aws::ports::Objects;
 
 use crate::alert::pending::{self, Basis, Learnt, Messages, Pending};
 use crate::run::outcome::Fleet;
-use crate::state::State;
 use crate::state::band::Due;
 use crate::state::store::Store;
 use crate::state::tally::Mode;
+use crate::state::{Followed, State};
+use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
 
 /// CloudWatch is up to date if another instance of the fleet has a datapoint no older than this, in
@@ -54,32 +55,6 @@ impl Told {
     }
 }
 
-/// The groups of the instances.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Groups {
-    of: BTreeMap<InstanceId, String>,
-    sizes: BTreeMap<String, usize>,
-}
-
-impl FromIterator<(InstanceId, String)> for Groups {
-    fn from_iter<I: IntoIterator<Item = (InstanceId, String)>>(instances: I) -> Self {
-        let mut groups = Self::default();
-        for (instance, group) in instances {
-            *groups.sizes.entry(group.clone()).or_default() += 1;
-            groups.of.insert(instance, group);
-        }
-        groups
-    }
-}
-
-impl Groups {
-    /// The group of an instance, and its number of instances.
-    fn of(&self, instance: &InstanceId) -> Option<(String, usize)> {
-        let name = self.of.get(instance)?;
-        Some((name.clone(), self.sizes.get(name).copied().unwrap_or(1)))
-    }
-}
-
 /// Joins the changes to incidents. `machines` is the number of watched instances.
 pub(crate) fn incidents(
     state: &mut State,
@@ -93,9 +68,12 @@ pub(crate) fn incidents(
     let around = Surroundings {
         now: fleet.times.end,
         machines,
-        group: &|instance| groups.of(instance),
+        group: &|instance| {
+            let name = groups.of(instance)?;
+            Some((name.to_string(), groups.members(name).len()))
+        },
         peak: &|instance| Some(open(instance)?.peak),
-        young: &|instance| instances.get(instance).is_some_and(|known| known.track.is_young()),
+        young: &|instance| instances.get(instance).is_some_and(Followed::is_young),
     };
     let (notes, risen) = incidents.update(&changes, &around);
     let told = changes.into_iter().zip(notes).map(|((instance, change), note)| Told {

@@ -14,9 +14,8 @@ use tracing::{error, warn};
 
 use crate::alert::ledger::Coverage;
 use crate::error::RunError;
-use crate::run::decide::Groups;
 use crate::run::outcome::Fleet;
-use crate::run::pass::Round;
+use crate::run::pass::{Among, Round};
 use crate::run::publish::model_days;
 use crate::run::summary::EpisodeCounts;
 use crate::run::{Decisions, Detection, Inputs, MOST_WAITING, Outcome, Run, decide, log};
@@ -25,6 +24,7 @@ use crate::state::band::Due;
 use crate::state::shard::Shard;
 use crate::state::store::Saved;
 use crate::state::tally::TALLIED;
+use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Needs;
 
@@ -54,7 +54,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let mutes = self.muted(&listed, inputs, times.end);
         let before = state.marks();
         let Self { cloudwatch, store, lookback, .. } = self;
-        let mut round = Round::new(detector, store, state, shard, *lookback, &mutes, times.clone());
+        let among = Among { shard, mutes: &mutes, groups: &groups };
+        let mut round = Round::new(detector, store, state, among, *lookback, times.clone());
         round.all(cloudwatch, &listed).await;
         let Round { fleet, oldest_baseline, .. } = round;
         nothing_read(&fleet)?;
@@ -114,7 +115,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             names,
             listed,
         };
-        Ok(Run { fleet, left_out, mutes, outcome: Outcome::Followed(decisions) })
+        Ok(Run { fleet, left_out, mutes, groups, outcome: Outcome::Followed(decisions) })
     }
 
     /// The watched instances of `listed`. Instances that are no longer watched are forgotten.
@@ -172,9 +173,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     /// The groups of the watched instances, as far as their tags are known.
     fn groups(&self, listed: &BTreeSet<InstanceId>) -> Groups {
         let Some(key) = &self.group_by else { return Groups::default() };
-        let group = |instance: &InstanceId| {
-            Some((instance.clone(), self.roster.tags(instance).get(key)?.clone()))
-        };
+        let group = |instance| Some((instance, self.roster.tags(instance).get(key)?.as_str()));
         listed.iter().filter_map(group).collect()
     }
 

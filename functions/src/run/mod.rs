@@ -5,6 +5,7 @@ pub mod decide;
 mod follow;
 pub mod gauges;
 pub mod log;
+pub mod newborn;
 pub mod outcome;
 mod pass;
 mod publish;
@@ -36,6 +37,7 @@ use crate::deadline::{Limited, TimeLeft};
 pub use crate::error::RunError;
 use crate::model::{Current, MaybeModel, Models};
 use crate::run::outcome::Fleet;
+use crate::run::pass::Among;
 pub use crate::run::publish::Delivered;
 use crate::run::shadow::{After, Shadow};
 use crate::run::summary::{
@@ -47,6 +49,7 @@ use crate::state::shard::Shard;
 use crate::state::store::{Saved, Store};
 use crate::state::tally::Mode;
 use crate::trigger::Trigger;
+use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
 
@@ -258,10 +261,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     ) -> Option<String> {
         let after = After {
             cloudwatch: &self.cloudwatch,
-            shard,
+            among: Among { shard, mutes: &run.mutes, groups: &run.groups },
             times: run.fleet.times.clone(),
             listed,
-            mutes: &run.mutes,
             lookback: self.lookback,
             mode: self.mode,
             m_of_n: self.m_of_n,
@@ -279,6 +281,7 @@ struct Run {
     /// How many more instances there are that are not watched.
     left_out: usize,
     mutes: Muted,
+    groups: Groups,
     outcome: Outcome,
 }
 

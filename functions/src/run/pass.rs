@@ -20,6 +20,7 @@ use crate::run::reads::Reads;
 use crate::state::shard::Shard;
 use crate::state::store::Store;
 use crate::state::{Followed, State};
+use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
 
 /// Two weeks, in seconds: the history behind a baseline.
@@ -37,18 +38,25 @@ pub(crate) fn history_from(until: i64) -> i64 {
     rebuild_from(until) - TWO_WEEKS
 }
 
+/// The instances of a round, and what is known of them beside their CPU.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Among<'a> {
+    pub(crate) shard: Shard,
+    /// The times at which they are muted.
+    pub(crate) mutes: &'a Muted,
+    pub(crate) groups: &'a Groups,
+}
+
 /// One round through the fleet: all the state, and the results.
 #[derive(Debug)]
 pub(crate) struct Round<'a, O> {
     pub(crate) detector: &'a Detector,
     pub(crate) store: &'a mut Store<O>,
     pub(crate) state: &'a mut State,
-    pub(crate) shard: Shard,
+    pub(crate) among: Among<'a>,
     /// How far back, in seconds, the first scores of an instance without history go.
     pub(crate) lookback: i64,
     pub(crate) fleet: Fleet,
-    /// The times at which instances are muted.
-    pub(crate) mutes: &'a Muted,
     /// The midnight of the oldest baseline that was used.
     pub(crate) oldest_baseline: Option<i64>,
 }
@@ -68,18 +76,16 @@ impl<'a, O: Objects> Round<'a, O> {
         detector: &'a Detector,
         store: &'a mut Store<O>,
         state: &'a mut State,
-        shard: Shard,
+        among: Among<'a>,
         lookback: i64,
-        mutes: &'a Muted,
         times: Range<i64>,
     ) -> Self {
         Self {
             detector,
             store,
             state,
-            shard,
+            among,
             lookback,
-            mutes,
             fleet: Fleet::new(times),
             oldest_baseline: None,
         }
@@ -157,7 +163,7 @@ impl<'a, O: Objects> Round<'a, O> {
         let oldest = wanted.iter().filter_map(end).min().unwrap_or(until).min(until - 2 * LATE);
         self.store.baselines.forget_before(calibrated_at(oldest));
         for day in missing {
-            self.store.baselines.open(self.shard, day, self.detector.context()).await;
+            self.store.baselines.open(self.among.shard, day, self.detector.context()).await;
         }
     }
 
@@ -238,7 +244,7 @@ impl<'a, O: Objects> Round<'a, O> {
         let until = self.until();
         let began = Instant::now();
         let Started { track, baselines, mut scored } =
-            self.detector.start(series, until, self.mutes.of(&instance));
+            self.detector.start(series, until, self.among.mutes.of(&instance));
         self.fleet.scoring += began.elapsed();
         let known = self.state.instances.remove(&instance);
         let (since, tail) = known
@@ -249,15 +255,18 @@ impl<'a, O: Objects> Round<'a, O> {
         for (day, baseline) in baselines {
             // The last two days are the ones that the next runs may need.
             if day >= calibrated_at(until) - DAY_SECONDS {
-                self.store.baselines.learn(self.shard, &instance, day, baseline);
+                self.store.baselines.learn(self.among.shard, &instance, day, baseline);
             }
         }
         scored.retain(|scored| scored.time >= since);
         let watermark = track.end().unwrap_or(since).max(since);
         self.state.instances.insert(
             instance.clone(),
-            Followed { track, watermark, looked: until, tail, episodes, bands },
+            Followed { track, watermark, looked: until, tail, episodes, bands, by_group: None },
         );
+        if scored.is_empty() {
+            scored = self.by_group(&instance, series, since);
+        }
         self.found(instance, scored, 0);
     }
 
@@ -269,7 +278,7 @@ impl<'a, O: Objects> Round<'a, O> {
             series,
             self.until(),
             |day| self.store.baselines.of(instance, day),
-            self.mutes.of(instance),
+            self.among.mutes.of(instance),
         );
         self.fleet.scoring += began.elapsed();
         taken
@@ -292,10 +301,10 @@ impl<'a, O: Objects> Round<'a, O> {
             .filter(|&day| whole && covered(day) && self.is_unknown(&instance, day));
         for day in missing.collect::<Vec<_>>() {
             let began = Instant::now();
-            let learnt = series.without(self.mutes.of(&instance));
+            let learnt = series.without(self.among.mutes.of(&instance));
             let baseline = learnt.and_then(|series| self.detector.calibrate(&series, day));
             self.fleet.scoring += began.elapsed();
-            self.store.baselines.learn(self.shard, &instance, day, baseline);
+            self.store.baselines.learn(self.among.shard, &instance, day, baseline);
         }
         let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
         let mut taken = self.advance(&mut followed.track, series, &instance);
@@ -303,11 +312,15 @@ impl<'a, O: Objects> Round<'a, O> {
             && !self.store.baselines.is_open(day)
         {
             // Going back over midnight for a late datapoint takes the baseline of yesterday.
-            self.store.baselines.open(self.shard, day, self.detector.context()).await;
+            self.store.baselines.open(self.among.shard, day, self.detector.context()).await;
             let rest = self.advance(&mut followed.track, series, &instance);
             taken.scored.extend(rest.scored);
             taken.late += rest.late;
             taken.waits_for = rest.waits_for;
+        }
+        let since = followed.watermark;
+        if !taken.scored.is_empty() {
+            followed.by_group = None;
         }
         followed.watermark = followed.track.end().unwrap_or_default().max(followed.watermark);
         if taken.waits_for.is_none() {
@@ -328,6 +341,9 @@ impl<'a, O: Objects> Round<'a, O> {
                 Next::Done
             }
             _ => {
+                if taken.scored.is_empty() {
+                    taken.scored = self.by_group(&instance, series, since);
+                }
                 self.found(instance, taken.scored, taken.late);
                 Next::Done
             }
@@ -355,7 +371,8 @@ impl<'a, O: Objects> Round<'a, O> {
         match day.map(|day| self.store.baselines.of(&instance, day)) {
             Some(Known::TooLittle) if end > Some(self.until() - LATE) => {
                 let why = "less than half a day of datapoints before midnight or noon UTC: too \
-                           little to say what is usual for it";
+                           little to say what is usual for it, and no group of at least 3 others \
+                           with a history says it";
                 self.fleet.skip(instance, Skip::NoBaseline, why);
             }
             _ => self.nothing_new(instance),

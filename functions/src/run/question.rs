@@ -24,6 +24,7 @@ use crate::state::State;
 use crate::state::store::Store;
 use crate::state::tally::Mode;
 use crate::trigger::Trigger;
+use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Needs;
 
@@ -77,7 +78,13 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let of_instance =
             |(instance, scored): (_, &Vec<Scored>)| Mode::Full.datums(instance, scored, &mut 0);
         let datums = fleet.scored.iter().flat_map(of_instance).collect();
-        Ok(Run { fleet, left_out, mutes, outcome: Outcome::Answered(datums) })
+        Ok(Run {
+            fleet,
+            left_out,
+            mutes,
+            groups: Groups::default(),
+            outcome: Outcome::Answered(datums),
+        })
     }
 }
 

@@ -19,12 +19,10 @@ use tracing::{error, info, warn};
 use crate::deadline::Limited;
 use crate::model::{Current, MaybeModel};
 use crate::run::decide;
-use crate::run::pass::Round;
+use crate::run::pass::{Among, Round};
 use crate::state::band::{BandMode, Due};
-use crate::state::shard::Shard;
 use crate::state::store::{Saved, Store};
 use crate::state::tally::{Mode, TALLIED};
-use crate::watched::muted::Muted;
 
 /// A second model and what it remembers.
 #[derive(Debug)]
@@ -37,10 +35,9 @@ pub(crate) struct Shadow<O> {
 #[derive(Debug)]
 pub(crate) struct After<'a, C> {
     pub(crate) cloudwatch: &'a Limited<C>,
-    pub(crate) shard: Shard,
+    pub(crate) among: Among<'a>,
     pub(crate) times: Range<i64>,
     pub(crate) listed: &'a BTreeSet<InstanceId>,
-    pub(crate) mutes: &'a Muted,
     pub(crate) lookback: i64,
     pub(crate) mode: Mode,
     pub(crate) m_of_n: MOfN,
@@ -67,19 +64,13 @@ impl<O: Objects> Shadow<O> {
         detector: &Detector,
         after: After<'_, C>,
     ) -> String {
-        let After { cloudwatch, shard, times, listed, mutes, lookback, mode, m_of_n } = after;
+        let After { cloudwatch, among, times, listed, lookback, mode, m_of_n } = after;
+        let shard = among.shard;
         let version = detector.artifact().version();
         let (mut state, _) = self.store.state(shard).await;
         state.seen_by(detector.artifact().checksum());
-        let mut round = Round::new(
-            detector,
-            &mut self.store,
-            &mut state,
-            shard,
-            lookback,
-            mutes,
-            times.clone(),
-        );
+        let mut round =
+            Round::new(detector, &mut self.store, &mut state, among, lookback, times.clone());
         round.all(cloudwatch, listed).await;
         let Round { fleet, .. } = round;
         let changes = decide::episodes(&mut state, &fleet, m_of_n, &mut Due::new(BandMode::Off));

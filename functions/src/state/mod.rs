@@ -28,6 +28,7 @@ use tracing::warn;
 
 use crate::alert::ledger::Ledger;
 use crate::alert::pending::Pending;
+use crate::run::newborn::ByGroup;
 use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::shard::Shard;
 use crate::state::tally::Tally;
@@ -68,6 +69,16 @@ pub struct Followed {
     /// The bands of its newest datapoints that may still be published.
     #[serde(deserialize_with = "or_default")]
     pub bands: Bands,
+    /// Its group's judgement, as long as its own history is too little.
+    #[serde(deserialize_with = "or_default")]
+    pub by_group: Option<ByGroup>,
+}
+
+impl Followed {
+    /// Whether its usual errors are still being learnt. Those of a group are known.
+    pub fn is_young(&self) -> bool {
+        self.by_group.is_none() && self.track.is_young()
+    }
 }
 
 /// A field at the end of a record. A build without it ignores it, and where such a build has
@@ -226,7 +237,9 @@ impl State {
     /// Forgets the state of another model than `model`. Scored datapoints stay scored.
     pub fn seen_by(&mut self, model: &str) {
         if self.model != model {
-            self.instances.values_mut().for_each(|followed| followed.track = Track::default());
+            for followed in self.instances.values_mut() {
+                (followed.track, followed.by_group) = (Track::default(), None);
+            }
             self.model = model.into();
         }
     }
@@ -247,6 +260,7 @@ mod tests {
             tail: 0,
             episodes: Episodes::default(),
             bands: Bands::default(),
+            by_group: None,
         }
     }
 
@@ -300,7 +314,10 @@ mod tests {
         let (track, watermark, looked, tail, episodes): Earlier =
             postcard::from_bytes(&record).unwrap();
         let bands = followed.bands.clone();
-        assert_eq!(Followed { track, watermark, looked, tail, episodes, bands }, followed);
+        assert_eq!(
+            Followed { track, watermark, looked, tail, episodes, bands, by_group: None },
+            followed
+        );
     }
 
     #[test]

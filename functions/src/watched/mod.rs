@@ -1,4 +1,5 @@
-//! Which instances are watched, and when they are muted.
+//! Which instances are watched, in which groups, and when they are muted.
 
+pub mod groups;
 pub mod muted;
 pub mod roster;

@@ -148,6 +148,7 @@ fn in_words(scored: &Scored) -> String {
         Phase::NoBaseline => "no baseline",
         Phase::Borrowed => "a borrowed baseline",
         Phase::Own => "its own baseline",
+        Phase::Group => "its group's baseline",
     };
     format!(
         "at {} CPU was {:.2} %, expected {}; score {:.2} ({verdict}), most unusual is {of}; judged \

@@ -31,20 +31,20 @@ fn fault(world: &World, numbers: &[usize], more: f64) {
     }
 }
 
-fn group(world: &World, numbers: &[usize], name: &str) {
+pub(super) fn group(world: &World, numbers: &[usize], name: &str) {
     for &number in numbers {
         let mut tags = world.metrics.tags.borrow_mut();
         tags.entry(instance(number)).or_default().insert(GROUP.into(), name.into());
     }
 }
 
-fn grouped(pages_per_week: Option<f64>) -> Settings {
+pub(super) fn grouped(pages_per_week: Option<f64>) -> Settings {
     let messages = Messages { began: true, ended: true, chat: false };
     Settings { pages_per_week, group_by: Some(GROUP.into()), messages, ..plain() }
 }
 
 /// The details of what was sent to the topic.
-fn messages(world: &World) -> Vec<Value> {
+pub(super) fn messages(world: &World) -> Vec<Value> {
     let sent = world.metrics.notified.take();
     sent.iter().map(|alert| serde_json::from_str(&alert.detail).unwrap()).collect()
 }

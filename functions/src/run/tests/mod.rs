@@ -3,6 +3,7 @@ mod baselines;
 mod follow;
 mod incidents;
 mod messages;
+mod newborn;
 mod rings;
 mod stored;
 mod tell;

@@ -52,7 +52,7 @@ pub(super) fn follow(detector: &Detector, series: &Series, end: i64) -> Vec<Told
 }
 
 /// The episodes of these datapoints, oldest first.
-fn told(scored: &[Scored], end: i64) -> Vec<Told> {
+pub(super) fn told(scored: &[Scored], end: i64) -> Vec<Told> {
     let mut episodes = Episodes::default();
     let mut told: Vec<Told> = Vec::new();
     let mut take = |changes: Vec<Change>, seen: i64, open: Option<&Episode>| {

@@ -2,7 +2,8 @@
 //! once, in generated fleets of several sizes.
 //!
 //! - [`plan`]: groups, lives and shared events; [`values`]: the CPU of one machine, with its fault;
-//! - [`course`]: its episodes by the real detector; [`rules`]: pages made of episodes;
+//! - [`course`]: its episodes by the real detector; [`newborns`]: those of machines that their
+//!   groups judge; [`rules`]: pages made of episodes;
 //! - [`events`]: which page is about what; [`tally`]: what is counted;
 //! - [`tails`]: pages of healthy machines down to low rates;
 //! - [`document`], [`figures`]: tables and picture.
@@ -14,6 +15,7 @@ mod course;
 mod document;
 mod events;
 mod figures;
+mod newborns;
 mod plan;
 mod rules;
 mod tails;
@@ -28,6 +30,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use deepguard::Detector;
 use events::Event;
+use newborns::Newborns;
 use plan::Plan;
 use rules::{Fleet, PageRule};
 use tails::{Age, Tail};
@@ -56,6 +59,9 @@ pub(crate) struct FleetsArgs {
     /// Healthy machines whose pages are counted down to low rates, four weeks each.
     #[arg(long, default_value_t = 504)]
     pub(crate) healthy: u32,
+    /// Groups with newborn machines, twelve in each.
+    #[arg(long, default_value_t = 70, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) newborns: u32,
     /// Seed of all fleets.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u16,
@@ -81,6 +87,7 @@ struct Measured {
     version: String,
     sizes: Vec<Size>,
     tails: Vec<(Age, Tail)>,
+    newborns: Newborns,
 }
 
 /// Measures and writes document and picture.
@@ -128,8 +135,15 @@ fn measure(
             }
         }
     }
+    let newborns = newborns::newborns(detector, args.newborns as usize, stop)?;
     println!("rates of false pages: {:.0} s", begun.elapsed().as_secs_f64());
-    Ok(Measured { args: args.clone(), version: detector.artifact().version(), sizes, tails })
+    Ok(Measured {
+        args: args.clone(),
+        version: detector.artifact().version(),
+        sizes,
+        tails,
+        newborns,
+    })
 }
 
 impl Size {
@@ -162,7 +176,8 @@ impl Size {
             let faults: Vec<_> = placed.into_iter().flatten().collect();
             let events = Event::of(&plan, &faults);
             let budget = args.pages_per_week;
-            let fleet = Fleet { plan: &plan, told: &told, detector, budget };
+            let launched = newborns::launched(&plan, detector, stop)?;
+            let fleet = Fleet { plan: &plan, told: &told, launched: &launched, detector, budget };
             for (rule, tally) in &mut size.tallies {
                 tally.add(&plan, &events, &rule.decide(&fleet));
             }
@@ -187,6 +202,7 @@ mod tests {
             at_least: 10,
             pages_per_week: 2.0,
             healthy: 2,
+            newborns: 1,
             seed,
             out: out.to_path_buf(),
         }

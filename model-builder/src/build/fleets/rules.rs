@@ -10,6 +10,7 @@ use deepguard::series::{DAY_SECONDS, PERIOD};
 
 use super::course::Told;
 use super::events::{Page, time};
+use super::newborns::Launched;
 use super::plan::{FROM, Plan, UNTIL};
 
 /// A fleet, as the rules see it.
@@ -18,6 +19,8 @@ pub(super) struct Fleet<'a> {
     pub(super) plan: &'a Plan,
     /// The episodes of each machine.
     pub(super) told: &'a [Vec<Told>],
+    /// The machines that their groups judge at first.
+    pub(super) launched: &'a [Launched],
     pub(super) detector: &'a Detector,
     /// Pages for nothing that its people accept, in a week.
     pub(super) budget: f64,
@@ -77,8 +80,8 @@ impl PageRule {
     pub(super) fn decide(self, fleet: &Fleet<'_>) -> Decided {
         match self {
             Self::EachEpisode => fleet.each_episode(),
-            Self::Level => fleet.incidents(|_| None),
-            Self::Groups => fleet.incidents(|machine| {
+            Self::Level => fleet.incidents(&[], |_| None),
+            Self::Groups => fleet.incidents(fleet.launched, |machine| {
                 let members = &fleet.plan.group_of(machine).members;
                 let name = fleet.plan.machines[machine].group.to_string();
                 Some((name, members.len()))
@@ -101,8 +104,14 @@ impl Fleet<'_> {
 
     /// The pages of a deployment that begins with the weeks that count. It knows the history of
     /// each machine, and no earlier incident.
-    fn incidents(&self, group: impl Fn(usize) -> Option<(String, usize)>) -> Decided {
-        let steps = self.steps();
+    fn incidents(
+        &self,
+        launched: &[Launched],
+        group: impl Fn(usize) -> Option<(String, usize)>,
+    ) -> Decided {
+        let steps = self.steps(launched);
+        let own_from: BTreeMap<usize, i64> =
+            launched.iter().map(|launched| (launched.machine, launched.own_from)).collect();
         let card = self.detector.artifact().card();
         let mut incidents: Incidents<usize> = Incidents::default();
         let mut open: Vec<Option<f64>> = vec![None; self.told.len()];
@@ -130,7 +139,10 @@ impl Fleet<'_> {
                     machines: self.alive(at),
                     group: &|machine: &usize| group(*machine),
                     peak: &|machine: &usize| open[*machine],
-                    young: &|machine: &usize| self.is_young(*machine, at),
+                    young: &|machine: &usize| {
+                        let by_group = own_from.get(machine).is_some_and(|from| at < *from);
+                        !by_group && self.is_young(*machine, at)
+                    },
                 };
                 let (notes, risen) = incidents.update(&changes, &around);
                 let began = notes
@@ -147,9 +159,12 @@ impl Fleet<'_> {
 
     /// What happens to the machines from the begin of the weeks on, by time (start of a datapoint,
     /// in seconds since 1970).
-    fn steps(&self) -> BTreeMap<i64, Vec<(usize, Step)>> {
+    fn steps(&self, launched: &[Launched]) -> BTreeMap<i64, Vec<(usize, Step)>> {
         let mut steps: BTreeMap<i64, Vec<(usize, Step)>> = BTreeMap::new();
+        let by_group: BTreeMap<usize, &Vec<Told>> =
+            launched.iter().map(|launched| (launched.machine, &launched.told)).collect();
         for (machine, told) in self.told.iter().enumerate() {
+            let told = by_group.get(&machine).copied().unwrap_or(told);
             for told in told.iter().filter(|told| told.began() >= time(FROM)) {
                 let mut add = |at: i64, step| steps.entry(at).or_default().push((machine, step));
                 add(told.began(), Step::Changed(Change::Began(told.episode, None)));
@@ -227,7 +242,8 @@ mod tests {
         // Too few for an incident of the fleet.
         let mut told = vec![Vec::new(); 40];
         told[3..9].fill(one.clone());
-        let fleet = Fleet { plan: &plan, told: &told, detector: &detector, budget: 2.0 };
+        let fleet =
+            Fleet { plan: &plan, told: &told, launched: &[], detector: &detector, budget: 2.0 };
         let each = PageRule::EachEpisode.decide(&fleet).pages;
         assert_eq!(each.len(), 6 * one.len());
         let level = PageRule::Level.decide(&fleet);
@@ -244,7 +260,8 @@ mod tests {
         let plan = plan(200);
         let told = vec![Vec::new(); 200];
         let decide = |budget: f64| {
-            let fleet = Fleet { plan: &plan, told: &told, detector: &detector, budget };
+            let fleet =
+                Fleet { plan: &plan, told: &told, launched: &[], detector: &detector, budget };
             PageRule::Groups.decide(&fleet)
         };
         let (strict, loose) = (decide(0.5), decide(20.0));
@@ -269,8 +286,9 @@ mod tests {
         expected.retain(|(_, told, _)| *told >= time(FROM));
         let told = [follow(&detector, &series, series.end())];
         let plan = plan(1);
-        let fleet = Fleet { plan: &plan, told: &told, detector: &detector, budget: 2.0 };
-        let steps = fleet.steps();
+        let fleet =
+            Fleet { plan: &plan, told: &told, launched: &[], detector: &detector, budget: 2.0 };
+        let steps = fleet.steps(&[]);
         let seen: Vec<_> = steps
             .iter()
             .flat_map(|(at, steps)| steps.iter().map(move |(_, step)| (*at, *step)))

@@ -1,0 +1,124 @@
+//! Instances that are judged by their groups.
+
+use deepguard_aws::metric::Skip;
+use serde_json::{Value, json};
+
+use super::incidents::{group, grouped, messages};
+use super::*;
+use crate::run::tests::tell::follow;
+
+const NEWBORN: usize = 9;
+const BORN: &str = "2026-01-15T14:40:00Z";
+const BROKEN: &str = "2026-01-15T15:20:00Z";
+
+/// Five machines that do the same work, and one that was launched at [`BORN`] and is stuck from
+/// [`BROKEN`] on.
+fn launch(broken: f64) -> World {
+    let world = World::new();
+    let mut cpu = world.metrics.cpu.borrow_mut();
+    for number in 0..5 {
+        let jitter = |point: &Datapoint| ((point.time / 300 * 31 + number * 7) % 11) as f64 / 20.0;
+        let own =
+            cpu_of_work().map(|point| Datapoint { value: point.value + jitter(&point), ..point });
+        cpu.insert(instance(number as usize), own.collect());
+    }
+    let alive = cpu_of_work().filter(|point| point.time >= seconds(BORN)).map(|point| {
+        let value = if point.time >= seconds(BROKEN) { broken } else { point.value };
+        Datapoint { value, ..point }
+    });
+    cpu.insert(instance(NEWBORN), alive.collect());
+    drop(cpu);
+    world
+}
+
+fn cpu_of_work() -> impl Iterator<Item = Datapoint> {
+    cpu(0, DAYS).into_iter()
+}
+
+/// The times at which the newborn was scored.
+fn scored(world: &World) -> Vec<i64> {
+    let scores = world.scores().into_keys();
+    let newborn = scores
+        .filter(|(id, metric, _)| (id, metric) == (&instance(NEWBORN), &Metric::AnomalyScore));
+    newborn.map(|(_, _, time)| time).collect()
+}
+
+#[tokio::test]
+async fn a_newborn_is_judged_from_its_second_datapoint_on_and_its_fault_is_told() {
+    let world = launch(97.0);
+    group(&world, &[0, 1, 2, 3, 4, NEWBORN], "web");
+    let mut process = world.telling(grouped(None));
+    let summaries = follow(&mut process, "2026-01-15T14:47:00Z", "2026-01-15T15:42:00Z").await;
+    let skipped: Vec<Option<&usize>> = summaries
+        .iter()
+        .map(|summary| summary.instances.skipped.get(Skip::NoBaseline.name()))
+        .collect();
+    assert_eq!(skipped[0], Some(&1), "its first datapoint says nothing");
+    assert!(skipped[1..].iter().all(Option::is_none), "{skipped:?}");
+    let from = seconds(BORN) + PERIOD;
+    let expected: Vec<i64> = (from..seconds("2026-01-15T15:40:00Z")).step_by(300).collect();
+    assert_eq!(scored(&world), expected);
+    let told = messages(&world);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["since"], BROKEN);
+    let text = &told[0]["text"];
+    assert!(text.as_str().is_some_and(|text| text.contains("Judged by its group")), "{text}");
+}
+
+#[tokio::test]
+async fn runs_and_processes_change_no_score_of_a_newborn() {
+    let world = launch(97.0);
+    group(&world, &[0, 1, 2, 3, 4, NEWBORN], "web");
+    let end = "2026-01-15T15:42:00Z";
+    follow(&mut world.telling(grouped(None)), "2026-01-15T14:47:00Z", end).await;
+    let expected = world.scores();
+    let world = World { bucket: Rc::default(), ..world };
+    for (index, time) in every_five_minutes("2026-01-15T14:47:00Z", end).enumerate() {
+        if index % 3 == 1 {
+            world.telling(grouped(None)).run(&json!({}), time).await.unwrap();
+        }
+    }
+    let of_newborn = |scores: Scores| -> Vec<_> {
+        let last = seconds("2026-01-15T15:35:00Z");
+        let newborn =
+            |(id, _, time): &(InstanceId, Metric, i64)| *id == instance(NEWBORN) && *time < last;
+        scores.into_iter().filter(|(of, _)| newborn(of)).collect()
+    };
+    let (expected, scores) = (of_newborn(expected), of_newborn(world.scores()));
+    assert!(!expected.is_empty());
+    assert_eq!(scores, expected);
+}
+
+#[tokio::test]
+async fn without_a_group_or_with_too_few_members_it_is_not_judged() {
+    for members in [&[][..], &[0, 1, NEWBORN]] {
+        let world = launch(97.0);
+        group(&world, members, "web");
+        let mut process = world.telling(grouped(None));
+        follow(&mut process, "2026-01-15T14:47:00Z", "2026-01-15T15:42:00Z").await;
+        assert_eq!((scored(&world), messages(&world)), (vec![], Vec::<Value>::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_is_gone_is_replaced_by_another() {
+    let world = launch(97.0);
+    group(&world, &[0, 1, 2, 3, 4, NEWBORN], "web");
+    let mut process = world.telling(grouped(None));
+    follow(&mut process, "2026-01-15T14:47:00Z", "2026-01-15T15:12:00Z").await;
+    let judged = scored(&world);
+    let (state, _) = process.store.state(Shard::WHOLE).await;
+    let typical = state.instances[&instance(NEWBORN)].by_group.as_ref().unwrap().typical().clone();
+    process.store.remember(state);
+    // It has no baseline on the day after, and the newborn has none of its own yet.
+    let mut cpu = world.metrics.cpu.borrow_mut();
+    cpu.get_mut(&typical).unwrap().retain(|point| point.time < seconds(BROKEN));
+    drop(cpu);
+    let mut process = world.telling(grouped(None));
+    process.run(&json!({}), at("2026-01-16T00:37:00Z")).await.unwrap();
+    let all = [judged, scored(&world)].concat();
+    let from = seconds(BORN) + PERIOD;
+    let expected: Vec<i64> = (from..seconds("2026-01-16T00:35:00Z")).step_by(300).collect();
+    assert_eq!(all, expected);
+    assert_eq!(messages(&world).len(), 1);
+}
