@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use crate::deadline::{Limited, TimeLeft};
 use crate::model::Models;
 use crate::run::RunError;
+use crate::run::part::part;
 use crate::run::reads::Reads;
 use crate::settings::Settings;
 use crate::state::shard::Shard;
@@ -34,6 +35,8 @@ use crate::watched::roster::{Needs, Roster};
 pub struct Calibration<C, O, A = NoAccount> {
     cloudwatch: Limited<C>,
     roster: Roster<Limited<A>>,
+    /// The tag whose value is an instance's group.
+    group_by: Option<String>,
     mutes: MuteFile<Limited<O>>,
     models: Models<Limited<O>>,
     store: Store<Limited<O>>,
@@ -89,6 +92,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         Self {
             cloudwatch: time.limit(cloudwatch),
             roster: Roster::new(settings.selection, time.limit(account)),
+            group_by: settings.group_by,
             mutes: MuteFile::new(settings.mutes, objects.clone()),
             models: Models::new(settings.model, objects.clone(), tuning),
             store: Store::new(objects, settings.state),
@@ -124,7 +128,10 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
             Some(instances) => instances,
             None => self.cloudwatch.instances().await.map_err(RunError::List)?,
         };
-        instances.retain(|instance| shard.holds(instance));
+        let Self { roster, group_by, .. } = self;
+        let part = part(roster, shard, group_by.as_deref(), Some(&instances), now).await;
+        let part = part.map_err(RunError::List)?;
+        instances.retain(|instance| part.holds(instance));
         let (mutes, stale) = self.mutes.current().await;
         if let Some(error) = stale {
             error!(%error, "the mutes that were known before stay in use");
@@ -141,7 +148,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
             .collect();
         let mutes = Muted::new(&mutes, tags, day);
 
-        self.store.baselines.open(shard, day, detector.context()).await;
+        self.store.baselines.open(&part, day, detector.context()).await;
         let mut done = BaselineCounts { seen: instances.len(), ..BaselineCounts::default() };
         instances.retain(|instance| self.store.baselines.of(instance, day) == Known::NotYet);
         done.known = done.seen - instances.len();
@@ -177,7 +184,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
                     Some(_) => done.made += 1,
                     None => done.too_little += 1,
                 }
-                self.store.baselines.learn(shard, &instance, day, baseline);
+                self.store.baselines.learn(&part, &instance, day, baseline);
             }
         }
         drop(reads);

@@ -1,7 +1,6 @@
 //! A run that goes on where the last one ended: it scores the new datapoints and decides.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use deepguard::Detector;
 use deepguard::budget::{FleetPast, PageLevel, page_level};
@@ -18,7 +17,7 @@ use crate::run::outcome::Fleet;
 use crate::run::pass::{Among, Round};
 use crate::run::publish::model_days;
 use crate::run::summary::EpisodeCounts;
-use crate::run::{Decisions, Detection, Inputs, MOST_WAITING, Outcome, Run, decide, log};
+use crate::run::{Asked, Decisions, Detection, Inputs, MOST_WAITING, Outcome, Run, decide, log};
 use crate::state::State;
 use crate::state::band::Due;
 use crate::state::shard::Shard;
@@ -33,14 +32,14 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     pub(super) async fn follow(
         &mut self,
         detector: &Detector,
-        shard: Shard,
+        asked: Asked<'_>,
         state: &mut State,
-        times: Range<i64>,
         inputs: &mut Inputs,
         now: Timestamp,
     ) -> Result<Run, RunError> {
-        let listed: BTreeSet<InstanceId> = match self.cloudwatch.instances().await {
-            Ok(listed) => listed.into_iter().filter(|instance| shard.holds(instance)).collect(),
+        let Asked { part, listed, times } = asked;
+        let listed = match listed {
+            Ok(listed) => listed,
             // Instances in the state can be read all the same.
             Err(error) if !state.instances.is_empty() => {
                 warn!(%error, "the instances cannot be listed: those seen before are scored");
@@ -54,7 +53,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let mutes = self.muted(&listed, inputs, times.end);
         let before = state.marks();
         let Self { cloudwatch, store, lookback, .. } = self;
-        let among = Among { shard, mutes: &mutes, groups: &groups };
+        let among = Among { part, mutes: &mutes, groups: &groups };
         let mut round = Round::new(detector, store, state, among, *lookback, times.clone());
         round.all(cloudwatch, &listed).await;
         let Round { fleet, oldest_baseline, .. } = round;
@@ -64,7 +63,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let mut changes = decide::episodes(state, &fleet, self.m_of_n, &mut bands);
         let stopped = self.reporting_stopped;
         changes.extend(decide::silent(state, &fleet, &self.store, &mutes, stopped, &mut bands));
-        self.begin_day(state, detector, times.end, shard, listed.len());
+        self.begin_day(state, detector, times.end, part.shard(), listed.len());
         let told = decide::incidents(state, &fleet, changes, &groups, listed.len());
         told.iter().for_each(|told| state.ledger.add(&told.change, &told.note));
         state.ledger.suppress(fleet.suppressed_datapoints());

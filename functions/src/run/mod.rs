@@ -5,8 +5,10 @@ pub mod decide;
 mod follow;
 pub mod gauges;
 pub mod log;
-pub mod newborn;
+mod newborn;
+
 pub mod outcome;
+mod part;
 mod pass;
 mod publish;
 mod question;
@@ -15,6 +17,7 @@ mod shadow;
 pub mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,7 +26,9 @@ use deepguard::episode::MOfN;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::mute::{MuteFile, Mutes};
-use deepguard_aws::ports::{Alerts, Cpu, Inventory, NoAccount, Objects, Published, Scores};
+use deepguard_aws::ports::{
+    Alerts, CallError, Cpu, Inventory, NoAccount, Objects, Published, Scores,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -45,7 +50,7 @@ use crate::run::summary::{
 };
 use crate::settings::Settings;
 use crate::state::band::BandMode;
-use crate::state::shard::Shard;
+use crate::state::shard::Part;
 use crate::state::store::{Saved, Store};
 use crate::state::tally::Mode;
 use crate::trigger::Trigger;
@@ -170,21 +175,37 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let (mutes, stale) = self.mutes.current().await;
         inputs.mutes = mutes;
         inputs.note_stale("the mutes", stale);
-        let (mut state, loaded) = self.store.state(trigger.shard).await;
         self.cloudwatch.share(trigger.shard.of());
+        let listed = match &trigger.instances {
+            Some(named) => Ok(named.clone()),
+            None => self.cloudwatch.instances().await,
+        };
+        let Self { roster, group_by, .. } = self;
+        let part =
+            part::part(roster, trigger.shard, group_by.as_deref(), listed.as_ref().ok(), now).await;
+        let part = part.map_err(RunError::List)?;
+        let listed = listed.map(|mut listed| {
+            listed.retain(|instance| part.holds(instance));
+            listed
+        });
+        let (mut state, loaded) = self.store.state(&part).await;
         let changed = state.model != detector.artifact().checksum();
         state.seen_by(detector.artifact().checksum());
 
         let mut shadow = None;
         let run = match trigger.is_question(times.end, now) {
-            true => self.answer(&detector, &trigger, &state, times, &mut inputs, now).await,
+            true => {
+                let asked = Asked { part: &part, listed, times };
+                self.answer(&detector, &trigger, &state, asked, &mut inputs, now).await
+            }
             false => {
                 if let Some((detector, stale)) = self.current_shadow().await {
                     inputs.stale += usize::from(stale);
                     shadow = detector;
                 }
                 inputs.changed = changed;
-                self.follow(&detector, trigger.shard, &mut state, times, &mut inputs, now).await
+                let asked = Asked { part: &part, listed, times };
+                self.follow(&detector, asked, &mut state, &mut inputs, now).await
             }
         };
         let run = match run {
@@ -214,7 +235,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         };
         let shadow = match (shadow, decisions) {
             (Some(detector), Some(decisions)) => {
-                self.shadow(&detector, trigger.shard, &run, &decisions.listed).await
+                self.shadow(&detector, &part, &run, &decisions.listed).await
             }
             _ => None,
         };
@@ -255,13 +276,13 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     async fn shadow(
         &mut self,
         detector: &Detector,
-        shard: Shard,
+        part: &Part,
         run: &Run,
         listed: &BTreeSet<InstanceId>,
     ) -> Option<String> {
         let after = After {
             cloudwatch: &self.cloudwatch,
-            among: Among { shard, mutes: &run.mutes, groups: &run.groups },
+            among: Among { part, mutes: &run.mutes, groups: &run.groups },
             times: run.fleet.times.clone(),
             listed,
             lookback: self.lookback,
@@ -274,6 +295,15 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
 
 /// The tags `Name` of instances.
 type Names = BTreeMap<InstanceId, String>;
+
+/// What a run is to score.
+struct Asked<'a> {
+    part: &'a Part,
+    /// The instances of the part that CloudWatch lists, or that the event names.
+    listed: Result<BTreeSet<InstanceId>, CallError>,
+    /// Seconds since 1970.
+    times: Range<i64>,
+}
 
 /// The results of a run.
 struct Run {

@@ -9,25 +9,9 @@ use deepguard::track::Known;
 use deepguard::{Phase, Scored, Series};
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::ports::Objects;
-use serde::{Deserialize, Serialize};
 
 use crate::run::pass::Round;
-
-/// An instance that its group judges, as it is stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ByGroup {
-    /// The typical member: its baselines are used.
-    typical: InstanceId,
-    newborn: Newborn,
-}
-
-impl ByGroup {
-    /// The typical member, for tests.
-    #[cfg(test)]
-    pub(crate) fn typical(&self) -> &InstanceId {
-        &self.typical
-    }
-}
+use crate::state::by_group::ByGroup;
 
 impl<O: Objects> Round<'_, O> {
     /// Judges the new datapoints of an instance that has no baseline, as far as `series` has them,

@@ -17,7 +17,7 @@ use deepguard_aws::ports::{CallError, Cpu, Objects, Read};
 use crate::deadline::{Limited, NEXT_RUN};
 use crate::run::outcome::Fleet;
 use crate::run::reads::Reads;
-use crate::state::shard::Shard;
+use crate::state::shard::Part;
 use crate::state::store::Store;
 use crate::state::{Followed, State};
 use crate::watched::groups::Groups;
@@ -41,7 +41,7 @@ pub(crate) fn history_from(until: i64) -> i64 {
 /// The instances of a round, and what is known of them beside their CPU.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Among<'a> {
-    pub(crate) shard: Shard,
+    pub(crate) part: &'a Part,
     /// The times at which they are muted.
     pub(crate) mutes: &'a Muted,
     pub(crate) groups: &'a Groups,
@@ -163,7 +163,7 @@ impl<'a, O: Objects> Round<'a, O> {
         let oldest = wanted.iter().filter_map(end).min().unwrap_or(until).min(until - 2 * LATE);
         self.store.baselines.forget_before(calibrated_at(oldest));
         for day in missing {
-            self.store.baselines.open(self.among.shard, day, self.detector.context()).await;
+            self.store.baselines.open(self.among.part, day, self.detector.context()).await;
         }
     }
 
@@ -255,7 +255,7 @@ impl<'a, O: Objects> Round<'a, O> {
         for (day, baseline) in baselines {
             // The last two days are the ones that the next runs may need.
             if day >= calibrated_at(until) - DAY_SECONDS {
-                self.store.baselines.learn(self.among.shard, &instance, day, baseline);
+                self.store.baselines.learn(self.among.part, &instance, day, baseline);
             }
         }
         scored.retain(|scored| scored.time >= since);
@@ -304,7 +304,7 @@ impl<'a, O: Objects> Round<'a, O> {
             let learnt = series.without(self.among.mutes.of(&instance));
             let baseline = learnt.and_then(|series| self.detector.calibrate(&series, day));
             self.fleet.scoring += began.elapsed();
-            self.store.baselines.learn(self.among.shard, &instance, day, baseline);
+            self.store.baselines.learn(self.among.part, &instance, day, baseline);
         }
         let Some(mut followed) = self.state.instances.remove(&instance) else { return Next::Done };
         let mut taken = self.advance(&mut followed.track, series, &instance);
@@ -312,7 +312,7 @@ impl<'a, O: Objects> Round<'a, O> {
             && !self.store.baselines.is_open(day)
         {
             // Going back over midnight for a late datapoint takes the baseline of yesterday.
-            self.store.baselines.open(self.among.shard, day, self.detector.context()).await;
+            self.store.baselines.open(self.among.part, day, self.detector.context()).await;
             let rest = self.advance(&mut followed.track, series, &instance);
             taken.scored.extend(rest.scored);
             taken.late += rest.late;

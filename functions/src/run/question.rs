@@ -19,7 +19,7 @@ use crate::run::follow::nothing_read;
 use crate::run::outcome::Fleet;
 use crate::run::pass::history_from;
 use crate::run::reads::Reads;
-use crate::run::{Detection, Inputs, Outcome, Run};
+use crate::run::{Asked, Detection, Inputs, Outcome, Run};
 use crate::state::State;
 use crate::state::store::Store;
 use crate::state::tally::Mode;
@@ -35,15 +35,12 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         detector: &Detector,
         trigger: &Trigger,
         state: &State,
-        times: Range<i64>,
+        asked: Asked<'_>,
         inputs: &mut Inputs,
         now: Timestamp,
     ) -> Result<Run, RunError> {
-        let mut instances = match &trigger.instances {
-            Some(instances) => instances.clone(),
-            None => self.cloudwatch.instances().await.map_err(RunError::List)?,
-        };
-        instances.retain(|instance| trigger.shard.holds(instance));
+        let Asked { part, listed, times } = asked;
+        let mut instances = listed.map_err(RunError::List)?;
         let all = instances.len();
         if trigger.instances.is_none() || inputs.mutes.needs_tags() {
             // A question that names an instance gets an answer, watched or not.
@@ -55,7 +52,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         }
         let left_out = all - instances.len();
         for day in days_needed(&times) {
-            self.store.baselines.open(trigger.shard, day, detector.context()).await;
+            self.store.baselines.open(part, day, detector.context()).await;
         }
         let mutes = self.muted(&instances, inputs, times.end);
         let question = Question { detector, store: &self.store, state, mutes: &mutes, times };

@@ -65,9 +65,8 @@ impl<O: Objects> Shadow<O> {
         after: After<'_, C>,
     ) -> String {
         let After { cloudwatch, among, times, listed, lookback, mode, m_of_n } = after;
-        let shard = among.shard;
         let version = detector.artifact().version();
-        let (mut state, _) = self.store.state(shard).await;
+        let (mut state, _) = self.store.state(among.part).await;
         state.seen_by(detector.artifact().checksum());
         let mut round =
             Round::new(detector, &mut self.store, &mut state, among, lookback, times.clone());

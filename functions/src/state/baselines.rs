@@ -9,7 +9,7 @@ use deepguard_aws::ids::InstanceId;
 use serde::{Deserialize, Serialize};
 
 use crate::state::format::{Damaged, Reader, Writer};
-use crate::state::shard::Shard;
+use crate::state::shard::Part;
 
 /// The baselines of one day.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -60,10 +60,10 @@ impl Baselines {
         self.instances.get(instance).map_or(Known::NotYet, |baseline| baseline.as_ref().into())
     }
 
-    /// Takes over the baselines in `others` of instances that belong to `shard`. Theirs win,
+    /// Takes over the baselines in `others` of instances that belong to `part`. Theirs win,
     /// because other runs may have used them already.
-    pub fn take_over(&mut self, others: Self, shard: Shard) {
+    pub fn take_over(&mut self, others: Self, part: &Part) {
         self.instances
-            .extend(others.instances.into_iter().filter(|(instance, _)| shard.holds(instance)));
+            .extend(others.instances.into_iter().filter(|(instance, _)| part.holds(instance)));
     }
 }

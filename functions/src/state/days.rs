@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::state::baselines::Baselines;
 use crate::state::format::MAX_BYTES;
 use crate::state::place::{Place, Unusable};
-use crate::state::shard::Shard;
+use crate::state::shard::Part;
 use crate::time::date;
 
 /// The number of tries to merge concurrent writes before giving up.
@@ -28,7 +28,8 @@ pub(crate) struct Days<O> {
 /// The baselines of one day.
 #[derive(Debug)]
 struct Day {
-    shard: Shard,
+    /// The part of the fleet, as in the key.
+    part: String,
     etag: Option<String>,
     baselines: Baselines,
     /// Whether it has new baselines that are not written.
@@ -36,8 +37,8 @@ struct Day {
 }
 
 impl Day {
-    fn new(shard: Shard) -> Self {
-        Self { shard, etag: None, baselines: Baselines::default(), changed: false }
+    fn new(part: &Part) -> Self {
+        Self { part: part.to_string(), etag: None, baselines: Baselines::default(), changed: false }
     }
 }
 
@@ -49,23 +50,23 @@ impl<O: Objects> Days<O> {
 
     /// Loads the baselines of `day`, as far as they can be read. `context` is the number of slots
     /// that a window spans.
-    pub(crate) async fn open(&mut self, shard: Shard, day: i64, context: usize) {
-        let known = self.days.remove(&day).filter(|known| known.shard == shard);
-        let mut known = known.unwrap_or_else(|| Day::new(shard));
-        if let Ok(Some(uri)) = self.place.uri(&key(shard, day)) {
+    pub(crate) async fn open(&mut self, part: &Part, day: i64, context: usize) {
+        let known = self.days.remove(&day).filter(|known| known.part == part.to_string());
+        let mut known = known.unwrap_or_else(|| Day::new(part));
+        if let Ok(Some(uri)) = self.place.uri(&key(&known.part, day)) {
             match self.place.objects.get(&uri, known.etag.as_deref(), MAX_BYTES).await {
                 Ok(Fetched::Unchanged) => {}
                 Ok(Fetched::Object { bytes, etag }) => {
                     known.etag = etag;
                     match Baselines::from_bytes(&bytes, day, context) {
-                        Ok(stored) => known.baselines.take_over(stored, shard),
+                        Ok(stored) => known.baselines.instances.extend(stored.instances),
                         Err(error) => warn!(%uri, %error, "the baselines are made anew"),
                     }
                 }
                 Err(ObjectError::Missing { .. }) => {
                     known.etag = None;
                     if known.baselines.instances.is_empty() {
-                        self.other_baselines(&mut known.baselines, shard, day, context).await;
+                        self.other_baselines(&mut known.baselines, part, day, context).await;
                     }
                 }
                 Err(error) => warn!(%error, "the baselines cannot be read"),
@@ -78,7 +79,7 @@ impl<O: Objects> Days<O> {
     async fn other_baselines(
         &self,
         baselines: &mut Baselines,
-        shard: Shard,
+        part: &Part,
         day: i64,
         context: usize,
     ) {
@@ -93,7 +94,7 @@ impl<O: Objects> Days<O> {
                 .read(&other.uri, |bytes| Baselines::from_bytes(bytes, day, context))
                 .await
             {
-                Ok((others, _)) => baselines.take_over(others, shard),
+                Ok((others, _)) => baselines.take_over(others, part),
                 Err(error) => warn!(%error, "other baselines are left out"),
             }
         }
@@ -112,12 +113,12 @@ impl<O: Objects> Days<O> {
     /// Adds a new baseline of an instance. An existing one stays.
     pub(crate) fn learn(
         &mut self,
-        shard: Shard,
+        part: &Part,
         instance: &InstanceId,
         day: i64,
         baseline: Option<Baseline>,
     ) {
-        let day = self.days.entry(day).or_insert_with(|| Day::new(shard));
+        let day = self.days.entry(day).or_insert_with(|| Day::new(part));
         day.baselines.instances.entry(instance.clone()).or_insert_with(|| {
             day.changed = true;
             baseline
@@ -132,7 +133,7 @@ impl<O: Objects> Days<O> {
         for day in days {
             let Some(mut known) = self.days.remove(&day) else { continue };
             if known.changed
-                && let Ok(Some(uri)) = self.place.uri(&key(known.shard, day))
+                && let Ok(Some(uri)) = self.place.uri(&key(&known.part, day))
             {
                 match self.save_day(&uri, day, &mut known, context).await {
                     Ok(()) => known.changed = false,
@@ -167,7 +168,7 @@ impl<O: Objects> Days<O> {
             }
             match self.place.read(uri, |bytes| Baselines::from_bytes(bytes, day, context)).await {
                 Ok((others, etag)) => {
-                    known.baselines.take_over(others, known.shard);
+                    known.baselines.instances.extend(others.instances);
                     known.etag = etag;
                 }
                 Err(Unusable::Object(ObjectError::Missing { .. })) => known.etag = None,
@@ -192,6 +193,6 @@ impl<O: Objects> Days<O> {
 }
 
 /// The key of a day's baselines below the root.
-fn key(shard: Shard, day: i64) -> String {
-    format!("baselines/{}/{shard}", date(day))
+fn key(part: &str, day: i64) -> String {
+    format!("baselines/{}/{part}", date(day))
 }

@@ -7,6 +7,7 @@
 
 pub mod band;
 pub mod baselines;
+pub mod by_group;
 pub mod days;
 pub mod format;
 pub mod place;
@@ -28,9 +29,9 @@ use tracing::warn;
 
 use crate::alert::ledger::Ledger;
 use crate::alert::pending::Pending;
-use crate::run::newborn::ByGroup;
+use crate::state::by_group::ByGroup;
 use crate::state::format::{Damaged, Reader, Writer};
-use crate::state::shard::Shard;
+use crate::state::shard::Part;
 use crate::state::tally::Tally;
 
 /// The state of a shard between runs, as it is stored.
@@ -201,9 +202,9 @@ impl State {
         self.instances.values().map(|followed| (followed.watermark, followed.looked)).collect()
     }
 
-    /// Takes over the instances of `shard` from another state, which another division of the fleet
+    /// Takes over the instances of `part` from another state, which another division of the fleet
     /// stored. For each instance the state that is further ahead wins.
-    pub fn take_over(&mut self, other: Self, shard: Shard) {
+    pub fn take_over(&mut self, other: Self, part: &Part) {
         if self.instances.is_empty() {
             self.model.clone_from(&other.model);
         }
@@ -214,19 +215,19 @@ impl State {
             let newer = |known: &Followed| {
                 (known.watermark, known.looked) < (followed.watermark, followed.looked)
             };
-            if shard.holds(&instance) && self.instances.get(&instance).is_none_or(newer) {
+            if part.holds(&instance) && self.instances.get(&instance).is_none_or(newer) {
                 self.instances.insert(instance, followed);
             }
         }
         let is_ours =
-            |datum: &Datum| matches!(&datum.of, Of::Instance(instance) if shard.holds(instance));
+            |datum: &Datum| matches!(&datum.of, Of::Instance(instance) if part.holds(instance));
         let outbox =
             other.outbox.into_iter().filter(|datum| is_ours(datum) && !self.outbox.contains(datum));
         let outbox: Vec<Datum> = outbox.collect();
         self.outbox.extend(outbox);
         self.ledger.take_over(other.ledger);
-        self.incidents.take_over(other.incidents, |instance| shard.holds(instance));
-        for alert in other.alerts.into_iter().filter(|alert| shard.holds(&alert.instance)) {
+        self.incidents.take_over(other.incidents, |instance| part.holds(instance));
+        for alert in other.alerts.into_iter().filter(|alert| part.holds(&alert.instance)) {
             match self.alerts.iter_mut().find(|known| known.is_same(&alert)) {
                 Some(known) => known.unsent = known.unsent.and(alert.unsent),
                 None => self.alerts.push(alert),
@@ -250,6 +251,7 @@ mod tests {
     use deepguard_aws::metric::Metric;
 
     use super::*;
+    use crate::state::shard::Shard;
     use crate::testing::{instance, scored};
 
     fn followed(watermark: i64) -> Followed {
@@ -324,19 +326,20 @@ mod tests {
     fn another_division_of_the_fleet_loses_nothing() {
         let all: Vec<usize> = (0..50).collect();
         let whole = state(&all, 600);
-        let parts: Vec<Shard> = (0..4).map(|shard| Shard::new(shard, 4).unwrap()).collect();
+        let part = |shard| Part::by_instance(Shard::new(shard, 4).unwrap());
+        let parts: Vec<Part> = (0..4).map(part).collect();
         let mut back = State::default();
         let (mut outbox, mut alerts) = (0, 0);
-        for shard in parts {
-            let mut part = State::default();
-            part.take_over(whole.clone(), shard);
-            part.take_over(whole.clone(), shard);
-            assert!(part.instances.keys().all(|instance| shard.holds(instance)));
-            outbox += part.outbox.len();
-            assert!(part.alerts.iter().all(|alert| shard.holds(&alert.instance)));
-            alerts += part.alerts.len();
-            part.instances.values_mut().for_each(|followed| followed.watermark = 900);
-            back.take_over(part, Shard::WHOLE);
+        for part in parts {
+            let mut state = State::default();
+            state.take_over(whole.clone(), &part);
+            state.take_over(whole.clone(), &part);
+            assert!(state.instances.keys().all(|instance| part.holds(instance)));
+            outbox += state.outbox.len();
+            assert!(state.alerts.iter().all(|alert| part.holds(&alert.instance)));
+            alerts += state.alerts.len();
+            state.instances.values_mut().for_each(|followed| followed.watermark = 900);
+            back.take_over(state, &Part::WHOLE);
         }
         assert_eq!(
             (outbox, alerts),
@@ -344,7 +347,7 @@ mod tests {
             "each is in one of the parts"
         );
         // The state of the parts is newer than that of the whole.
-        back.take_over(whole, Shard::WHOLE);
+        back.take_over(whole, &Part::WHOLE);
         assert_eq!(
             back.instances,
             state(&all, 600)
@@ -363,7 +366,7 @@ mod tests {
         seen.seen_by("two");
         assert_eq!((seen.model.as_str(), seen.instances[&instance(1)].watermark), ("two", 600));
         let mut other = State { model: "two".into(), ..state(&[2], 600) };
-        other.take_over(state(&[3], 600), Shard::WHOLE);
+        other.take_over(state(&[3], 600), &Part::WHOLE);
         assert_eq!(other.instances.len(), 1, "a record of another model is of no use");
     }
 }

@@ -1,9 +1,9 @@
 //! The store of all state between runs: below one address in S3, or only in the process.
 //!
-//! `shards/<shards>/<shard>` is the [`State`] of a part of the fleet,
-//! `baselines/<day>/<shards>/<shard>` its baselines. Both are written on condition that
+//! `shards/<part>` is the [`State`] of a [part](Part) of the fleet, `baselines/<day>/<part>` its
+//! baselines. Both are written on condition that
 //! they still are the version that was read, so that of two runs at once only one decides.
-//! `shards/<shards>/<shard>.published` is the beginning of the state whose outbox was published,
+//! `shards/<part>.published` is the beginning of the state whose outbox was published,
 //! checksum included: another process need not publish that again.
 
 use deepguard_aws::ids::ObjectUri;
@@ -15,7 +15,7 @@ use crate::state::State;
 use crate::state::days::Days;
 use crate::state::format::{BEGINNING, MAX_BYTES};
 use crate::state::place::Place;
-use crate::state::shard::Shard;
+use crate::state::shard::Part;
 
 /// The end of the key that records a published outbox.
 const PUBLISHED: &str = ".published";
@@ -64,7 +64,8 @@ pub struct Store<O> {
 
 #[derive(Debug)]
 struct Stored {
-    shard: Shard,
+    /// The part of the fleet, as in the key.
+    part: String,
     etag: Option<String>,
     /// The beginning of the object that was written last.
     beginning: Vec<u8>,
@@ -94,13 +95,14 @@ impl<O: Objects> Store<O> {
         self.place.root.is_some()
     }
 
-    /// The state of `shard`, to be [saved](Self::save) again, and how it was loaded.
-    pub async fn state(&mut self, shard: Shard) -> (State, Origin) {
-        let known = self.state.take().filter(|kept| kept.shard == shard);
+    /// The state of `part`, to be [saved](Self::save) again, and how it was loaded.
+    pub async fn state(&mut self, part: &Part) -> (State, Origin) {
+        let key = part.to_string();
+        let known = self.state.take().filter(|kept| kept.part == key);
         let known = known.and_then(|kept| Some((kept.etag, kept.state?)));
-        let Ok(Some(uri)) = self.place.uri(&format!("{}/{shard}", self.states)) else {
+        let Ok(Some(uri)) = self.place.uri(&format!("{}/{key}", self.states)) else {
             let state = known.map(|(_, state)| state).unwrap_or_default();
-            self.state = Some(Stored { shard, etag: None, beginning: Vec::new(), state: None });
+            self.state = Some(Stored { part: key, etag: None, beginning: Vec::new(), state: None });
             return (state, Origin::InProcess);
         };
         let etag = known.as_ref().and_then(|(etag, _)| etag.as_deref());
@@ -111,12 +113,12 @@ impl<O: Objects> Store<O> {
                     // The first load by this process: another division of the fleet may have gone
                     // on since.
                     let others =
-                        if known.is_none() { self.other_states(&uri, shard).await } else { None };
+                        if known.is_none() { self.other_states(&uri, part).await } else { None };
                     match State::from_bytes(&bytes) {
                         Ok(mut state) => {
                             self.forget_published(&uri, &bytes, &mut state).await;
                             let resharded = others.is_some();
-                            others.into_iter().for_each(|others| state.take_over(others, shard));
+                            others.into_iter().for_each(|others| state.take_over(others, part));
                             (etag, state, if resharded { Origin::Resharded } else { Origin::Read })
                         }
                         Err(error) => {
@@ -133,7 +135,7 @@ impl<O: Objects> Store<O> {
                 }
                 (Err(ObjectError::Missing { .. }) | Ok(Fetched::Unchanged), known) => match known {
                     Some((_, state)) => (None, state, Origin::Missing),
-                    None => match self.other_states(&uri, shard).await {
+                    None => match self.other_states(&uri, part).await {
                         Some(state) => (None, state, Origin::Resharded),
                         None => (None, State::default(), Origin::Missing),
                     },
@@ -145,13 +147,13 @@ impl<O: Objects> Store<O> {
                     (etag, state, if damaged { Origin::Damaged } else { Origin::Unreachable })
                 }
             };
-        self.state = Some(Stored { shard, etag, beginning: Vec::new(), state: None });
+        self.state = Some(Stored { part: key, etag, beginning: Vec::new(), state: None });
         (state, loaded)
     }
 
-    /// The state in other divisions of the fleet for the instances of `shard`, where they were
+    /// The state in other divisions of the fleet for the instances of `part`, where they were
     /// written after the object at `own`.
-    async fn other_states(&self, own: &ObjectUri, shard: Shard) -> Option<State> {
+    async fn other_states(&self, own: &ObjectUri, part: &Part) -> Option<State> {
         let folder = self.place.uri(self.states).ok()??;
         let listed = self
             .place
@@ -164,7 +166,7 @@ impl<O: Objects> Store<O> {
             .iter()
             .find(|object| object.uri == *own)
             .map_or(i64::MIN, |object| object.written);
-        let division = format!("{}/{}/", folder.key, shard.of());
+        let division = format!("{}/{}/", folder.key, part.folder());
         let is_state = |key: &str| !key.starts_with(&division) && !key.ends_with(PUBLISHED);
         let others =
             listed.iter().filter(|object| is_state(&object.uri.key) && object.written >= since);
@@ -179,7 +181,7 @@ impl<O: Objects> Store<O> {
             match read {
                 Ok(((mut state, beginning), _)) => {
                     self.forget_published(&other.uri, &beginning, &mut state).await;
-                    taken.get_or_insert_default().take_over(state, shard);
+                    taken.get_or_insert_default().take_over(state, part);
                 }
                 Err(error) => warn!(%error, "another state is left out"),
             }
@@ -208,11 +210,11 @@ impl<O: Objects> Store<O> {
 
     /// Notes that the outbox of the state that was saved is published.
     pub async fn published(&mut self) {
-        let Some(Stored { shard, beginning, .. }) = &self.state else { return };
+        let Some(Stored { part, beginning, .. }) = &self.state else { return };
         if beginning.is_empty() {
             return;
         }
-        if let Ok(Some(uri)) = self.place.uri(&format!("{}/{shard}{PUBLISHED}", self.states))
+        if let Ok(Some(uri)) = self.place.uri(&format!("{}/{part}{PUBLISHED}", self.states))
             && let Err(error) =
                 self.place.objects.put(&uri, Condition::None, beginning.clone()).await
         {
@@ -222,8 +224,8 @@ impl<O: Objects> Store<O> {
 
     /// Writes the state down, unless another run has written one since it was read.
     pub async fn save(&mut self, state: &State) -> Saved {
-        let Some(Stored { shard, etag, .. }) = &self.state else { return Saved::No };
-        let Ok(Some(uri)) = self.place.uri(&format!("{}/{shard}", self.states)) else {
+        let Some(Stored { part, etag, .. }) = &self.state else { return Saved::No };
+        let Ok(Some(uri)) = self.place.uri(&format!("{}/{part}", self.states)) else {
             return Saved::Yes;
         };
         let bytes = match state.to_bytes() {

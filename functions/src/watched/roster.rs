@@ -11,6 +11,8 @@ use deepguard_aws::ports::{CallError, Inventory};
 use deepguard_aws::tags::{TagRule, Tags};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::watched::groups::Groups;
+
 /// How long tags count as unchanged, ...
 pub const FRESH: SignedDuration = SignedDuration::from_mins(15);
 /// ... and where they name groups only.
@@ -44,6 +46,8 @@ impl Selection {
 pub enum Needs {
     /// Tags are not used.
     Nothing,
+    /// Tags name groups, by which the fleet is divided: each instance's have to be known.
+    Parts,
     /// Tags name groups: an instance whose tags cannot be read has no group yet.
     Groups,
     /// Rules about tags decide about each instance.
@@ -104,11 +108,12 @@ impl<I: Inventory> Roster<I> {
         needs: Needs,
         now: Timestamp,
     ) -> Result<Selected, CallError> {
-        let decide = !self.selection.is_everything() || needs == Needs::Rules;
+        let rules = !self.selection.is_everything() || needs == Needs::Rules;
+        let decide = rules || needs == Needs::Parts;
         if !decide && needs == Needs::Nothing {
             return Ok(Selected { instances: listed, left_out: 0, stale: None });
         }
-        let fresh = if decide { FRESH } else { FRESH_GROUPS };
+        let fresh = if rules { FRESH } else { FRESH_GROUPS };
         let is_fresh = |known: &KnownTags| {
             (SignedDuration::ZERO..fresh).contains(&now.duration_since(known.at))
         };
@@ -144,6 +149,12 @@ impl<I: Inventory> Roster<I> {
         };
         let instances: BTreeSet<InstanceId> = listed.into_iter().filter(watched).collect();
         Ok(Selected { left_out: count - instances.len(), instances, stale: stale.err() })
+    }
+
+    /// The groups that the tag `key` names, of all instances whose tags are known.
+    pub fn groups(&self, key: &str) -> Groups {
+        let known = self.known.iter().flat_map(|known| &known.tags);
+        known.filter_map(|(instance, tags)| Some((instance, tags.get(key)?.as_str()))).collect()
     }
 
     /// The known tags of an instance.

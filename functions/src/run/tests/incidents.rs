@@ -167,3 +167,73 @@ async fn a_digest_comes_once_a_day_by_the_reader_s_clock_whatever_is_restarted_o
     assert!(digests[0].2.contains("to 2026-01-15 17:00 CET."), "{}", digests[0].2);
     assert!(digests[0].2.contains("Scored: 5 of 5 watched instances"), "{}", digests[0].2);
 }
+
+/// A run of each of four shards. Gives the instances that each saw.
+async fn four(world: &World, process: &mut Telling, time: &str) -> Vec<usize> {
+    let mut seen = Vec::new();
+    for shard in 0..4 {
+        let event = json!({ "shard": shard, "shards": 4 });
+        seen.push(process.run(&event, at(time)).await.unwrap().instances.seen);
+    }
+    assert_eq!(seen.iter().sum::<usize>(), world.metrics.cpu.borrow().len());
+    seen
+}
+
+#[tokio::test]
+async fn shards_keep_a_group_together_and_another_division_loses_nothing() {
+    let world = World::new();
+    fault(&world, &[0, 1, 2, 3], 60.0);
+    let more = (10..22).map(|number| (instance(number), cpu(number, DAYS)));
+    world.metrics.cpu.borrow_mut().extend(more);
+    group(&world, &[0, 1, 2, 3, 4, 10, 11], "web");
+    group(&world, &[12, 13, 14], "db");
+    let times = ["14:32", "14:37", "14:42", "14:47", "15:02", "16:32"];
+    let times = times.map(|time| format!("2026-01-15T{time}:00Z"));
+    follow(&mut world.telling(grouped(None)), &times[0], &times[4]).await;
+    let expected = world.scores();
+    messages(&world);
+    let world = World { bucket: Rc::default(), ..world };
+    // One part, four of instances, four of groups, and one again.
+    let ungrouped = || Settings { group_by: None, ..grouped(None) };
+    world.telling(ungrouped()).run(&json!({}), at(&times[0])).await.unwrap();
+    four(&world, &mut world.telling(ungrouped()), &times[1]).await;
+    let seen = four(&world, &mut world.telling(grouped(None)), &times[2]).await;
+    assert!(seen.contains(&0) || seen.iter().any(|seen| *seen >= 7), "{seen:?}");
+    four(&world, &mut world.telling(grouped(None)), &times[3]).await;
+    let mut process = world.telling(grouped(None));
+    four(&world, &mut process, &times[4]).await;
+    let told = messages(&world);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["incident"]["instances"], 4, "{}", told[0]["incident"]);
+    let scores = world.scores();
+    assert!(scores == expected, "other scores than those of one part");
+    // Back into one part, whose incident goes on until it is over.
+    follow(&mut world.telling(grouped(None)), &times[4], &times[5]).await;
+    let over = messages(&world);
+    assert_eq!(over.len(), 1, "{over:?}");
+    assert_eq!(over[0]["incident"]["id"], told[0]["incident"]["id"]);
+}
+
+#[tokio::test]
+async fn a_shard_whose_groups_are_unknown_scores_nothing_and_the_next_run_makes_up_for_it() {
+    let world = World::new();
+    group(&world, &[0, 1, 2], "web");
+    world.metrics.untagged.set(true);
+    let mut process = world.telling(grouped(None));
+    let event = json!({ "shard": 0, "shards": 2 });
+    let error = process.run(&event, at("2026-01-15T14:32:00Z")).await.unwrap_err();
+    assert!(error.to_string().contains("GetResources"), "{error}");
+    assert!(world.published().is_empty() && world.bucket.keys().is_empty());
+    world.metrics.untagged.set(false);
+    let mut seen = 0;
+    for shard in 0..2 {
+        let event = json!({ "shard": shard, "shards": 2 });
+        let run = process.run(&event, at("2026-01-15T14:37:00Z")).await.unwrap();
+        seen += run.instances.scored;
+    }
+    assert_eq!(seen, 5);
+    // Known once, they stay in use.
+    world.metrics.untagged.set(true);
+    let now = at("2026-01-16T14:47:00Z");
+    assert!(process.run(&event, now).await.is_ok());
+}

@@ -10,7 +10,7 @@ async fn of_two_runs_at_once_one_decides_and_publishes() {
     two.run(&json!({}), at("2026-01-15T14:32:00Z")).await.unwrap();
     world.published();
     // Both start with the same state; the second comes when the first has decided.
-    let (mut state, _) = two.store.state(Shard::WHOLE).await;
+    let (mut state, _) = two.store.state(&Part::WHOLE).await;
     one.run(&json!({}), at("2026-01-15T14:37:00Z")).await.unwrap();
     let first = world.published();
     state.instances.clear();
