@@ -22,9 +22,13 @@ pub enum Channel {
     StaysLow,
     /// Three hours that lie above the median as a whole: as far as their lowest value.
     StaysHigh,
+    /// Two hours above the rest of the machine's group: see [`crate::peers`].
+    PeersUp,
+    /// Two hours below the rest of the machine's group.
+    PeersDown,
 }
 
-/// How many channels there are.
+/// How many channels a machine has by itself.
 pub const CHANNELS: usize = 8;
 
 /// One error for each of [`Channel::ALL`]; `None` where there is too little data.
@@ -46,10 +50,15 @@ pub enum Measure {
         /// Whether that is above it.
         up: bool,
     },
+    /// The mean difference from a group.
+    Peers {
+        /// Whether the machine is above its group, or below it.
+        up: bool,
+    },
 }
 
 impl Channel {
-    /// Every channel, in the order of [`Errors`].
+    /// Every channel that a machine has by itself, in the order of [`Errors`].
     pub const ALL: [Self; CHANNELS] = [
         Self::SpikeUp,
         Self::SpikeDown,
@@ -72,6 +81,8 @@ impl Channel {
             Self::HoursDown => "hours_down",
             Self::StaysLow => "stays_low",
             Self::StaysHigh => "stays_high",
+            Self::PeersUp => "peers_up",
+            Self::PeersDown => "peers_down",
         }
     }
 
@@ -86,13 +97,15 @@ impl Channel {
             Self::HoursDown => Measure::Forecast { horizon: 2, up: false },
             Self::StaysLow => Measure::Record { up: false },
             Self::StaysHigh => Measure::Record { up: true },
+            Self::PeersUp => Measure::Peers { up: true },
+            Self::PeersDown => Measure::Peers { up: false },
         }
     }
 
     /// Whether the channel looks for values above the expected one.
     pub const fn is_up(self) -> bool {
         match self.measure() {
-            Measure::Forecast { up, .. } | Measure::Record { up } => up,
+            Measure::Forecast { up, .. } | Measure::Record { up } | Measure::Peers { up } => up,
         }
     }
 
@@ -102,7 +115,7 @@ impl Channel {
             Self::SpikeUp | Self::SpikeDown => 1,
             Self::StaysLow => 3,
             Self::BurstUp | Self::BurstDown => 6,
-            Self::HoursUp | Self::HoursDown => 24,
+            Self::HoursUp | Self::HoursDown | Self::PeersUp | Self::PeersDown => 24,
             Self::StaysHigh => 36,
         }
     }
@@ -114,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_channel_is_called_what_it_is_serialised_as() {
-        for channel in Channel::ALL {
+        for channel in Channel::ALL.into_iter().chain([Channel::PeersUp, Channel::PeersDown]) {
             assert_eq!(serde_json::to_value(channel).expect("JSON"), channel.name());
         }
     }

@@ -105,6 +105,11 @@ impl Detector {
         Self { clocks, ..self }
     }
 
+    /// Its limits.
+    pub(crate) fn sensitivity(&self) -> Sensitivity {
+        self.sensitivity
+    }
+
     /// The clocks by which it learns.
     pub fn clocks(&self) -> &Clocks {
         &self.clocks

@@ -299,7 +299,7 @@ impl Episode {
         let deviation = scored.deviation();
         match self.shape {
             Shape::Flatline => scored.observed == self.observed,
-            Shape::Unrest | Shape::Stopped => scored.severity.is_anomalous(),
+            Shape::Unrest | Shape::Stopped | Shape::UnlikePeers => scored.severity.is_anomalous(),
             // After an anomaly the forecast needs a while to come back, too: a value on the other
             // side of it is the end.
             _ if (scored.observed - scored.expected) * self.deviation < 0.0 => {

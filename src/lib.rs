@@ -68,6 +68,7 @@ pub mod judge;
 pub mod memory;
 pub mod model;
 pub mod newborn;
+pub mod peers;
 pub mod score;
 pub mod scored;
 pub mod series;

@@ -33,9 +33,12 @@ pub struct Memory {
     today: Day,
     /// Those of the days before, each with its midnight, oldest first.
     days: VecDeque<(i64, [f64; CHANNELS])>,
-    /// Times and scores that no later score has surpassed, oldest first.
-    unsurpassed: VecDeque<(i64, f64)>,
+    records: Records,
 }
+
+/// Times and scores that no later score has surpassed, oldest first.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Records(VecDeque<(i64, f64)>);
 
 /// The largest error of each channel on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -54,7 +57,7 @@ impl Default for Memory {
             reported: false,
             today: Day { start: i64::MIN, largest: None },
             days: VecDeque::new(),
-            unsurpassed: VecDeque::new(),
+            records: Records::default(),
         }
     }
 }
@@ -157,20 +160,27 @@ impl Memory {
         !std::mem::replace(&mut self.reported, true)
     }
 
+    /// See [`Records::surpasses`].
+    pub(crate) fn surpasses(&mut self, time: i64, score: f64) -> bool {
+        self.records.surpasses(time, score)
+    }
+}
+
+impl Records {
     /// Takes a score in and says whether an alarm may begin with it. It has to be higher than each
     /// of the day before, and clearly higher than each of the last half day.
     pub(crate) fn surpasses(&mut self, time: i64, score: f64) -> bool {
         let before = |slots: usize| time - slots as i64 * PERIOD;
-        while self.unsurpassed.front().is_some_and(|(time, _)| *time < before(RECORD)) {
-            self.unsurpassed.pop_front();
+        while self.0.front().is_some_and(|(time, _)| *time < before(RECORD)) {
+            self.0.pop_front();
         }
-        let higher = self.unsurpassed.front().is_none_or(|(_, highest)| score > *highest);
-        let recent = self.unsurpassed.iter().find(|(time, _)| *time >= before(EPISODE));
+        let higher = self.0.front().is_none_or(|(_, highest)| score > *highest);
+        let recent = self.0.iter().find(|(time, _)| *time >= before(EPISODE));
         let clearly = recent.is_none_or(|(_, highest)| score > WORSE * highest);
-        while self.unsurpassed.back().is_some_and(|(_, lower)| *lower <= score) {
-            self.unsurpassed.pop_back();
+        while self.0.back().is_some_and(|(_, lower)| *lower <= score) {
+            self.0.pop_back();
         }
-        self.unsurpassed.push_back((time, score));
+        self.0.push_back((time, score));
         higher && clearly
     }
 }
@@ -314,7 +324,7 @@ mod tests {
                 prop_assert_eq!(memory.surpasses(slot as i64 * PERIOD, f64::from(score)), expected);
                 before.push((slot, score));
             }
-            prop_assert!(memory.unsurpassed.len() <= 6, "as many as there are different scores");
+            prop_assert!(memory.records.0.len() <= 6, "as many as there are different scores");
         }
 
         #[test]

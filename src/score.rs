@@ -52,6 +52,11 @@ const THRESHOLD: f64 = 1.0;
 const STILL: f64 = 0.05;
 
 impl Score {
+    /// The score `value`: 0 where it is negative, and at most the largest number.
+    pub(crate) fn of(value: f64) -> Self {
+        Self(if value.is_nan() { 0.0 } else { value.clamp(0.0, f64::MAX) })
+    }
+
     /// The number.
     pub fn value(self) -> f64 {
         self.0
@@ -227,7 +232,7 @@ impl Rule {
             growth
                 * match channel.measure() {
                     Measure::Record { .. } => usual.max(LEAST_RECORD * self.side(channel).spread),
-                    Measure::Forecast { .. } => usual,
+                    Measure::Forecast { .. } | Measure::Peers { .. } => usual,
                 },
         )
     }

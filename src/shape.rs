@@ -43,6 +43,8 @@ pub enum Shape {
     Unrest,
     /// The datapoints have stopped.
     Stopped,
+    /// It does more than the rest of its group, or less, and nothing that is unusual in itself.
+    UnlikePeers,
 }
 
 impl Shape {
@@ -57,6 +59,7 @@ impl Shape {
             Self::UnusualHour => "unusual for the hour",
             Self::Unrest => "unrest",
             Self::Stopped => "stopped reporting",
+            Self::UnlikePeers => "unlike its group",
         }
     }
 }

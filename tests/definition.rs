@@ -102,6 +102,8 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
             }
             let (value, expected, up) = match channel.measure() {
                 Measure::Forecast { horizon, up } => (mean(&seen), forecast[horizon]?, up),
+                // A machine alone has no group.
+                Measure::Peers { .. } => return None,
                 Measure::Record { up: true } => {
                     (seen.iter().copied().reduce(f64::min)?, level.centre, true)
                 }

@@ -78,6 +78,7 @@ fn state(detector: &Detector) -> State {
             episodes: Default::default(),
             bands: Default::default(),
             by_group: None,
+            peers: Default::default(),
         }
     };
     let instance = |number: usize| -> InstanceId { format!("i-{number:017x}").parse().unwrap() };

@@ -12,7 +12,8 @@ pub(crate) type Forecast = [Option<f64>; HORIZONS.len()];
 /// `forecast`.
 ///
 /// - a mean: its [`distance`] from its forecast, where it is on the channel's side of it, else 0;
-/// - a stretch: that of its value that is nearest to the median.
+/// - a stretch: that of its value that is nearest to the median;
+/// - a difference from a group: none, because a machine alone has none.
 pub(crate) fn errors(
     values: &Compressed,
     slot: usize,
@@ -32,6 +33,7 @@ pub(crate) fn errors(
                 if up { seen().min_by(f64::total_cmp)? } else { seen().max_by(f64::total_cmp)? };
             Some(one_way(nearest, level.centre, up))
         }
+        Measure::Peers { .. } => None,
     })
 }
 

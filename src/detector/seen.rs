@@ -36,7 +36,7 @@ impl Seen<'_> {
             expand(residual::mean(self.values, self.slot, channel.slots()).unwrap_or(centre));
         match channel.measure() {
             Measure::Forecast { horizon, .. } => mean - expand(forecast[horizon].unwrap_or(centre)),
-            Measure::Record { .. } => mean - expand(centre),
+            Measure::Record { .. } | Measure::Peers { .. } => mean - expand(centre),
         }
     }
 

@@ -51,7 +51,7 @@ impl Growth {
     /// Of the usual error of `channel` after this number of `days` of scores.
     pub fn of(&self, channel: Channel, days: usize) -> f64 {
         let table = match channel.measure() {
-            Measure::Forecast { .. } => &self.forecasts,
+            Measure::Forecast { .. } | Measure::Peers { .. } => &self.forecasts,
             Measure::Record { .. } => &self.records,
         };
         table.get(days).copied().unwrap_or(1.0)

@@ -289,6 +289,15 @@ fn observed(scored: &Scored, shape: Shape) -> String {
                 percent(high)
             )
         }
+        (Shape::UnlikePeers, _) => {
+            let off = scored.finding.map_or(observed - usual, |finding| finding.deviation);
+            let way = if off >= 0.0 { "more" } else { "less" };
+            format!(
+                "uses {:.1} points {way} CPU than the rest of its group, other than usual ({} now)",
+                off.abs(),
+                percent(observed)
+            )
+        }
         (Shape::Unrest, _) => {
             let (now, around) = (percent(observed), percent(usual));
             format!(
@@ -330,6 +339,8 @@ fn rule(channel: Option<Channel>) -> &'static str {
         Some(Channel::HoursDown) => "in the last two hours, below their forecast",
         Some(Channel::StaysLow) => "in the last quarter of an hour, all of it this low",
         Some(Channel::StaysHigh) => "in the last three hours, all of them this high",
+        Some(Channel::PeersUp) => "in the last two hours, above the rest of its group",
+        Some(Channel::PeersDown) => "in the last two hours, below the rest of its group",
     }
 }
 
@@ -342,6 +353,11 @@ pub fn in_words(finding: &Finding, days: usize) -> String {
                  days",
                 finding.run
             )
+        }
+        (Shape::UnlikePeers, _) => {
+            "for two hours, as its difference from the group was on no day but one of the last two \
+             weeks"
+                .into()
         }
         (_, Rank::HighestOfAll) => format!("higher than all of the last {days} days"),
         (_, Rank::HighestOfHour) => format!("higher than all of the last {days} days at this hour"),
@@ -385,6 +401,10 @@ pub const fn next(shape: Shape) -> &'static str {
         Shape::Unrest => {
             "restarts, retries and autoscaling that goes back and forth, and neighbours that take \
              CPU (steal)"
+        }
+        Shape::UnlikePeers => {
+            "what is different on this one machine of the group: its share of the traffic, its \
+             version and configuration, a job that only it runs, a neighbour that takes CPU (steal)"
         }
         Shape::Stopped => {
             "its state and status checks in EC2: was it stopped or terminated, and by whom \

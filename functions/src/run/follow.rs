@@ -15,6 +15,7 @@ use crate::alert::ledger::Coverage;
 use crate::error::RunError;
 use crate::run::outcome::Fleet;
 use crate::run::pass::{Among, Round};
+use crate::run::peers::compare_groups;
 use crate::run::publish::model_days;
 use crate::run::summary::EpisodeCounts;
 use crate::run::{Asked, Decisions, Detection, Inputs, MOST_WAITING, Outcome, Run, decide, log};
@@ -56,8 +57,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let among = Among { part, mutes: &mutes, groups: &groups };
         let mut round = Round::new(detector, store, state, among, *lookback, times.clone());
         round.all(cloudwatch, &listed).await;
-        let Round { fleet, oldest_baseline, .. } = round;
+        let Round { mut fleet, oldest_baseline, .. } = round;
         nothing_read(&fleet)?;
+        compare_groups(detector, state, &mut fleet, &groups);
 
         let mut bands = Due::new(self.bands);
         let mut changes = decide::episodes(state, &fleet, self.m_of_n, &mut bands);

@@ -10,6 +10,7 @@ mod newborn;
 pub mod outcome;
 mod part;
 mod pass;
+mod peers;
 mod publish;
 mod question;
 mod reads;

@@ -250,8 +250,8 @@ impl<'a, O: Objects> Round<'a, O> {
         let (since, tail) = known
             .as_ref()
             .map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
-        let (episodes, bands) =
-            known.map(|known| (known.episodes, known.bands)).unwrap_or_default();
+        let (episodes, bands, peers) =
+            known.map(|known| (known.episodes, known.bands, known.peers)).unwrap_or_default();
         for (day, baseline) in baselines {
             // The last two days are the ones that the next runs may need.
             if day >= calibrated_at(until) - DAY_SECONDS {
@@ -262,7 +262,16 @@ impl<'a, O: Objects> Round<'a, O> {
         let watermark = track.end().unwrap_or(since).max(since);
         self.state.instances.insert(
             instance.clone(),
-            Followed { track, watermark, looked: until, tail, episodes, bands, by_group: None },
+            Followed {
+                track,
+                watermark,
+                looked: until,
+                tail,
+                episodes,
+                bands,
+                by_group: None,
+                peers,
+            },
         );
         if scored.is_empty() {
             scored = self.by_group(&instance, series, since);

@@ -20,6 +20,7 @@ use crate::deadline::Limited;
 use crate::model::{Current, MaybeModel};
 use crate::run::decide;
 use crate::run::pass::{Among, Round};
+use crate::run::peers::compare_groups;
 use crate::state::band::{BandMode, Due};
 use crate::state::store::{Saved, Store};
 use crate::state::tally::{Mode, TALLIED};
@@ -71,7 +72,8 @@ impl<O: Objects> Shadow<O> {
         let mut round =
             Round::new(detector, &mut self.store, &mut state, among, lookback, times.clone());
         round.all(cloudwatch, listed).await;
-        let Round { fleet, .. } = round;
+        let Round { mut fleet, .. } = round;
+        compare_groups(detector, &mut state, &mut fleet, among.groups);
         let changes = decide::episodes(&mut state, &fleet, m_of_n, &mut Due::new(BandMode::Off));
         let datums = decide::datums(&mut state, &fleet, mode, decide::beginnings(&changes));
         state.tally.forget(times.end - TALLIED);

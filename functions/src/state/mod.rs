@@ -21,6 +21,7 @@ use deepguard::Track;
 use deepguard::band::Bands;
 use deepguard::episode::Episodes;
 use deepguard::incident::Incidents;
+use deepguard::peers::Peers;
 use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Of};
@@ -73,6 +74,9 @@ pub struct Followed {
     /// Its group's judgement, as long as its own history is too little.
     #[serde(deserialize_with = "or_default")]
     pub by_group: Option<ByGroup>,
+    /// How it differs from its group.
+    #[serde(deserialize_with = "or_default")]
+    pub peers: Peers,
 }
 
 impl Followed {
@@ -240,6 +244,7 @@ impl State {
         if self.model != model {
             for followed in self.instances.values_mut() {
                 (followed.track, followed.by_group) = (Track::default(), None);
+                followed.peers = Peers::default();
             }
             self.model = model.into();
         }
@@ -263,6 +268,7 @@ mod tests {
             episodes: Episodes::default(),
             bands: Bands::default(),
             by_group: None,
+            peers: Peers::default(),
         }
     }
 
@@ -317,7 +323,16 @@ mod tests {
             postcard::from_bytes(&record).unwrap();
         let bands = followed.bands.clone();
         assert_eq!(
-            Followed { track, watermark, looked, tail, episodes, bands, by_group: None },
+            Followed {
+                track,
+                watermark,
+                looked,
+                tail,
+                episodes,
+                bands,
+                by_group: None,
+                peers: Peers::default()
+            },
             followed
         );
     }

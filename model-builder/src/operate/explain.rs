@@ -137,6 +137,7 @@ fn in_words(scored: &Scored) -> String {
         Some(Channel::HoursUp | Channel::HoursDown) => "the last two hours",
         Some(Channel::StaysLow) => "that it stays so low",
         Some(Channel::StaysHigh) => "that it stays so high",
+        Some(Channel::PeersUp | Channel::PeersDown) => "the last two hours beside its group",
         None => "a value that does not change",
     };
     let verdict = match (scored.is_alarm(), scored.score.is_anomalous()) {

@@ -3,7 +3,7 @@
 //!
 //! - [`plan`]: groups, lives and shared events; [`values`]: the CPU of one machine, with its fault;
 //! - [`course`]: its episodes by the real detector; [`newborns`]: those of machines that their
-//!   groups judge; [`rules`]: pages made of episodes;
+//!   groups judge; [`rules`]: pages made of episodes; [`peers`]: machines beside their groups;
 //! - [`events`]: which page is about what; [`tally`]: what is counted;
 //! - [`tails`]: pages of healthy machines down to low rates;
 //! - [`document`], [`figures`]: tables and picture.
@@ -16,6 +16,7 @@ mod document;
 mod events;
 mod figures;
 mod newborns;
+mod peers;
 mod plan;
 mod rules;
 mod tails;
@@ -31,6 +32,7 @@ use clap::Args;
 use deepguard::Detector;
 use events::Event;
 use newborns::Newborns;
+use peers::Beside;
 use plan::Plan;
 use rules::{Fleet, PageRule};
 use tails::{Age, Tail};
@@ -59,9 +61,9 @@ pub(crate) struct FleetsArgs {
     /// Healthy machines whose pages are counted down to low rates, four weeks each.
     #[arg(long, default_value_t = 504)]
     pub(crate) healthy: u32,
-    /// Groups with newborn machines, twelve in each.
+    /// Groups that launch machines, and groups whose machines are compared.
     #[arg(long, default_value_t = 70, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) newborns: u32,
+    pub(crate) groups: u32,
     /// Seed of all fleets.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u16,
@@ -88,6 +90,7 @@ struct Measured {
     sizes: Vec<Size>,
     tails: Vec<(Age, Tail)>,
     newborns: Newborns,
+    beside: Beside,
 }
 
 /// Measures and writes document and picture.
@@ -135,7 +138,8 @@ fn measure(
             }
         }
     }
-    let newborns = newborns::newborns(detector, args.newborns as usize, stop)?;
+    let newborns = newborns::newborns(detector, args.groups as usize, stop)?;
+    let beside = peers::beside(detector, args.groups as usize, stop)?;
     println!("rates of false pages: {:.0} s", begun.elapsed().as_secs_f64());
     Ok(Measured {
         args: args.clone(),
@@ -143,6 +147,7 @@ fn measure(
         sizes,
         tails,
         newborns,
+        beside,
     })
 }
 
@@ -202,7 +207,7 @@ mod tests {
             at_least: 10,
             pages_per_week: 2.0,
             healthy: 2,
-            newborns: 1,
+            groups: 1,
             seed,
             out: out.to_path_buf(),
         }

@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::course::{self, Told};
+use super::document::strings;
 use super::events::time;
 use super::plan::{Plan, UNTIL};
 use crate::build::evaluate::bootstrap::{Interval, SEED, bootstrap};
@@ -21,6 +22,7 @@ use crate::build::workload::machine::{Kind, group_machine};
 use crate::build::workload::usual::Usual;
 use crate::build::workload::{DAY, HOUR, as_measured, series};
 use crate::common::parallel::{bar, parallel};
+use crate::common::table::Table;
 
 /// Members of each group with two weeks of history.
 const MEMBERS: u64 = 8;
@@ -305,6 +307,38 @@ impl Newborns {
         let severities: Vec<f64> =
             faults.filter(|(of, _)| *of == fate).map(|(_, severity)| *severity).collect();
         (severities.iter().filter(|severity| **severity >= level).count(), severities.len())
+    }
+
+    /// Pages for nothing and faults told, by severity.
+    pub(super) fn table(&self) -> Table {
+        let (machines, weeks) = self.size();
+        let row = |level: f64| {
+            let (pages, rate) = self.for_nothing(level);
+            let rate = rate.map_or("-".into(), |rate| {
+                format!("{:.3} ({:.3} to {:.3})", rate.estimate, rate.low, rate.high)
+            });
+            let told = Fate::ALL.map(|fate| {
+                let (told, of) = self.told(fate, level);
+                format!("{told} of {of}")
+            });
+            [vec![level.to_string(), pages.to_string(), rate], told.to_vec()].concat()
+        };
+        let header = ["severity of at least", "pages for nothing", "a machine and week"];
+        Table {
+            title: "Newborn machines, judged by their groups".into(),
+            note: format!(
+                "{machines} machines, which live for 1 to 24 hours and are judged by their groups \
+                 for {weeks:.0} weeks together. In brackets: 95 % of resampled groups. A fault \
+                 counts as told if the severity is reached within an hour of its begin. Without \
+                 its group no datapoint of these weeks is judged."
+            ),
+            header: strings(header)
+                .into_iter()
+                .chain(Fate::ALL.map(|fate| fate.name().into()))
+                .collect(),
+            rows: [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0].map(row).to_vec(),
+            strong: Vec::new(),
+        }
     }
 }
 

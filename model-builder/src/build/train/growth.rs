@@ -81,7 +81,7 @@ impl Ratios {
         for known in 0..GROWN {
             for (index, channel) in Channel::ALL.into_iter().enumerate() {
                 let ratios = match channel.measure() {
-                    Measure::Forecast { .. } => &mut self.forecasts,
+                    Measure::Forecast { .. } | Measure::Peers { .. } => &mut self.forecasts,
                     Measure::Record { .. } => &mut self.records,
                 };
                 ratios[known].extend(
