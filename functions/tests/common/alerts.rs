@@ -1,0 +1,109 @@
+//! The alerts that came, and whether they are those that should have come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scripted_aws::{Aws, Call};
+use serde_json::Value;
+
+use super::World;
+
+/// The topics: for people, and for their chat.
+pub const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:topic";
+pub const CHAT: &str = "arn:aws:sns:us-east-1:123456789012:chat";
+
+/// Where an alert goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    Event,
+    Message,
+    Chat,
+}
+
+/// An alert on one of its ways.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Told {
+    pub way: Way,
+    pub id: String,
+    /// Its beginning, its end, or a digest.
+    pub kind: String,
+}
+
+/// One delivery of an alert.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub told: Told,
+    /// The number of its call.
+    pub call: u64,
+    /// The text as it came.
+    pub text: String,
+}
+
+/// All deliveries, in order of arrival by their ways.
+pub fn deliveries(aws: &Aws) -> Vec<Delivery> {
+    let event = |event: scripted_aws::Event| {
+        let detail: Value = serde_json::from_str(&event.detail).unwrap();
+        let kind = event.detail_type.rsplit(' ').next().unwrap().to_lowercase();
+        let told = Told { way: Way::Event, id: detail["id"].as_str().unwrap().into(), kind };
+        Delivery { told, call: event.call, text: event.detail }
+    };
+    let message = |message: scripted_aws::Message| {
+        let way = if message.topic == CHAT { Way::Chat } else { Way::Message };
+        let (id, kind) = (message.attributes["id"].clone(), message.attributes["kind"].clone());
+        Delivery { told: Told { way, id, kind }, call: message.call, text: message.text }
+    };
+    let events = aws.events().into_iter().map(event);
+    events.chain(aws.messages().into_iter().map(message)).collect()
+}
+
+/// Every alert that was delivered.
+pub fn told(aws: &Aws) -> BTreeSet<Told> {
+    deliveries(aws).into_iter().map(|delivery| delivery.told).collect()
+}
+
+/// The differences between the alerts of a world and the true ones. Each has to come, and only once
+/// more for each time that its delivery was hidden from the runs after it.
+///
+/// `parts` is how many parts of the fleet have a digest each. Where `split` holds, the groups may
+/// have been unknown: then each instance of a group may have had a message.
+pub fn differences(
+    truth: &BTreeSet<Told>,
+    world: &World,
+    parts: usize,
+    split: bool,
+) -> Vec<String> {
+    let calls: BTreeMap<u64, Call> =
+        world.aws.calls().into_iter().map(|call| (call.number, call)).collect();
+    let mut known: BTreeMap<Told, Vec<bool>> = BTreeMap::new();
+    for delivery in deliveries(&world.aws) {
+        let is_known = is_known(&calls, world, delivery.call);
+        known.entry(delivery.told).or_default().push(is_known);
+    }
+    let mut wrong = Vec::new();
+    for (told, known) in &known {
+        let of_group = Told { way: Way::Event, ..told.clone() };
+        if !truth.contains(told) && !(split && truth.contains(&of_group)) {
+            wrong.push(format!("{told:?} should not be there"));
+        }
+        let most = if told.kind == "digest" { parts } else { 1 };
+        if known.iter().filter(|known| **known).count() > most {
+            wrong.push(format!("{told:?} came {} times, known: {known:?}", known.len()));
+        }
+    }
+    let missing = truth.iter().filter(|told| !known.contains_key(*told));
+    wrong.extend(missing.map(|told| format!("{told:?} is missing")));
+    wrong
+}
+
+/// Whether the runs after a delivery could know of it: the answer came, and either the process went
+/// on or it noted that everything is sent.
+fn is_known(calls: &BTreeMap<u64, Call>, world: &World, delivery: u64) -> bool {
+    let is_cut = world.cut.iter().any(|calls| calls.contains(&delivery));
+    if is_cut || !calls[&delivery].is_answered() {
+        return false;
+    }
+    let ended = world.handovers.iter().find(|end| **end > delivery);
+    let noted = |call: &Call| {
+        call.operation == "PutObject" && call.resource.ends_with(".published") && call.carried_out
+    };
+    ended.is_none_or(|end| calls.range(delivery..*end).any(|(_, call)| noted(call)))
+}
