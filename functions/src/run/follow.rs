@@ -14,17 +14,17 @@ use tracing::{error, warn};
 
 use crate::alert::ledger::Coverage;
 use crate::error::RunError;
-use crate::run::decide::Groups;
+use crate::run::decide::{Changes, Groups};
 use crate::run::outcome::Fleet;
 use crate::run::pass::Round;
 use crate::run::publish::model_days;
 use crate::run::summary::EpisodeCounts;
 use crate::run::{Decisions, Detection, Inputs, MOST_WAITING, Outcome, Run, decide, log};
-use crate::state::State;
 use crate::state::band::Due;
 use crate::state::shard::Shard;
 use crate::state::store::Saved;
 use crate::state::tally::TALLIED;
+use crate::state::{Followed, State};
 use crate::watched::muted::Muted;
 use crate::watched::roster::Needs;
 
@@ -50,7 +50,6 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         };
         let all = listed.len();
         let listed = self.selected(listed, state, inputs, now).await?;
-        let groups = self.groups(&listed);
         let mutes = self.muted(&listed, inputs, times.end);
         let before = state.marks();
         let Self { cloudwatch, store, lookback, .. } = self;
@@ -64,6 +63,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let stopped = self.reporting_stopped;
         changes.extend(decide::silent(state, &fleet, &self.store, &mutes, stopped, &mut bands));
         self.begin_day(state, detector, times.end, shard, listed.len());
+        let groups = self.groups(&listed, state, &changes, inputs, now).await;
         let told = decide::incidents(state, &fleet, changes, &groups, listed.len());
         told.iter().for_each(|told| state.ledger.add(&told.change, &told.note));
         state.ledger.suppress(fleet.suppressed_datapoints());
@@ -126,11 +126,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         now: Timestamp,
     ) -> Result<BTreeSet<InstanceId>, RunError> {
         let all = listed.clone();
-        let needs = match inputs.mutes.needs_tags() {
-            true => Needs::Rules,
-            false if self.group_by.is_some() => Needs::Groups,
-            false => Needs::Nothing,
-        };
+        let needs = if inputs.mutes.needs_tags() { Needs::Rules } else { Needs::Nothing };
         match self.roster.selected(listed, needs, now).await {
             Ok(selected) => {
                 inputs.note_stale("the tags", selected.stale);
@@ -169,9 +165,26 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         Muted::new(&inputs.mutes, tags, until)
     }
 
-    /// The groups of the watched instances, as far as their tags are known.
-    fn groups(&self, listed: &BTreeSet<InstanceId>) -> Groups {
+    /// The groups of the watched instances, as far as their tags are known. Where no episode begins,
+    /// lasts or ends, nobody asks for them: then they are not read, which takes seconds in a new
+    /// process.
+    async fn groups(
+        &mut self,
+        listed: &BTreeSet<InstanceId>,
+        state: &State,
+        changes: &Changes,
+        inputs: &mut Inputs,
+        now: Timestamp,
+    ) -> Groups {
         let Some(key) = &self.group_by else { return Groups::default() };
+        let lasts = |followed: &Followed| followed.episodes.open().is_some();
+        if changes.is_empty() && !state.instances.values().any(lasts) {
+            return Groups::default();
+        }
+        if !self.roster.decides() && !inputs.mutes.needs_tags() {
+            let read = self.roster.selected(listed.clone(), Needs::Groups, now).await;
+            inputs.note_stale("the tags", read.map_or_else(Some, |selected| selected.stale));
+        }
         let group = |instance: &InstanceId| {
             Some((instance.clone(), self.roster.tags(instance).get(key)?.clone()))
         };

@@ -89,6 +89,11 @@ impl<I: Inventory> Roster<I> {
         &self.inventory
     }
 
+    /// Whether tags decide which instances are watched: then they are read to know that.
+    pub fn decides(&self) -> bool {
+        !self.selection.is_everything()
+    }
+
     /// The watched instances of `listed`. `needs` is the caller's use of [`Self::tags`] afterwards.
     /// Without any, and with all instances watched, tags are not read.
     ///
@@ -104,7 +109,7 @@ impl<I: Inventory> Roster<I> {
         needs: Needs,
         now: Timestamp,
     ) -> Result<Selected, CallError> {
-        let decide = !self.selection.is_everything() || needs == Needs::Rules;
+        let decide = self.decides() || needs == Needs::Rules;
         if !decide && needs == Needs::Nothing {
             return Ok(Selected { instances: listed, left_out: 0, stale: None });
         }

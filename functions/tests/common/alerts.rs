@@ -73,10 +73,11 @@ pub fn differences(
 ) -> Vec<String> {
     let calls: BTreeMap<u64, Call> =
         world.aws.calls().into_iter().map(|call| (call.number, call)).collect();
-    let mut known: BTreeMap<Told, Vec<bool>> = BTreeMap::new();
+    let mut known: BTreeMap<Told, Vec<(i64, bool)>> = BTreeMap::new();
     for delivery in deliveries(&world.aws) {
         let is_known = is_known(&calls, world, delivery.call);
-        known.entry(delivery.told).or_default().push(is_known);
+        let now = calls[&delivery.call].now;
+        known.entry(delivery.told).or_default().push((now, is_known));
     }
     let mut wrong = Vec::new();
     for (told, known) in &known {
@@ -85,8 +86,8 @@ pub fn differences(
             wrong.push(format!("{told:?} should not be there"));
         }
         let most = if told.kind == "digest" { parts } else { 1 };
-        if known.iter().filter(|known| **known).count() > most {
-            wrong.push(format!("{told:?} came {} times, known: {known:?}", known.len()));
+        if known.iter().filter(|(_, known)| *known).count() > most {
+            wrong.push(format!("{told:?} came {} times, when and known: {known:?}", known.len()));
         }
     }
     let missing = truth.iter().filter(|told| !known.contains_key(*told));
@@ -95,15 +96,27 @@ pub fn differences(
 }
 
 /// Whether the runs after a delivery could know of it: the answer came, and either the process went
-/// on or it noted that everything is sent.
+/// on with its state, or it noted that everything is sent and the note could be read.
 fn is_known(calls: &BTreeMap<u64, Call>, world: &World, delivery: u64) -> bool {
     let is_cut = world.cut.iter().any(|calls| calls.contains(&delivery));
     if is_cut || !calls[&delivery].is_answered() {
         return false;
     }
-    let ended = world.handovers.iter().find(|end| **end > delivery);
-    let noted = |call: &Call| {
-        call.operation == "PutObject" && call.resource.ends_with(".published") && call.carried_out
+    let is_note = |call: &Call| call.resource.ends_with(".published");
+    let is_state = |call: &&Call| {
+        call.operation == "PutObject" && call.resource.contains("/shards/") && !is_note(call)
     };
+    // Where it is not known whether the state was written, the next run reads what is stored.
+    let saved = calls.range(..delivery).map(|(_, call)| call).rfind(is_state);
+    if saved.is_some_and(|saved| !saved.is_answered()) {
+        return false;
+    }
+    let is_unread =
+        |call: &Call| call.operation == "GetObject" && is_note(call) && !call.faults.is_empty();
+    if calls.range(delivery..).any(|(_, call)| is_unread(call)) {
+        return false;
+    }
+    let ended = world.handovers.iter().find(|end| **end > delivery);
+    let noted = |call: &Call| call.operation == "PutObject" && is_note(call) && call.carried_out;
     ended.is_none_or(|end| calls.range(delivery..*end).any(|(_, call)| noted(call)))
 }

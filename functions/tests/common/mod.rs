@@ -106,7 +106,7 @@ pub fn settings(variables: &[(&str, &str)]) -> Settings {
             "TOPIC" => Some(alerts::TOPIC.into()),
             "CHAT_TOPIC" => Some(alerts::CHAT.into()),
             "NOTIFY_RECOVERY" => Some("on".into()),
-            "DIGEST" => Some("00:10".into()),
+            "DIGEST" => Some("00:15".into()),
             _ => None,
         })
     });
@@ -142,7 +142,7 @@ pub struct World {
     detection: Option<Detector>,
     /// Where the next run may know no more than what is stored: the number of calls until then.
     pub handovers: Vec<u64>,
-    /// The calls of runs that may have been cut short.
+    /// The calls of runs that may have been cut short, or took place at once.
     pub cut: Vec<Range<u64>>,
 }
 

@@ -213,12 +213,15 @@ impl Schedule {
             Act::AtOnce => {
                 world.aws.set_now(time);
                 let now = Timestamp::from_second(time).unwrap();
-                // Either may decide, by what is stored.
+                // Either may decide, by what is stored. Where they decide the same, both tell it.
                 world.hand_over();
+                let before = world.called();
                 let mut other = world.process();
                 let (one, other) =
                     tokio::join!(world.detection().run(&event, now), other.run(&event, now));
                 world.hand_over();
+                let calls = before..world.called();
+                world.cut.push(calls);
                 vec![one, other]
             }
         };

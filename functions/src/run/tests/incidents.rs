@@ -126,6 +126,25 @@ async fn without_tags_instances_are_scored_and_told_of_one_by_one() {
 }
 
 #[tokio::test]
+async fn groups_are_read_where_an_episode_begins_or_lasts_and_not_before() {
+    let world = World::new();
+    fault(&world, &[0, 1], 60.0);
+    // The first reading that fails shows when there is one.
+    world.metrics.untagged.set(true);
+    let mut process = world.telling(grouped(None));
+    let summaries = follow(&mut process, FROM, TO).await;
+    let stale = of_fleet(&world.published(), Metric::StaleInputs);
+    let stale: Vec<bool> = stale.iter().map(|(_, value)| *value > 0.0).collect();
+    let of_episodes = |summary: &Summary| {
+        let episodes = summary.episodes;
+        episodes.open + episodes.began + episodes.ended > 0
+    };
+    let wanted: Vec<bool> = summaries.iter().map(of_episodes).collect();
+    assert_eq!(stale, wanted);
+    assert!(wanted.contains(&true) && wanted.contains(&false), "{wanted:?}");
+}
+
+#[tokio::test]
 async fn an_incident_goes_on_in_another_process() {
     let world = World::new();
     fault(&world, &[0, 1, 2], 60.0);
