@@ -111,9 +111,10 @@ fn is_known(calls: &BTreeMap<u64, Call>, world: &World, delivery: u64) -> bool {
     }
     let is_note = |call: &Call| call.resource.ends_with(".published");
     let is_state = |call: &&Call| {
-        call.operation == "PutObject" && call.resource.contains("/shards/") && !is_note(call)
+        let is_of_shard = call.resource.contains("/shards/") && !is_note(call);
+        call.operation == "PutObject" && is_of_shard && call.carried_out
     };
-    // Where it is not known whether the state was written, the next run reads what is stored.
+    // Where a run does not know that it wrote the state, the next one reads what is stored.
     let saved = calls.range(..delivery).map(|(_, call)| call).rfind(is_state);
     if saved.is_some_and(|saved| !saved.is_answered()) {
         return false;
