@@ -165,9 +165,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         Muted::new(&inputs.mutes, tags, until)
     }
 
-    /// The groups of the watched instances, as far as their tags are known. Where no episode begins,
-    /// lasts or ends, nobody asks for them: then they are not read, which takes seconds in a new
-    /// process.
+    /// The groups of the watched instances, as far as their tags are known. Where no episode
+    /// begins, lasts or ends, nobody asks for them: then their tags are not read, which takes
+    /// seconds in a new process.
     async fn groups(
         &mut self,
         listed: &BTreeSet<InstanceId>,

@@ -11,8 +11,8 @@ pub struct Fault {
     /// The operation (`GetMetricData`, `PutObject`), a service (`cloudwatch:*`, `s3:*`, `events:*`,
     /// `sns:*`, `tagging:*`) or all (`*`).
     pub operation: String,
-    /// Only calls about this instance id, this namespace, this bus, the topic with this ARN, or keys
-    /// that begin with this `bucket/key`; of a GetMetricData answer only the result of this
+    /// Only calls about this instance id, this namespace, this bus, the topic with this ARN, or
+    /// keys that begin with this `bucket/key`; of a GetMetricData answer only the result of this
     /// instance.
     pub only: Option<String>,
     /// Which of those calls.

@@ -181,8 +181,8 @@ impl Aws {
         self.shared.faults.lock().unwrap().clear();
     }
 
-    /// The calls to all but the Lambda Runtime API since the last [`Aws::take_calls`], in order of arrival.
-    /// Those that are still under way are not among them.
+    /// The calls to all but the Lambda Runtime API since the last [`Aws::take_calls`], in order of
+    /// arrival. Those that are still under way are not among them.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.log.calls()
     }
