@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use deepguard::series::PERIOD;
-use scripted_aws::{Aws, Generated, Latency, Limits, Options};
+use scripted_aws::{Aws, GROUP, Generated, Latency, Limits, Options};
 
 use common::fleet::{BUCKET, Prepared, start_of_runs};
 use common::process::Function;
@@ -92,6 +92,18 @@ impl Mode {
     }
 }
 
+/// Instances of an Auto Scaling group.
+const GROUP_SIZE: usize = 20;
+/// What the template sets beside the usual values, with a chat as well.
+const DEPLOYED: [(&str, &str); 6] = [
+    ("GROUP_BY", GROUP),
+    ("EVENT_BUS", "default"),
+    ("TOPIC", "arn:aws:sns:us-east-1:123456789012:alarms"),
+    ("CHAT_TOPIC", "arn:aws:sns:us-east-1:123456789012:chat"),
+    ("DIGEST", "08:00"),
+    ("DEPLOYMENT", "deepguard"),
+];
+
 /// The longest that Lambda lets a run take.
 const LONGEST: Duration = Duration::from_secs(900);
 
@@ -140,12 +152,14 @@ fn work() -> Result<()> {
 
     let mut runs = Vec::new();
     if args.rebuild > 0 {
-        let function = Measuring::begin(&args, &bootstrap, logs, args.rebuild, None, at)?;
+        let function = Measuring::begin(&args, &bootstrap, logs, args.rebuild, None, at, true)?;
         runs.extend(function.measure(&[(Kind::FromNothing, 1)], LONGEST)?);
     }
     for &instances in &args.instances {
         eprintln!("putting the state of {instances} instances into the scripted S3");
-        let function = Measuring::begin(&args, &bootstrap, logs, instances, Some(&prepared), at)?;
+        let begin = |grouped: bool| {
+            Measuring::begin(&args, &bootstrap, logs, instances, Some(&prepared), at, grouped)
+        };
         let steps = [
             (Kind::Cold, 1),
             (Kind::Warm, 1),
@@ -153,13 +167,19 @@ fn work() -> Result<()> {
             (Kind::Warm, 1),
             (Kind::WithMutes, 1),
         ];
-        runs.extend(function.measure(&steps, Duration::from_secs(args.timeout))?);
+        let timeout = Duration::from_secs(args.timeout);
+        runs.extend(begin(true)?.measure(&steps, timeout)?);
+        if args.instances.last() == Some(&instances) {
+            let steps =
+                [(Kind::ColdUngrouped, 1), (Kind::WarmUngrouped, 1), (Kind::WarmUngrouped, 2)];
+            runs.extend(begin(false)?.measure(&steps, timeout)?);
+        }
     }
     Report::new(&args, &bootstrap, runs)?.give(args.out.as_deref())
 }
 
 fn generated(args: &Args, instances: usize) -> Generated {
-    let mut fleet = Generated::new(instances, 1);
+    let mut fleet = Generated::new(instances, 1).groups(GROUP_SIZE);
     fleet.distinct = args.distinct;
     fleet
 }
@@ -174,7 +194,8 @@ struct Measuring {
 }
 
 impl Measuring {
-    /// Starts the function with its prepared state, up to the time `at`.
+    /// Starts the function with its prepared state, up to the time `at`; with the groups that the
+    /// template gives it, or without.
     fn begin(
         args: &Args,
         bootstrap: &std::path::Path,
@@ -182,6 +203,7 @@ impl Measuring {
         instances: usize,
         prepared: Option<&Prepared>,
         at: i64,
+        grouped: bool,
     ) -> Result<Self> {
         let latency = Latency {
             base: Duration::from_millis(args.latency),
@@ -193,15 +215,18 @@ impl Measuring {
         if let Some(prepared) = prepared {
             prepared.put(&aws, instances)?;
         }
-        let log = logs.join(match prepared {
-            Some(_) => format!("load-{instances}.log"),
-            None => format!("load-from-nothing-{instances}.log"),
+        let log = logs.join(match (prepared, grouped) {
+            (Some(_), true) => format!("load-{instances}.log"),
+            (Some(_), false) => format!("load-ungrouped-{instances}.log"),
+            (None, _) => format!("load-from-nothing-{instances}.log"),
         });
-        let settings = vec![
+        let mut settings = vec![
             ("PUBLISH_MODE", args.publish.name().into()),
             ("MUTES_URI", format!("s3://{BUCKET}/{MUTES_KEY}")),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", args.memory.to_string()),
         ];
+        let deployed = DEPLOYED.into_iter().filter(|(name, _)| grouped || *name != "GROUP_BY");
+        settings.extend(deployed.map(|(name, value)| (name, value.to_string())));
         let function = Function::new(bootstrap, settings, log);
         Ok(Self { aws, since, function, load: Load { instances, publish: args.publish }, at })
     }

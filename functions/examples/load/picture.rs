@@ -43,8 +43,8 @@ pub(crate) fn draw(path: &Path, runs: &[Run]) -> Result<()> {
     let highest: Vec<(f64, f64)> = sizes(runs)
         .iter()
         .map(|&size| {
-            let peaks =
-                runs.iter().filter(|run| run.kind != Kind::FromNothing && run.instances == size);
+            let counts = |run: &&Run| run.kind != Kind::FromNothing && run.kind.is_grouped();
+            let peaks = runs.iter().filter(counts).filter(|run| run.instances == size);
             (size as f64, peaks.map(|run| run.peak_mb).fold(0.0, f64::max))
         })
         .collect();

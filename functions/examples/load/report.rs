@@ -56,6 +56,11 @@ impl Report {
                  the function asks at half of that.",
                 args.latency, args.latency_per_100
             ),
+            format!(
+                "The function has the bus, the topics and the groups of a deployment, with {} \
+                 instances in each group. The rows \"without groups\" are without groups alone.",
+                crate::GROUP_SIZE
+            ),
         ];
         let json = json!({
             "command": command,
@@ -208,6 +213,8 @@ fn calls(runs: &[Run]) -> Titled {
         "GetMetricData",
         "PutMetricData",
         "S3",
+        "GetResources",
+        "alerts",
         "datapoints read",
         "datums published",
         "calls refused",
@@ -220,6 +227,8 @@ fn calls(runs: &[Run]) -> Titled {
             calls(run.get),
             calls(run.put),
             calls(run.s3),
+            grouped(run.tags),
+            grouped(run.alerts),
             grouped(run.datapoints),
             grouped(run.datums),
             grouped(run.refused.values().sum()),
@@ -230,10 +239,12 @@ fn calls(runs: &[Run]) -> Titled {
 fn objects(runs: &[Run]) -> Titled {
     let header = ["state MB", "state bytes/instance", "baselines MB", "baselines bytes/instance"];
     let last = |run: &&Run| {
-        runs.iter().rfind(|other| other.instances == run.instances && is_new(other) == is_new(run))
+        let mut grouped = runs.iter().filter(|other| other.kind.is_grouped());
+        grouped.rfind(|other| other.instances == run.instances && is_new(other) == is_new(run))
     };
     let runs: Vec<Run> = runs
         .iter()
+        .filter(|run| run.kind.is_grouped())
         .filter(|run| last(run).is_some_and(|last| std::ptr::eq(last, *run)))
         .cloned()
         .collect();

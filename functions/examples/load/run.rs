@@ -69,6 +69,10 @@ pub(crate) enum Kind {
     AfterMissed,
     /// As warm, with [`MUTES`] mutes that came since.
     WithMutes,
+    /// As cold, where instances have no groups.
+    ColdUngrouped,
+    /// As warm, where instances have no groups.
+    WarmUngrouped,
 }
 
 impl Kind {
@@ -79,19 +83,26 @@ impl Kind {
             Self::Warm => "warm",
             Self::AfterMissed => "warm, one missed",
             Self::WithMutes => "warm, 20 mutes",
+            Self::ColdUngrouped => "cold, without groups",
+            Self::WarmUngrouped => "warm, without groups",
         }
     }
 
     fn is_new_process(self) -> bool {
-        matches!(self, Self::FromNothing | Self::Cold)
+        matches!(self, Self::FromNothing | Self::Cold | Self::ColdUngrouped)
+    }
+
+    /// Whether the function runs as the template deploys it, with groups.
+    pub(crate) fn is_grouped(self) -> bool {
+        !matches!(self, Self::ColdUngrouped | Self::WarmUngrouped)
     }
 
     /// How the run gets its state.
     fn loaded(self) -> &'static str {
         match self {
             Self::FromNothing => "missing",
-            Self::Cold => "read",
-            Self::Warm | Self::AfterMissed | Self::WithMutes => "known",
+            Self::Cold | Self::ColdUngrouped => "read",
+            Self::Warm | Self::AfterMissed | Self::WithMutes | Self::WarmUngrouped => "known",
         }
     }
 
@@ -101,6 +112,7 @@ impl Kind {
             Self::FromNothing => 36,
             Self::Cold | Self::Warm | Self::WithMutes => 1,
             Self::AfterMissed => 2,
+            Self::ColdUngrouped | Self::WarmUngrouped => 1,
         }
     }
 
@@ -111,8 +123,8 @@ impl Kind {
             // Two looks and a list each for state and baselines, and the state and the baselines of
             // two days to write.
             Self::FromNothing => 9,
-            Self::Cold => 6,
-            Self::Warm | Self::AfterMissed | Self::WithMutes => 4,
+            Self::Cold | Self::ColdUngrouped => 6,
+            Self::Warm | Self::AfterMissed | Self::WithMutes | Self::WarmUngrouped => 4,
         }
     }
 }
@@ -148,6 +160,10 @@ pub(crate) struct Run {
     pub(crate) get: Calls,
     pub(crate) put: Calls,
     pub(crate) s3: Calls,
+    /// Calls that read tags.
+    pub(crate) tags: usize,
+    /// Events and messages that were delivered.
+    pub(crate) alerts: usize,
     /// Calls without success, by operation and error.
     pub(crate) refused: BTreeMap<String, usize>,
     pub(crate) datapoints: usize,
@@ -232,6 +248,8 @@ pub(crate) fn measure(
         get: made(GET, load.instances.div_ceil(per_get)),
         put: made(PUT, published.div_ceil(DATUMS_PER_PUT)),
         s3: Calls { made: S3.iter().map(|name| of(name).count()).sum(), least: kind.least_s3() },
+        tags: of("GetResources").count(),
+        alerts: calls.iter().filter(|call| call.carried_out).map(|call| call.entries).sum(),
         refused,
         datapoints: calls.iter().map(|call| call.datapoints).sum(),
         datums: published,
@@ -265,6 +283,7 @@ fn check(summary: &Value, load: &Load, kind: Kind, time: i64, published: usize) 
         "the state was not kept as it should be"
     );
     ensure!(summary["superseded"] == false, "another run is said to have decided");
+    ensure!(summary["alerts"]["failed"] == 0, "some alerts were not sent");
     ensure!(summary["datums_failed"] == 0, "some datums were not published");
     ensure!(summary["datums_published"] == published, "{published} datums came to CloudWatch");
     ensure!(

@@ -5,24 +5,30 @@
 // A test that meets something unexpected should stop there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod alerts;
+mod clients;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_sdk_cloudwatch::config::retry::{RetryConfig, RetryPartition, TokenBucket};
-use aws_sdk_cloudwatch::config::timeout::TimeoutConfig;
-use aws_sdk_cloudwatch::config::{BehaviorVersion, Credentials, Region};
+use deepguard_aws::account::Account;
 use deepguard_aws::cloudwatch::CloudWatch;
 use deepguard_aws::cloudwatch::pace::Rates;
+use deepguard_aws::eventbridge::Bus;
 use deepguard_aws::s3::S3;
+use deepguard_aws::sns::Topic;
+use deepguard_aws::tagging::Tagging;
 use functions::run::calibrate::{Calibrated, Calibration};
 use functions::run::summary::Summary;
 use functions::run::{Detection, RunError};
 use functions::settings::Settings;
 use jiff::Timestamp;
-use scripted_aws::{Aws, Fleet, Generated, Limits, Options, Published};
+use scripted_aws::{Aws, Fleet, GROUP, Generated, Limits, Options, Published};
 use serde_json::{Value, json};
+
+use self::clients::Clients;
 
 /// Seconds from one run to the next, and from one datapoint to the next.
 pub const SLOT: i64 = 300;
@@ -34,6 +40,9 @@ pub const BUCKET: &str = "bucket";
 pub const STATE: &str = "state/shards/1/0";
 /// Where a model is, for those who take it from S3.
 pub const MODEL: &str = "models/default.safetensors";
+
+/// The ARN of the function that a run is in.
+const FUNCTION: &str = "arn:aws:lambda:us-east-1:123456789012:function:deepguard";
 
 /// Random numbers from a seed.
 #[derive(Clone, Copy)]
@@ -91,6 +100,13 @@ pub fn settings(variables: &[(&str, &str)]) -> Settings {
             "PUBLISH_MODE" => Some("full".into()),
             // The runs are at the ends of slots, and the scripted values never change.
             "SETTLE_MINUTES" => Some("0".into()),
+            // Alerts take every way that there is.
+            "GROUP_BY" => Some(GROUP.into()),
+            "EVENT_BUS" => Some("bus".into()),
+            "TOPIC" => Some(alerts::TOPIC.into()),
+            "CHAT_TOPIC" => Some(alerts::CHAT.into()),
+            "NOTIFY_RECOVERY" => Some("on".into()),
+            "DIGEST" => Some("00:15".into()),
             _ => None,
         })
     });
@@ -99,40 +115,6 @@ pub fn settings(variables: &[(&str, &str)]) -> Settings {
 
 /// How long one try of a call may take.
 pub const PATIENT: Duration = Duration::from_secs(20);
-
-/// Clients with a shorter wait between tries. Each has its own retry budget, so that one test does
-/// not use up that of another.
-fn clients(aws: &Aws, attempt: Duration) -> (aws_sdk_cloudwatch::Client, aws_sdk_s3::Client) {
-    static MADE: AtomicU64 = AtomicU64::new(0);
-    let retries = RetryConfig::standard()
-        .with_initial_backoff(Duration::from_millis(1))
-        .with_max_backoff(Duration::from_millis(4));
-    let partition = || {
-        let name = MADE.fetch_add(1, Ordering::Relaxed).to_string();
-        RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).build()
-    };
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).build();
-    let cloudwatch = aws_sdk_cloudwatch::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-        .retry_config(retries.clone())
-        .retry_partition(partition())
-        .timeout_config(timeouts.clone())
-        .endpoint_url(aws.endpoint())
-        .build();
-    let s3 = aws_sdk_s3::Config::builder()
-        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-        .region(aws_sdk_s3::config::Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-        .retry_config(retries)
-        .retry_partition(partition())
-        .timeout_config(timeouts)
-        .force_path_style(true)
-        .endpoint_url(aws.endpoint())
-        .build();
-    (aws_sdk_cloudwatch::Client::from_conf(cloudwatch), aws_sdk_s3::Client::from_conf(s3))
-}
 
 /// RFC 3339.
 pub fn text(time: i64) -> String {
@@ -144,43 +126,75 @@ pub fn event(time: i64) -> Value {
     json!({ "time": text(time) })
 }
 
+/// The event of a run of a part of the fleet.
+pub fn event_of(time: i64, shard: u32, shards: u32) -> Value {
+    json!({ "time": text(time), "shard": shard, "shards": shards })
+}
+
+/// The detector with all of its services.
+pub type Detector = Detection<CloudWatch, S3, Account>;
+
 /// An AWS, and the processes that run there.
 pub struct World {
     pub aws: Aws,
     pub settings: Settings,
-    clients: (aws_sdk_cloudwatch::Client, aws_sdk_s3::Client),
-    detection: Option<Detection<CloudWatch, S3>>,
+    clients: Clients,
+    detection: Option<Detector>,
+    /// Where the next run may know no more than what is stored: the number of calls until then.
+    pub handovers: Vec<u64>,
+    /// The calls of runs that may have been cut short, or took place at once.
+    pub cut: Vec<Range<u64>>,
 }
 
 impl World {
     pub fn new(aws: Aws, settings: Settings) -> Self {
-        Self { clients: clients(&aws, PATIENT), aws, settings, detection: None }
+        let clients = Clients::new(&aws, PATIENT);
+        Self { clients, aws, settings, detection: None, handovers: Vec::new(), cut: Vec::new() }
     }
 
     /// The time limit of one try of a call.
     #[must_use]
     pub fn with_attempts(self, attempt: Duration) -> Self {
-        Self { clients: clients(&self.aws, attempt), ..self }
+        Self { clients: Clients::new(&self.aws, attempt), ..self }
     }
 
-    fn services(&self) -> (CloudWatch, S3) {
-        let (cloudwatch, s3) = self.clients.clone();
-        (CloudWatch::new(cloudwatch, "DeepGuard", self.settings.rates), S3::new(s3))
+    fn services(&self) -> (CloudWatch, S3, Account) {
+        let Clients { cloudwatch, s3, tagging, bus, sns } = self.clients.clone();
+        let Settings { event_bus, topic, chat_topic, rates, .. } = self.settings.clone();
+        let account = Account {
+            tagging: Tagging::new(tagging),
+            bus: Bus::new(bus, event_bus),
+            topic: Topic::new(sns.clone(), topic),
+            chat: Topic::of_chat(sns, chat_topic),
+        };
+        account.tagging.lives_at(FUNCTION);
+        (CloudWatch::new(cloudwatch, "DeepGuard", rates), S3::new(s3), account)
     }
 
     /// A new process of the detector.
-    pub fn process(&self) -> Detection<CloudWatch, S3> {
-        let (cloudwatch, s3) = self.services();
-        Detection::new(self.settings.clone(), cloudwatch, s3)
+    pub fn process(&self) -> Detector {
+        let (cloudwatch, s3, account) = self.services();
+        Detection::with_account(self.settings.clone(), cloudwatch, s3, account)
     }
 
     /// The detector's process ends; the next run has a new one.
     pub fn restart(&mut self) {
         self.detection = None;
+        self.hand_over();
+    }
+
+    /// From here on, a run may know no more than what is stored.
+    pub fn hand_over(&mut self) {
+        self.handovers.push(self.called());
+    }
+
+    /// The number of calls so far.
+    pub fn called(&self) -> u64 {
+        self.aws.calls().last().map_or(0, |call| call.number + 1)
     }
 
     /// The detector's process.
-    pub fn detection(&mut self) -> &mut Detection<CloudWatch, S3> {
+    pub fn detection(&mut self) -> &mut Detector {
         if self.detection.is_none() {
             self.detection = Some(self.process());
         }
@@ -194,16 +208,27 @@ impl World {
 
     /// A run of the detector for `time`, when it is `now`.
     pub async fn run_late(&mut self, time: i64, now: i64) -> Result<Summary, RunError> {
+        self.run_event(&event(time), now).await
+    }
+
+    /// A run of the detector for an event, when it is `now`.
+    pub async fn run_event(&mut self, event: &Value, now: i64) -> Result<Summary, RunError> {
         self.aws.set_now(now);
-        self.detection().run(&event(time), Timestamp::from_second(now).unwrap()).await
+        self.detection().run(event, Timestamp::from_second(now).unwrap()).await
     }
 
     /// Runs the calibrator in a process of its own.
     pub async fn calibrate(&self, time: i64) -> Result<Calibrated, RunError> {
-        self.aws.set_now(time);
-        let (cloudwatch, s3) = self.services();
-        let mut calibration = Calibration::new(self.settings.clone(), cloudwatch, s3);
-        calibration.run(&event(time), Timestamp::from_second(time).unwrap()).await
+        self.calibrate_event(&event(time), time).await
+    }
+
+    /// Runs the calibrator for an event, in a process of its own, when it is `now`.
+    pub async fn calibrate_event(&self, event: &Value, now: i64) -> Result<Calibrated, RunError> {
+        self.aws.set_now(now);
+        let (cloudwatch, s3, account) = self.services();
+        let settings = self.settings.clone();
+        let mut calibration = Calibration::with_account(settings, cloudwatch, s3, account);
+        calibration.run(event, Timestamp::from_second(now).unwrap()).await
     }
 
     /// Everything in the bucket.
@@ -250,20 +275,29 @@ impl Start {
         world
     }
 
-    /// All values that are published from here to `end` when nothing goes wrong.
+    /// Everything that is published and told from here to `end` when nothing goes wrong.
     pub async fn undisturbed(&self, end: i64) -> Truth {
+        self.undisturbed_in(1, end).await
+    }
+
+    /// The same with the fleet in this number of parts.
+    pub async fn undisturbed_in(&self, shards: u32, end: i64) -> Truth {
         let mut world = self.world();
         for time in slots(self.time + SLOT, end + 1) {
-            if let Some(time) = calibrator_before(time) {
-                let calibrated = world.calibrate(time).await.unwrap();
-                assert_eq!(calibrated.instances.skipped, 0, "{calibrated:?}");
+            for shard in 0..shards {
+                if let Some(time) = calibrator_before(time) {
+                    let event = event_of(time, shard, shards);
+                    let calibrated = world.calibrate_event(&event, time).await.unwrap();
+                    assert_eq!(calibrated.instances.skipped, 0, "{calibrated:?}");
+                }
+                let summary = world.run_event(&event_of(time, shard, shards), time).await.unwrap();
+                let done = (summary.datums_failed, summary.alerts.failed, summary.superseded);
+                assert_eq!(done, (0, 0, false), "{summary:?}");
             }
-            let summary = world.run(time).await.unwrap();
-            assert_eq!((summary.datums_failed, summary.superseded), (0, false), "{summary:?}");
         }
         let mut published = self.published.clone();
         published.extend(world.aws.published());
-        Truth { since: self.time, published }
+        Truth { since: self.time, published, told: alerts::told(&world.aws) }
     }
 }
 
@@ -311,6 +345,8 @@ pub struct Truth {
     /// Where the replay begins, in seconds since 1970.
     pub since: i64,
     pub published: Published,
+    /// The alerts of the replay.
+    pub told: BTreeSet<alerts::Told>,
 }
 
 impl Truth {

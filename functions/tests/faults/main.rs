@@ -1,5 +1,5 @@
 //! Injects every fault at every place: every datapoint still gets its one score, the one that it
-//! would have had.
+//! would have had, and every alert comes once.
 //!
 //! `cargo test -p functions --test faults -- --nocapture` prints what each fault does at each stage
 //! of a run.
@@ -17,6 +17,7 @@ mod matrix;
 mod random;
 mod settle;
 mod stored;
+mod told;
 mod whole;
 
 use std::sync::OnceLock;
@@ -39,11 +40,15 @@ enum Stage {
     LoadBaselines,
     SaveBaselines,
     Publish,
+    Events,
+    /// Those of the chat, too.
+    Messages,
+    Tags,
     Model,
 }
 
 impl Stage {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::List,
         Self::Read,
         Self::LoadState,
@@ -51,6 +56,9 @@ impl Stage {
         Self::LoadBaselines,
         Self::SaveBaselines,
         Self::Publish,
+        Self::Events,
+        Self::Messages,
+        Self::Tags,
         Self::Model,
     ];
 
@@ -64,6 +72,9 @@ impl Stage {
             Self::LoadBaselines => ("GetObject", "bucket/state/baselines"),
             Self::SaveBaselines => ("PutObject", "bucket/state/baselines"),
             Self::Publish => ("PutMetricData", ""),
+            Self::Events => ("PutEvents", ""),
+            Self::Messages => ("PublishBatch", ""),
+            Self::Tags => ("GetResources", ""),
             Self::Model => ("GetObject", "bucket/models"),
         };
         let fault = Fault::new(operation, when, kind);
@@ -74,8 +85,8 @@ impl Stage {
         matches!(self, Self::List | Self::Read | Self::Publish)
     }
 
-    fn gets_object(self) -> bool {
-        matches!(self, Self::LoadState | Self::LoadBaselines | Self::Model)
+    fn tells(self) -> bool {
+        matches!(self, Self::Events | Self::Messages)
     }
 }
 
@@ -103,6 +114,9 @@ fn told(run: &Result<Summary, RunError>) -> String {
     if summary.datums_failed > 0 {
         told.push("unpublished");
     }
+    if summary.alerts.failed > 0 {
+        told.push("untold");
+    }
     if told.is_empty() { "ok".into() } else { told.join("+") }
 }
 
@@ -110,6 +124,16 @@ fn told(run: &Result<Summary, RunError>) -> String {
 const BEGIN: i64 = MIDNIGHT - 1500;
 const END: i64 = MIDNIGHT + 3600;
 const FAULTY: std::ops::Range<i64> = MIDNIGHT + 300..MIDNIGHT + 1200;
+
+/// How many instances [`machines`] has.
+const MACHINES: usize = INSTANCES + 2;
+
+/// The machines of [`fleet`] and two more that fail together, as a group with its last ones.
+fn machines(time: i64) -> Generated {
+    let mut fleet = fleet(time).groups(4);
+    (fleet.instances, fleet.distinct) = (MACHINES, MACHINES);
+    fleet.fault(6, time + 300, time + 1500, 99.0).fault(7, time + 600, time + 1500, 99.0)
+}
 
 /// The start that most tests share, and the truth about it.
 fn begun() -> &'static (Start, Truth) {
@@ -126,7 +150,7 @@ fn begun_at_noon() -> &'static (Start, Truth) {
 fn begun_at(cell: &'static OnceLock<(Start, Truth)>, time: i64) -> &'static (Start, Truth) {
     let begin = move || {
         block_on(async {
-            let start = Start::new(fleet(time), time + BEGIN - MIDNIGHT).await;
+            let start = Start::new(machines(time), time + BEGIN - MIDNIGHT).await;
             let truth = start.undisturbed(time + END - MIDNIGHT).await;
             let scored =
                 of_instances(&truth.published).keys().filter(|mark| mark.2 >= truth.since).count();
@@ -194,7 +218,11 @@ async fn play(
             assert!(run.is_ok(), "{stage:?} {fault:?} cold {cold}, at {}: {run:?}", text(time));
         }
     }
-    truth.assert(&world.aws.published(), &format!("{stage:?} {fault:?} cold {cold}: {came_to:?}"));
+    let story = format!("{stage:?} {fault:?} cold {cold}: {came_to:?}");
+    truth.assert(&world.aws.published(), &story);
+    let loose = stage == Stage::Read || cold && stage == Stage::Tags;
+    let wrong = alerts::differences(&truth.told, &world, 1, loose);
+    assert!(wrong.is_empty(), "{story}: {wrong:#?}");
     came_to.sort();
     came_to.join(", ")
 }

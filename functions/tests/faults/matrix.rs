@@ -16,11 +16,14 @@ fn row(name: &'static str, kind: Kind, at: fn(Stage) -> bool) -> Row {
 pub(super) fn rows() -> Vec<Row> {
     let any = |_| true;
     let read = |stage| stage == Stage::Read;
-    let pages = |stage| matches!(stage, Stage::List | Stage::Read);
-    let answers = |stage: Stage| stage.is_cloudwatch() || stage.gets_object();
+    let of_metrics = |stage| matches!(stage, Stage::List | Stage::Read);
+    let pages = |stage| matches!(stage, Stage::List | Stage::Read | Stage::Tags);
+    let answers = |stage: Stage| !matches!(stage, Stage::SaveState | Stage::SaveBaselines);
+    // A throttled call for tags waits for seconds: a test of its own covers it.
+    let throttled = |stage| stage != Stage::Tags;
     let put = |stage| matches!(stage, Stage::SaveState | Stage::SaveBaselines);
     vec![
-        row("Throttling", Kind::Throttle("Throttling"), any),
+        row("Throttling", Kind::Throttle("Throttling"), throttled),
         row("ThrottlingException", Kind::Throttle("ThrottlingException"), Stage::is_cloudwatch),
         row("500", Kind::Status(500), any),
         row("503", Kind::Status(503), any),
@@ -43,10 +46,11 @@ pub(super) fn rows() -> Vec<Row> {
         row("partial data", Kind::Partial, read),
         row("internal result", Kind::InternalResult, read),
         row("forbidden result", Kind::ForbiddenResult, read),
-        row("messages", Kind::Messages, pages),
+        row("messages", Kind::Messages, of_metrics),
         row("repeated page", Kind::RepeatPage, pages),
         row("looping token", Kind::LoopToken, pages),
         row("one left out", Kind::LeaveOut, read),
+        row("one entry fails", Kind::FailEntry, Stage::tells),
     ]
 }
 
@@ -114,7 +118,7 @@ fn expected(stage: Stage, fault: &str) -> &'static str {
         (_, harmless_one) if harmless.contains(&harmless_one) => "ok",
         // Instances with a state are scored.
         (Stage::List, _) => "calibrator: List, ok",
-        (Stage::Read, "partial data") => "NothingRead, calibrator: 6 skipped",
+        (Stage::Read, "partial data") => "NothingRead, calibrator: 8 skipped",
         (Stage::Read, "one left out") => "calibrator: 1 skipped, unread",
         (Stage::Read, _) => "NothingRead, calibrator: NothingRead",
         // There is no body in "not modified".
@@ -128,6 +132,10 @@ fn expected(stage: Stage, fault: &str) -> &'static str {
         (Stage::LoadBaselines, _) => "ok / calibrator: NotWritten, ok",
         (Stage::SaveBaselines, _) => "calibrator: NotWritten, ok",
         (Stage::Publish, _) => "NothingPublished",
+        // Nothing begins in the first of the three runs.
+        (Stage::Events | Stage::Messages, _) => "ok, untold",
+        // Names and groups are of use, and nothing waits for them.
+        (Stage::Tags, _) => "ok",
         // The loaded model stays in use. The calibrator is a new process each night.
         (Stage::Model, _) => "calibrator: Model, ok / Model, calibrator: Model",
     }
@@ -144,7 +152,8 @@ async fn a_fault_that_is_over_at_the_third_try_goes_unnoticed() {
         Kind::Reset,
         Kind::ResetAfter,
     ];
-    for stage in Stage::ALL {
+    let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::Tags);
+    for stage in stages {
         for kind in &short {
             for cold in [false, true] {
                 let told = play(

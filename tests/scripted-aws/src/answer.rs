@@ -1,5 +1,4 @@
-//! Turns a request into its answer: the faults, the wait and the log, which CloudWatch and S3
-//! share.
+//! Turns a request into its answer: the faults, the wait and the log, which all services share.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +15,7 @@ use crate::Shared;
 use crate::calls::Call;
 use crate::fault::{Hit, Kind};
 use crate::server::{Closed, Drip, Handler};
-use crate::{cloudwatch, s3};
+use crate::{account, cloudwatch, s3};
 
 const PAGE: &str = "<html><head><title>Error</title></head><body><h1>This is not the page you \
                     want</h1></body></html>";
@@ -61,6 +60,7 @@ impl Answer {
 enum Work {
     CloudWatch { operation: String, request: cloudwatch::Request, bytes: usize },
     S3(s3::Request),
+    Account(account::Request),
 }
 
 impl Work {
@@ -74,7 +74,10 @@ impl Work {
                 let request = cloudwatch::Request::of(operation, &body, gzip);
                 Self::CloudWatch { operation: operation.into(), request, bytes: body.len() }
             }
-            None => Self::S3(s3::Request::of(parts, body)),
+            None => match account::Request::of(parts, &body) {
+                Some(request) => Self::Account(request),
+                None => Self::S3(s3::Request::of(parts, body)),
+            },
         }
     }
 
@@ -82,6 +85,7 @@ impl Work {
         match self {
             Self::CloudWatch { .. } => "cloudwatch",
             Self::S3(_) => "s3",
+            Self::Account(request) => request.service(),
         }
     }
 
@@ -89,6 +93,7 @@ impl Work {
         match self {
             Self::CloudWatch { operation, .. } => operation,
             Self::S3(request) => request.operation,
+            Self::Account(request) => request.operation(),
         }
     }
 
@@ -96,6 +101,7 @@ impl Work {
         match self {
             Self::CloudWatch { request, .. } => request.concerns(only),
             Self::S3(request) => request.resource().starts_with(only),
+            Self::Account(request) => request.concerns(only),
         }
     }
 
@@ -107,6 +113,7 @@ impl Work {
                 call.condition = request.condition();
                 call.next_page = request.is_next_page();
             }
+            Self::Account(request) => request.describe(call),
         }
     }
 
@@ -114,6 +121,7 @@ impl Work {
         match self {
             Self::CloudWatch { .. } => cloudwatch::error(status, code, message),
             Self::S3(request) => request.error(status, code, message),
+            Self::Account(request) => request.error(status, code, message),
         }
     }
 
@@ -127,7 +135,10 @@ impl Work {
             Kind::Throttle(code) => self.error(400, code, "Rate exceeded"),
             Kind::Status(status) => Answer::new(*status, "", ""),
             Kind::Html(status) => Answer::new(*status, "text/html; charset=utf-8", PAGE),
-            Kind::Forbidden => self.error(403, "AccessDenied", "Access Denied"),
+            Kind::Forbidden => match self {
+                Self::Account(request) => request.forbidden(),
+                _ => self.error(403, "AccessDenied", "Access Denied"),
+            },
             Kind::Expired => self.error(
                 if s3 { 400 } else { 403 },
                 "ExpiredToken",
@@ -149,12 +160,13 @@ impl Work {
         })
     }
 
-    fn run(self, shared: &Shared, now: i64, hits: &[Hit]) -> Answer {
+    fn run(self, shared: &Shared, call: u64, now: i64, hits: &[Hit]) -> Answer {
         match self {
             Self::CloudWatch { operation, request, bytes } => {
                 request.run(shared, &operation, bytes, now, hits)
             }
             Self::S3(request) => request.run(&mut shared.objects.lock().unwrap(), now),
+            Self::Account(request) => request.run(shared, &account::Made { call, now, hits }),
         }
     }
 }
@@ -188,7 +200,7 @@ impl Handler for Shared {
         let mut answer = match kinds().find_map(|kind| work.refusal(kind)) {
             Some(answer) => answer,
             None => {
-                let answer = work.run(&self, now, &hits);
+                let answer = work.run(&self, entry.call.number, now, &hits);
                 entry.call.carried_out = answer.error.is_none();
                 answer
             }

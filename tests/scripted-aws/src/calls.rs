@@ -12,7 +12,7 @@ pub struct Call {
     pub number: u64,
     /// `GetMetricData`, `PutObject`, ...
     pub operation: String,
-    /// `bucket/key` of S3, the namespace of CloudWatch.
+    /// `bucket/key` of S3, the namespace of CloudWatch, the bus of EventBridge, the ARN of a topic.
     pub resource: String,
     /// The virtual time.
     pub now: i64,
@@ -26,6 +26,8 @@ pub struct Call {
     pub datapoints: usize,
     /// Datums in the call.
     pub datums: usize,
+    /// Entries of a PutEvents or PublishBatch call.
+    pub entries: usize,
     /// The condition of a call to S3: `If-Match: "..."`.
     pub condition: Option<String>,
     /// Bytes of the body as it came.
@@ -44,6 +46,13 @@ pub struct Call {
     pub came: Duration,
     /// How long the answer took, on the real clock.
     pub took: Duration,
+}
+
+impl Call {
+    /// Whether the whole answer was sent to the caller, so that it knows what became of the call.
+    pub fn is_answered(&self) -> bool {
+        self.status.is_some() && !self.faults.contains(&Kind::Truncate)
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +83,7 @@ impl Log {
             next_page: false,
             datapoints: 0,
             datums: 0,
+            entries: 0,
             condition: None,
             bytes_in: 0,
             bytes_out: 0,

@@ -8,11 +8,12 @@ use crate::hash;
 /// An effect on certain calls of an operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
-    /// The operation (`GetMetricData`, `PutObject`), a service (`cloudwatch:*`, `s3:*`) or all
-    /// (`*`).
+    /// The operation (`GetMetricData`, `PutObject`), a service (`cloudwatch:*`, `s3:*`, `events:*`,
+    /// `sns:*`, `tagging:*`) or all (`*`).
     pub operation: String,
-    /// Only calls about this instance id, this namespace or keys that begin with this `bucket/key`;
-    /// of a GetMetricData answer only the result of this instance.
+    /// Only calls about this instance id, this namespace, this bus, the topic with this ARN, or
+    /// keys that begin with this `bucket/key`; of a GetMetricData answer only the result of this
+    /// instance.
     pub only: Option<String>,
     /// Which of those calls.
     pub when: When,
@@ -21,12 +22,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of an operation: its name, `cloudwatch:*`, `s3:*` or `*`.
+    /// A fault of an operation: its name, a service such as `s3:*`, or `*`.
     pub fn new(operation: &str, when: When, kind: Kind) -> Self {
         Self { operation: operation.into(), only: None, when, kind }
     }
 
-    /// Limits it to an instance id, a namespace or the start of a `bucket/key`.
+    /// Limits it to an instance id, a namespace, a bus, a topic or the start of a `bucket/key`.
     #[must_use]
     pub fn only(self, what: &str) -> Self {
         Self { only: Some(what.into()), ..self }
@@ -80,7 +81,7 @@ pub enum Kind {
     SlowBody(Duration),
     /// The body of the answer ends in the middle, with fewer bytes than announced.
     Truncate,
-    /// 403 `AccessDenied`.
+    /// 403 `AccessDenied`; in JSON 400 `AccessDeniedException`, of SNS 403 `AuthorizationError`.
     Forbidden,
     /// `ExpiredToken`: 403 of CloudWatch, 400 of S3.
     Expired,
@@ -112,6 +113,9 @@ pub enum Kind {
     LoopToken,
     /// One query has no result at all.
     LeaveOut,
+    /// One entry of a PutEvents or PublishBatch call fails, through no fault of the caller, and the
+    /// others are taken.
+    FailEntry,
 }
 
 /// A fault that hits a call.

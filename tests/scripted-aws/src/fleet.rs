@@ -9,6 +9,12 @@ use crate::hash;
 pub const SLOT: i64 = 300;
 const DAY: f64 = 86_400.0;
 
+/// The key of the tag that names an instance's Auto Scaling group.
+pub const GROUP: &str = "aws:autoscaling:groupName";
+
+/// Tags, as keys and values.
+pub type Tags = Vec<(String, String)>;
+
 /// The instances whose CPU CloudWatch knows.
 pub trait Fleet: Send + Sync {
     /// The ids that were active in the three hours before `now`.
@@ -17,6 +23,11 @@ pub trait Fleet: Send + Sync {
     /// The points of an instance with times from `from` to before `to` that have arrived by `now`,
     /// ascending, at most one for each five-minute slot.
     fn datapoints(&self, instance: &str, from: i64, to: i64, now: i64) -> Vec<(i64, f64)>;
+
+    /// The tags of an instance.
+    fn tags(&self, _instance: &str) -> Tags {
+        Tags::new()
+    }
 }
 
 /// A fleet whose CPU is a pure function of the instance's number and the time: a daily cycle, a
@@ -31,6 +42,9 @@ pub struct Generated {
     pub seed: u64,
     /// Seconds after its end that every slot arrives.
     pub arrival_delay: i64,
+    /// Instances of each group: instance `n` has the tag [`GROUP`] of group `n / group`. 0 means
+    /// that none has a tag.
+    pub group: usize,
     changes: HashMap<usize, Vec<Change>>,
 }
 
@@ -80,6 +94,12 @@ impl Generated {
     #[must_use]
     pub fn arrival_delay(self, delay: i64) -> Self {
         Self { arrival_delay: delay, ..self }
+    }
+
+    /// Each `size` instances are one Auto Scaling group, as their tag [`GROUP`] says.
+    #[must_use]
+    pub fn groups(self, size: usize) -> Self {
+        Self { group: size, ..self }
     }
 
     fn with(mut self, n: usize, change: Change) -> Self {
@@ -170,6 +190,13 @@ impl Fleet for Generated {
         }
         points
     }
+
+    fn tags(&self, instance: &str) -> Tags {
+        match Self::number(instance).filter(|n| *n < self.instances) {
+            Some(n) if self.group > 0 => vec![(GROUP.into(), format!("group-{}", n / self.group))],
+            _ => Tags::new(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +217,16 @@ mod tests {
         assert_eq!(fleet.datapoints(&Generated::id(10), 0, 3000, 10_000), []);
         assert_eq!(fleet.datapoints("i-1", 0, 3000, 10_000), []);
         assert_eq!(fleet.instances(0)[9], "i-00000000000000009");
+    }
+
+    #[test]
+    fn groups_are_as_large_as_they_should_be() {
+        let fleet = Generated::new(5, 1).groups(2);
+        let group = |n: usize| fleet.tags(&Generated::id(n)).pop();
+        let named = |name: &str| Some((GROUP.to_string(), name.to_string()));
+        assert_eq!([group(0), group(1)], [named("group-0"), named("group-0")]);
+        assert_eq!([group(4), group(5)], [named("group-2"), None]);
+        assert!(Generated::new(5, 1).tags(&Generated::id(0)).is_empty());
     }
 
     #[test]

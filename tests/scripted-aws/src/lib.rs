@@ -1,5 +1,5 @@
-//! A scripted, deterministic, local stand-in for CloudWatch, S3 and the Lambda Runtime API, for
-//! tests.
+//! A scripted, deterministic, local stand-in for CloudWatch, S3, EventBridge, SNS, the Tagging API
+//! and the Lambda Runtime API, for tests.
 //!
 //! [`Aws::start`] runs it on loopback ports. It keeps to the limits of the real services, fails
 //! when and how a script of [`Fault`]s says, and logs all calls.
@@ -30,6 +30,7 @@
 // It is for tests, which should stop there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod account;
 mod answer;
 mod calls;
 mod cbor;
@@ -49,14 +50,16 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+pub use account::{Event, Message};
 pub use calls::Call;
 pub use fault::{Fault, Kind, When};
-pub use fleet::{Fleet, Generated, SLOT};
+pub use fleet::{Fleet, GROUP, Generated, SLOT, Tags};
 pub use limits::{Latency, Limits};
 pub use put::{Published, Stamp};
 pub use runtime::{Invocation, Outcome, RuntimeApi};
 pub use s3::Object;
 
+use account::Delivered;
 use calls::Log;
 use fault::Faults;
 use limits::Rates;
@@ -94,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) faults: Mutex<Faults>,
     pub(crate) log: Arc<Log>,
     pub(crate) published: Mutex<Published>,
+    pub(crate) delivered: Mutex<Delivered>,
     pub(crate) objects: Mutex<Objects>,
 }
 
@@ -103,7 +107,7 @@ impl Shared {
     }
 }
 
-/// A running stand-in for CloudWatch, S3 and the Lambda Runtime API; stopped when it is dropped.
+/// A running stand-in for AWS; stopped when it is dropped.
 pub struct Aws {
     shared: Arc<Shared>,
     server: Server,
@@ -130,6 +134,7 @@ impl Aws {
             faults: Mutex::new(Faults::new(seed)),
             log: Arc::new(Log::new()),
             published: Mutex::default(),
+            delivered: Mutex::default(),
             objects: Mutex::default(),
         });
         Self {
@@ -176,8 +181,8 @@ impl Aws {
         self.shared.faults.lock().unwrap().clear();
     }
 
-    /// The calls to CloudWatch and S3 since the last [`Aws::take_calls`], in order of arrival.
-    /// Those that are still under way are not among them.
+    /// The calls to all but the Lambda Runtime API since the last [`Aws::take_calls`], in order of
+    /// arrival. Those that are still under way are not among them.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.log.calls()
     }
@@ -195,6 +200,17 @@ impl Aws {
     /// Every value that PutMetricData took since the last time. Clears the list.
     pub fn take_published(&self) -> Published {
         std::mem::take(&mut self.shared.published.lock().unwrap())
+    }
+
+    /// Every event that PutEvents took, in order of arrival, also where its caller got no answer.
+    pub fn events(&self) -> Vec<Event> {
+        self.shared.delivered.lock().unwrap().events.clone()
+    }
+
+    /// Every message that PublishBatch took, in order of arrival, also where its caller got no
+    /// answer.
+    pub fn messages(&self) -> Vec<Message> {
+        self.shared.delivered.lock().unwrap().messages.clone()
     }
 
     /// The names of all objects, as bucket and key.
