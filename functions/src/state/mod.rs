@@ -107,6 +107,10 @@ struct StateHeader {
     /// The positions of the alerts that still have to go to the chat.
     #[serde(deserialize_with = "or_default")]
     chats: Vec<u32>,
+    /// The process that wrote it, or 0. Two processes that decide the same write different bytes,
+    /// so that each knows which of them was first.
+    #[serde(deserialize_with = "or_default")]
+    writer: u64,
 }
 
 /// The first record of the builds that stored alerts in words.
@@ -136,6 +140,11 @@ impl State {
     /// # Errors
     /// Where it has no binary form.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Damaged> {
+        self.to_bytes_by(0)
+    }
+
+    /// The same, as the process with this number writes it.
+    pub(crate) fn to_bytes_by(&self, writer: u64) -> Result<Vec<u8>, Damaged> {
         let earlier = EarlierHeader {
             model: self.model.clone(),
             instances: self.instances.len() as u64,
@@ -150,6 +159,7 @@ impl State {
             incidents: self.incidents.clone(),
             ledger: self.ledger.clone(),
             chats: chats.map(|(position, _)| position).collect(),
+            writer,
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
@@ -170,12 +180,13 @@ impl State {
                     incidents: Incidents::default(),
                     ledger: Ledger::default(),
                     chats: Vec::new(),
+                    writer: 0,
                 };
                 (header, reader)
             }
             opened => opened?,
         };
-        let StateHeader { earlier, mut alerts, incidents, ledger, chats } = header;
+        let StateHeader { earlier, mut alerts, incidents, ledger, chats, writer: _ } = header;
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
             let alerts = worded.len();

@@ -6,6 +6,8 @@
 //! `shards/<part>.published` is the beginning of the state whose outbox was published,
 //! checksum included: another process need not publish that again.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 use deepguard_aws::ids::ObjectUri;
 use deepguard_aws::ports::{Condition, Fetched, ObjectError, Objects};
 use serde::Serialize;
@@ -58,6 +60,8 @@ pub struct Store<O> {
     /// The folder of the states.
     states: &'static str,
     state: Option<Stored>,
+    /// Tells the writes of this process from those of another that decided the same.
+    writer: u64,
     /// The baselines, stored at the same place.
     pub(crate) baselines: Days<O>,
 }
@@ -67,7 +71,7 @@ struct Stored {
     /// The part of the fleet, as in the key.
     part: String,
     etag: Option<String>,
-    /// The beginning of the object that was written last.
+    /// The beginning of the object that was written last, or perhaps was.
     beginning: Vec<u8>,
     /// `None` while a run has it. If the run ends without giving it back, the stored state is read
     /// again.
@@ -78,7 +82,14 @@ impl<O: Objects + Clone> Store<O> {
     /// Stores all below `root`, or, without one, nothing.
     pub fn new(objects: O, root: Option<ObjectUri>) -> Self {
         let place = Place { objects, root };
-        Self { place: place.clone(), states: "shards", state: None, baselines: Days::new(place) }
+        Self {
+            place: place.clone(),
+            states: "shards",
+            state: None,
+            // A random number: each of these has keys of its own.
+            writer: RandomState::new().build_hasher().finish(),
+            baselines: Days::new(place),
+        }
     }
 }
 
@@ -99,6 +110,8 @@ impl<O: Objects> Store<O> {
     pub async fn state(&mut self, part: &Part) -> (State, Origin) {
         let key = part.to_string();
         let known = self.state.take().filter(|kept| kept.part == key);
+        let written = known.as_ref().map_or(Vec::new(), |kept| kept.beginning.clone());
+        let is_own = |bytes: &[u8]| !written.is_empty() && bytes.starts_with(&written);
         let known = known.and_then(|kept| Some((kept.etag, kept.state?)));
         let Ok(Some(uri)) = self.place.uri(&format!("{}/{key}", self.states)) else {
             let state = known.map(|(_, state)| state).unwrap_or_default();
@@ -109,6 +122,10 @@ impl<O: Objects> Store<O> {
         let (etag, state, loaded) =
             match (self.place.objects.get(&uri, etag, MAX_BYTES).await, known) {
                 (Ok(Fetched::Unchanged), Some((etag, state))) => (etag, state, Origin::Known),
+                // It is the process's own, from a write whose answer got lost.
+                (Ok(Fetched::Object { bytes, etag }), Some((_, state))) if is_own(&bytes) => {
+                    (etag, state, Origin::Known)
+                }
                 (Ok(Fetched::Object { bytes, etag }), known) => {
                     // The first load by this process: another division of the fleet may have gone
                     // on since.
@@ -228,7 +245,7 @@ impl<O: Objects> Store<O> {
         let Ok(Some(uri)) = self.place.uri(&format!("{}/{part}", self.states)) else {
             return Saved::Yes;
         };
-        let bytes = match state.to_bytes() {
+        let bytes = match state.to_bytes_by(self.writer) {
             Ok(bytes) => bytes,
             Err(error) => {
                 warn!(%error, "the state cannot be written");
@@ -241,6 +258,7 @@ impl<O: Objects> Store<O> {
             Ok(written) => written,
             Err(error) => {
                 warn!(%error, "the state is not written, or it is not known whether it is");
+                self.state.iter_mut().for_each(|kept| kept.beginning.clone_from(&beginning));
                 return Saved::No;
             }
         };

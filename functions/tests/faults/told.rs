@@ -125,7 +125,6 @@ fn repeated(world: &World) -> Vec<Delivery> {
 }
 
 #[tokio::test]
-#[ignore = "the next run of the process reads the state that it wrote, in which nothing is sent"]
 async fn a_state_that_was_written_without_an_answer_tells_nothing_twice() {
     let fault = Stage::SaveState.fault(When::Always, Kind::ResetAfter);
     let twice = repeated(&played(Some(fault), false).await);
@@ -133,7 +132,6 @@ async fn a_state_that_was_written_without_an_answer_tells_nothing_twice() {
 }
 
 #[tokio::test]
-#[ignore = "both write the same bytes, and each takes the other's for its own"]
 async fn two_runs_at_once_that_decide_the_same_tell_it_once() {
     let world = begun().0.world();
     let [mut one, mut other] = [world.process(), world.process()];
