@@ -335,9 +335,9 @@ const BESIDE_TEXT: &str = "Where a group has at least five machines, the functio
 const NEWBORN_TEXT: &str = "Groups of eight machines with two weeks of history launch twelve more \
     in four days. Such a machine is judged by its group from its second datapoint on, until its \
     own history is long enough, twelve hours or more after its launch. In one launch of three it \
-    has 40 to 100 % CPU for five minutes, in one of three for ten. A fault begins ten minutes after \
-    the launch or later and lasts; it counts where it changes the machine by ten times the \
-    group's noise.";
+    has 40 to 100 % CPU for five minutes, in one of three for ten. A fault begins ten minutes \
+    after the launch or later and lasts; it counts where it changes the machine by ten times \
+    the group's noise.";
 
 const MACHINES_TEXT: &str = "Machines come in groups of 1 to 200, small ones as often as large \
     ones by order of magnitude. A group has one purpose of seven. Its machines share the load and \
