@@ -1,4 +1,5 @@
-//! Which instances are watched, and when they are muted.
+//! Which instances are watched, when they are muted, and their holidays.
 
+pub mod holidays;
 pub mod muted;
 pub mod roster;
