@@ -3,16 +3,18 @@
 mod seen;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
 use crate::baseline::residual::{self, Forecast};
-use crate::baseline::{Baseline, Phase, calibrated_at};
+use crate::baseline::{Baseline, Phase, TooLittleHistory, calibrated_at};
 use crate::channel::{CHANNELS, Channel};
 use crate::compress::{at_distance, compress, expand};
 use crate::detector::seen::Seen;
+use crate::holidays::Holidays;
 use crate::memory::Memory;
 use crate::model::artifact::Artifact;
 use crate::model::kernel::Kernel;
@@ -32,17 +34,18 @@ const MIN_VISIBLE: f64 = 0.5;
 /// after midnight begins with yesterday.
 const REBUILD: i64 = 16;
 
-/// A model ready to score.
-#[derive(Debug)]
+/// A model ready to score. A clone shares the model.
+#[derive(Debug, Clone)]
 pub struct Detector {
-    artifact: Artifact,
+    artifact: Arc<Artifact>,
     /// `None`: the instance's own forecast is used alone.
-    kernel: Option<Kernel>,
+    kernel: Option<Arc<Kernel>>,
     /// Replaces the artifact's threshold.
     threshold: Option<Threshold>,
     sensitivity: Sensitivity,
     /// By which clock baselines are learnt.
     clocks: Clocks,
+    holidays: Holidays,
 }
 
 /// The state of one instance: its baseline of the day, and its memory.
@@ -65,7 +68,7 @@ impl Detector {
     /// A detector that scores with the network of `artifact`, which is loaded on `device`, and with
     /// its threshold.
     pub fn new(artifact: Artifact, device: &Device) -> Self {
-        let kernel = Some(Kernel::new(&artifact.network(device)));
+        let kernel = Some(Arc::new(Kernel::new(&artifact.network(device))));
         Self { kernel, ..Self::without_network(artifact) }
     }
 
@@ -73,18 +76,21 @@ impl Detector {
     /// network adds.
     pub fn without_network(artifact: Artifact) -> Self {
         Self {
-            artifact,
+            artifact: Arc::new(artifact),
             kernel: None,
             threshold: None,
             sensitivity: Sensitivity::default(),
             clocks: Clocks::default(),
+            holidays: Holidays::default(),
         }
     }
 
     /// The same detector, with this number of threads where there is enough work for them.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
-        Self { kernel: self.kernel.map(|kernel| kernel.with_threads(threads)), ..self }
+        let with_threads =
+            |kernel| Arc::new(Arc::<Kernel>::unwrap_or_clone(kernel).with_threads(threads));
+        Self { kernel: self.kernel.map(with_threads), ..self }
     }
 
     /// The same detector with another threshold than its artifact's.
@@ -110,6 +116,20 @@ impl Detector {
         self.sensitivity
     }
 
+    /// The same detector, which knows holidays.
+    #[must_use]
+    pub fn with_holidays(self, holidays: Holidays) -> Self {
+        Self { holidays, ..self }
+    }
+
+    /// The baseline of the day that begins at `day` (midnight UTC), made of `series`.
+    ///
+    /// # Errors
+    /// [`TooLittleHistory`]: see [`Baseline::learn_by`].
+    pub fn learn(&self, series: &Series, day: i64) -> Result<Baseline, TooLittleHistory> {
+        Baseline::learn_by(series, day, &self.clocks, &self.holidays)
+    }
+
     /// The clocks by which it learns.
     pub fn clocks(&self) -> &Clocks {
         &self.clocks
@@ -132,7 +152,7 @@ impl Detector {
         while start < end {
             let day = calibrated_at(start);
             if watch.baseline.as_ref().is_none_or(|baseline| baseline.at != day) {
-                watch.baseline = Baseline::learn_by(series, day, &self.clocks).ok();
+                watch.baseline = self.learn(series, day).ok();
             }
             let next = end.min(day + DAY_SECONDS);
             let points: Vec<Datapoint> = series.between(start, next).collect();

@@ -63,6 +63,7 @@ pub mod channel;
 pub mod compress;
 pub mod detector;
 pub mod episode;
+pub mod holidays;
 pub mod incident;
 pub mod judge;
 pub mod memory;
@@ -79,6 +80,7 @@ pub mod zone;
 
 pub use baseline::{Baseline, Phase};
 pub use detector::{Detector, Watch};
+pub use holidays::Holidays;
 pub use memory::Memory;
 pub use model::artifact::{Artifact, ArtifactError};
 pub use score::{Score, Sensitivity};

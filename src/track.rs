@@ -276,7 +276,7 @@ impl Detector {
     /// datapoint of the day is compared with. `None` if there is too little history: see
     /// [`Baseline::learn`].
     pub fn calibrate(&self, series: &Series, day: i64) -> Option<Baseline> {
-        let baseline = Baseline::learn_by(series, day, self.clocks()).ok();
+        let baseline = self.learn(series, day).ok();
         baseline.map(|baseline| baseline.for_its_day(self.context()))
     }
 }

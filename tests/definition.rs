@@ -65,7 +65,7 @@ fn by_definition(detector: &Detector, series: &Series) -> Vec<Scored> {
         let (time, observed) = (series.time_of(slot), series.get(slot).expect("there is one"));
         let day = calibrated_at(time);
         if baseline.as_ref().is_none_or(|baseline: &Baseline| baseline.at != day) {
-            baseline = Baseline::learn_by(series, day, detector.clocks()).ok();
+            baseline = detector.learn(series, day).ok();
         }
         if baseline.is_none() {
             baseline = Baseline::of_newborn(series, time, detector.clocks());

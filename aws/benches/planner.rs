@@ -6,6 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use deepguard_aws::cloudwatch::plan;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::mute::Mutes;
+use deepguard_aws::settings_file::Content;
 use deepguard_aws::tags::Tags;
 
 /// Where the times to read end: some time in 2026, on a slot.

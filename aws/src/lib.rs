@@ -6,8 +6,9 @@
 //! [`account`] is these three together. All of them are made of one [`client`] configuration.
 //!
 //! The data types are [`ids`], [`tags`], [`metric`] (the catalogue of published metrics) and
-//! [`alert`] (one event and message). [`mute`] reads the file of mutes, [`mod@pointer`] names the
-//! current model, and [`signature`] says who made it. [`text`] decodes files that people write, and
+//! [`alert`] (one event and message). [`mute`] reads the mutes and [`holidays`] the holidays, each
+//! from a [`settings_file`]. [`mod@pointer`] names the current model, and [`signature`] says who
+//! made it. [`text`] decodes files that people write, and
 //! [`clocks`] knows the clocks of time zones.
 
 pub mod account;
@@ -16,6 +17,7 @@ pub mod client;
 pub mod clocks;
 pub mod cloudwatch;
 pub mod eventbridge;
+pub mod holidays;
 pub mod ids;
 pub mod metric;
 pub mod mute;
@@ -23,6 +25,7 @@ mod pagination;
 pub mod pointer;
 pub mod ports;
 pub mod s3;
+pub mod settings_file;
 pub mod signature;
 pub mod sns;
 pub mod tagging;

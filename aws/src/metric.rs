@@ -224,8 +224,8 @@ impl Metric {
             Self::SuppressedAnomalies => "muted instances that would have been anomalous",
             Self::OpenEpisodes => "anomalies that have begun and are not over",
             Self::StaleInputs => {
-                "inputs (model, shadow, mutes, tags) that could not be had, so that the last good \
-                 ones are in use"
+                "inputs (model, shadow, mutes, holidays, tags) that could not be had, so that the \
+                 last good ones are in use"
             }
             Self::ShadowAnomalyScore => "the same score by the shadow model",
             Self::ShadowAnomalousInstances => {

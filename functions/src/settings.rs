@@ -11,7 +11,10 @@ use deepguard::score::Direction;
 use deepguard_aws::clocks::clocks;
 use deepguard_aws::cloudwatch::limits;
 use deepguard_aws::cloudwatch::pace::Rates;
+use deepguard_aws::holidays::HolidayCalendar;
 use deepguard_aws::ids::ObjectUri;
+use deepguard_aws::mute::Mutes;
+use deepguard_aws::settings_file::Content;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use tracing::Level;
@@ -35,6 +38,8 @@ pub struct Settings {
     pub shadow: Option<ObjectUri>,
     /// The file that says which instances are muted, and when.
     pub mutes: Option<ObjectUri>,
+    /// The calendar of holidays.
+    pub holidays: Option<ObjectUri>,
     /// Which instances are watched.
     pub selection: Selection,
     /// How every model is used.
@@ -152,7 +157,8 @@ impl Settings {
                 "" => Some(None),
                 uri => uri.parse().ok().map(Some),
             });
-            let mutes = read.variable(MUTES_URI, mutes_uri);
+            let mutes = read.variable(MUTES_URI, file_uri::<Mutes>);
+            let holidays = read.variable(HOLIDAYS_URI, file_uri::<HolidayCalendar>);
             let min_deviation = read.variable(MIN_DEVIATION, |value| number(value, 0.0, 100.0));
             let direction = read.variable(DIRECTION, |value| match value {
                 "up" => Some(Direction::Up),
@@ -216,6 +222,7 @@ impl Settings {
                     model: model?,
                     shadow: shadow?,
                     mutes: mutes?,
+                    holidays: holidays?,
                     selection: Selection { include: include?, exclude: exclude? },
                     tuning: Tuning {
                         threads,
@@ -298,8 +305,8 @@ fn model_source(value: &str) -> Option<ModelSource> {
     }
 }
 
-fn mutes_uri(value: &str) -> Option<Option<ObjectUri>> {
-    let is_read = value.ends_with(".json") || value.ends_with(".ics");
+fn file_uri<T: Content>(value: &str) -> Option<Option<ObjectUri>> {
+    let is_read = T::ENDINGS.iter().any(|ending| value.ends_with(ending));
     match value {
         "" => Some(None),
         uri => uri.parse().ok().filter(|_| is_read).map(Some),

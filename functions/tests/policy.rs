@@ -160,6 +160,7 @@ fn world() -> World {
             ("MODEL_URI", "s3://bucket/models/current"),
             ("SHADOW_URI", "s3://bucket/models/shadow"),
             ("MUTES_URI", "s3://bucket/settings/mutes.json"),
+            ("HOLIDAYS_URI", "s3://bucket/settings/holidays.ics"),
         ]),
     );
     let model = include_bytes!("../../models/default.safetensors");

@@ -319,7 +319,7 @@ pub fn run() -> Result<()> {
                 Some(folder) => explain::read_history(&folder, &instances)?,
                 None => explain::pull_history(&instances, view, stopped()?.as_ref())?,
             };
-            let detector = model.detector()?.with_clocks(clock.clocks()?);
+            let detector = clock.of(model.detector()?)?;
             explain::explain(&detector, &histories, published.as_deref(), view, &out)
         }
     }

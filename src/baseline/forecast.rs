@@ -226,12 +226,20 @@ impl DayContext<'_> {
 }
 
 impl Forecasts {
-    /// Learns from `history`, which ends where the day begins.
-    pub(super) fn learn(history: &Series, level: &Level, daily: &Profile, zone: &Zone) -> Self {
+    /// Learns from `history`, which ends where the day begins, how the times that `learns` are
+    /// (seconds since 1970) follow from the values before them.
+    pub(super) fn learn(
+        history: &Series,
+        level: &Level,
+        daily: &Profile,
+        zone: &Zone,
+        learns: impl Fn(i64) -> bool,
+    ) -> Self {
         let learnt = history.slice(history.len().saturating_sub(DAYS * DAY)..history.len());
         let context = DayContext { level, daily, zone, start: learnt.start() };
         let values = Summed::of(Compressed::of(&learnt));
-        Self { coefficients: HORIZONS.map(|horizon| fit(&values, &context, horizon)) }
+        let learns = |first: usize| learns(learnt.time_of(first));
+        Self { coefficients: HORIZONS.map(|horizon| fit(&values, &context, horizon, &learns)) }
     }
 
     /// The compressed mean of the slots from `first` on, as many as the horizon has, forecast from
@@ -252,8 +260,14 @@ fn dot(a: &[f64; FEATURES], b: &[f64; FEATURES]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The coefficients of one horizon.
-fn fit(values: &Summed, context: &DayContext<'_>, horizon: usize) -> [f64; FEATURES] {
+/// The coefficients of one horizon, learnt from the forecasts of the slots from those on that
+/// `learns` names.
+fn fit(
+    values: &Summed,
+    context: &DayContext<'_>,
+    horizon: usize,
+    learns: &impl Fn(usize) -> bool,
+) -> [f64; FEATURES] {
     let mut persistence = [0.0; FEATURES];
     persistence[0] = 1.0;
     let example = |first: usize| {
@@ -263,7 +277,8 @@ fn fit(values: &Summed, context: &DayContext<'_>, horizon: usize) -> [f64; FEATU
         Some((features, target - context.level.centre - features[0]))
     };
     let last = (values.values.len() + 1).saturating_sub(horizon);
-    let examples: Vec<([f64; FEATURES], f64)> = (1..last).filter_map(example).collect();
+    let examples: Vec<([f64; FEATURES], f64)> =
+        (1..last).filter(|&first| learns(first)).filter_map(example).collect();
     if examples.len() < FEWEST {
         return persistence;
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::HISTORY_DAYS;
+use super::off::DaysOff;
 use crate::series::{DAY_SECONDS, PERIOD, Series};
 
 /// Hours of a day.
@@ -50,7 +51,7 @@ impl Range {
 
 impl Hours {
     /// Of the 14 days of `history` before `at` (midnight UTC, seconds since 1970).
-    pub(super) fn of(history: &Series, at: i64) -> Self {
+    pub(super) fn of(history: &Series, at: i64, off: &DaysOff<'_>) -> Self {
         let mut ranges = [None; HOURS];
         for point in history.between(at - DAYS * DAY_SECONDS, at) {
             let range = &mut ranges[hour(point.time)];
@@ -60,17 +61,27 @@ impl Hours {
         let should = |hour: usize| {
             // Whether the instance reported in this hour, `days` days ago; `None` where that is
             // unknown.
+            let start = |days: i64| at - days * DAY_SECONDS + hour as i64 * HOUR;
             let reported = |days: i64| {
-                let start = at - days * DAY_SECONDS + hour as i64 * HOUR;
+                let start = start(days);
                 let present = || history.between(start, start + HOUR).count();
                 (start >= history.start()).then(|| 2 * present() >= SLOTS)
             };
-            let known: Vec<bool> = (1..=DAYS).filter_map(reported).collect();
+            let is_holiday = |days: i64| off.is_holiday(start(days));
+            let known: Vec<bool> =
+                (1..=DAYS).filter(|days| !is_holiday(*days)).filter_map(reported).collect();
             let often = known.iter().filter(|reported| **reported).count() as f64
                 >= MOST_DAYS * known.len() as f64;
-            match (reported(7), reported(14)) {
+            // A holiday is like the days off before it, another day like the same of the week.
+            let like = |days: &i64| match is_holiday(0) {
+                true => off.is_off(start(*days)),
+                false => days % 7 == 0 && !is_holiday(*days),
+            };
+            let mut alike = (1..=DAYS).filter(like).filter_map(reported);
+            let whole = reported(DAYS).is_some();
+            match (alike.next(), alike.next()) {
                 (Some(last), Some(before)) => last && before,
-                (Some(last), None) => last && often,
+                (Some(last), None) => last && (often || whole),
                 _ => known.len() >= LEAST_DAYS && often,
             }
         };
@@ -105,7 +116,9 @@ fn hour(time: i64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::holidays::Holidays;
     use crate::series::Datapoint;
+    use crate::zone::Clocks;
 
     const AT: i64 = 100 * DAY_SECONDS;
 
@@ -116,7 +129,9 @@ mod tests {
         let points = slots.filter(|time| on((AT - 1 - time) / DAY_SECONDS + 1, hour(*time) as i64));
         let points = points
             .map(|time| Datapoint { time, value: hour(time) as f64 + (time % 7) as f64 / 10.0 });
-        Hours::of(&Series::from_datapoints(points).expect("usable").0, AT)
+        let none = Holidays::default();
+        let off = DaysOff::new(&none, &Clocks::Unknown, AT);
+        Hours::of(&Series::from_datapoints(points).expect("usable").0, AT, &off)
     }
 
     fn reporting(hours: &Hours) -> Vec<usize> {

@@ -7,17 +7,20 @@ pub mod forecast;
 mod guess;
 pub mod hours;
 pub mod level;
+mod off;
 pub mod profile;
 pub(crate) mod residual;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::channel::{CHANNELS, Errors};
+use crate::holidays::Holidays;
 use crate::series::{DAY, DAY_SECONDS, PERIOD, RESOLUTIONS, Series};
 use crate::zone::{Clocks, Zone};
 use forecast::{Compressed, Forecasts, HORIZONS};
 use hours::{Hours, Range};
 use level::Level;
+use off::DaysOff;
 use profile::Profile;
 
 /// Days of history behind a baseline.
@@ -77,6 +80,37 @@ pub struct Expectation {
 }
 
 impl Expectation {
+    /// The values to expect from `usual`, by the clock of the day after it. Holidays are left out,
+    /// but from the `level`.
+    fn of(usual: &Series, level: Level, off: &DaysOff<'_>) -> Self {
+        match off.left_out_of(usual) {
+            None => Self {
+                daily: Profile::daily(usual, usual.len(), &level),
+                weekly: Profile::weekly(usual, usual.len(), &level),
+                level,
+            },
+            Some(working) => {
+                let daily = Profile::daily(&working, working.len(), &level);
+                let weekly = Profile::weekly_of(&working, usual, &daily, &level);
+                Self { level, daily, weekly }
+            }
+        }
+    }
+
+    /// From `start` to `end` (seconds since 1970), lays out the weekly profile, with that of the
+    /// `days_off` on holidays: where `on_holiday` gives the time of day by the profile's clock.
+    fn hold_on(
+        &mut self,
+        start: i64,
+        end: i64,
+        days_off: &Profile,
+        on_holiday: impl Fn(i64) -> Option<i64>,
+    ) {
+        let Some(weekly) = &self.weekly else { return };
+        let at = |time: i64| on_holiday(time).map_or((weekly, time), |shown| (days_off, shown));
+        self.weekly = Some(weekly.laid_out_of(start, end, at));
+    }
+
     /// The daily profile, for compressed values whose slot 0 starts at `start` (seconds since
     /// 1970), and the clock of their days.
     fn hours<'a>(&'a self, start: i64, zone: &'a Zone) -> forecast::DayContext<'a> {
@@ -161,14 +195,20 @@ impl Baseline {
     /// # Errors
     /// [`TooLittleHistory`] when they hold less than half a day.
     pub fn learn(history: &Series, at: i64) -> Result<Self, TooLittleHistory> {
-        Self::learn_by(history, at, &Clocks::default())
+        Self::learn_by(history, at, &Clocks::default(), &Holidays::default())
     }
 
-    /// The same by local time.
+    /// The same by local time. `holidays` are not learnt as working days, and are judged by the
+    /// holidays and Sundays in the history.
     ///
     /// # Errors
     /// [`TooLittleHistory`] when they hold less than half a day.
-    pub fn learn_by(history: &Series, at: i64, clocks: &Clocks) -> Result<Self, TooLittleHistory> {
+    pub fn learn_by(
+        history: &Series,
+        at: i64,
+        clocks: &Clocks,
+        holidays: &Holidays,
+    ) -> Result<Self, TooLittleHistory> {
         // Up to `at`, even where the last slots are missing: whether the series shows them as
         // missing depends on the range that was read.
         let recent = history.up_to(at, HISTORY);
@@ -184,23 +224,24 @@ impl Baseline {
         // Where the clock does not change, local time is as good as UTC.
         let aligned = zone.changes_in(recent.start(), at).then(|| zone.aligned(&recent, at));
         let aligned = aligned.flatten();
+        let off = DaysOff::new(holidays, clocks, at);
+        let shown = zone.as_on(at, sight.start)..zone.as_on(at, sight.end);
         let [fine, coarse] = RESOLUTIONS.map(|over| {
             let averaged = recent.averaged(over);
             let level =
                 Level::of(averaged.present(0..averaged.len()).collect()).ok_or(too_little)?;
             let usual = aligned.as_ref().map_or(averaged, |aligned| aligned.averaged(over));
-            Ok(Expectation {
-                daily: Profile::daily(&usual, usual.len(), &level),
-                weekly: Profile::weekly(&usual, usual.len(), &level),
-                level,
-            })
+            let days_off = off.profile(&usual, &level, shown.clone());
+            Ok((Expectation::of(&usual, level, &off), days_off))
         });
-        let mut expectations = [fine?, coarse?];
+        let ((fine, fine_off), (coarse, coarse_off)) = (fine?, coarse?);
+        let mut expectations = [fine, coarse];
         let by_time = zone
             .changes_in(recent.start(), sight.end)
             .then(|| expectations[0].laid_out(recent.start() - PERIOD, sight.end, &zone, at));
         let fine = by_time.as_ref().unwrap_or(&expectations[0]);
-        let forecasts = Forecasts::learn(&recent, &fine.level, &fine.daily, &zone);
+        let learns = |time: i64| !off.is_holiday(zone.as_on(at, time));
+        let forecasts = Forecasts::learn(&recent, &fine.level, &fine.daily, &zone, learns);
         let first = recent.datapoints().next().map_or(at, |first| first.time);
         let phase =
             if at - first < OWN_DAYS as i64 * DAY_SECONDS { Phase::Borrowed } else { Phase::Own };
@@ -212,6 +253,12 @@ impl Baseline {
                 *expectation = expectation.laid_out(sight.start, sight.end, &zone, at);
             }
         }
+        for (expectation, usual) in expectations.iter_mut().zip([fine_off, coarse_off]) {
+            let Some(usual) = usual else { continue };
+            let on_day =
+                |time: i64| Some(zone.as_on(at, time)).filter(|time| off.is_holiday(*time));
+            expectation.hold_on(sight.start, sight.end, &usual, on_day);
+        }
         Ok(Self {
             at,
             phase,
@@ -219,7 +266,7 @@ impl Baseline {
             forecasts,
             expectations,
             longest_run: longest_run(&recent),
-            hours: Hours::of(aligned.as_ref().unwrap_or(&recent), at),
+            hours: Hours::of(aligned.as_ref().unwrap_or(&recent), at, &off),
             zone: if changes { zone.between(sight.start, sight.end) } else { Zone::utc() },
         })
     }
@@ -233,7 +280,8 @@ impl Baseline {
         if time < noon {
             return None;
         }
-        Self::learn_by(&recent.up_to(noon, NEWBORN)?, noon, clocks).ok()
+        // Half a day has no day off to compare a holiday with.
+        Self::learn_by(&recent.up_to(noon, NEWBORN)?, noon, clocks, &Holidays::default()).ok()
     }
 
     /// Whether it was made at noon: see [`Self::of_newborn`].
@@ -360,83 +408,4 @@ pub struct TooLittleHistory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::series::Datapoint;
-
-    fn history(slots: usize) -> Series {
-        let points =
-            (0..slots).map(|i| Datapoint { time: i as i64 * PERIOD, value: (i % 7) as f64 });
-        Series::from_datapoints(points).expect("usable").0
-    }
-
-    #[test]
-    fn half_a_day_of_history_is_the_least() {
-        let series = history(1000);
-        let learn = |slots: i64| Baseline::learn(&series, slots * PERIOD);
-        assert_eq!(learn(143).unwrap_err().datapoints, 143);
-        assert_eq!(learn(-5).unwrap_err().datapoints, 0);
-        let phases = [144, 863, 864].map(|slots| learn(slots).expect("enough").phase);
-        assert_eq!(phases, [Phase::Borrowed, Phase::Borrowed, Phase::Own]);
-    }
-
-    #[test]
-    fn nothing_from_the_calibration_on_is_learnt() {
-        let mut points: Vec<_> = history(2 * DAY).datapoints().collect();
-        let learn = |points: &[Datapoint]| {
-            let series = Series::from_datapoints(points.iter().copied()).expect("usable").0;
-            Baseline::learn(&series, DAY_SECONDS).expect("enough")
-        };
-        let before = learn(&points);
-        points.iter_mut().filter(|p| p.time >= DAY_SECONDS).for_each(|p| p.value = 1e6);
-        assert_eq!(before, learn(&points));
-    }
-
-    #[test]
-    fn a_gap_before_midnight_is_the_same_whatever_comes_after_it() {
-        let (whole, gap) =
-            (history(4 * DAY), DAY_SECONDS * 3 - 7 * PERIOD..DAY_SECONDS * 3 + 5 * PERIOD);
-        let learn = |until: i64| {
-            let points =
-                whole.datapoints().filter(|point| point.time < until && !gap.contains(&point.time));
-            let (read, _) = Series::from_datapoints(points).expect("usable");
-            Baseline::learn(&read, DAY_SECONDS * 3).expect("enough")
-        };
-        assert_eq!(learn(DAY_SECONDS * 3), learn(DAY_SECONDS * 4));
-    }
-
-    #[test]
-    fn the_run_that_goes_on_is_not_the_longest_yet() {
-        let series = |values: &[f64]| {
-            let point =
-                |(slot, &value): (usize, &f64)| Datapoint { time: slot as i64 * PERIOD, value };
-            Series::from_datapoints(values.iter().enumerate().map(point)).expect("usable").0
-        };
-        assert_eq!(longest_run(&series(&[1.0, 1.0, 2.0, 3.0, 3.0, 3.0])), 2);
-        assert_eq!(
-            longest_run(&series(&[1.0, 1.0, f64::NAN, 1.0, 2.0])),
-            3,
-            "a gap does not end a run"
-        );
-        assert_eq!(longest_run(&series(&[1.0, 1.0])), 0);
-    }
-
-    #[test]
-    fn a_quarter_of_an_hour_early_or_late_is_on_time() {
-        let point =
-            |slot: i64| Datapoint { time: slot * PERIOD, value: (slot % DAY as i64) as f64 };
-        let (series, _) = Series::from_datapoints((0..6 * DAY as i64).map(point)).expect("usable");
-        let [expectation, _] = Baseline::learn(&series, series.end()).expect("enough").expectations;
-        let nearest = |value| (expectation.nearest_daily(100 * PERIOD, value) * 1e3).round() / 1e3;
-        assert_eq!([nearest(100.2), nearest(102.2), nearest(98.0)], [100.0, 102.0, 98.0]);
-        assert_eq!([nearest(150.0), nearest(0.0)], [103.0, 97.0]);
-    }
-
-    #[test]
-    fn a_day_begins_at_midnight_utc() {
-        assert_eq!(calibrated_at(0), 0);
-        assert_eq!(calibrated_at(86_399), 0);
-        assert_eq!(calibrated_at(86_400), 86_400);
-        assert_eq!(calibrated_at(-1), -86_400);
-    }
-}
+mod tests;

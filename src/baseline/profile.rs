@@ -38,37 +38,56 @@ impl Profile {
     /// The profile by time of day, over the last 14 days before slot `end`.
     /// Under two days it is flat, with no confidence.
     pub fn daily(history: &Series, end: usize, level: &Level) -> Self {
-        Self::of(history, end, level, DAY, 7).unwrap_or_else(|| Self {
-            cycle: DAY,
-            first: 0,
-            centres: vec![0.0; DAY],
-            spreads: vec![relative(level.scale, level); DAY],
-            confidence: 0.0,
-        })
+        let cycles = cycles(history, end, DAY);
+        if cycles < MIN_CYCLES {
+            return Self {
+                cycle: DAY,
+                first: 0,
+                centres: vec![0.0; DAY],
+                spreads: vec![relative(level.scale, level); DAY],
+                confidence: 0.0,
+            };
+        }
+        Self::of(history, end, level, DAY, None).trusted(cycles, 7)
     }
 
     /// The profile by time of the week, over the two weeks before slot `end`; `None` under that. It
     /// has no spreads: two values do not have one.
     pub fn weekly(history: &Series, end: usize, level: &Level) -> Option<Self> {
-        let weekly = Self::of(history, end, level, WEEK, 4)?;
-        Some(Self { spreads: Vec::new(), ..weekly })
+        let cycles = cycles(history, end, WEEK);
+        let weekly = || Self::of(history, end, level, WEEK, None).trusted(cycles, 4);
+        (cycles >= MIN_CYCLES).then(|| Self { spreads: Vec::new(), ..weekly() })
     }
 
-    /// `trusted`: the number of cycles that give full confidence.
+    /// The same of the `working` days of `history`. Where a time of the week was a holiday in each
+    /// week, it is as on the other days, whose profile is `daily`.
+    pub(super) fn weekly_of(
+        working: &Series,
+        history: &Series,
+        daily: &Self,
+        level: &Level,
+    ) -> Option<Self> {
+        let cycles = cycles(history, history.len(), WEEK);
+        let weekly = || Self::of(working, working.len(), level, WEEK, Some(daily));
+        (cycles >= MIN_CYCLES).then(|| Self { spreads: Vec::new(), ..weekly().trusted(cycles, 4) })
+    }
+
+    /// The profile by time of day of the days `off` alone, the only ones that have values; one is
+    /// enough.
+    pub(super) fn of_days_off(off: &Series, level: &Level) -> Self {
+        Self::of(off, off.len(), level, DAY, None)
+    }
+
+    /// The centres and spreads of the slots of a cycle, over the 14 days before slot `end`. A slot
+    /// without values is as in `otherwise`, or has the level.
     fn of(
         history: &Series,
         end: usize,
         level: &Level,
         cycle: usize,
-        trusted: usize,
-    ) -> Option<Self> {
+        otherwise: Option<&Self>,
+    ) -> Self {
         let most = HISTORY / cycle;
-        // A cycle of which a tenth is missing is still a cycle.
-        let cycles =
-            (history.present(end.saturating_sub(HISTORY)..end).count() + cycle / 10) / cycle;
-        if cycles < MIN_CYCLES {
-            return None;
-        }
         let mut centres = Vec::with_capacity(cycle);
         let mut spreads = Vec::with_capacity(cycle);
         let mut values = Vec::with_capacity(most * (2 * NEIGHBOURS + 1));
@@ -86,23 +105,27 @@ impl Profile {
             }
             values.sort_unstable_by(f64::total_cmp);
             let usual = (quantile(&values, 0.5), quantile(&values, 0.16), quantile(&values, 0.84));
-            let (centre, spread) = match usual {
-                (Some(centre), Some(low), Some(high)) => {
-                    (centre, (compress(high) - compress(low)) / 2.0)
+            let (centre, spread) = match (usual, otherwise) {
+                ((Some(centre), Some(low), Some(high)), _) => {
+                    let spread = (compress(high) - compress(low)) / 2.0;
+                    (level.scaled(centre) as f32, relative(spread, level))
                 }
-                _ => (expand(level.centre), level.scale),
+                (_, Some(otherwise)) => {
+                    let time = history.time_of(end + ahead);
+                    (otherwise.centre(time), otherwise.spread(time))
+                }
+                _ => (level.scaled(expand(level.centre)) as f32, relative(level.scale, level)),
             };
-            centres.push(level.scaled(centre) as f32);
-            spreads.push(relative(spread, level));
+            centres.push(centre);
+            spreads.push(spread);
         }
         let first = history.time_of(end).div_euclid(PERIOD);
-        Some(Self {
-            cycle,
-            first,
-            centres,
-            spreads,
-            confidence: cycles.min(trusted) as f64 / trusted as f64,
-        })
+        Self { cycle, first, centres, spreads, confidence: 0.0 }
+    }
+
+    /// With the confidence of this number of cycles, of which `full` give the full one.
+    fn trusted(self, cycles: usize, full: usize) -> Self {
+        Self { confidence: cycles.min(full) as f64 / full as f64, ..self }
     }
 
     /// The profile cut to the slots between `start` and `end` (seconds since 1970): all that a day
@@ -116,15 +139,26 @@ impl Profile {
     /// profile has at the time that `shown` gives for it. Around a change of clocks, a profile is
     /// no cycle.
     pub(crate) fn laid_out(&self, start: i64, end: i64, shown: impl Fn(i64) -> i64) -> Self {
+        self.laid_out_of(start, end, |time| (self, shown(time)))
+    }
+
+    /// The same, of the profile that `at` gives with the time, where all have the spreads that this
+    /// one has.
+    pub(crate) fn laid_out_of<'a>(
+        &self,
+        start: i64,
+        end: i64,
+        at: impl Fn(i64) -> (&'a Self, i64),
+    ) -> Self {
         let first = start.div_euclid(PERIOD);
         let slots = end.div_euclid(PERIOD) - first;
-        let times = || (0..slots).map(|slot| shown((first + slot) * PERIOD));
+        let places = || (0..slots).map(|slot| at((first + slot) * PERIOD));
         let spreads = if self.spreads.is_empty() {
             Vec::new()
         } else {
-            times().map(|time| self.spread(time)).collect()
+            places().map(|(profile, time)| profile.spread(time)).collect()
         };
-        let centres: Vec<f32> = times().map(|time| self.centre(time)).collect();
+        let centres: Vec<f32> = places().map(|(profile, time)| profile.centre(time)).collect();
         Self { cycle: centres.len(), first, centres, spreads, confidence: self.confidence }
     }
 
@@ -147,6 +181,11 @@ impl Profile {
     fn index(&self, time: i64) -> usize {
         (time.div_euclid(PERIOD) - self.first).rem_euclid(self.cycle.max(1) as i64) as usize
     }
+}
+
+/// Cycles in the 14 days before slot `end`. One of which a tenth is missing is still a cycle.
+fn cycles(history: &Series, end: usize, cycle: usize) -> usize {
+    (history.present(end.saturating_sub(HISTORY)..end).count() + cycle / 10) / cycle
 }
 
 /// A spread as the network sees it.

@@ -115,6 +115,7 @@ class Template(Staged):
         common = {"NAMESPACE": "DeepGuard", "LOG_LEVEL": "info", "MODEL_PUBLIC_KEY": ""}
         calibrator = {**common, "STATE_URI": f"s3://{bucket}/state",
                       "MUTES_URI": f"s3://{bucket}/settings/mutes.json",
+                      "HOLIDAYS_URI": f"s3://{bucket}/settings/holidays.ics",
                       "INCLUDE_TAGS": "", "EXCLUDE_TAGS": "", "READ_CALLS_PER_SECOND": "25",
                       "READ_DATAPOINTS_PER_SECOND": "180000"}
         detector = {**calibrator, "SHADOW_URI": f"s3://{bucket}/models/shadow",
@@ -133,6 +134,7 @@ class Template(Staged):
         signed = {"MODEL_URI": f"s3://{bucket}/models/current", "MODEL_PUBLIC_KEY": PUBLIC_KEY}
         changed = {**signed, "STATE_URI": f"s3://{bucket}/state",
                    "MUTES_URI": f"s3://{bucket}/settings/team.ics",
+                   "HOLIDAYS_URI": f"s3://{bucket}/settings/de.ics",
                    "INCLUDE_TAGS": "env=prod,team=web|shop", "EXCLUDE_TAGS": "deepguard=off"}
         self.assertEqual(self.on.variables("Calibrator"), {**calibrator, **changed})
         self.assertEqual(self.on.variables("Detector"), {

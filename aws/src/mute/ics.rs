@@ -1,10 +1,11 @@
-//! Mutes from a calendar (RFC 5545): its events are windows.
+//! Mutes and whole days from a calendar (RFC 5545): its events are windows.
 //!
-//! The words of an event (`SUMMARY`, `DESCRIPTION`, `LOCATION`, `CATEGORIES`) say which instances
+//! The words of a mute (`SUMMARY`, `DESCRIPTION`, `LOCATION`, `CATEGORIES`) say which instances
 //! it mutes. They are instances, `key=value` tags that all have to match, or `all` alone or as `all
 //! instances`. Anything else is an error that names the event.
 
 mod rule;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Span, ToSpan, Zoned};
 
+pub(crate) use self::whole::WholeDays;
 use super::repeat::{LONGEST, Lasts, Repeated, When};
 use super::text::{reason, shown, warn_of_fixed_clocks, zone};
 use super::{MAX_MUTES, Mute, Who};
@@ -30,8 +32,34 @@ const FOREIGN: [&str; 2] = ["RDATE", "EXRULE"];
 
 /// The mutes of a calendar, or its errors, event by event.
 pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
-    let text = decode(bytes).map_err(|error| vec![error.to_string()])?;
-    let text = lines(&text)?;
+    events(bytes, MAX_MUTES, |event, moved, its_zone| mute(event, moved, its_zone).map(Some))
+}
+
+/// The whole days of a calendar, or its errors, event by event. Events with times are left out.
+pub(crate) fn whole_days(bytes: &[u8], most: usize) -> Result<Vec<WholeDays>, Vec<String>> {
+    events(bytes, most, |event, moved, its_zone| {
+        let begins = find(&event.properties, "DTSTART").ok_or("it has no DTSTART")?;
+        match Moment::of(begins, its_zone) {
+            Ok(Moment::Day(_, zone)) => {
+                Ok(Some(WholeDays { when: when(event, moved, its_zone)?, zone }))
+            }
+            Ok(Moment::Time(..)) => Ok(None),
+            Err(_) if begins.val.as_str().contains(['T', 't']) => Ok(None),
+            Err(why) => Err(why),
+        }
+    })
+}
+
+/// What `read` makes of the events of a calendar, up to `most` of them, or its errors, event by
+/// event. It gets an event, the repetitions of it that have an event of their own, and the
+/// calendar's zone.
+fn events<T>(
+    bytes: &[u8],
+    most: usize,
+    read: impl Fn(&Component<'_>, &[Moment], Option<&TimeZone>) -> Result<Option<T>, String>,
+) -> Result<Vec<T>, Vec<String>> {
+    let whole = decode(bytes).map_err(|error| vec![error.to_string()])?;
+    let text = lines(&whole)?;
     let calendar = read_calendar(&text)
         .map_err(|error| vec![format!("it is no calendar: {}", shown(&error))])?;
     let events: Vec<&Component<'_>> = calendar
@@ -39,8 +67,8 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
         .iter()
         .filter(|part| part.name.as_str().eq_ignore_ascii_case("VEVENT"))
         .collect();
-    if events.len() > MAX_MUTES {
-        return Err(vec![format!("it has {} events, up to {MAX_MUTES} are read", events.len())]);
+    if events.len() > most {
+        return Err(vec![format!("it has {} events, up to {most} are read", events.len())]);
     }
     let its_zone = value(&calendar.properties, "X-WR-TIMEZONE")
         .map(zone)
@@ -51,7 +79,11 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
         let name = value(&event.properties, "SUMMARY")
             .or_else(|| value(&event.properties, "UID"))
             .unwrap_or_default();
-        wrong.push(format!("event {} ({}): {why}", index + 1, shown(name)));
+        let mut lines = whole.lines().zip(1..);
+        let begins = |line: &&str| line.trim().eq_ignore_ascii_case("BEGIN:VEVENT");
+        let line = lines.by_ref().filter(|(line, _)| begins(line)).nth(index);
+        let line = line.map_or(0, |(_, line)| line);
+        wrong.push(format!("event {} ({}): {why} (line {line})", index + 1, shown(name)));
     };
     // Repetitions that have an event of their own, by the event that they belong to.
     let mut moved: BTreeMap<&str, Vec<Moment>> = BTreeMap::new();
@@ -72,7 +104,7 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
             Err(why) => told(index, event, why),
         }
     }
-    let mut mutes = Vec::new();
+    let mut found = Vec::new();
     for (index, event) in events.iter().enumerate() {
         if value(&event.properties, "STATUS")
             .is_some_and(|status| status.eq_ignore_ascii_case("CANCELLED"))
@@ -82,8 +114,8 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
         let moved = moved
             .get(value(&event.properties, "UID").unwrap_or_default())
             .map_or(&[][..], Vec::as_slice);
-        match mute(event, moved, its_zone.as_ref()) {
-            Ok(mute) => mutes.push(mute),
+        match read(event, moved, its_zone.as_ref()) {
+            Ok(one) => found.extend(one),
             Err(why) => told(index, event, why),
         }
     }
@@ -93,7 +125,7 @@ pub(super) fn mutes(bytes: &[u8]) -> Result<Vec<Mute>, Vec<String>> {
     let zones = events.iter().flat_map(|event| &event.properties);
     let zones = zones.filter_map(|property| parameter(property, "TZID"));
     warn_of_fixed_clocks(zones.chain(value(&calendar.properties, "X-WR-TIMEZONE")));
-    Ok(mutes)
+    Ok(found)
 }
 
 /// The text with its folded lines joined, all with the same line ending and without empty lines.
@@ -128,6 +160,17 @@ fn mute(
     moved: &[Moment],
     its_zone: Option<&TimeZone>,
 ) -> Result<Mute, String> {
+    let when = when(event, moved, its_zone)?;
+    let properties = &event.properties;
+    Ok(Mute { who: who(properties)?, when, why: reason(value(properties, "SUMMARY")) })
+}
+
+/// When an event holds.
+fn when(
+    event: &Component<'_>,
+    moved: &[Moment],
+    its_zone: Option<&TimeZone>,
+) -> Result<When, String> {
     let properties = &event.properties;
     if let Some(name) = FOREIGN.into_iter().find(|name| find(properties, name).is_some()) {
         return Err(format!("{name} is not understood: make an event of its own of it"));
@@ -152,10 +195,10 @@ fn mute(
         .filter(|property| is(property, "RRULE"))
         .map(|rule| rule.val.as_str())
         .collect();
-    let when = match rules[..] {
-        [] => When::Once(window),
+    match rules[..] {
+        [] => Ok(When::Once(window)),
         // One repetition in the place of another; the rule is that of the event that it belongs to.
-        _ if find(properties, "RECURRENCE-ID").is_some() => When::Once(window),
+        _ if find(properties, "RECURRENCE-ID").is_some() => Ok(When::Once(window)),
         [rule] => {
             if window.end - window.start > LONGEST {
                 return Err("it is repeated and longer than a month".into());
@@ -173,16 +216,12 @@ fn mute(
                 except: BTreeSet::new(),
                 except_days: BTreeSet::new(),
             };
-            When::Repeated(Box::new(excepting(
-                rule::until(rule, repeated)?,
-                properties,
-                moved,
-                its_zone,
-            )?))
+            let repeated = rule::until(rule, repeated)?;
+            let repeated = excepting(repeated, properties, moved, its_zone)?;
+            Ok(When::Repeated(Box::new(repeated)))
         }
-        _ => return Err("it has more than one RRULE".into()),
-    };
-    Ok(Mute { who: who(properties)?, when, why: reason(value(properties, "SUMMARY")) })
+        _ => Err("it has more than one RRULE".into()),
+    }
 }
 
 /// How long an event is.

@@ -2,13 +2,12 @@
 //! all.
 //!
 //! The file is `.json` (`json`) or a calendar, `.ics` (`ics`). Either becomes [`Mutes`]; a mute
-//! holds once or is repeated (`repeat`). A file with a part that cannot be parsed is refused whole,
-//! with its errors. Half a list would not mute the instances that its author expects.
+//! holds once or is repeated (`repeat`).
 //!
 //! A datapoint is muted where any part of its five minutes is.
 
 mod days;
-mod ics;
+pub(crate) mod ics;
 mod json;
 mod repeat;
 mod text;
@@ -22,16 +21,14 @@ use std::rc::Rc;
 use deepguard::series::slot_start;
 use repeat::When;
 
-use crate::ids::{InstanceId, ObjectUri};
-use crate::ports::{Fetched, ObjectError, Objects};
+use crate::ids::InstanceId;
+use crate::settings_file::Content;
 use crate::tags::{TagRule, Tags};
 
 /// The largest file that is read.
 pub const MAX_BYTES: usize = 256 * 1024;
 /// The most mutes in a file.
 pub const MAX_MUTES: usize = 1000;
-/// The number of faulty entries that an error describes.
-const TOLD: usize = 5;
 /// The reason of a mute without one.
 const NO_REASON: &str = "muted";
 /// The maximum length of a stored reason, in characters.
@@ -69,61 +66,17 @@ impl Who {
     }
 }
 
-/// A file that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MutesError {
-    /// A file of neither kind.
-    #[error("{uri} is no list of mutes: its name has to end with .json or .ics")]
-    Kind {
-        /// Its address.
-        uri: ObjectUri,
-    },
-    /// Its content cannot be parsed.
-    #[error("{uri} cannot be used: {}{}", .wrong.join("; "), more(*.others))]
-    Content {
-        /// Its address.
-        uri: ObjectUri,
-        /// The errors of the first of the faulty entries.
-        wrong: Vec<String>,
-        /// How many other faulty entries there are.
-        others: usize,
-    },
-    /// It cannot be read.
-    #[error(transparent)]
-    Object(#[from] ObjectError),
-}
+impl Content for Mutes {
+    const MAX_BYTES: usize = MAX_BYTES;
+    const ENDINGS: &[&str] = &[".json", ".ics"];
 
-fn more(others: usize) -> String {
-    if others == 0 { String::new() } else { format!("; and {others} more") }
+    fn read(bytes: &[u8], ending: &str) -> Result<Self, Vec<String>> {
+        let mutes = if ending == ".ics" { ics::mutes(bytes) } else { json::mutes(bytes) };
+        Ok(Self { mutes: mutes? })
+    }
 }
 
 impl Mutes {
-    /// Parses the content of the file at `uri`.
-    ///
-    /// # Errors
-    /// [`MutesError`] names the entries that cannot be parsed, and their errors.
-    pub fn parse(uri: &ObjectUri, bytes: &[u8]) -> Result<Self, MutesError> {
-        let key = uri.key.to_ascii_lowercase();
-        let read = if key.ends_with(".json") {
-            json::mutes
-        } else if key.ends_with(".ics") {
-            ics::mutes
-        } else {
-            return Err(MutesError::Kind { uri: uri.clone() });
-        };
-        let parsed = match bytes.len() {
-            ..=MAX_BYTES => read(bytes),
-            length => {
-                Err(vec![format!("it has {length} bytes, more than the {MAX_BYTES} allowed")])
-            }
-        };
-        parsed.map(|mutes| Self { mutes }).map_err(|mut wrong| {
-            let others = wrong.len().saturating_sub(TOLD);
-            wrong.truncate(TOLD);
-            MutesError::Content { uri: uri.clone(), wrong, others }
-        })
-    }
-
     /// Whether nothing is ever muted.
     pub fn is_empty(&self) -> bool {
         self.mutes.is_empty()
@@ -245,47 +198,6 @@ impl MutedRanges {
     /// The ranges in the order of time (seconds since 1970), each with why.
     pub fn iter(&self) -> impl Iterator<Item = (Range<i64>, &str)> {
         self.ranges.iter().map(|(range, why)| (range.clone(), &**why))
-    }
-}
-
-/// The file in S3, read again in each run where it has changed.
-#[derive(Debug)]
-pub struct MuteFile<O> {
-    /// `None`: there is no such file, and nothing is muted.
-    uri: Option<ObjectUri>,
-    objects: O,
-    etag: Option<String>,
-    mutes: Rc<Mutes>,
-}
-
-impl<O: Objects> MuteFile<O> {
-    /// Nothing read yet.
-    pub fn new(uri: Option<ObjectUri>, objects: O) -> Self {
-        Self { uri, objects, etag: None, mutes: Rc::default() }
-    }
-
-    /// The current mutes, and the reason why they may be out of date: the file cannot be read or
-    /// used. In that case the last mutes stay in use. Where there is no file, nothing is muted.
-    pub async fn current(&mut self) -> (Rc<Mutes>, Option<MutesError>) {
-        let Some(uri) = &self.uri else { return (Rc::clone(&self.mutes), None) };
-        let stale = match self.objects.get(uri, self.etag.as_deref(), MAX_BYTES).await {
-            Ok(Fetched::Unchanged) => None,
-            Ok(Fetched::Object { bytes, etag }) => match Mutes::parse(uri, &bytes) {
-                Ok(mutes) => {
-                    (self.mutes, self.etag) = (Rc::new(mutes), etag);
-                    None
-                }
-                // Not remembered as read: the error is reported in each run until the file is
-                // mended.
-                Err(error) => Some(error),
-            },
-            Err(ObjectError::Missing { .. }) => {
-                (self.mutes, self.etag) = (Rc::default(), None);
-                None
-            }
-            Err(error) => Some(error.into()),
-        };
-        (Rc::clone(&self.mutes), stale)
     }
 }
 

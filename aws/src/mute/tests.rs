@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::settings_file::SettingsFile;
 use crate::testing::instance;
 use crate::testing::memory::Bucket;
 
@@ -117,7 +118,7 @@ fn a_datapoint_is_muted_with_any_part_of_its_five_minutes() {
 #[tokio::test]
 async fn the_file_is_read_when_it_changed_and_the_last_good_one_stays() {
     let bucket = Rc::new(Bucket::default());
-    let mut file = MuteFile::new(Some(JSON.parse().unwrap()), Rc::clone(&bucket));
+    let mut file = SettingsFile::<_, Mutes>::new(Some(JSON.parse().unwrap()), Rc::clone(&bucket));
     let (mutes, stale) = file.current().await;
     assert!(mutes.is_empty() && stale.is_none(), "there is no file");
     bucket.store(JSON, r#"{"mutes": [{"all": true, "every": "day", "zone": "UTC"}]}"#);
@@ -136,7 +137,7 @@ async fn the_file_is_read_when_it_changed_and_the_last_good_one_stays() {
     bucket.remove(JSON);
     let (gone, stale) = file.current().await;
     assert!(gone.is_empty() && stale.is_none(), "without the file nothing is muted");
-    assert_eq!(MuteFile::new(None, bucket).current().await, (Rc::default(), None));
+    assert_eq!(SettingsFile::<_, Mutes>::new(None, bucket).current().await, (Rc::default(), None));
 }
 
 const PIECES: [&str; 34] = [

@@ -36,7 +36,7 @@ pub(super) fn warn_of_fixed_clocks<'a>(zones: impl Iterator<Item = &'a str>) {
     for (zone, instead) in zones.filter_map(fixed).collect::<BTreeSet<_>>() {
         tracing::warn!(
             zone,
-            "the mutes are in the time zone {zone}, which has no daylight saving: write {instead} \
+            "events are in the time zone {zone}, which has no daylight saving: write {instead} \
              if they should follow its clock"
         );
     }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use deepguard::Series;
 use deepguard::baseline::{HISTORY, calibrated_at};
 use deepguard::series::PERIOD;
 use deepguard::track::Known;
+use deepguard::{Detector, Series};
 use deepguard_aws::cloudwatch::plan;
 #[cfg(test)]
 use deepguard_aws::ids::InstanceId;
-use deepguard_aws::mute::MuteFile;
+use deepguard_aws::mute::Mutes;
 use deepguard_aws::ports::{Cpu, Inventory, NoAccount, Objects};
+use deepguard_aws::settings_file::SettingsFile;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -27,6 +28,7 @@ use crate::state::shard::Shard;
 use crate::state::store::Store;
 use crate::time::{as_date, date, timestamp};
 use crate::trigger::Trigger;
+use crate::watched::holidays::HolidayFile;
 use crate::watched::muted::Muted;
 use crate::watched::roster::{Needs, Roster};
 
@@ -37,7 +39,8 @@ pub struct Calibration<C, O, A = NoAccount> {
     roster: Roster<Limited<A>>,
     /// The tag whose value is an instance's group.
     group_by: Option<String>,
-    mutes: MuteFile<Limited<O>>,
+    mutes: SettingsFile<Limited<O>, Mutes>,
+    holidays: HolidayFile<Limited<O>>,
     models: Models<Limited<O>>,
     store: Store<Limited<O>>,
     time: TimeLeft,
@@ -93,7 +96,8 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
             cloudwatch: time.limit(cloudwatch),
             roster: Roster::new(settings.selection, time.limit(account)),
             group_by: settings.group_by,
-            mutes: MuteFile::new(settings.mutes, objects.clone()),
+            mutes: SettingsFile::new(settings.mutes, objects.clone()),
+            holidays: HolidayFile::new(settings.holidays, objects.clone()),
             models: Models::new(settings.model, objects.clone(), tuning),
             store: Store::new(objects, settings.state),
             time,
@@ -136,6 +140,11 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         if let Some(error) = stale {
             error!(%error, "the mutes that were known before stay in use");
         }
+        let (holidays, stale) = self.holidays.until(day).await;
+        if let Some(error) = stale {
+            error!(%error, "the holidays that were known before stay in use");
+        }
+        let detector = Detector::clone(&detector).with_holidays(holidays);
         let needs = if mutes.needs_tags() { Needs::Rules } else { Needs::Nothing };
         let selected = self.roster.selected(instances, needs, now).await.map_err(RunError::List)?;
         if let Some(error) = selected.stale {

@@ -26,10 +26,11 @@ use deepguard::Detector;
 use deepguard::episode::MOfN;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Datum;
-use deepguard_aws::mute::{MuteFile, Mutes};
+use deepguard_aws::mute::Mutes;
 use deepguard_aws::ports::{
     Alerts, CallError, Cpu, Inventory, NoAccount, Objects, Published, Scores,
 };
+use deepguard_aws::settings_file::SettingsFile;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -56,6 +57,7 @@ use crate::state::store::{Saved, Store};
 use crate::state::tally::Mode;
 use crate::trigger::Trigger;
 use crate::watched::groups::Groups;
+use crate::watched::holidays::HolidayFile;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
 
@@ -85,7 +87,8 @@ pub struct Detection<C, O, A = NoAccount> {
     cloudwatch: Limited<C>,
     /// Which instances are watched, and the account that knows their tags and gets the alerts.
     roster: Roster<Limited<A>>,
-    mutes: MuteFile<Limited<O>>,
+    mutes: SettingsFile<Limited<O>, Mutes>,
+    holidays: HolidayFile<Limited<O>>,
     models: Models<Limited<O>>,
     shadow: Option<Shadow<Limited<O>>>,
     store: Store<Limited<O>>,
@@ -135,7 +138,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             },
             cloudwatch: time.limit(cloudwatch),
             roster: Roster::new(settings.selection, time.limit(account)),
-            mutes: MuteFile::new(settings.mutes, objects.clone()),
+            mutes: SettingsFile::new(settings.mutes, objects.clone()),
+            holidays: HolidayFile::new(settings.holidays, objects.clone()),
             models: Models::new(settings.model, objects.clone(), settings.tuning.clone()),
             shadow: settings.shadow.map(|pointer| Shadow {
                 models: MaybeModel::new(pointer, objects.clone(), settings.tuning),
@@ -176,6 +180,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let (mutes, stale) = self.mutes.current().await;
         inputs.mutes = mutes;
         inputs.note_stale("the mutes", stale);
+        let (holidays, stale) = self.holidays.until(times.end).await;
+        inputs.note_stale("the holidays", stale);
+        let detector = Detector::clone(&detector).with_holidays(holidays.clone());
         self.cloudwatch.share(trigger.shard.of());
         let listed = match &trigger.instances {
             Some(named) => Ok(named.clone()),
@@ -202,7 +209,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             false => {
                 if let Some((detector, stale)) = self.current_shadow().await {
                     inputs.stale += usize::from(stale);
-                    shadow = detector;
+                    shadow =
+                        detector.map(|detector| Detector::clone(&detector).with_holidays(holidays));
                 }
                 inputs.changed = changed;
                 let asked = Asked { part: &part, listed, times };

@@ -163,6 +163,13 @@ pub(super) const MUTES_URI: Variable = Variable {
     meaning: "a file that says when which instances are muted; empty, or no such object: never",
     values: "empty, or s3://bucket/key of a .json or .ics object",
 };
+pub(super) const HOLIDAYS_URI: Variable = Variable {
+    name: "HOLIDAYS_URI",
+    default: "",
+    meaning: "a calendar whose whole days are holidays: such a day is judged like a Sunday, and \
+              not learnt as a working day; empty, or no such object: none",
+    values: "empty, or s3://bucket/key of an .ics object",
+};
 pub(super) const REPORTING_STOPPED: Variable = Variable {
     name: "REPORTING_STOPPED",
     default: "off",
@@ -237,12 +244,13 @@ pub(super) const TIME_ZONE: Variable = Variable {
 };
 
 /// All variables.
-pub const VARIABLES: [Variable; 32] = [
+pub const VARIABLES: [Variable; 33] = [
     MODEL_URI,
     MODEL_PUBLIC_KEY,
     SHADOW_URI,
     STATE_URI,
     MUTES_URI,
+    HOLIDAYS_URI,
     MIN_DEVIATION,
     DIRECTION,
     M_OF_N,

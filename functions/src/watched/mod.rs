@@ -1,5 +1,6 @@
-//! Which instances are watched, in which groups, and when they are muted.
+//! Which instances are watched, in which groups, when they are muted, and their holidays.
 
 pub mod groups;
+pub mod holidays;
 pub mod muted;
 pub mod roster;

@@ -69,7 +69,7 @@ pub(crate) fn score(args: &ScoreArgs) -> Result<()> {
     if let Some(threshold) = args.threshold {
         detector = detector.with_threshold(threshold);
     }
-    let detector = detector.with_clocks(args.clock.clocks()?);
+    let detector = args.clock.of(detector)?;
     let summaries = score_folder(&detector, &args.history, &args.out, stopped()?.as_ref())?;
     println!("{}", table(&summaries));
     println!("scores: {}", args.out.display());

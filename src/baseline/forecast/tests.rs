@@ -11,7 +11,7 @@ fn series(slots: usize, value: impl Fn(usize) -> f64) -> Series {
 fn learnt(history: &Series) -> (Forecasts, Level, Profile) {
     let level = Level::of(history.present(0..history.len()).collect()).expect("values");
     let daily = Profile::daily(history, history.len(), &level);
-    (Forecasts::learn(history, &level, &daily, &Zone::utc()), level, daily)
+    (Forecasts::learn(history, &level, &daily, &Zone::utc(), |_| true), level, daily)
 }
 
 /// Between 10 % and 50 % by the hour, with a little noise that does not repeat.
@@ -193,7 +193,7 @@ fn what_is_older_than_its_days_is_not_learnt() {
         let level = Level::of(recent.present(0..recent.len()).collect()).expect("values");
         let daily = Profile::daily(&recent, recent.len(), &level);
         assert_eq!(history.end(), days as i64 * DAY_SECONDS);
-        Forecasts::learn(&history, &level, &daily, &Zone::utc())
+        Forecasts::learn(&history, &level, &daily, &Zone::utc(), |_| true)
     };
     assert_eq!(learn(1.0), learn(99.0));
 }

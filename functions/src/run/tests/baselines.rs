@@ -167,3 +167,56 @@ async fn the_time_zone_of_the_settings_is_that_of_the_days() {
     let unknown = highest("UTC", false).await;
     assert!(unknown < 1.0, "where no zone is set: {unknown}");
 }
+
+const HOLIDAYS: &str = "s3://my-models/settings/holidays.ics";
+
+/// A calendar with Good Friday of 2026.
+const GOOD_FRIDAY: &str = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Good Friday\r\n\
+                           DTSTART;VALUE=DATE:20260403\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+/// Four weeks and a half of an office that works from Monday to Friday, but not on Good Friday.
+fn closed_on_good_friday() -> Vec<Datapoint> {
+    let end = seconds("2026-04-04T00:00:00Z");
+    let value = |time: i64| {
+        let day = time.div_euclid(DAY_SECONDS);
+        // 1970-01-01 was a Thursday.
+        let off = (day + 3).rem_euclid(7) >= 5 || day == seconds(GOOD).div_euclid(DAY_SECONDS);
+        let works = !off && (time.rem_euclid(DAY_SECONDS) / 3600 - 13).abs() <= 4;
+        let noise = (time / PERIOD * 7919 % 101) as f64 / 40.0;
+        noise + if works { 50.0 } else { 10.0 }
+    };
+    (end - (COLD + 2) * DAY_SECONDS..end)
+        .step_by(PERIOD as usize)
+        .map(|time| Datapoint { time, value: value(time) })
+        .collect()
+}
+
+const GOOD: &str = "2026-04-03T00:00:00Z";
+
+#[tokio::test]
+async fn the_calendar_of_the_settings_has_the_holidays_of_the_baselines() {
+    let scores = async |calendar: bool, calibrated: bool| {
+        let world = World::new();
+        *world.metrics.cpu.borrow_mut() = [(instance(0), closed_on_good_friday())].into();
+        if calendar {
+            world.bucket.store(HOLIDAYS, GOOD_FRIDAY);
+        }
+        let holidays = HOLIDAYS.parse().ok();
+        let settings = || Settings { holidays: holidays.clone(), ..settings(ModelSource::Builtin) };
+        if calibrated {
+            let (metrics, bucket) = (Rc::clone(&world.metrics), Rc::clone(&world.bucket));
+            let mut calibrator = Calibration::new(settings(), metrics, bucket);
+            calibrator.run(&json!({}), at("2026-04-03T00:07:00Z")).await.unwrap();
+        }
+        let mut process = world.with(settings());
+        for time in every_five_minutes("2026-04-03T08:32:00Z", "2026-04-03T10:02:00Z") {
+            process.run(&json!({}), time).await.unwrap();
+        }
+        let scores = world.scores();
+        let scores = scores.iter().filter(|((_, metric, _), _)| *metric == Metric::AnomalyScore);
+        scores.map(|(_, score)| *score).collect::<Vec<f64>>()
+    };
+    let known = scores(true, false).await;
+    assert_eq!(known, scores(true, true).await, "the calibrator's are the same");
+    assert_ne!(known, scores(false, false).await, "without the object it is a working day");
+}

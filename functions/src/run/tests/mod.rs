@@ -53,6 +53,7 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         model,
         shadow: None,
         mutes: None,
+        holidays: None,
         selection: Default::default(),
         tuning: Tuning::default(),
         m_of_n: MOfN::default(),

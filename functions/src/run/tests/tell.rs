@@ -221,6 +221,23 @@ async fn mutes_that_cannot_be_read_leave_the_last_good_ones_in_use_and_ring() {
 }
 
 #[tokio::test]
+async fn holidays_that_cannot_be_read_ring_until_they_are_mended() {
+    let world = World::new();
+    let calendar = "s3://my-models/settings/holidays.ics";
+    let mut process =
+        world.telling(Settings { holidays: Some(calendar.parse().unwrap()), ..plain() });
+    let whole = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:New Year\r\n\
+                 DTSTART;VALUE=DATE:20260101\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+    let contents = [None, Some("BEGIN:VCALENDAR"), Some(whole)];
+    for (minute, (content, stale)) in (32..).step_by(5).zip(contents.iter().zip([0.0, 1.0, 0.0])) {
+        content.iter().for_each(|content| world.bucket.store(calendar, *content));
+        process.run(&json!({}), at(&format!("2026-01-15T14:{minute}:00Z"))).await.unwrap();
+        let told = of_fleet(&world.published(), Metric::StaleInputs).last().unwrap().1;
+        assert_eq!(told, stale, "{content:?}");
+    }
+}
+
+#[tokio::test]
 async fn tags_choose_who_is_watched() {
     let world = World::new();
     let tag = |number, env: &str| {

@@ -24,6 +24,7 @@ use deepguard_aws::cloudwatch::CloudWatch;
 use deepguard_aws::ids::{InstanceId, ObjectUri};
 use deepguard_aws::mute::{MAX_BYTES, Mutes};
 use deepguard_aws::ports::{Fetched, Objects};
+use deepguard_aws::settings_file::Content;
 use deepguard_aws::tagging::Tagging;
 use deepguard_aws::tags::Tags;
 use indicatif::{ProgressBar, ProgressStyle};
