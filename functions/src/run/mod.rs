@@ -4,6 +4,7 @@ pub mod calibrate;
 pub mod decide;
 mod follow;
 pub mod gauges;
+pub mod label;
 pub mod log;
 pub mod outcome;
 mod pass;
@@ -117,6 +118,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             messages,
             sender: Sender {
                 deployment: settings.deployment,
+                function: settings.function,
+                shard: Shard::WHOLE,
                 console: Console {
                     region: settings.region,
                     namespace: settings.namespace,
@@ -161,6 +164,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let started = Instant::now();
         let init = self.init.take();
         let trigger = Trigger::from_event(event)?;
+        self.sender.shard = trigger.shard;
         let times = trigger.times(now, self.lookback / 60, self.settle)?;
         let Current { detector, stale } = self.models.current().await?;
         let mut inputs = Inputs { stale: usize::from(stale.is_some()), ..Inputs::default() };

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use deepguard::Track;
 use deepguard::band::Bands;
 use deepguard::episode::Episodes;
-use deepguard::incident::Incidents;
+use deepguard::incident::{Incidents, Labels};
 use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::{Datum, Of};
@@ -91,6 +91,9 @@ struct StateHeader {
     /// The positions of the alerts that still have to go to the chat.
     #[serde(deserialize_with = "or_default")]
     chats: Vec<u32>,
+    /// The labels of the incidents.
+    #[serde(deserialize_with = "or_default")]
+    labels: Labels<InstanceId>,
 }
 
 /// The first record of the builds that stored alerts in words.
@@ -134,6 +137,7 @@ impl State {
             incidents: self.incidents.clone(),
             ledger: self.ledger.clone(),
             chats: chats.map(|(position, _)| position).collect(),
+            labels: self.incidents.labels().clone(),
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
@@ -154,12 +158,14 @@ impl State {
                     incidents: Incidents::default(),
                     ledger: Ledger::default(),
                     chats: Vec::new(),
+                    labels: Labels::default(),
                 };
                 (header, reader)
             }
             opened => opened?,
         };
-        let StateHeader { earlier, mut alerts, incidents, ledger, chats } = header;
+        let StateHeader { earlier, mut alerts, mut incidents, ledger, chats, labels } = header;
+        *incidents.labels_mut() = labels;
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
             let alerts = worded.len();
