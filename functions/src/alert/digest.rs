@@ -267,7 +267,8 @@ Scored: 198 of 200 watched instances; 2: it had under half a day of datapoints b
     }
 
     const QUIET: &str = "\
-Quiet until 2026-01-29 08:00 CET: db-1 (i-00000000000000001), drift (unless its score is 4.20 or more)
+Quiet until 2026-01-29 08:00 CET: db-1 (i-00000000000000001), drift (unless its score is 4.20 or \
+                         more)
 Quiet until 2026-01-29 08:00 CET: web, stopped reporting";
 
     fn quiet() -> Vec<Quiet<InstanceId>> {
