@@ -175,6 +175,3 @@ impl<Id: Ord + Clone> Labels<Id> {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;

@@ -74,8 +74,8 @@ fn it_says_which_since_when_what_was_expected_and_what_to_look_at() {
         "model 2026-01-01-abc (14 days old)",
         "Look at: the busiest",
         "Graph: https://eu-central-1.",
-        "\nIf it is not an anomaly: aws lambda invoke --function-name deepguard-Detector-abc --region \
-         eu-central-1 --cli-binary-format raw-in-base64-out --payload \
+        "\nIf it is not an anomaly: aws lambda invoke --function-name deepguard-Detector-abc \
+         --region eu-central-1 --cli-binary-format raw-in-base64-out --payload \
          '{\"label\":{\"incident\":\"i-00000000000000007-1768478400\",\"is\":\"not an \
          anomaly\"}}' /dev/stdout",
     ] {
