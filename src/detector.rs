@@ -1,6 +1,7 @@
 //! The pipeline: history to baseline, and new datapoints to scores.
 
 mod seen;
+mod usual;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
 use crate::baseline::residual::{self, Forecast};
 use crate::baseline::{Baseline, Phase, TooLittleHistory, calibrated_at};
 use crate::channel::{CHANNELS, Channel};
-use crate::compress::{at_distance, compress, expand};
+use crate::compress::{compress, expand};
 use crate::detector::seen::Seen;
 use crate::holidays::Holidays;
 use crate::memory::Memory;
@@ -337,48 +338,9 @@ impl Detector {
         }
     }
 
-    /// The band of values for one datapoint, in percent, where `expected` (compressed) is expected.
-    fn band(&self, rule: &Rule, expected: f64, usual: &[Option<f64>; CHANNELS]) -> [f64; 2] {
-        let end = |index: usize| {
-            let channel = Channel::ALL[index];
-            at_distance(
-                expected,
-                rule.tolerance(channel, usual[index].unwrap_or(0.0)),
-                channel.is_up(),
-            )
-        };
-        let [high, low] = [0, 1].map(end);
-        self.sensitivity.widen(expand(expected), [low, high])
-    }
-
     /// The ratio of an error to the usual one that makes a score of 1.0.
     pub fn threshold(&self) -> f64 {
         self.threshold.map_or(self.artifact.card().threshold, Threshold::value)
-    }
-
-    /// The usual error of each channel for an instance; `None` for a channel without any.
-    pub(crate) fn usual_errors(
-        &self,
-        baseline: &Baseline,
-        memory: &Memory,
-    ) -> [Option<f64>; CHANNELS] {
-        let run_growth = self.artifact.card().growth.of_run(baseline.days());
-        self.usual(&Rule::new(self.threshold(), baseline, run_growth), baseline, memory)
-    }
-
-    /// The usual error of each channel, from the instance's days before this one; `None` for a
-    /// channel without any.
-    fn usual(&self, rule: &Rule, baseline: &Baseline, memory: &Memory) -> [Option<f64>; CHANNELS] {
-        std::array::from_fn(|index| {
-            let channel = Channel::ALL[index];
-            let growth = |days: usize| self.artifact.card().growth.of(channel, days);
-            let days: Vec<f64> = memory.largest(index).collect();
-            match (days.as_slice(), baseline.largest) {
-                // The errors within the history stand for a first day.
-                ([], Some(largest)) => rule.usual(channel, &[largest[index]], growth(0)),
-                (days, _) => rule.usual(channel, days, growth(days.len())),
-            }
-        })
     }
 
     /// The network's correction of the instance's `own` forecasts of the datapoints in `slots` of

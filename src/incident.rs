@@ -3,9 +3,11 @@
 //!
 //! An episode belongs to one machine. A deployment or an outage is an episode on each machine of a
 //! group, and still one thing to wake up for: the incident pages once. An incident that is too weak
-//! for the [page level](PageLevel) of its deployment is a notice, and does not page.
+//! for the [page level](PageLevel) of its deployment is a notice, and does not page. Nor does one
+//! that is [quiet](Quiet), because a person has said of such a one that it is no anomaly.
 
 mod one;
+mod quiet;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::one::{Incident, Times};
 pub use self::one::{MOST_NAMED, Note, Scope, Surroundings};
+pub use self::quiet::{LASTS, Labels, NotPaged, Quiet};
 
 use crate::budget::{FleetPast, PageLevel, REMEMBERED};
 use crate::episode::{Change, End, Episode, WORSE};
@@ -55,6 +58,9 @@ pub struct Incidents<Id: Ord> {
     level: Option<PageLevel>,
     /// Machines with a new usual, and until when it is learnt, in seconds since 1970.
     settling: BTreeMap<Id, i64>,
+    /// Not among the stored fields: earlier builds store those.
+    #[serde(skip, default = "Labels::default")]
+    labels: Labels<Id>,
 }
 
 /// A note for each change, in their order, and the notes of machines whose incident has become a
@@ -63,8 +69,8 @@ pub type Notes<Id> = (Vec<Note<Id>>, Vec<(Id, Note<Id>)>);
 
 impl<Id: Ord> Default for Incidents<Id> {
     fn default() -> Self {
-        let (days, settling) = (BTreeMap::new(), BTreeMap::new());
-        Self { open: Vec::new(), over: Vec::new(), days, level: None, settling }
+        let (days, settling, labels) = (BTreeMap::new(), BTreeMap::new(), Labels::default());
+        Self { open: Vec::new(), over: Vec::new(), days, level: None, settling, labels }
     }
 }
 
@@ -90,6 +96,16 @@ impl<Id: Ord + Clone> Incidents<Id> {
     /// The page level; 1.0 before the first day.
     pub fn level(&self) -> PageLevel {
         self.level.unwrap_or_default()
+    }
+
+    /// The labels that people have given. They are stored apart.
+    pub fn labels(&self) -> &Labels<Id> {
+        &self.labels
+    }
+
+    /// The same, to change them.
+    pub fn labels_mut(&mut self) -> &mut Labels<Id> {
+        &mut self.labels
     }
 
     /// Begins the day of `now` (seconds since 1970), if that is a new one, with the number of
@@ -125,12 +141,13 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 self.open.push(incident);
             }
         }
+        let is_ours = |scope: &Scope<Id>| match scope {
+            Scope::Machine(id) => holds(id),
+            Scope::Group(_) | Scope::Fleet => true,
+        };
+        self.labels.take_over(other.labels, is_ours);
         for over in other.over {
-            let is_ours = match &over.scope {
-                Scope::Machine(id) => holds(id),
-                Scope::Group(_) | Scope::Fleet => true,
-            };
-            if is_ours && !self.over.contains(&over) {
+            if is_ours(&over.scope) && !self.over.contains(&over) {
                 self.over.push(over);
             }
         }
@@ -192,6 +209,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 }
             }
         }
+        self.labels.remember(&self.open, around.now);
         self.forget(around);
         (notes, risen)
     }
@@ -263,8 +281,10 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let new: Vec<usize> = (0..self.open.len()).filter(|&i| is_new(&self.open[i])).collect();
         let machines: usize = new.iter().map(|&index| self.open[index].members.len()).sum();
         let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
-        let pages =
-            |index: &&usize| self.open[**index].reaches_level(self.open[**index].of(around));
+        let pages = |index: &&usize| {
+            let incident = &self.open[**index];
+            incident.reaches_level(incident.of(around)) && !self.labels.hush(incident)
+        };
         let is_storm = || new.iter().filter(pages).count() >= STORM;
         if new.len() < 2 || !is_large && !is_storm() {
             return;
@@ -318,7 +338,8 @@ impl<Id: Ord + Clone> Incidents<Id> {
             incident.peak = highest.map_or(incident.peak, |(peak, _)| incident.peak.max(peak));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
             let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
-            if incident.reaches_level(incident.of(around)) && incident.paged.is_none_or(worse) {
+            let loud = incident.reaches_level(incident.of(around)) && !self.labels.hush(incident);
+            if loud && incident.paged.is_none_or(worse) {
                 let decision = match (new, highest, last) {
                     (Some((_, change)), _, _) => Some(Decision::Page(change)),
                     (None, Some((_, id)), _) => Some(Decision::Risen(id.clone())),

@@ -1,11 +1,13 @@
 //! The errors that stop a whole run of a function.
 
+use deepguard::incident::NotPaged;
 use deepguard_aws::ports::CallError;
 use lambda_runtime::Diagnostic;
 
 use crate::model::ModelError;
 use crate::settings::SettingsError;
 use crate::startup::NoSuchHandler;
+use crate::state::shard::Shard;
 use crate::trigger::EventError;
 
 /// A run that failed as a whole. Failures of some instances only are in the summary.
@@ -45,6 +47,22 @@ pub enum RunError {
     /// A test alert was refused.
     #[error("the test did not arrive: {0}")]
     TestFailed(CallError),
+    /// No incident to label.
+    #[error(
+        "{error}: `{incident}`, of shard {shard} (shards/shard). Send the event as the incident's \
+         message has it, the shard included; an older incident cannot be labelled"
+    )]
+    NotPaged {
+        /// The id.
+        incident: String,
+        /// The part of the fleet that was asked.
+        shard: Shard,
+        /// What is wrong.
+        error: NotPaged,
+    },
+    /// A label that was not stored.
+    #[error("the label is not kept, because {0}: send it again")]
+    LabelLost(&'static str),
     /// There is no place to store baselines.
     #[error(
         "STATE_URI is empty, so that baselines could not be kept: set it, or do without a \
@@ -67,6 +85,8 @@ impl From<RunError> for Diagnostic {
             RunError::NothingRead { .. } => "NothingRead",
             RunError::NothingPublished { .. } => "NothingPublished",
             RunError::TestFailed(_) => "TestFailed",
+            RunError::NotPaged { .. } => "NotPaged",
+            RunError::LabelLost(_) => "LabelLost",
             RunError::NothingKept => "NothingKept",
             RunError::NotWritten => "NotWritten",
         };

@@ -24,6 +24,7 @@
 pub mod alert;
 mod deadline;
 pub mod error;
+pub mod label;
 pub mod model;
 pub mod predict;
 pub mod run;

@@ -69,6 +69,8 @@ pub struct Settings {
     pub deployment: String,
     /// The Region that the function runs in; empty where it is unknown.
     pub region: String,
+    /// The name of the function; empty where it is unknown.
+    pub function: String,
     /// The address below which all state between runs is stored.
     pub state: Option<ObjectUri>,
     /// Which scores of an instance are published.
@@ -89,6 +91,7 @@ pub struct Settings {
 
 /// Lambda's own variable: the Region.
 const REGION: &str = "AWS_REGION";
+const FUNCTION: &str = "AWS_LAMBDA_FUNCTION_NAME";
 /// Lambda's own variable: the memory of the function in MB, by which it gives processors.
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 /// Memory in MB with which a function has one whole processor (AWS Lambda, "Configure Lambda
@@ -147,6 +150,7 @@ impl Settings {
         let settings = {
             let threads = threads(get(MEMORY).as_deref());
             let region = get(REGION).unwrap_or_default();
+            let function = get(FUNCTION).unwrap_or_default();
             let mut read = VariableReader { get, wrong: &mut wrong };
             let model = read.variable(MODEL_URI, model_source);
             let signer = read.variable(MODEL_PUBLIC_KEY, |value| match value {
@@ -249,6 +253,7 @@ impl Settings {
                     zone: zone?,
                     deployment: deployment?,
                     region,
+                    function,
                     state: state?,
                     mode: if full? { Mode::Full } else { Mode::Sparse { from: from? } },
                     bands: bands?,

@@ -4,7 +4,7 @@
 //! The objects in `stored/` are those of a build before this one. They are written again, by
 //! `WRITE_STORED=1 cargo test --test stored`, only together with a new version of the format.
 //! `earlier-state` is of a build that stored alerts in words, `bandless-state` of one that kept no
-//! bands, and no incidents of alerts.
+//! bands, and no incidents of alerts, `unlabelled-state` of one that knew no labels.
 #![allow(
     clippy::expect_used,
     reason = "a test that meets what it did not expect should stop there"
@@ -14,7 +14,7 @@ use std::path::Path;
 
 use deepguard::baseline::calibrated_at;
 use deepguard::episode::{Change, MOfN};
-use deepguard::incident::Note;
+use deepguard::incident::{Incidents, Note, Surroundings};
 use deepguard::series::{DAY, PERIOD};
 use deepguard::track::Known;
 use deepguard::{Artifact, Datapoint, Detector, Series};
@@ -89,6 +89,17 @@ fn state(detector: &Detector) -> (State, Baselines) {
     }
     baselines.instances.insert(instance(2), None);
     let of = [Of::Fleet, Of::Instance(instance(1)), Of::Skipped(Skip::NoBaseline)];
+    let Some(page) = state.alerts.first() else { panic!("an outage is an episode") };
+    let around = Surroundings {
+        now: until,
+        machines: 2,
+        group: &|_| Some(("web".into(), 2)),
+        peak: &|_| None,
+        young: &|_| false,
+    };
+    state.incidents.update(&[(page.instance.clone(), page.change)], &around);
+    let first = &page.note.first;
+    state.incidents.labels_mut().label(first, until).expect("a page");
     state.outbox = of
         .into_iter()
         .map(|of| Datum { metric: Metric::AnomalyScore, of, time: until, value: 1.5 })
@@ -149,10 +160,14 @@ fn an_earlier_build_s_state_is_read_and_scored_on_from() {
     assert_eq!(baselines.to_bytes(day(), detector.context()).expect("a form"), read("baselines"));
     assert_eq!((state.instances.len(), state.outbox.len(), state.alerts.len()), (2, 3, 2));
     assert!(state.instances.values().all(|followed| followed.bands.len() == 73));
-    let mut bandless = state.clone();
+    let until = (DAYS * DAY + SEEN) as i64 * PERIOD;
+    assert_eq!(state.incidents.labels().quiet(until).len(), 1);
+    let unlabelled = State { incidents: Incidents::default(), ..state.clone() };
+    let mut bandless = unlabelled.clone();
     bandless.instances.values_mut().for_each(|followed| drop(followed.bands.tell()));
     let of_build = |name: &str| State::from_bytes(&read(name)).expect("an earlier build's format");
     let expected = State { alerts: Vec::new(), ..bandless };
+    assert_eq!(of_build("unlabelled-state"), unlabelled);
     assert_eq!(of_build("bandless-state"), expected);
     assert_eq!(of_build("earlier-state"), expected);
     assert_eq!(baselines.instances.len(), 3);

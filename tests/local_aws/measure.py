@@ -11,7 +11,7 @@ from local_aws import Failure, peak_memory_mb
 
 WARM_INVOKES = 5
 # the files of events/ that must be answered with an error
-REFUSED = ("malformed.json", "foreign.json")
+REFUSED = ("malformed.json", "foreign.json", "label.json")  # there is no such incident
 
 
 class Run:

@@ -19,7 +19,9 @@ ALL_ON = [
     "MutesKey=settings/team.ics", "HolidaysKey=settings/de.ics",
     "Notify=both", "NotifyRecovery=on", "TimeZone=Europe/Berlin",
     "NotifyChanges=on", "NotifySuppressed=on", "NotificationEmail=ops@example.com",
-    f"EventBusName={BUS}", f"ChatTopic={CHAT}", "BandMode=always", "PredictApi=on",
+    f"EventBusName={BUS}", f"ChatTopic={CHAT}",
+    # MiniStack has no custom actions of a chat.
+    "ChatButton=off", "BandMode=always", "PredictApi=on",
     "PredictorConcurrency=5", "Shards=2", "Tracing=on",
     f"PermissionsBoundaryArn={BOUNDARY}", 'SubnetIds="subnet-11111111,subnet-22222222"',
     "SecurityGroupIds=sg-33333333", f"KmsKeyArn={KEY}", f'Writers="{",".join(WRITERS)}"',

@@ -8,6 +8,8 @@ use deepguard_aws::alert::Kind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::label::Label;
+
 /// Characters of the longest subject.
 const SUBJECT: usize = 200;
 /// Characters of the longest line.
@@ -31,7 +33,18 @@ pub(crate) struct Facts<'a> {
     pub(crate) link: Option<&'a str>,
     /// The instance and the kind of anomaly; `None` for a test.
     pub(crate) about: Option<(&'a str, &'a str)>,
+    /// What the button of a page sends; `None` where it has none.
+    pub(crate) label: Option<Button<'a>>,
     pub(crate) deployment: &'a str,
+}
+
+/// The button that labels an incident: `NotAnAnomalyButton` in the template reads the context by
+/// these names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Button<'a> {
+    pub(crate) label: &'a Label,
+    pub(crate) function: &'a str,
+    pub(crate) region: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,6 +93,18 @@ impl Facts<'_> {
         // Both clients take an address in these brackets.
         let link = self.link.map(|link| format!("<{link}>"));
         let (instance, shape) = self.about.unzip();
+        let mut context = json!({
+            "episode": id,
+            "kind": kind.name(),
+            "deployment": text(deployment, WORD),
+        });
+        if let Some(Button { label, function, region }) = self.label {
+            context["incident"] = label.id().into();
+            context["shard"] = label.shard.number().to_string().into();
+            context["shards"] = label.shard.of().to_string().into();
+            context["function"] = text(function, WORD).into();
+            context["region"] = text(region, WORD).into();
+        }
         let words = [shape, instance, Some(deployment)].into_iter().flatten();
         json!(Notification {
             version: "1.0",
@@ -97,11 +122,7 @@ impl Facts<'_> {
                 summary: text(self.subject, SUBJECT),
                 event_type: kind.detail_type(),
                 related_resources: instance.into_iter().collect(),
-                additional_context: json!({
-                    "episode": id,
-                    "kind": kind.name(),
-                    "deployment": text(deployment, WORD),
-                }),
+                additional_context: context,
             },
         })
     }
@@ -121,6 +142,7 @@ fn text(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::shard::Shard;
 
     fn facts<'a>(kind: Kind, subject: &'a str, lines: &'a [String]) -> Facts<'a> {
         Facts {
@@ -132,6 +154,7 @@ mod tests {
             next: Some("what grows"),
             link: Some("https://example.com/#metricsV2:graph=~(metrics~(~(~'AWS*2fEC2)))"),
             about: Some(("i-00000000000000007", "a drift")),
+            label: None,
             deployment: "deepguard",
         }
     }
@@ -183,6 +206,38 @@ mod tests {
         let steps = began["content"]["nextSteps"].as_array().unwrap();
         assert_eq!(steps[0], "Look at what grows");
         assert!(steps[1].as_str().unwrap().starts_with("<https://example.com/#"), "{}", steps[1]);
+    }
+
+    #[test]
+    fn the_button_of_the_template_finds_what_it_sends() {
+        let label = Label {
+            incident: ("i-00000000000000007".parse().unwrap(), 1_768_478_400),
+            is: Default::default(),
+            shard: Shard::new(2, 4).unwrap(),
+        };
+        let (function, region) = ("deepguard-Detector-abc", "eu-central-1");
+        let button = Some(Button { label: &label, function, region });
+        let facts = Facts { label: button, ..facts(Kind::Began, "web-1: a drift", &[]) };
+        let notification = facts.notification();
+        let template = include_str!("../../../template.yaml");
+        let action = template.split("  NotAnAnomalyButton:\n").nth(1).unwrap();
+        let action = action.split("\n\n").next().unwrap();
+        let command = action.split("CommandText: >-\n").nth(1).unwrap();
+        let mut command: Vec<&str> = command.lines().take(2).map(str::trim).collect();
+        let joined = command.join(" ");
+        assert!(joined.len() <= 100, "the API takes no longer one: {joined}");
+        let mut sent = command.remove(1).to_string();
+        let mut variables = 0;
+        for line in action.lines() {
+            let Some((name, path)) = line.trim().split_once(": event.") else { continue };
+            let path = format!("/{}", path.replace('.', "/"));
+            let value = notification.pointer(&path).unwrap_or_else(|| panic!("no {path}"));
+            sent = sent.replace(&format!("${name}"), value.as_str().unwrap());
+            variables += 1;
+        }
+        assert_eq!(variables, 5, "and it takes no more");
+        let sent: Value = serde_json::from_str(&sent).unwrap();
+        assert_eq!(Label::from_event(&sent), Some(Ok(label)));
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! The daily digest: pages, the strongest notices, and instances without a score.
+//! The daily digest: pages, the strongest notices, what is quiet, and instances without a score.
 
-use deepguard::incident::Scope;
+use deepguard::incident::{Quiet, Scope};
+use deepguard::shape::Shape;
 use deepguard_aws::alert::{Alert, Kind};
+use deepguard_aws::ids::InstanceId;
 use deepguard_aws::metric::Skip;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
@@ -11,7 +13,11 @@ use serde_json::json;
 use crate::alert::ledger::{Digest, Entry};
 use crate::alert::plain::plain;
 use crate::alert::{Sender, count};
+use crate::state::shard::Shard;
 use crate::time::rfc3339;
+
+/// The most lines about what is quiet.
+const MOST_QUIET: usize = 20;
 
 /// When a digest is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +42,18 @@ impl Daily {
 }
 
 impl Sender {
-    /// A digest in words. `name` gives the tag `Name` of an instance.
-    pub fn digest(&self, digest: &Digest, name: impl Fn(&Entry) -> Option<String>) -> Alert {
+    /// A digest in words. `quiet` is what is quiet when it is sent; `name` gives the tag `Name` of
+    /// an instance.
+    pub fn digest(
+        &self,
+        digest: &Digest,
+        quiet: &[&Quiet<InstanceId>],
+        name: impl Fn(&InstanceId) -> Option<String>,
+    ) -> Alert {
+        let quiet_lines = || {
+            let listed = quiet.iter().take(MOST_QUIET).map(|quiet| self.quiet_line(quiet, &name));
+            listed.chain(more(quiet.len(), MOST_QUIET))
+        };
         let (pages, notices) = (count(digest.paged, "page"), count(digest.noticed, "notice"));
         let subject = match digest.is_quiet() {
             true => format!("{}: a quiet day", self.deployment),
@@ -51,14 +67,18 @@ impl Sender {
         )];
         if digest.is_quiet() {
             lines.push(format!("Nothing was unusual. {}", coverage(digest)));
+            lines.extend(quiet_lines());
         } else {
             lines.push(format!("{pages}{}", if digest.paged > 0 { ":" } else { "." }));
             lines.extend(digest.pages.iter().map(|page| self.line(page, &name)));
             lines.extend(more(digest.paged, digest.pages.len()));
             let level = digest.level.value();
+            let or_quiet = if quiet.is_empty() { "" } else { ", or quiet" };
             lines.push(match digest.noticed {
                 0 => "0 notices.".into(),
-                _ => format!("{notices} below {level:.2}, from which on this deployment pages:"),
+                _ => format!(
+                    "{notices} below {level:.2}, from which on this deployment pages{or_quiet}:"
+                ),
             });
             lines.extend(digest.notices.iter().map(|notice| self.line(notice, &name)));
             let listed = digest.notices.iter().map(|notice| notice.times).sum();
@@ -66,9 +86,15 @@ impl Sender {
             if digest.suppressed > 0 {
                 lines.push(format!("{} muted.", count(digest.suppressed, "anomalous datapoint")));
             }
+            lines.extend(quiet_lines());
             lines.push(coverage(digest));
         }
-        let id = format!("digest-{}", digest.until);
+        // Each shard has its own.
+        let shard = match self.shard {
+            Shard::WHOLE => String::new(),
+            shard => format!("-{}", shard.number()),
+        };
+        let id = format!("digest-{}{shard}", digest.until);
         let text = lines.join("\n");
         let detail = json!({
             "version": 1,
@@ -97,17 +123,12 @@ impl Sender {
         }
     }
 
-    fn line(&self, entry: &Entry, name: impl Fn(&Entry) -> Option<String>) -> String {
+    fn line(&self, entry: &Entry, name: impl Fn(&InstanceId) -> Option<String>) -> String {
         let (instance, told) = &entry.first;
+        let who = whose(&entry.scope, instance, name);
         let who = match &entry.scope {
-            Scope::Machine(_) => match name(entry).map(|name| plain(&name)) {
-                Some(name) if !name.is_empty() => format!("{name} ({instance})"),
-                _ => instance.to_string(),
-            },
-            Scope::Group(group) => {
-                format!("{}, {}", plain(group), count(entry.instances, "instance"))
-            }
-            Scope::Fleet => format!("the fleet, {}", count(entry.instances, "instance")),
+            Scope::Machine(_) => who,
+            _ => format!("{who}, {}", count(entry.instances, "instance")),
         };
         let until = match entry.until {
             Some(until) => format!(" to {}", self.clock(until)),
@@ -119,6 +140,37 @@ impl Sender {
         };
         let (from, shape) = (self.clock(*told), entry.shape.words());
         format!("- {who}: {shape}, {from}{until}, score {:.2}{times}", entry.peak)
+    }
+
+    fn quiet_line(
+        &self,
+        quiet: &Quiet<InstanceId>,
+        name: impl Fn(&InstanceId) -> Option<String>,
+    ) -> String {
+        let who = whose(&quiet.scope, &quiet.first.0, name);
+        let unless = match quiet.shape {
+            // It has no score.
+            Shape::Stopped => String::new(),
+            _ => format!(" (unless its score is {:.2} or more)", quiet.worse()),
+        };
+        let (until, shape) = (self.clock(quiet.until), quiet.shape.words());
+        format!("Quiet until {until}: {who}, {shape}{unless}")
+    }
+}
+
+/// The machine by name and id, the group, or the fleet.
+fn whose(
+    scope: &Scope<InstanceId>,
+    instance: &InstanceId,
+    name: impl Fn(&InstanceId) -> Option<String>,
+) -> String {
+    match scope {
+        Scope::Machine(_) => match name(instance).map(|name| plain(&name)) {
+            Some(name) if !name.is_empty() => format!("{name} ({instance})"),
+            _ => instance.to_string(),
+        },
+        Scope::Group(group) => plain(group),
+        Scope::Fleet => "the fleet".into(),
     }
 }
 
@@ -145,13 +197,11 @@ fn coverage(digest: &Digest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use deepguard::budget::PageLevel;
-    use deepguard::shape::Shape;
-
     use super::*;
     use crate::alert::console::Console;
     use crate::alert::ledger::Coverage;
     use crate::testing::instance;
+    use deepguard::budget::PageLevel;
 
     const MORNING: i64 = 1_768_460_400; // 2026-01-15 07:00 UTC
 
@@ -169,12 +219,19 @@ mod tests {
         }
     }
 
-    fn worded(digest: &Digest) -> Alert {
+    fn worded(digest: &Digest, quiet: &[Quiet<InstanceId>]) -> Alert {
         let console =
             Console { region: "eu-central-1".into(), namespace: "DeepGuard".into(), bands: true };
         let zone = TimeZone::get("Europe/Berlin").unwrap();
-        let sender = Sender { deployment: "deepguard".into(), console, zone };
-        sender.digest(digest, |entry| (entry.first.0 == instance(1)).then(|| "db-1".into()))
+        let sender = Sender {
+            deployment: "deepguard".into(),
+            function: String::new(),
+            shard: crate::state::shard::Shard::WHOLE,
+            console,
+            zone,
+        };
+        let name = |known: &InstanceId| (*known == instance(1)).then(|| "db-1".to_string());
+        sender.digest(digest, &quiet.iter().collect::<Vec<_>>(), name)
     }
 
     #[test]
@@ -195,7 +252,7 @@ mod tests {
             },
             level: PageLevel::new(1.6),
         };
-        let Alert { subject, text, .. } = worded(&digest);
+        let Alert { subject, text, .. } = worded(&digest, &[]);
         assert_eq!(subject, "deepguard: 2 pages, 9 notices in a day");
         let expected = "deepguard from 2026-01-14 08:00 CET to 2026-01-15 08:00 CET.
 2 pages:
@@ -208,6 +265,31 @@ mod tests {
 Scored: 198 of 200 watched instances; 2: it had under half a day of datapoints before \
                         midnight or noon UTC; 4 muted now; 3 left out by tags.";
         assert_eq!(text, expected);
+        let text = worded(&digest, &quiet()).text;
+        let expected = expected
+            .replace("deployment pages:", "deployment pages, or quiet:")
+            .replace("Scored:", &format!("{QUIET}\nScored:"));
+        assert_eq!(text, expected);
+    }
+
+    const QUIET: &str = "\
+Quiet until 2026-01-29 08:00 CET: db-1 (i-00000000000000001), drift (unless its score is 4.20 or \
+                         more)
+Quiet until 2026-01-29 08:00 CET: web, stopped reporting";
+
+    fn quiet() -> Vec<Quiet<InstanceId>> {
+        let until = MORNING + deepguard::incident::LASTS;
+        let of = |number, scope, shape, peak| Quiet {
+            first: (instance(number), MORNING),
+            scope,
+            shape,
+            peak,
+            until,
+        };
+        vec![
+            of(1, Scope::Machine(instance(1)), Shape::Drift, 2.1),
+            of(2, Scope::Group("web".into()), Shape::Stopped, 1.0),
+        ]
     }
 
     #[test]
@@ -239,8 +321,12 @@ Scored: 198 of 200 watched instances; 2: it had under half a day of datapoints b
             coverage: Coverage { watched: 1, ..Coverage::default() },
             level: PageLevel::default(),
         };
-        let Alert { subject, text, .. } = worded(&digest);
+        let Alert { subject, text, .. } = worded(&digest, &[]);
         assert_eq!((subject.as_str(), text.lines().count()), ("deepguard: a quiet day", 2));
         assert!(text.ends_with("Nothing was unusual. Scored: 1 of 1 watched instance."));
+        let many: Vec<_> = quiet().into_iter().cycle().take(25).collect();
+        let text = worded(&digest, &many).text;
+        assert_eq!(text.lines().count(), 2 + MOST_QUIET + 1);
+        assert!(text.contains(QUIET) && text.ends_with("- and 5 more"), "{text}");
     }
 }

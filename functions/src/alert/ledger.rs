@@ -203,11 +203,30 @@ impl Ledger {
         self.waiting.last()
     }
 
-    /// Takes over the time of the last digest from another division of the fleet. Its incidents
-    /// stay with the first part that takes them.
-    pub fn take_over(&mut self, other: Self) {
-        if self.since.is_none() {
-            self.since = other.since;
+    /// Takes over from another division of the fleet what is about instances that this part
+    /// `holds`, and the time of the last digest. A digest that waits goes to the part that holds
+    /// the first instance it names.
+    pub fn take_over(&mut self, other: Self, holds: impl Fn(&InstanceId) -> bool) {
+        self.since = self.since.or(other.since);
+        let is_new = |known: &[Entry], entry: &Entry| {
+            holds(&entry.first.0) && !known.iter().any(|known| known.first == entry.first)
+        };
+        for page in other.pages {
+            if is_new(&self.pages, &page) {
+                self.page(page);
+            }
+        }
+        for notice in other.notices {
+            if is_new(&self.notices, &notice) {
+                self.noticed += notice.times.saturating_sub(1);
+                self.notice(notice);
+            }
+        }
+        for digest in other.waiting {
+            let first = digest.pages.iter().chain(&digest.notices).next();
+            if first.is_some_and(|entry| holds(&entry.first.0)) && !self.waiting.contains(&digest) {
+                self.waiting.push(digest);
+            }
         }
     }
 
@@ -307,5 +326,27 @@ mod tests {
         assert_eq!(waiting(&ledger), [4]);
         ledger.sent_but(&[]);
         assert_eq!(waiting(&ledger), [0; 0]);
+    }
+
+    #[test]
+    fn another_division_of_the_fleet_takes_each_line_over_once() {
+        let mut whole = Ledger::default();
+        whole.make(0, true, Coverage::default(), PageLevel::default());
+        let (change, note) = began(1, 300, 3.0);
+        whole.add(&change, &note);
+        whole.make(86_400, true, Coverage::default(), PageLevel::default());
+        for (number, page) in [(2, true), (3, true), (4, false), (4, false), (5, false)] {
+            let (change, note) = began(number, 86_700 + 300 * number as i64, 2.0);
+            whole.add(&change, &if page { note } else { quiet(note) });
+        }
+        let mut parts = [Ledger::default(), Ledger::default()];
+        for (even, part) in parts.iter_mut().enumerate() {
+            let holds = |id: &InstanceId| (0..6).any(|n| instance(2 * n + even) == *id);
+            part.take_over(whole.clone(), holds);
+            part.take_over(whole.clone(), holds);
+        }
+        let lines = |ledger: &Ledger| (ledger.paged, ledger.noticed, ledger.waiting.len());
+        assert_eq!(parts.each_ref().map(lines), [(1, 2, 0), (1, 1, 1)]);
+        assert_eq!(parts.each_ref().map(|part| part.since), [Some(86_400); 2]);
     }
 }

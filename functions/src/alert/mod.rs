@@ -16,14 +16,15 @@ use deepguard::episode::{Change, End, Episode};
 use deepguard::incident::Note;
 use deepguard::series::PERIOD;
 use deepguard::shape::{Finding, Rank, Shape};
-use deepguard_aws::alert::Alert;
+use deepguard_aws::alert::{Alert, Kind};
 use deepguard_aws::ids::InstanceId;
 use serde_json::{Value, json};
 
-use crate::alert::chat::Facts;
+use crate::alert::chat::{Button, Facts};
 use crate::alert::pending::{Basis, kind, time};
 use crate::alert::plain::plain;
 pub use crate::alert::sender::Sender;
+use crate::label::{Label, Verdict};
 use crate::time::rfc3339;
 
 /// The context of an episode.
@@ -62,6 +63,9 @@ impl About<'_> {
         };
         let id = format!("{}-{}", self.instance, episode.told);
         let thread = incident::id(self.note);
+        let label = self.label(change);
+        let Sender { function, console, .. } = self.sender;
+        let region = console.region.as_str();
         let chat = Facts {
             kind: kind(change),
             id: &id,
@@ -71,12 +75,15 @@ impl About<'_> {
             next,
             link: Some(&link),
             about: Some((self.instance.as_str(), episode.shape.words())),
+            label: label.as_ref().map(|label| Button { label, function, region }),
             deployment: &self.sender.deployment,
         };
         let chat = chat.notification().to_string();
         let mut lines = lines;
         lines.extend(next.map(|next| format!("Look at: {next}.")));
         lines.push(format!("Graph: {link}"));
+        let command = label.map(|label| label.command(function, region));
+        lines.extend(command.map(|command| format!("If it is not an anomaly: {command}")));
         let text = lines.join("\n");
         let mut detail = json!({
             "version": 1,
@@ -108,6 +115,16 @@ impl About<'_> {
             detail: detail.to_string(),
             chat,
         }
+    }
+
+    /// The label that the reader of a page can give, if the function's name is known.
+    fn label(&self, change: &Change) -> Option<Label> {
+        let is_page = self.note.page && kind(change) == Kind::Began;
+        (is_page && !self.sender.function.is_empty()).then(|| Label {
+            incident: self.note.first.clone(),
+            is: Verdict::NotAnAnomaly,
+            shard: self.sender.shard,
+        })
     }
 
     /// The instance's name for a person.

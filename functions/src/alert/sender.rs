@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::alert::chat::Facts;
 use crate::alert::console::Console;
+use crate::state::shard::Shard;
 use crate::time::rfc3339;
 
 /// The sender of alerts.
@@ -14,6 +15,10 @@ use crate::time::rfc3339;
 pub struct Sender {
     /// The name of the deployment.
     pub deployment: String,
+    /// The name of the function that takes labels; empty where it is unknown.
+    pub function: String,
+    /// The part of the fleet whose alerts these are.
+    pub shard: Shard,
     /// The console for links to graphs.
     pub console: Console,
     /// The zone of the times in texts.
@@ -50,6 +55,7 @@ impl Sender {
             next: None,
             link: None,
             about: None,
+            label: None,
             deployment: &self.deployment,
         };
         let chat = chat.notification().to_string();

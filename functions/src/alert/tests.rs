@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::alert::console::Console;
+use crate::state::shard::Shard;
 use crate::testing::{instance, scored};
 
 const NOON: i64 = 1_768_478_400;
@@ -11,7 +12,13 @@ const NOON: i64 = 1_768_478_400;
 fn sender() -> Sender {
     let console =
         Console { region: "eu-central-1".into(), namespace: "DeepGuard".into(), bands: true };
-    Sender { deployment: "deepguard".into(), console, zone: TimeZone::UTC }
+    Sender {
+        deployment: "deepguard".into(),
+        function: "deepguard-Detector-abc".into(),
+        shard: Shard::WHOLE,
+        console,
+        zone: TimeZone::UTC,
+    }
 }
 
 fn basis(model_days: Option<f64>) -> Basis {
@@ -67,9 +74,14 @@ fn it_says_which_since_when_what_was_expected_and_what_to_look_at() {
         "model 2026-01-01-abc (14 days old)",
         "Look at: the busiest",
         "Graph: https://eu-central-1.",
+        "\nIf it is not an anomaly: aws lambda invoke --function-name deepguard-Detector-abc \
+         --region eu-central-1 --cli-binary-format raw-in-base64-out --payload \
+         '{\"label\":{\"incident\":\"i-00000000000000007-1768478400\",\"is\":\"not an \
+         anomaly\"}}' /dev/stdout",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    assert!(!ended["text"].as_str().unwrap().contains("aws lambda"), "{ended}");
     assert_eq!(ended["duration_seconds"], 600);
     assert!(
         ended["text"].as_str().unwrap().starts_with(

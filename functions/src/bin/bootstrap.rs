@@ -11,8 +11,10 @@ use deepguard_aws::eventbridge::Bus;
 use deepguard_aws::s3::S3;
 use deepguard_aws::sns::Topic;
 use deepguard_aws::tagging::Tagging;
+use functions::label::Label;
 use functions::predict::Prediction;
 use functions::run::calibrate::Calibration;
+use functions::run::label::Labelled;
 use functions::run::summary::Summary;
 use functions::run::{Delivered, Detection, RunError, log};
 use functions::settings::Settings;
@@ -101,6 +103,11 @@ async fn main() -> Result<(), Error> {
             let test = detection.test_alerts(Timestamp::now()).await?;
             return Ok::<_, Diagnostic>(Answer::Test { test });
         }
+        if let Some(label) = Label::from_event(&event.payload) {
+            let label = label.map_err(RunError::from)?;
+            let label = detection.label(&label, Timestamp::now()).await?;
+            return Ok(Answer::Label { label });
+        }
         let summary = detection.run(&event.payload, Timestamp::now()).await?;
         log::summary(&summary, &event.context.request_id, Timestamp::now());
         Ok(Answer::Run(Box::new(summary)))
@@ -114,6 +121,8 @@ async fn main() -> Result<(), Error> {
 enum Answer {
     /// To a test of its alerts.
     Test { test: Delivered },
+    /// To a label.
+    Label { label: Labelled },
     /// To a run.
     Run(Box<Summary>),
 }

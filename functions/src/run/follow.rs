@@ -78,7 +78,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let Self { store, messages, .. } = self;
         let alerts = decide::alerts(told, times.end, store, detector, days, *messages);
         let named = state.alerts.iter().chain(&alerts).map(|pending| pending.instance.clone());
-        let named = named.chain(state.ledger.named().cloned()).collect();
+        let mut named: BTreeSet<InstanceId> = named.chain(state.ledger.named().cloned()).collect();
+        if !state.ledger.waiting().is_empty() {
+            let quiet = state.incidents.labels().quiet(fleet.times.end);
+            named.extend(quiet.into_iter().map(|quiet| quiet.first.0.clone()));
+        }
         let names = self.names(named).await;
         for pending in &alerts {
             let name = names.get(&pending.instance).map(String::as_str);

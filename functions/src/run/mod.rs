@@ -4,6 +4,7 @@ pub mod calibrate;
 pub mod decide;
 mod follow;
 pub mod gauges;
+pub mod label;
 pub mod log;
 mod newborn;
 
@@ -52,7 +53,7 @@ use crate::run::summary::{
 };
 use crate::settings::Settings;
 use crate::state::band::BandMode;
-use crate::state::shard::Part;
+use crate::state::shard::{Part, Shard};
 use crate::state::store::{Saved, Store};
 use crate::state::tally::Mode;
 use crate::trigger::Trigger;
@@ -129,6 +130,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             messages,
             sender: Sender {
                 deployment: settings.deployment,
+                function: settings.function,
+                shard: Shard::WHOLE,
                 console: Console {
                     region: settings.region,
                     namespace: settings.namespace,
@@ -174,6 +177,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let started = Instant::now();
         let init = self.init.take();
         let trigger = Trigger::from_event(event)?;
+        self.sender.shard = trigger.shard;
         let times = trigger.times(now, self.lookback / 60, self.settle)?;
         let Current { detector, stale } = self.models.current().await?;
         let mut inputs = Inputs { stale: usize::from(stale.is_some()), ..Inputs::default() };
@@ -184,18 +188,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         inputs.note_stale("the holidays", stale);
         let detector = Detector::clone(&detector).with_holidays(holidays.clone());
         self.cloudwatch.share(trigger.shard.of());
-        let listed = match &trigger.instances {
-            Some(named) => Ok(named.clone()),
-            None => self.cloudwatch.instances().await,
-        };
-        let Self { roster, group_by, .. } = self;
-        let part =
-            part::part(roster, trigger.shard, group_by.as_deref(), listed.as_ref().ok(), now).await;
-        let part = part.map_err(RunError::List)?;
-        let listed = listed.map(|mut listed| {
-            listed.retain(|instance| part.holds(instance));
-            listed
-        });
+        let (part, listed) = self.part(trigger.shard, trigger.instances.as_ref(), now).await?;
         let (mut state, loaded) = self.store.state(&part).await;
         let changed = state.model != detector.artifact().checksum();
         state.seen_by(detector.artifact().checksum());
@@ -274,6 +267,28 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             cold_start: init.is_some(),
             init_ms: init.map(|init| init.as_millis() as u64),
         })
+    }
+
+    /// The part of the fleet with this number, and its instances that CloudWatch lists, or that are
+    /// `named`.
+    async fn part(
+        &mut self,
+        shard: Shard,
+        named: Option<&BTreeSet<InstanceId>>,
+        now: Timestamp,
+    ) -> Result<(Part, Result<BTreeSet<InstanceId>, CallError>), RunError> {
+        let listed = match named {
+            Some(named) => Ok(named.clone()),
+            None => self.cloudwatch.instances().await,
+        };
+        let Self { roster, group_by, .. } = self;
+        let part = part::part(roster, shard, group_by.as_deref(), listed.as_ref().ok(), now).await;
+        let part = part.map_err(RunError::List)?;
+        let listed = listed.map(|mut listed| {
+            listed.retain(|instance| part.holds(instance));
+            listed
+        });
+        Ok((part, listed))
     }
 
     /// The shadow's model, if there is one, and whether it is stale.

@@ -14,7 +14,6 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use tracing::{error, warn};
 
-use crate::alert::ledger::Entry;
 use crate::alert::pending::{Pending, Unsent};
 use crate::error::RunError;
 use crate::run::gauges::Gauges;
@@ -114,9 +113,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let account = self.roster.inventory();
         let (events, mut messages, chats) = (of(to_bus), of(to_topic), of(to_chat));
         let to_topic_count = messages.len();
-        let name = |entry: &Entry| names.get(&entry.first.0).cloned();
+        let name = |instance: &InstanceId| names.get(instance).cloned();
+        let quiet = state.incidents.labels().quiet(until);
         let digests = state.ledger.waiting().iter();
-        let digests: Vec<Alert> = digests.map(|digest| self.sender.digest(digest, name)).collect();
+        let digests: Vec<Alert> =
+            digests.map(|digest| self.sender.digest(digest, &quiet, name)).collect();
         messages.extend(&digests);
         let (events, messages, chats) = tokio::join!(
             in_batches(&events, async |batch| account.events(batch).await),

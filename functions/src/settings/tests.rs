@@ -35,6 +35,7 @@ fn unset_and_empty_are_the_defaults() {
         zone: jiff::tz::TimeZone::UTC,
         deployment: "deepguard".into(),
         region: String::new(),
+        function: String::new(),
         state: None,
         mode: Mode::Sparse { from: 0.8 },
         bands: BandMode::Episodes,

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use deepguard::Track;
 use deepguard::band::Bands;
 use deepguard::episode::Episodes;
-use deepguard::incident::Incidents;
+use deepguard::incident::{Incidents, Labels};
 use deepguard::peers::Peers;
 use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::InstanceId;
@@ -107,6 +107,9 @@ struct StateHeader {
     /// The positions of the alerts that still have to go to the chat.
     #[serde(deserialize_with = "or_default")]
     chats: Vec<u32>,
+    /// The labels of the incidents.
+    #[serde(deserialize_with = "or_default")]
+    labels: Labels<InstanceId>,
     /// The process that wrote it, or 0. Two processes that decide the same write different bytes,
     /// so that each knows which of them was first.
     #[serde(deserialize_with = "or_default")]
@@ -159,6 +162,7 @@ impl State {
             incidents: self.incidents.clone(),
             ledger: self.ledger.clone(),
             chats: chats.map(|(position, _)| position).collect(),
+            labels: self.incidents.labels().clone(),
             writer,
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
@@ -180,13 +184,16 @@ impl State {
                     incidents: Incidents::default(),
                     ledger: Ledger::default(),
                     chats: Vec::new(),
+                    labels: Labels::default(),
                     writer: 0,
                 };
                 (header, reader)
             }
             opened => opened?,
         };
-        let StateHeader { earlier, mut alerts, incidents, ledger, chats, writer: _ } = header;
+        let StateHeader { earlier, mut alerts, mut incidents, ledger, chats, labels, writer: _ } =
+            header;
+        *incidents.labels_mut() = labels;
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
             let alerts = worded.len();
@@ -240,7 +247,7 @@ impl State {
             other.outbox.into_iter().filter(|datum| is_ours(datum) && !self.outbox.contains(datum));
         let outbox: Vec<Datum> = outbox.collect();
         self.outbox.extend(outbox);
-        self.ledger.take_over(other.ledger);
+        self.ledger.take_over(other.ledger, |instance| part.holds(instance));
         self.incidents.take_over(other.incidents, |instance| part.holds(instance));
         for alert in other.alerts.into_iter().filter(|alert| part.holds(&alert.instance)) {
             match self.alerts.iter_mut().find(|known| known.is_same(&alert)) {

@@ -31,6 +31,11 @@ impl Shard {
         ((1..=MAX_SHARDS).contains(&shards) && shard < shards).then_some(Self { shard, shards })
     }
 
+    /// Its number, from 0 on.
+    pub fn number(self) -> u32 {
+        self.shard
+    }
+
     /// How many parts there are.
     pub fn of(self) -> u32 {
         self.shards

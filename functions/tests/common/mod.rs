@@ -441,6 +441,8 @@ pub fn kind(error: &RunError) -> &'static str {
         RunError::NothingRead { .. } => "NothingRead",
         RunError::NothingPublished { .. } => "NothingPublished",
         RunError::TestFailed(_) => "TestFailed",
+        RunError::NotPaged { .. } => "NotPaged",
+        RunError::LabelLost(_) => "LabelLost",
         RunError::NothingKept => "NothingKept",
         RunError::NotWritten => "NotWritten",
     }

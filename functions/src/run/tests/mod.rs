@@ -2,6 +2,7 @@ mod bands;
 mod baselines;
 mod follow;
 mod incidents;
+mod labels;
 mod messages;
 mod newborn;
 mod rings;
@@ -68,6 +69,7 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         zone: jiff::tz::TimeZone::UTC,
         deployment: "deepguard".into(),
         region: "us-east-1".into(),
+        function: "deepguard-Detector-abc".into(),
         state: Some("s3://my-models/state".parse().unwrap()),
         mode: Mode::Full,
         bands: BandMode::Episodes,
