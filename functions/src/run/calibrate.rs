@@ -1,5 +1,6 @@
 //! The daily run: makes each instance's baseline of the new day, for the detector to read.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use deepguard::baseline::{HISTORY, calibrated_at};
@@ -31,6 +32,7 @@ use crate::trigger::Trigger;
 use crate::watched::holidays::HolidayFile;
 use crate::watched::muted::Muted;
 use crate::watched::roster::{Needs, Roster};
+use crate::watched::zones::{ZONE_TAG, Zones};
 
 /// The calibrator: it makes the baselines ahead of the runs that need them.
 #[derive(Debug)]
@@ -145,7 +147,11 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
             error!(%error, "the holidays that were known before stay in use");
         }
         let detector = Detector::clone(&detector).with_holidays(holidays);
-        let needs = if mutes.needs_tags() { Needs::Rules } else { Needs::Nothing };
+        let needs = match mutes.needs_tags() {
+            true => Needs::Rules,
+            false if self.group_by.is_some() => Needs::Groups,
+            false => Needs::Nothing,
+        };
         let selected = self.roster.selected(instances, needs, now).await.map_err(RunError::List)?;
         if let Some(error) = selected.stale {
             error!(%error, "the tags that were known before stay in use");
@@ -156,6 +162,11 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
             .map(|instance| (instance.clone(), self.roster.tags(instance).clone()))
             .collect();
         let mutes = Muted::new(&mutes, tags, day);
+        let zones: Zones = self.roster.tagged(ZONE_TAG).collect();
+        let detectors: BTreeMap<_, _> = zones
+            .clocks()
+            .map(|(zone, clocks)| (zone, detector.clone().with_clocks(clocks.clone())))
+            .collect();
 
         self.store.baselines.open(&part, day, detector.context()).await;
         let mut done = BaselineCounts { seen: instances.len(), ..BaselineCounts::default() };
@@ -188,7 +199,9 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
                 let series = Series::from_datapoints(datapoints).ok();
                 // Muted datapoints are not usual behaviour.
                 let series = series.and_then(|(series, _)| series.without(mutes.of(&instance)));
-                let baseline = series.and_then(|series| detector.calibrate(&series, day));
+                let zone = zones.of(&instance).and_then(|zone| detectors.get(zone));
+                let baseline =
+                    series.and_then(|series| zone.unwrap_or(&detector).calibrate(&series, day));
                 match &baseline {
                     Some(_) => done.made += 1,
                     None => done.too_little += 1,

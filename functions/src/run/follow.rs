@@ -27,6 +27,7 @@ use crate::state::tally::TALLIED;
 use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Needs;
+use crate::watched::zones::{ZONE_TAG, Zones};
 
 impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
     /// Scores the new datapoints, and writes down the decisions.
@@ -51,10 +52,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let all = listed.len();
         let listed = self.selected(listed, state, inputs, now).await?;
         let groups = self.groups(&listed);
+        let zones: Zones = self.roster.tagged(ZONE_TAG).collect();
         let mutes = self.muted(&listed, inputs, times.end);
         let before = state.marks();
         let Self { cloudwatch, store, lookback, .. } = self;
-        let among = Among { part, mutes: &mutes, groups: &groups };
+        let among = Among { part, mutes: &mutes, groups: &groups, zones: &zones };
         let mut round = Round::new(detector, store, state, among, *lookback, times.clone());
         round.all(cloudwatch, &listed).await;
         let Round { mut fleet, oldest_baseline, .. } = round;
@@ -120,7 +122,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             names,
             listed,
         };
-        Ok(Run { fleet, left_out, mutes, groups, outcome: Outcome::Followed(decisions) })
+        Ok(Run { fleet, left_out, mutes, groups, zones, outcome: Outcome::Followed(decisions) })
     }
 
     /// The watched instances of `listed`. Instances that are no longer watched are forgotten.

@@ -61,6 +61,7 @@ use crate::watched::groups::Groups;
 use crate::watched::holidays::HolidayFile;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Roster;
+use crate::watched::zones::Zones;
 
 /// The maximum number of datums that wait to be published. Above it, the oldest are dropped, so
 /// that the stored state stays small enough to store.
@@ -306,7 +307,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     ) -> Option<String> {
         let after = After {
             cloudwatch: &self.cloudwatch,
-            among: Among { part, mutes: &run.mutes, groups: &run.groups },
+            among: Among { part, mutes: &run.mutes, groups: &run.groups, zones: &run.zones },
             times: run.fleet.times.clone(),
             listed,
             lookback: self.lookback,
@@ -336,6 +337,7 @@ struct Run {
     left_out: usize,
     mutes: Muted,
     groups: Groups,
+    zones: Zones,
     outcome: Outcome,
 }
 

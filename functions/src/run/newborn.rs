@@ -37,7 +37,7 @@ impl<O: Objects> Round<'_, O> {
         let known = known.filter(lives).or_else(|| self.join_group(instance, series, since, day));
         let Some(mut by_group) = known else { return Vec::new() };
         let scored = by_group.newborn.judge(
-            self.detector,
+            self.detector_of(instance),
             series,
             until,
             |day| self.store.baselines.of(&by_group.typical, day),

@@ -28,5 +28,5 @@ pub(crate) async fn part<A: Inventory>(
     if let Some(listed) = listed {
         roster.selected(listed.clone(), Needs::Parts, now).await?;
     }
-    Ok(Part::by_group(shard, key, roster.groups(key)))
+    Ok(Part::by_group(shard, key, roster.tagged(key).collect()))
 }

@@ -1,7 +1,8 @@
 //! The way of one instance through a run: its datapoints are read, scored and stored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::rc::Rc;
 use std::time::Instant;
 
 use deepguard::baseline::{HISTORY, calibrated_at};
@@ -22,6 +23,7 @@ use crate::state::store::Store;
 use crate::state::{Followed, State};
 use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
+use crate::watched::zones::Zones;
 
 /// Two weeks, in seconds: the history behind a baseline.
 const TWO_WEEKS: i64 = HISTORY as i64 * PERIOD;
@@ -45,12 +47,15 @@ pub(crate) struct Among<'a> {
     /// The times at which they are muted.
     pub(crate) mutes: &'a Muted,
     pub(crate) groups: &'a Groups,
+    pub(crate) zones: &'a Zones,
 }
 
 /// One round through the fleet: all the state, and the results.
 #[derive(Debug)]
 pub(crate) struct Round<'a, O> {
     pub(crate) detector: &'a Detector,
+    /// The same by the clocks of the zones that instances have of their own.
+    detectors: BTreeMap<Rc<str>, Detector>,
     pub(crate) store: &'a mut Store<O>,
     pub(crate) state: &'a mut State,
     pub(crate) among: Among<'a>,
@@ -82,6 +87,11 @@ impl<'a, O: Objects> Round<'a, O> {
     ) -> Self {
         Self {
             detector,
+            detectors: among
+                .zones
+                .clocks()
+                .map(|(zone, clocks)| (zone, detector.clone().with_clocks(clocks.clone())))
+                .collect(),
             store,
             state,
             among,
@@ -116,6 +126,12 @@ impl<'a, O: Objects> Round<'a, O> {
                 }
             }
         }
+    }
+
+    /// The detector that has the clocks of an instance.
+    pub(crate) fn detector_of(&self, instance: &InstanceId) -> &Detector {
+        let zone = self.among.zones.of(instance);
+        zone.and_then(|zone| self.detectors.get(zone)).unwrap_or(self.detector)
     }
 
     fn until(&self) -> i64 {
@@ -244,7 +260,7 @@ impl<'a, O: Objects> Round<'a, O> {
         let until = self.until();
         let began = Instant::now();
         let Started { track, baselines, mut scored } =
-            self.detector.start(series, until, self.among.mutes.of(&instance));
+            self.detector_of(&instance).start(series, until, self.among.mutes.of(&instance));
         self.fleet.scoring += began.elapsed();
         let known = self.state.instances.remove(&instance);
         let (since, tail) = known
@@ -282,7 +298,7 @@ impl<'a, O: Objects> Round<'a, O> {
     /// Scores the datapoints of `series` that are new to `track`.
     fn advance(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Advanced {
         let began = Instant::now();
-        let taken = self.detector.advance(
+        let taken = self.detector_of(instance).advance(
             track,
             series,
             self.until(),
@@ -311,7 +327,8 @@ impl<'a, O: Objects> Round<'a, O> {
         for day in missing.collect::<Vec<_>>() {
             let began = Instant::now();
             let learnt = series.without(self.among.mutes.of(&instance));
-            let baseline = learnt.and_then(|series| self.detector.calibrate(&series, day));
+            let baseline =
+                learnt.and_then(|series| self.detector_of(&instance).calibrate(&series, day));
             self.fleet.scoring += began.elapsed();
             self.store.baselines.learn(self.among.part, &instance, day, baseline);
         }

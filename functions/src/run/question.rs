@@ -27,6 +27,7 @@ use crate::trigger::Trigger;
 use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
 use crate::watched::roster::Needs;
+use crate::watched::zones::Zones;
 
 impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O, A> {
     /// Answers a question, and changes nothing.
@@ -80,6 +81,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             left_out,
             mutes,
             groups: Groups::default(),
+            zones: Zones::default(),
             outcome: Outcome::Answered(datums),
         })
     }

@@ -11,8 +11,6 @@ use deepguard_aws::ports::{CallError, Inventory};
 use deepguard_aws::tags::{TagRule, Tags};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::watched::groups::Groups;
-
 /// How long tags count as unchanged, ...
 pub const FRESH: SignedDuration = SignedDuration::from_mins(15);
 /// ... and where they name groups only.
@@ -151,10 +149,10 @@ impl<I: Inventory> Roster<I> {
         Ok(Selected { left_out: count - instances.len(), instances, stale: stale.err() })
     }
 
-    /// The groups that the tag `key` names, of all instances whose tags are known.
-    pub fn groups(&self, key: &str) -> Groups {
+    /// The instances that are known to have the tag `key`, with its value.
+    pub fn tagged(&self, key: &str) -> impl Iterator<Item = (&InstanceId, &str)> {
         let known = self.known.iter().flat_map(|known| &known.tags);
-        known.filter_map(|(instance, tags)| Some((instance, tags.get(key)?.as_str()))).collect()
+        known.filter_map(move |(instance, tags)| Some((instance, tags.get(key)?.as_str())))
     }
 
     /// The known tags of an instance.

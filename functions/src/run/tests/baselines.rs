@@ -168,6 +168,42 @@ async fn the_time_zone_of_the_settings_is_that_of_the_days() {
     assert!(unknown < 1.0, "where no zone is set: {unknown}");
 }
 
+#[tokio::test]
+async fn a_tag_names_the_time_zone_of_an_instance() {
+    let highest = async |tag: &str, calibrated: bool| {
+        let world = World::new();
+        *world.metrics.cpu.borrow_mut() = [(instance(0), office("2026-03-31T00:00:00Z"))].into();
+        let tags = [("deepguard:timezone".to_string(), tag.to_string())].into();
+        world.metrics.tags.borrow_mut().insert(instance(0), tags);
+        let read =
+            Settings::from_variables(|name| (name == "TIME_ZONE").then(|| "Africa/Lagos".into()));
+        let tuning = read.unwrap().tuning;
+        let settings = || Settings {
+            tuning: tuning.clone(),
+            group_by: Some("team".into()),
+            ..settings(ModelSource::Builtin)
+        };
+        if calibrated {
+            let (metrics, bucket) = (Rc::clone(&world.metrics), Rc::clone(&world.bucket));
+            let account = Rc::clone(&metrics);
+            let mut calibrator = Calibration::with_account(settings(), metrics, bucket, account);
+            calibrator.run(&json!({}), at("2026-03-30T00:07:00Z")).await.unwrap();
+        }
+        let mut process = world.telling(settings());
+        for time in every_five_minutes("2026-03-30T05:32:00Z", "2026-03-30T08:02:00Z") {
+            process.run(&json!({}), time).await.unwrap();
+        }
+        let scores = world.scores();
+        let scores = scores.iter().filter(|((_, metric, _), _)| *metric == Metric::AnomalyScore);
+        scores.map(|(_, score)| *score).fold(0.0, f64::max)
+    };
+    let berlin = highest("Europe/Berlin", false).await;
+    assert_eq!(berlin, highest("Europe/Berlin", true).await, "the calibrator's are the same");
+    assert!(berlin < 1.0, "{berlin}");
+    let unknown = highest("Mars/Olympus", false).await;
+    assert!(unknown > 1.0, "such a zone is the deployment's: {unknown}");
+}
+
 const HOLIDAYS: &str = "s3://my-models/settings/holidays.ics";
 
 /// A calendar with Good Friday of 2026.
