@@ -100,6 +100,7 @@ fn state(detector: &Detector) -> State {
         tally: Default::default(),
         incidents: Default::default(),
         ledger: Default::default(),
+        tags: Default::default(),
     }
 }
 

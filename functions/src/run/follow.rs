@@ -50,7 +50,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             Err(error) => return Err(RunError::List(error)),
         };
         let all = listed.len();
+        self.roster.recall(&state.tags);
         let listed = self.selected(listed, state, inputs, now).await?;
+        if let Some(key) = &self.group_by {
+            self.roster.store(&mut state.tags, &[key, ZONE_TAG]);
+        }
         let groups = self.groups(&listed);
         let zones: Zones = self.roster.tagged(ZONE_TAG).collect();
         let mutes = self.muted(&listed, inputs, times.end);

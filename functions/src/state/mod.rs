@@ -34,6 +34,7 @@ use crate::state::by_group::ByGroup;
 use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::shard::Part;
 use crate::state::tally::Tally;
+use crate::watched::roster::StoredTags;
 
 /// The state of a shard between runs, as it is stored.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -53,6 +54,8 @@ pub struct State {
     pub incidents: Incidents<InstanceId>,
     /// The incidents since the last digest.
     pub ledger: Ledger,
+    /// The tags that name groups.
+    pub tags: StoredTags,
 }
 
 /// The state of one instance.
@@ -114,6 +117,8 @@ struct StateHeader {
     /// so that each knows which of them was first.
     #[serde(deserialize_with = "or_default")]
     writer: u64,
+    #[serde(deserialize_with = "or_default")]
+    tags: StoredTags,
 }
 
 /// The first record of the builds that stored alerts in words.
@@ -164,6 +169,7 @@ impl State {
             chats: chats.map(|(position, _)| position).collect(),
             labels: self.incidents.labels().clone(),
             writer,
+            tags: self.tags.clone(),
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
@@ -186,13 +192,22 @@ impl State {
                     chats: Vec::new(),
                     labels: Labels::default(),
                     writer: 0,
+                    tags: StoredTags::default(),
                 };
                 (header, reader)
             }
             opened => opened?,
         };
-        let StateHeader { earlier, mut alerts, mut incidents, ledger, chats, labels, writer: _ } =
-            header;
+        let StateHeader {
+            earlier,
+            mut alerts,
+            mut incidents,
+            ledger,
+            chats,
+            labels,
+            writer: _,
+            tags,
+        } = header;
         *incidents.labels_mut() = labels;
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
@@ -212,7 +227,7 @@ impl State {
             }
         }
         match instances.len() as u64 == count {
-            true => Ok(Self { model, instances, outbox, alerts, tally, incidents, ledger }),
+            true => Ok(Self { model, instances, outbox, alerts, tally, incidents, ledger, tags }),
             false => {
                 Err(Damaged::Record(format!("it has {} of {count} instances", instances.len())))
             }
@@ -317,6 +332,7 @@ mod tests {
             tally,
             incidents: Incidents::default(),
             ledger: Ledger::default(),
+            tags: StoredTags::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use deepguard_aws::ids::InstanceId;
 use deepguard_aws::ports::{CallError, Inventory};
 use deepguard_aws::tags::{TagRule, Tags};
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// How long tags count as unchanged, ...
 pub const FRESH: SignedDuration = SignedDuration::from_mins(15);
@@ -67,6 +68,18 @@ struct KnownTags {
     /// Instances whose tags were requested. One without tags is in no answer.
     asked: BTreeSet<InstanceId>,
     tags: BTreeMap<InstanceId, Tags>,
+    /// Whether there may be tags with other keys.
+    partial: bool,
+}
+
+/// The tags that name groups and the like, as they are stored from process to process: reading
+/// those of ten thousand instances takes a hundred calls in a row.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct StoredTags {
+    /// When all were read, in seconds since 1970.
+    at: i64,
+    /// Those of every instance whose tags were requested.
+    tags: BTreeMap<InstanceId, Tags>,
 }
 
 /// The instances of a run.
@@ -114,6 +127,7 @@ impl<I: Inventory> Roster<I> {
         let fresh = if rules { FRESH } else { FRESH_GROUPS };
         let is_fresh = |known: &KnownTags| {
             (SignedDuration::ZERO..fresh).contains(&now.duration_since(known.at))
+                && !(rules && known.partial)
         };
         let stale = match self.known.as_mut().filter(|known| is_fresh(known)) {
             Some(known) => {
@@ -130,7 +144,8 @@ impl<I: Inventory> Roster<I> {
             }
             None => self.inventory.tagged(&self.selection.include).await.map(|mut tags| {
                 tags.retain(|instance, _| listed.contains(instance));
-                self.known = Some(KnownTags { at: now, asked: listed.clone(), tags });
+                let asked = listed.clone();
+                self.known = Some(KnownTags { at: now, asked, tags, partial: false });
             }),
         };
         let Some(known) = self.known.as_ref().filter(|_| decide) else {
@@ -147,6 +162,36 @@ impl<I: Inventory> Roster<I> {
         };
         let instances: BTreeSet<InstanceId> = listed.into_iter().filter(watched).collect();
         Ok(Selected { left_out: count - instances.len(), instances, stale: stale.err() })
+    }
+
+    /// Takes `stored` for known where nothing is known yet.
+    pub fn recall(&mut self, stored: &StoredTags) {
+        if self.known.is_none()
+            && !stored.tags.is_empty()
+            && let Ok(at) = Timestamp::from_second(stored.at)
+        {
+            let asked = stored.tags.keys().cloned().collect();
+            let tags = stored.tags.clone();
+            self.known = Some(KnownTags { at, asked, tags, partial: true });
+        }
+    }
+
+    /// Brings `stored` up to date with the tags of these `keys`. Where tags decide, they are read
+    /// by each process, and nothing is stored.
+    pub fn store(&self, stored: &mut StoredTags, keys: &[&str]) {
+        let Some(known) = self.known.as_ref().filter(|_| self.selection.is_everything()) else {
+            return;
+        };
+        let at = known.at.as_second();
+        if (stored.at, stored.tags.len()) == (at, known.asked.len()) {
+            return;
+        }
+        let of = |instance: &InstanceId| {
+            let mut tags = known.tags.get(instance).cloned().unwrap_or_default();
+            tags.retain(|key, _| keys.contains(&key.as_str()));
+            (instance.clone(), tags)
+        };
+        *stored = StoredTags { at, tags: known.asked.iter().map(of).collect() };
     }
 
     /// The instances that are known to have the tag `key`, with its value.
@@ -315,6 +360,33 @@ mod tests {
         assert_eq!(roster.tags(&instance(3))["env"], "test");
         roster.selected(fleet(&[1]), Needs::Groups, at(24 * 60 + 5)).await.unwrap();
         assert_eq!(account.calls.take(), ["tagged ", "tagged ", "tags of 1", "tagged "]);
+    }
+
+    #[tokio::test]
+    async fn stored_tags_save_a_process_the_reading_and_decide_about_no_instance() {
+        let account = account();
+        let (mut first, mut stored) = (roster(&account, "", ""), StoredTags::default());
+        first.recall(&stored);
+        first.selected(fleet(&[1, 2, 4]), Needs::Groups, at(0)).await.unwrap();
+        first.store(&mut stored, &["team"]);
+        account.calls.take();
+        let mut next = roster(&account, "", "");
+        next.recall(&stored);
+        next.selected(fleet(&[1, 2, 3, 4]), Needs::Groups, at(600)).await.unwrap();
+        assert_eq!(account.calls.take(), ["tags of 1"], "of the new one");
+        let teams: Vec<_> = next.tagged("team").map(|(_, team)| team).collect();
+        assert_eq!((teams, next.tags(&instance(1)).get("env")), (vec!["web", "batch"], None));
+        next.store(&mut stored, &["team"]);
+        assert_eq!(stored.tags.len(), 4);
+        next.selected(fleet(&[1]), Needs::Groups, at(24 * 60 + 5)).await.unwrap();
+        assert_eq!(account.calls.take(), ["tagged "], "they are a day old");
+        let mut choosy = roster(&account, "env=prod", "");
+        choosy.recall(&stored);
+        choosy.selected(fleet(&[1, 3]), Needs::Groups, at(600)).await.unwrap();
+        assert_eq!(account.calls.take(), ["tagged env=prod"], "all tags decide");
+        let before = stored.clone();
+        choosy.store(&mut stored, &["team"]);
+        assert_eq!(stored, before);
     }
 
     #[tokio::test]
