@@ -95,6 +95,7 @@ fn state(detector: &Detector) -> (State, Baselines) {
         machines: 2,
         group: &|_| Some(("web".into(), 2)),
         peak: &|_| None,
+        up: &|_| None,
         young: &|_| false,
     };
     state.incidents.update(&[(page.instance.clone(), page.change)], &around);
