@@ -55,10 +55,11 @@ fn sent(world: &World) -> (Vec<Alert>, Vec<Alert>) {
 /// A page, and the process that has sent it.
 async fn paged(world: &World, fault: f64) -> (Telling, Alert) {
     mended(world);
-    let mut cpu = world.metrics.cpu.borrow_mut();
-    let faulty = cpu.get_mut(&instance(FAULTY)).unwrap();
-    faulty.iter_mut().filter(|point| point.value == 97.0).for_each(|point| point.value = fault);
-    drop(cpu);
+    {
+        let mut cpu = world.metrics.cpu.borrow_mut();
+        let faulty = cpu.get_mut(&instance(FAULTY)).unwrap();
+        faulty.iter_mut().filter(|point| point.value == 97.0).for_each(|point| point.value = fault);
+    }
     let mut process = world.telling(settings());
     follow(&mut process, FIRST[0], FIRST[1]).await;
     let (mut pages, _) = sent(world);
@@ -105,13 +106,11 @@ async fn what_is_labelled_while_it_lasts_pages_again_only_if_it_gets_worse() {
     for (then, expected) in [(34.0, 0), (97.0, 1)] {
         let world = World::new();
         let worse = seconds("2026-01-15T15:30:00Z");
-        let mut cpu = world.metrics.cpu.borrow_mut();
-        for point in cpu.get_mut(&instance(FAULTY)).unwrap() {
+        for point in world.metrics.cpu.borrow_mut().get_mut(&instance(FAULTY)).unwrap() {
             if point.value == 97.0 {
                 point.value = if point.time < worse { 34.0 } else { then };
             }
         }
-        drop(cpu);
         let mut process = world.telling(settings());
         follow(&mut process, FIRST[0], "2026-01-15T15:07:00Z").await;
         let (pages, _) = sent(&world);

@@ -99,7 +99,7 @@ impl Grown {
         let mut last = i64::MIN;
         for day in days(series.start()..series.end()) {
             let wanted = |launch: &&i64| **launch < day + DAY_SECONDS;
-            let launched = launches.peek().is_some_and(|launch| wanted(launch));
+            let launched = launches.peek().is_some_and(&wanted);
             if launched || last == day - DAY_SECONDS {
                 detector.follow(series, &mut watch, day + PERIOD);
                 baselines.extend(watch.baseline.clone().map(|baseline| (day, baseline)));
