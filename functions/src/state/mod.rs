@@ -85,7 +85,8 @@ pub struct Followed {
 impl Followed {
     /// Whether its usual errors are still being learnt. Those of a group are known.
     pub fn is_young(&self) -> bool {
-        self.by_group.is_none() && self.track.is_young()
+        let by_group = self.by_group.as_ref().is_some_and(|known| known.judged.is_some());
+        !by_group && self.track.is_young()
     }
 }
 

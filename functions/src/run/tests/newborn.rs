@@ -108,7 +108,15 @@ async fn a_member_that_is_gone_is_replaced_by_another() {
     follow(&mut process, "2026-01-15T14:47:00Z", "2026-01-15T15:12:00Z").await;
     let judged = scored(&world);
     let (state, _) = process.store.state(&Part::WHOLE).await;
-    let typical = state.instances[&instance(NEWBORN)].by_group.as_ref().unwrap().typical.clone();
+    let typical = state.instances[&instance(NEWBORN)]
+        .by_group
+        .as_ref()
+        .unwrap()
+        .judged
+        .as_ref()
+        .unwrap()
+        .typical
+        .clone();
     process.store.remember(state);
     // It has no baseline on the day after, and the newborn has none of its own yet.
     {
