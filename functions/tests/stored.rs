@@ -87,7 +87,7 @@ fn state(detector: &Detector) -> (State, Baselines) {
     }
     baselines.instances.insert(instance(2), None);
     let of = [Of::Fleet, Of::Instance(instance(1)), Of::Skipped(Skip::NoBaseline)];
-    let Some(page) = state.alerts.first() else { panic!("an outage is an episode") };
+    let page = state.alerts.first().expect("an outage is an episode");
     let around = Surroundings {
         now: until,
         machines: 2,
