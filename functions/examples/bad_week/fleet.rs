@@ -17,14 +17,6 @@ pub(crate) const ZONE: &str = "Europe/Berlin";
 pub(crate) const HISTORY: &str = "2026-03-11T00:00";
 /// The week, from its first to its last minute.
 pub(crate) const WEEK: [&str; 2] = ["2026-03-27T00:00", "2026-04-05T00:00"];
-/// The calendar of holidays, as it would be published: Good Friday and Easter Monday.
-pub(crate) const HOLIDAYS: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//example.com//days//EN\
-    \r\nBEGIN:VEVENT\r\nUID:good-friday@example.com\r\nDTSTAMP:20260101T000000Z\r\n\
-    DTSTART;VALUE=DATE:20260403\r\nDTEND;VALUE=DATE:20260404\r\nSUMMARY:Good Friday\r\nEND:VEVENT\
-    \r\nBEGIN:VEVENT\r\nUID:easter-monday@example.com\r\nDTSTAMP:20260101T000000Z\r\n\
-    DTSTART;VALUE=DATE:20260406\r\nDTEND;VALUE=DATE:20260407\r\nSUMMARY:Easter Monday\r\nEND:VEVENT\
-    \r\nEND:VCALENDAR\r\n";
-
 /// When Berlin's clocks go from 2:00 to 3:00, in seconds since 1970: 2026-03-29 01:00 UTC.
 const CHANGE: i64 = 1_774_746_000;
 /// Days since 1970 of Good Friday and Easter Monday.
@@ -35,6 +27,24 @@ const HOUR: i64 = 3600;
 const LISTED: i64 = 3 * HOUR;
 /// How long a machine boots, and its CPU meanwhile.
 const BOOT: (i64, f64) = (2 * SLOT, 85.0);
+
+/// The calendar of holidays, as it would be published.
+pub(crate) fn holidays() -> String {
+    let event = |(name, days): (&str, [&str; 2])| {
+        format!(
+            "BEGIN:VEVENT\r\nUID:{}@example.com\r\nDTSTAMP:20260101T000000Z\r\n\
+             DTSTART;VALUE=DATE:{}\r\nDTEND;VALUE=DATE:{}\r\nSUMMARY:{name}\r\nEND:VEVENT\r\n",
+            days[0], days[0], days[1]
+        )
+    };
+    let events =
+        [("Good Friday", ["20260403", "20260404"]), ("Easter Monday", ["20260406", "20260407"])];
+    let events = events.map(event).concat();
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//example.com//holidays//EN\r\n{events}\
+         END:VCALENDAR\r\n"
+    )
+}
 
 /// What the work of a group follows.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -35,7 +35,7 @@ use jiff::Timestamp;
 use scripted_aws::{Aws, GROUP, Limits, Options, SLOT};
 use serde_json::json;
 
-use fleet::{HOLIDAYS, WEEK, Week, ZONE, local};
+use fleet::{WEEK, Week, ZONE, holidays, local};
 use report::Report;
 use story::{LABEL, LABELLED};
 use told::{TOPICS, Told};
@@ -81,7 +81,7 @@ async fn replay(week: &Arc<Week>) -> Result<(Told, usize)> {
     let (from, until, label) = (from?, until?, local(LABEL)?);
     let options = Options { now: from, limits: Limits::none(), ..Options::default() };
     let aws = Aws::start(Arc::<Week>::clone(week), options);
-    aws.put_object(BUCKET, HOLIDAYS_KEY, HOLIDAYS);
+    aws.put_object(BUCKET, HOLIDAYS_KEY, holidays());
     let services = Services::new(&aws)?;
     let (cloudwatch, s3, account) = services.all();
     let mut detection = Detection::with_account(services.settings.clone(), cloudwatch, s3, account);
