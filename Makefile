@@ -39,8 +39,8 @@ BOOTSTRAP = $(CARGO_TARGET_DIR)/lambda/bootstrap/bootstrap
 export SAM_CLI_TELEMETRY = 0
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test build package build-host model evaluate bad-night fleets load bench \
-	bench-peers cold-start size faults fuzz lint fmt clippy doc backend template reference \
+.PHONY: help run test build package build-host model evaluate bad-night bad-week fleets load \
+	bench bench-peers cold-start size faults fuzz lint fmt clippy doc backend template reference \
 	requirements dependencies advisories notices repository deploy clean structure
 
 help: ## List the targets
@@ -62,6 +62,10 @@ test: build ## All tests, the end-to-end ones on the local AWS included
 
 bad-night: build build-host ## A bad night of twelve machines on a local AWS: docs/bad-night.md
 	$(PYTHON) tests/local_aws/bad_night.py --document docs/bad-night.md
+
+bad-week: ## A bad week of 200 machines at a scripted AWS: docs/bad-week.md, and a picture
+	cargo build $(FEATURES) -p functions --example bad_week
+	$(CARGO_TARGET_DIR)/debug/examples/bad_week --out docs
 
 build: ## The bootstrap of both functions for Lambda, into build/bootstrap
 	$(WITH_TOOLS) $(LAMBDA_BUILD) -p functions --bin bootstrap --lambda-dir $(CARGO_TARGET_DIR)/lambda
