@@ -24,8 +24,8 @@ use crate::alert::chat::{Button, Facts};
 use crate::alert::pending::{Basis, kind, time};
 use crate::alert::plain::plain;
 pub use crate::alert::sender::Sender;
-use crate::label::{Label, Verdict};
 use crate::time::rfc3339;
+use crate::trigger::label::{Label, Verdict};
 
 /// The context of an episode.
 #[derive(Debug, Clone, Copy)]

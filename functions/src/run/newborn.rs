@@ -6,21 +6,12 @@ use deepguard::baseline::calibrated_at;
 use deepguard::newborn::{MOST_MEMBERS, Member, Newborn, judged_from};
 use deepguard::series::PERIOD;
 use deepguard::track::Known;
-use deepguard::{Phase, Scored, Series};
+use deepguard::{Phase, Scored};
 use deepguard_aws::ids::InstanceId;
 use deepguard_aws::ports::Objects;
 
-use crate::run::pass::Round;
+use crate::run::pass::{Round, Waiting};
 use crate::state::by_group::{ByGroup, Judged};
-
-/// An instance that waits until the others of its group are scored.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) instance: InstanceId,
-    pub(crate) series: Series,
-    /// The time from which on its datapoints have no score yet, in seconds since 1970.
-    pub(crate) since: i64,
-}
 
 impl<O: Objects> Round<'_, O> {
     /// Whether an instance has no baseline, so that its group may judge it.

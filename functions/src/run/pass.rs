@@ -16,10 +16,9 @@ use deepguard_aws::metric::Skip;
 use deepguard_aws::ports::{CallError, Cpu, Objects, Read};
 
 use crate::deadline::{Limited, NEXT_RUN};
-use crate::run::newborn::Waiting;
 use crate::run::outcome::Fleet;
 use crate::run::reads::Reads;
-use crate::state::shard::Part;
+use crate::state::part::Part;
 use crate::state::store::Store;
 use crate::state::{Followed, State};
 use crate::watched::groups::Groups;
@@ -67,6 +66,15 @@ pub(crate) struct Round<'a, O> {
     pub(crate) oldest_baseline: Option<i64>,
     /// The instances that their groups are to judge, when the others are scored.
     newborns: Vec<Waiting>,
+}
+
+/// An instance that waits until the others of its group are scored.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) instance: InstanceId,
+    pub(crate) series: Series,
+    /// The time from which on its datapoints have no score yet, in seconds since 1970.
+    pub(crate) since: i64,
 }
 
 /// The next step for an instance.

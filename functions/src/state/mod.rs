@@ -10,8 +10,8 @@ pub mod baselines;
 pub mod by_group;
 pub mod days;
 pub mod format;
+pub mod part;
 pub mod place;
-pub mod shard;
 pub mod store;
 pub mod tally;
 
@@ -32,7 +32,7 @@ use crate::alert::ledger::Ledger;
 use crate::alert::pending::Pending;
 use crate::state::by_group::ByGroup;
 use crate::state::format::{Damaged, Reader, Writer};
-use crate::state::shard::Part;
+use crate::state::part::Part;
 use crate::state::tally::Tally;
 use crate::watched::roster::StoredTags;
 
@@ -290,8 +290,8 @@ mod tests {
     use deepguard_aws::metric::Metric;
 
     use super::*;
-    use crate::state::shard::Shard;
     use crate::testing::{instance, scored};
+    use crate::trigger::shard::Shard;
 
     fn followed(watermark: i64) -> Followed {
         Followed {

@@ -16,8 +16,8 @@ use tracing::warn;
 use crate::state::State;
 use crate::state::days::Days;
 use crate::state::format::{BEGINNING, MAX_BYTES};
+use crate::state::part::Part;
 use crate::state::place::Place;
-use crate::state::shard::Part;
 
 /// The end of the key that records a published outbox.
 const PUBLISHED: &str = ".published";

@@ -7,9 +7,9 @@ use super::tell::{Telling, follow, mended, plain};
 use super::*;
 use crate::alert::digest::Daily;
 use crate::alert::pending::Messages;
-use crate::label::{Label, Verdict};
 use crate::run::label::Labelled;
 use crate::state::State;
+use crate::trigger::label::{Label, Verdict};
 
 /// The fault of an afternoon, and the hour two days later in which the same comes again. Within a
 /// day it would be no alarm.
