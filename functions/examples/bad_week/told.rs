@@ -96,7 +96,10 @@ impl Told {
                 paged: detail["incident"]["paged"] == true,
                 scope: text("/incident/scope")?,
                 by_group: detail["phase"] == "group",
-                is_message: inbox.iter().any(|one| one.kind == "began" && one.id == id),
+                // A notice that pages later has two events, and its message comes with the second.
+                is_message: inbox
+                    .iter()
+                    .any(|one| (one.kind.as_str(), &one.id, one.now) == ("began", &id, event.now)),
                 id,
             });
         }
