@@ -130,14 +130,14 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
         let (day, shard) = (calibrated_at(time), trigger.shard);
         self.cloudwatch.share(shard.of());
         let detector = self.models.current().await?.detector;
-        let mut instances = match trigger.instances {
+        let instances = match trigger.instances {
             Some(instances) => instances,
             None => self.cloudwatch.instances().await.map_err(RunError::List)?,
         };
         let Self { roster, group_by, .. } = self;
-        let part = part(roster, shard, group_by.as_deref(), Some(&instances), now).await;
-        let part = part.map_err(RunError::List)?;
-        instances.retain(|instance| part.holds(instance));
+        let parted = part(roster, shard, group_by.as_deref(), Ok(instances), now).await;
+        let (part, instances) = parted.map_err(RunError::List)?;
+        let instances = instances.map_err(RunError::List)?;
         let (mutes, stale) = self.mutes.current().await;
         if let Some(error) = stale {
             error!(%error, "the mutes that were known before stay in use");

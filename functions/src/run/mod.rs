@@ -284,13 +284,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             None => self.cloudwatch.instances().await,
         };
         let Self { roster, group_by, .. } = self;
-        let part = part::part(roster, shard, group_by.as_deref(), listed.as_ref().ok(), now).await;
-        let part = part.map_err(RunError::List)?;
-        let listed = listed.map(|mut listed| {
-            listed.retain(|instance| part.holds(instance));
-            listed
-        });
-        Ok((part, listed))
+        part::part(roster, shard, group_by.as_deref(), listed, now).await.map_err(RunError::List)
     }
 
     /// The shadow's model, if there is one, and whether it is stale.

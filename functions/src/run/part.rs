@@ -10,8 +10,8 @@ use crate::state::part::Part;
 use crate::trigger::shard::Shard;
 use crate::watched::roster::{Needs, Roster};
 
-/// The part with the number of `shard`, where the tag `group_by` names the groups. `listed` is all
-/// instances of the fleet; `None` where they cannot be listed.
+/// The part with the number of `shard`, where the tag `group_by` names the groups, and its instances
+/// among all that are `listed`. An instance whose group cannot be read is in no part yet.
 ///
 /// # Errors
 /// [`CallError`] where groups divide the fleet, and were never read. A guess would score instances
@@ -20,14 +20,27 @@ pub(crate) async fn part<A: Inventory>(
     roster: &mut Roster<A>,
     shard: Shard,
     group_by: Option<&str>,
-    listed: Option<&BTreeSet<InstanceId>>,
+    listed: Result<BTreeSet<InstanceId>, CallError>,
     now: Timestamp,
-) -> Result<Part, CallError> {
-    let Some(key) = group_by.filter(|_| shard != Shard::WHOLE) else {
-        return Ok(Part::by_instance(shard));
+) -> Result<(Part, Result<BTreeSet<InstanceId>, CallError>), CallError> {
+    let (part, listed) = match group_by.filter(|_| shard != Shard::WHOLE) {
+        None => (Part::by_instance(shard), listed),
+        Some(key) => {
+            let listed = match listed {
+                Ok(mut listed) => {
+                    roster.selected(listed.clone(), Needs::Parts, now).await?;
+                    listed.retain(|instance| roster.knows(instance));
+                    Ok(listed)
+                }
+                Err(error) if roster.knows_tags() => Err(error),
+                Err(error) => return Err(error),
+            };
+            (Part::by_group(shard, key, roster.tagged(key).collect()), listed)
+        }
     };
-    if let Some(listed) = listed {
-        roster.selected(listed.clone(), Needs::Parts, now).await?;
-    }
-    Ok(Part::by_group(shard, key, roster.tagged(key).collect()))
+    let listed = listed.map(|mut listed| {
+        listed.retain(|instance| part.holds(instance));
+        listed
+    });
+    Ok((part, listed))
 }

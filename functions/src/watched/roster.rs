@@ -164,6 +164,16 @@ impl<I: Inventory> Roster<I> {
         Ok(Selected { left_out: count - instances.len(), instances, stale: stale.err() })
     }
 
+    /// Whether tags were ever read.
+    pub fn knows_tags(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Whether the tags of an instance were read.
+    pub fn knows(&self, instance: &InstanceId) -> bool {
+        self.known.as_ref().is_some_and(|known| known.asked.contains(instance))
+    }
+
     /// Takes `stored` for known where nothing is known yet.
     pub fn recall(&mut self, stored: &StoredTags) {
         if self.known.is_none()
