@@ -276,6 +276,11 @@ impl Episodes {
 }
 
 impl Episode {
+    /// Whether it is of more CPU than usual, and not of less; `None` where no datapoints come.
+    pub fn is_up(&self) -> Option<bool> {
+        (self.shape != Shape::Stopped).then_some(self.deviation >= 0.0)
+    }
+
     /// Whether a deviation from the usual value at the hour (percentage points) is still a large
     /// part of the first one.
     fn is_off(&self, deviation: f64) -> bool {
@@ -312,6 +317,11 @@ impl Episode {
 
 #[cfg(test)]
 impl Episode {
+    /// The same below the usual value.
+    pub(crate) fn of_less(self) -> Self {
+        Self { deviation: -self.deviation, ..self }
+    }
+
     /// An episode that was reported at `told` (seconds since 1970).
     pub(crate) fn of(told: i64, shape: Shape, peak: f64) -> Self {
         Self {

@@ -25,6 +25,9 @@ use crate::shape::Shape;
 /// An episode that begins at most this long, in seconds, after the newest one of an incident joins
 /// it.
 pub const JOINS: i64 = 30 * 60;
+/// While machines of a group are anomalous together, another one that deviates the same way joins
+/// them for this long, in seconds, after the first.
+const LATECOMER: i64 = 6 * 3600;
 /// One part in this many of all machines at once is an incident of the fleet, ...
 const FLEET_PART: usize = 5;
 /// ... if it has at least this many machines, of more than one group. ...
@@ -219,8 +222,14 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let group = (around.group)(id).map(|(name, _)| name);
         let joins = |incident: &Incident<Id>| {
             let near = (episode.told - incident.newest).abs() <= JOINS;
-            let fits = incident.scope == Scope::Fleet || group.is_some() && incident.group == group;
-            near && fits && !incident.members.is_empty()
+            let of_group = group.is_some() && incident.group == group;
+            let fits = incident.scope == Scope::Fleet || of_group;
+            // A small step shows on one machine hours later than on another.
+            let alike = |member: &Id| (around.up)(member) == episode.is_up();
+            let late = matches!(incident.scope, Scope::Group(_))
+                && (0..LATECOMER).contains(&(episode.told - incident.first.1))
+                && incident.members.iter().any(alike);
+            (near || late && of_group) && fits && !incident.members.is_empty()
         };
         let Some(index) = self.open.iter().position(joins) else {
             let scope = Scope::Machine(id.clone());

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::{HISTORY_DAYS, calibrated_at};
+use crate::baseline::{Expectation, HISTORY_DAYS, calibrated_at};
 use crate::channel::CHANNELS;
 use crate::series::{DAY, DAY_SECONDS, Datapoint, PERIOD, Series};
 
@@ -88,17 +88,20 @@ impl Memory {
         }
     }
 
-    /// The memory of a machine that takes the place of this one at `start` (seconds since 1970):
-    /// these values before it, and errors of up to `usual` on all days.
-    pub(crate) fn of_newborn(&self, start: i64, usual: [f64; CHANNELS]) -> Self {
-        let before = |recent: &Series| {
-            let slots = (start - recent.start()).div_euclid(PERIOD).clamp(0, recent.len() as i64);
-            (slots > 0).then(|| recent.slice(0..slots as usize))
-        };
+    /// The memory of a machine that begins at `start` (seconds since 1970), as if it had had the
+    /// usual values of the hours for `slots` before it, and errors of up to `usual` on all days.
+    pub(crate) fn of_newborn(
+        expectation: &Expectation,
+        start: i64,
+        slots: usize,
+        usual: [f64; CHANNELS],
+    ) -> Self {
+        let past = (1..=slots as i64).rev().map(|back| start - back * PERIOD);
+        let past = past.map(|time| Datapoint { time, value: expectation.daily(time) });
         let today = calibrated_at(start);
         let days = (1..=DAYS).rev().map(|day| (today - day * DAY_SECONDS, usual));
         Self {
-            recent: self.recent.as_ref().and_then(before),
+            recent: Series::from_datapoints(past).ok().map(|(series, _)| series),
             days: days.collect(),
             ..Self::default()
         }
@@ -130,6 +133,12 @@ impl Memory {
     /// not make today usual.
     pub fn largest(&self, channel: usize) -> impl Iterator<Item = f64> {
         self.days.iter().map(move |(_, largest)| largest[channel])
+    }
+
+    /// The same as it was on `day` (midnight, in seconds since 1970), as far as it is known.
+    pub(crate) fn largest_before(&self, channel: usize, day: i64) -> impl Iterator<Item = f64> {
+        let before = self.days.iter().filter(move |(start, _)| *start < day);
+        before.map(move |(_, largest)| largest[channel])
     }
 
     /// Begins the day of `time`, if it is another one.

@@ -2,7 +2,7 @@
 //!
 //! Machines of an Auto Scaling group often live for hours only. They do the same work as the rest
 //! of the group, so a typical member stands in for the history that is missing: the newborn is
-//! followed as if it had taken the place of that member at its launch. The errors that are usual
+//! followed as if it had had that member's usual values until its launch. The errors that are usual
 //! for it are the largest ones that are usual for any member, and it may differ from the typical
 //! member by as much as any other does. A group whose machines differ much forgives much.
 
@@ -33,7 +33,7 @@ const HOUR: i64 = 3600;
 pub struct Member<'a> {
     /// Its baseline of the day.
     pub baseline: &'a Baseline,
-    /// Its memory at the newborn's launch, or later.
+    /// Its memory: the errors of its days before are used.
     pub memory: &'a Memory,
 }
 
@@ -70,7 +70,8 @@ impl Newborn {
                 usual[index] = usual[index].max(errors[index].unwrap_or(0.0) + far);
             }
         }
-        let memory = typical.memory.of_newborn(since, usual);
+        let expectation = &typical.baseline.expectations[0];
+        let memory = Memory::of_newborn(expectation, since, detector.context(), usual);
         Some((place, Self { since, track: Track::from(memory) }))
     }
 

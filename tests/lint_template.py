@@ -73,7 +73,7 @@ def answers(conditions, values):
             return expression
         (function, argument), = expression.items()
         if function == "Ref":
-            return values[argument]
+            return "aws" if argument == "AWS::Partition" else values[argument]
         if function == "Condition":
             return answer(conditions[argument])
         parts = [answer(part) for part in argument]

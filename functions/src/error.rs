@@ -7,8 +7,8 @@ use lambda_runtime::Diagnostic;
 use crate::model::ModelError;
 use crate::settings::SettingsError;
 use crate::startup::NoSuchHandler;
-use crate::state::shard::Shard;
 use crate::trigger::EventError;
+use crate::trigger::shard::Shard;
 
 /// A run that failed as a whole. Failures of some instances only are in the summary.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -24,7 +24,6 @@
 pub mod alert;
 mod deadline;
 pub mod error;
-pub mod label;
 pub mod model;
 pub mod predict;
 pub mod run;

@@ -1,5 +1,8 @@
 //! The event that invoked the function: from a schedule, or a direct question.
 
+pub mod label;
+pub mod shard;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -11,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::state::shard::{MAX_SHARDS, Shard};
+use crate::trigger::shard::{MAX_SHARDS, Shard};
 
 /// The maximum number of instances in an event: with more, it would no longer be a question about
 /// some of them.
@@ -351,7 +354,8 @@ mod tests {
         for entry in std::fs::read_dir(samples).unwrap() {
             let path = entry.unwrap().path();
             let event = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            let is_label = crate::label::Label::from_event(&event).is_some_and(|it| it.is_ok());
+            let is_label =
+                crate::trigger::label::Label::from_event(&event).is_some_and(|it| it.is_ok());
             if Trigger::from_event(&event).is_err() && !is_test(&event) && !is_label {
                 refused.push(path.file_name().unwrap().to_string_lossy().into_owned());
             }

@@ -14,8 +14,8 @@ use functions::run::summary::{
     CaughtUp, EpisodeCounts, InstancesSummary, ModelSummary, StateSummary, Summary,
 };
 use functions::settings::{VARIABLES, Variable};
-use functions::state::shard::Shard;
 use functions::state::store::Origin;
+use functions::trigger::shard::Shard;
 use serde_json::Value;
 
 fn variables() -> String {

@@ -89,12 +89,13 @@ fn state(detector: &Detector) -> (State, Baselines) {
     }
     baselines.instances.insert(instance(2), None);
     let of = [Of::Fleet, Of::Instance(instance(1)), Of::Skipped(Skip::NoBaseline)];
-    let Some(page) = state.alerts.first() else { panic!("an outage is an episode") };
+    let page = state.alerts.first().expect("an outage is an episode");
     let around = Surroundings {
         now: until,
         machines: 2,
         group: &|_| Some(("web".into(), 2)),
         peak: &|_| None,
+        up: &|_| None,
         young: &|_| false,
     };
     state.incidents.update(&[(page.instance.clone(), page.change)], &around);

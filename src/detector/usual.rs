@@ -8,14 +8,17 @@ use crate::memory::Memory;
 use crate::score::Rule;
 
 impl Detector {
-    /// The usual error of each channel for an instance; `None` for a channel without any.
+    /// The usual error of each channel for an instance on the day of `baseline`; `None` for a
+    /// channel without any.
     pub(crate) fn usual_errors(
         &self,
         baseline: &Baseline,
         memory: &Memory,
     ) -> [Option<f64>; CHANNELS] {
         let run_growth = self.artifact.card().growth.of_run(baseline.days());
-        self.usual(&Rule::new(self.threshold(), baseline, run_growth), baseline, memory)
+        let rule = Rule::new(self.threshold(), baseline, run_growth);
+        let days = |index: usize| memory.largest_before(index, baseline.at).collect();
+        self.usual_of(&rule, baseline, days)
     }
 
     /// The usual error of each channel, from the instance's days before this one; `None` for a
@@ -26,10 +29,19 @@ impl Detector {
         baseline: &Baseline,
         memory: &Memory,
     ) -> [Option<f64>; CHANNELS] {
+        self.usual_of(rule, baseline, |index| memory.largest(index).collect())
+    }
+
+    fn usual_of(
+        &self,
+        rule: &Rule,
+        baseline: &Baseline,
+        days: impl Fn(usize) -> Vec<f64>,
+    ) -> [Option<f64>; CHANNELS] {
         std::array::from_fn(|index| {
             let channel = Channel::ALL[index];
             let growth = |days: usize| self.artifact.card().growth.of(channel, days);
-            let days: Vec<f64> = memory.largest(index).collect();
+            let days = days(index);
             match (days.as_slice(), baseline.largest) {
                 // The errors within the history stand for a first day.
                 ([], Some(largest)) => rule.usual(channel, &[largest[index]], growth(0)),

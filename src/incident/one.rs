@@ -85,6 +85,9 @@ pub struct Surroundings<'a, Id> {
     pub group: &'a dyn Fn(&Id) -> Option<(String, usize)>,
     /// The highest severity of a machine's open episode.
     pub peak: &'a dyn Fn(&Id) -> Option<f64>,
+    /// Whether a machine's open episode is of more CPU than usual, and not of less; `None` where no
+    /// datapoints come.
+    pub up: &'a dyn Fn(&Id) -> Option<bool>,
     /// Whether a machine is young, so that its usual is still being learnt.
     pub young: &'a dyn Fn(&Id) -> bool,
 }

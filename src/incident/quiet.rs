@@ -76,7 +76,7 @@ impl<Id: Ord + Clone> Quiet<Id> {
     fn covers(&self, incident: &Incident<Id>) -> bool {
         let within = match (&self.scope, &incident.scope) {
             (Scope::Group(name), Scope::Machine(_)) => incident.group.as_ref() == Some(name),
-            (quiet, scope) => quiet == scope,
+            (quiet, scope) => quiet == scope || self.first == incident.first,
         };
         // A machine that stops has no severity that could be compared.
         let stops = incident.stopped && self.shape != Shape::Stopped;

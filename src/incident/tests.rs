@@ -38,6 +38,7 @@ impl Fleet {
             machines: self.machines,
             group: &|id: &u32| (self.of > 0).then(|| ((id / 100).to_string(), self.of)),
             peak: &|id| Some(open.get(id)?.peak),
+            up: &|id| open.get(id)?.is_up(),
             young: &|id| id % 100 >= 50,
         };
         self.incidents.update(changes, &around)
@@ -101,7 +102,6 @@ fn a_group_pages_once_and_is_over_once() {
     let note = first.0.iter().find(|note| note.page).unwrap();
     assert_eq!((note.joined, note.of, &note.scope), (3, 30, &Scope::Group("0".into())));
     assert_eq!(note.members, [1, 2, 3]);
-    // Others join, as long as one did within half an hour.
     let joining = [fleet.begin(25, &[4], 3.5), fleet.begin(55, &[5, 6], 1.2)];
     assert_eq!(joining.iter().map(pages).collect::<Vec<_>>(), [1, 0], "twice as severe");
     let changed: Vec<bool> =
@@ -110,12 +110,12 @@ fn a_group_pages_once_and_is_over_once() {
     let more = fleet.begin(60, &[7, 8], 1.2).0;
     assert_eq!(more.iter().filter(|note| note.changed).count(), 1, "eight");
     let late = fleet.begin(100, &[9], 1.2);
-    assert_eq!((pages(&late), late.0[0].first), (1, (9, 100 * MINUTE)), "another incident");
+    assert_eq!((pages(&late), late.0[0].first), (0, (1, 0)), "a latecomer");
     let other = fleet.begin(100, &[101], 1.2);
     assert_eq!(pages(&other), 1, "another group");
-    assert!(fleet.end(110, &[1, 2, 3, 4, 5, 6, 7]).0.iter().all(|note| !note.over));
+    assert!(fleet.end(110, &[1, 2, 3, 4, 5, 6, 7, 9]).0.iter().all(|note| !note.over));
     let over = fleet.end(120, &[8]).0;
-    assert!(over[0].over && over[0].page && over[0].joined == 8);
+    assert!(over[0].over && over[0].page && over[0].joined == 9);
 }
 
 #[test]
@@ -265,9 +265,11 @@ fn machines_that_are_forgotten_leave_no_incident_behind() {
     fleet.begin(0, &[1], 1.5);
     fleet.open.clear();
     fleet.run(300, &[]);
+    let labels = fleet.incidents.labels.clone();
     assert_eq!(
         fleet.incidents,
         Incidents {
+            labels,
             days: fleet.incidents.days.clone(),
             level: Some(PageLevel::new(1.0)),
             ..Incidents::default()
@@ -277,4 +279,29 @@ fn machines_that_are_forgotten_leave_no_incident_behind() {
     fleet.open.insert(2, Episode::of(0, Shape::Spike, 2.0));
     let notes = fleet.end(60, &[2]).0;
     assert!(notes[0].over && notes[0].page);
+}
+
+#[test]
+fn a_latecomer_of_a_group_that_deviates_the_same_way_joins_and_another_does_not() {
+    let begun = || {
+        let mut fleet = Fleet::new(40, 10, 1.0);
+        assert_eq!(pages(&fleet.begin(0, &[10, 11], 2.0)), 1);
+        fleet
+    };
+    let mut fleet = begun();
+    let notes = fleet.begin(200, &[12], 2.5);
+    assert_eq!(pages(&notes), 0);
+    assert_eq!((notes.0[0].joined, notes.0[0].first), (3, (10, 0)));
+    assert_eq!(pages(&fleet.begin(300, &[13], 5.0)), 1, "twice as bad is told");
+    assert_eq!(pages(&begun().begin(361, &[12], 2.5)), 1, "six hours later it is another one");
+    assert_eq!(pages(&begun().begin(200, &[125], 2.5)), 1, "of another group");
+    let mut fleet = begun();
+    let less = Episode::of(200 * MINUTE, Shape::Drop, 2.5).of_less();
+    assert_eq!(pages(&fleet.run(200 * MINUTE, &[(12, Change::Began(less, None))])), 1);
+    let mut fleet = begun();
+    fleet.end(100, &[10, 11]);
+    assert_eq!(pages(&fleet.begin(200, &[12], 2.5)), 1, "the others are back");
+    let mut fleet = Fleet::new(40, 10, 1.0);
+    fleet.begin(0, &[10], 2.0);
+    assert_eq!(pages(&fleet.begin(200, &[12], 2.5)), 1, "one machine is no group");
 }

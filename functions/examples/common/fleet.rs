@@ -13,9 +13,9 @@ use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard::{Artifact, Baseline, Datapoint, Detector, Series};
 use deepguard_aws::ids::InstanceId;
 use functions::state::baselines::Baselines;
-use functions::state::shard::Shard;
 use functions::state::{Followed, State};
 use functions::time::date;
+use functions::trigger::shard::Shard;
 use scripted_aws::{Aws, Fleet, Generated};
 
 /// The bucket of the scripted S3 that holds everything.

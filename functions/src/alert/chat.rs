@@ -8,7 +8,7 @@ use deepguard_aws::alert::Kind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::label::Label;
+use crate::trigger::label::Label;
 
 /// Characters of the longest subject.
 const SUBJECT: usize = 200;
@@ -142,7 +142,7 @@ fn text(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::shard::Shard;
+    use crate::trigger::shard::Shard;
 
     fn facts<'a>(kind: Kind, subject: &'a str, lines: &'a [String]) -> Facts<'a> {
         Facts {

@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::alert::ledger::{Digest, Entry};
 use crate::alert::plain::plain;
 use crate::alert::{Sender, count};
-use crate::state::shard::Shard;
 use crate::time::rfc3339;
+use crate::trigger::shard::Shard;
 
 /// The most lines about what is quiet.
 const MOST_QUIET: usize = 20;
@@ -226,7 +226,7 @@ mod tests {
         let sender = Sender {
             deployment: "deepguard".into(),
             function: String::new(),
-            shard: crate::state::shard::Shard::WHOLE,
+            shard: crate::trigger::shard::Shard::WHOLE,
             console,
             zone,
         };

@@ -24,8 +24,8 @@ use crate::alert::chat::{Button, Facts};
 use crate::alert::pending::{Basis, kind, time};
 use crate::alert::plain::plain;
 pub use crate::alert::sender::Sender;
-use crate::label::{Label, Verdict};
 use crate::time::rfc3339;
+use crate::trigger::label::{Label, Verdict};
 
 /// The context of an episode.
 #[derive(Debug, Clone, Copy)]
@@ -361,30 +361,30 @@ fn rule(channel: Option<Channel>) -> &'static str {
     }
 }
 
-/// How unusual it is, in words.
+/// How unusual it is, in words: in the last `days` of the instance, or in those of its group.
 pub fn in_words(finding: &Finding, days: usize) -> String {
+    let span = match days {
+        0 => "that its group had in two weeks".to_string(),
+        days => format!("of the last {days} days"),
+    };
     match (finding.shape, finding.rank) {
         (Shape::Flatline, _) => {
-            format!(
-                "{} datapoints in a row with the same value, longer than ever in the last {days} \
-                 days",
-                finding.run
-            )
+            let ever = span.replacen("of", "in", 1);
+            let run = finding.run;
+            format!("{run} datapoints in a row with the same value, longer than ever {ever}")
         }
         (Shape::UnlikePeers, _) => {
             "for two hours, as its difference from the group was on no day but one of the last two \
              weeks"
                 .into()
         }
-        (_, Rank::HighestOfAll) => format!("higher than all of the last {days} days"),
-        (_, Rank::HighestOfHour) => format!("higher than all of the last {days} days at this hour"),
-        (_, Rank::LowestOfAll) => format!("lower than all of the last {days} days"),
-        (_, Rank::LowestOfHour) => format!("lower than all of the last {days} days at this hour"),
+        (_, Rank::HighestOfAll) => format!("higher than all {span}"),
+        (_, Rank::HighestOfHour) => format!("higher than all {span} at this hour"),
+        (_, Rank::LowestOfAll) => format!("lower than all {span}"),
+        (_, Rank::LowestOfHour) => format!("lower than all {span} at this hour"),
         (_, Rank::Within) => {
-            format!(
-                "a value that it does have at this hour, but not in this way in the last {days} \
-                 days"
-            )
+            let ever = span.replacen("of", "in", 1);
+            format!("a value that it does have at this hour, but not in this way {ever}")
         }
     }
 }

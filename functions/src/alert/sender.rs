@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::alert::chat::Facts;
 use crate::alert::console::Console;
-use crate::state::shard::Shard;
 use crate::time::rfc3339;
+use crate::trigger::shard::Shard;
 
 /// The sender of alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::alert::console::Console;
-use crate::state::shard::Shard;
 use crate::testing::{instance, scored};
+use crate::trigger::shard::Shard;
 
 const NOON: i64 = 1_768_478_400;
 

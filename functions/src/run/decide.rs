@@ -73,6 +73,7 @@ pub(crate) fn incidents(
             Some((name.to_string(), groups.members(name).len()))
         },
         peak: &|instance| Some(open(instance)?.peak),
+        up: &|instance| open(instance)?.is_up(),
         young: &|instance| instances.get(instance).is_some_and(Followed::is_young),
     };
     let (notes, risen) = incidents.update(&changes, &around);

@@ -11,11 +11,11 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::error::RunError;
-use crate::label::{Label, Verdict};
 use crate::run::Detection;
-use crate::state::shard::Shard;
 use crate::state::store::{Origin, Saved};
 use crate::time::timestamp;
+use crate::trigger::label::{Label, Verdict};
+use crate::trigger::shard::Shard;
 
 /// The answer to a label.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -53,10 +53,11 @@ use crate::run::summary::{
 };
 use crate::settings::Settings;
 use crate::state::band::BandMode;
-use crate::state::shard::{Part, Shard};
+use crate::state::part::Part;
 use crate::state::store::{Saved, Store};
 use crate::state::tally::Mode;
 use crate::trigger::Trigger;
+use crate::trigger::shard::Shard;
 use crate::watched::groups::Groups;
 use crate::watched::holidays::HolidayFile;
 use crate::watched::muted::Muted;

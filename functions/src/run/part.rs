@@ -6,7 +6,8 @@ use deepguard_aws::ids::InstanceId;
 use deepguard_aws::ports::{CallError, Inventory};
 use jiff::Timestamp;
 
-use crate::state::shard::{Part, Shard};
+use crate::state::part::Part;
+use crate::trigger::shard::Shard;
 use crate::watched::roster::{Needs, Roster};
 
 /// The part with the number of `shard`, where the tag `group_by` names the groups. `listed` is all

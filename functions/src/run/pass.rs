@@ -18,7 +18,7 @@ use deepguard_aws::ports::{CallError, Cpu, Objects, Read};
 use crate::deadline::{Limited, NEXT_RUN};
 use crate::run::outcome::Fleet;
 use crate::run::reads::Reads;
-use crate::state::shard::Part;
+use crate::state::part::Part;
 use crate::state::store::Store;
 use crate::state::{Followed, State};
 use crate::watched::groups::Groups;
@@ -64,6 +64,17 @@ pub(crate) struct Round<'a, O> {
     pub(crate) fleet: Fleet,
     /// The midnight of the oldest baseline that was used.
     pub(crate) oldest_baseline: Option<i64>,
+    /// The instances that their groups are to judge, when the others are scored.
+    newborns: Vec<Waiting>,
+}
+
+/// An instance that waits until the others of its group are scored.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) instance: InstanceId,
+    pub(crate) series: Series,
+    /// The time from which on its datapoints have no score yet, in seconds since 1970.
+    pub(crate) since: i64,
 }
 
 /// The next step for an instance.
@@ -98,6 +109,7 @@ impl<'a, O: Objects> Round<'a, O> {
             lookback,
             fleet: Fleet::new(times),
             oldest_baseline: None,
+            newborns: Vec::new(),
         }
     }
 
@@ -125,6 +137,10 @@ impl<'a, O: Objects> Round<'a, O> {
                     reads.go_on().await;
                 }
             }
+        }
+        for newborn in std::mem::take(&mut self.newborns) {
+            let scored = self.by_group(&newborn);
+            self.found(newborn.instance, scored, 0);
         }
     }
 
@@ -289,10 +305,11 @@ impl<'a, O: Objects> Round<'a, O> {
                 peers,
             },
         );
-        if scored.is_empty() {
-            scored = self.by_group(&instance, series, since);
+        if scored.is_empty() && self.is_newborn(&instance) {
+            self.newborns.push(Waiting { instance, series: series.clone(), since });
+        } else {
+            self.found(instance, scored, 0);
         }
-        self.found(instance, scored, 0);
     }
 
     /// Scores the datapoints of `series` that are new to `track`.
@@ -367,10 +384,11 @@ impl<'a, O: Objects> Round<'a, O> {
                 Next::Done
             }
             _ => {
-                if taken.scored.is_empty() {
-                    taken.scored = self.by_group(&instance, series, since);
+                if taken.scored.is_empty() && self.is_newborn(&instance) {
+                    self.newborns.push(Waiting { instance, series: series.clone(), since });
+                } else {
+                    self.found(instance, taken.scored, taken.late);
                 }
-                self.found(instance, taken.scored, taken.late);
                 Next::Done
             }
         }

@@ -12,9 +12,9 @@ use crate::run::decide::Told;
 use crate::run::outcome::{Fleet, MOST_NAMED};
 use crate::run::publish::Delivered;
 use crate::state::State;
-use crate::state::shard::Shard;
 use crate::state::store::Origin;
 use crate::time::{maybe_timestamp, timestamp};
+use crate::trigger::shard::Shard;
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -9,7 +9,7 @@ use deepguard_aws::ids::InstanceId;
 use serde::{Deserialize, Serialize};
 
 use crate::state::format::{Damaged, Reader, Writer};
-use crate::state::shard::Part;
+use crate::state::part::Part;
 
 /// The baselines of one day.
 #[derive(Debug, Clone, PartialEq, Default)]

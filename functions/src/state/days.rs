@@ -10,8 +10,8 @@ use tracing::warn;
 
 use crate::state::baselines::Baselines;
 use crate::state::format::MAX_BYTES;
+use crate::state::part::Part;
 use crate::state::place::{Place, Unusable};
-use crate::state::shard::Part;
 use crate::time::date;
 
 /// The number of tries to merge concurrent writes before giving up.

@@ -10,8 +10,8 @@ pub mod baselines;
 pub mod by_group;
 pub mod days;
 pub mod format;
+pub mod part;
 pub mod place;
-pub mod shard;
 pub mod store;
 pub mod tally;
 
@@ -32,7 +32,7 @@ use crate::alert::ledger::Ledger;
 use crate::alert::pending::Pending;
 use crate::state::by_group::ByGroup;
 use crate::state::format::{Damaged, Reader, Writer};
-use crate::state::shard::Part;
+use crate::state::part::Part;
 use crate::state::tally::Tally;
 use crate::watched::roster::StoredTags;
 
@@ -85,7 +85,8 @@ pub struct Followed {
 impl Followed {
     /// Whether its usual errors are still being learnt. Those of a group are known.
     pub fn is_young(&self) -> bool {
-        self.by_group.is_none() && self.track.is_young()
+        let by_group = self.by_group.as_ref().is_some_and(|known| known.judged.is_some());
+        !by_group && self.track.is_young()
     }
 }
 
@@ -289,8 +290,8 @@ mod tests {
     use deepguard_aws::metric::Metric;
 
     use super::*;
-    use crate::state::shard::Shard;
     use crate::testing::{instance, scored};
+    use crate::trigger::shard::Shard;
 
     fn followed(watermark: i64) -> Followed {
         Followed {

@@ -16,8 +16,8 @@ use tracing::warn;
 use crate::state::State;
 use crate::state::days::Days;
 use crate::state::format::{BEGINNING, MAX_BYTES};
+use crate::state::part::Part;
 use crate::state::place::Place;
-use crate::state::shard::Part;
 
 /// The end of the key that records a published outbox.
 const PUBLISHED: &str = ".published";
@@ -71,8 +71,10 @@ struct Stored {
     /// The part of the fleet, as in the key.
     part: String,
     etag: Option<String>,
-    /// The beginning of the object that was written last, or perhaps was.
+    /// The beginning of the object that was written last.
     beginning: Vec<u8>,
+    /// The beginning of an object of which it is unknown whether it was written; else empty.
+    attempted: Vec<u8>,
     /// `None` while a run has it. If the run ends without giving it back, the stored state is read
     /// again.
     state: Option<State>,
@@ -110,12 +112,18 @@ impl<O: Objects> Store<O> {
     pub async fn state(&mut self, part: &Part) -> (State, Origin) {
         let key = part.to_string();
         let known = self.state.take().filter(|kept| kept.part == key);
-        let written = known.as_ref().map_or(Vec::new(), |kept| kept.beginning.clone());
-        let is_own = |bytes: &[u8]| !written.is_empty() && bytes.starts_with(&written);
+        let attempted = known.as_ref().map_or(Vec::new(), |kept| kept.attempted.clone());
+        let is_own = |bytes: &[u8]| !attempted.is_empty() && bytes.starts_with(&attempted);
         let known = known.and_then(|kept| Some((kept.etag, kept.state?)));
         let Ok(Some(uri)) = self.place.uri(&format!("{}/{key}", self.states)) else {
             let state = known.map(|(_, state)| state).unwrap_or_default();
-            self.state = Some(Stored { part: key, etag: None, beginning: Vec::new(), state: None });
+            self.state = Some(Stored {
+                part: key,
+                etag: None,
+                beginning: Vec::new(),
+                attempted: Vec::new(),
+                state: None,
+            });
             return (state, Origin::InProcess);
         };
         let etag = known.as_ref().and_then(|(etag, _)| etag.as_deref());
@@ -164,7 +172,13 @@ impl<O: Objects> Store<O> {
                     (etag, state, if damaged { Origin::Damaged } else { Origin::Unreachable })
                 }
             };
-        self.state = Some(Stored { part: key, etag, beginning: Vec::new(), state: None });
+        self.state = Some(Stored {
+            part: key,
+            etag,
+            beginning: Vec::new(),
+            attempted: Vec::new(),
+            state: None,
+        });
         (state, loaded)
     }
 
@@ -258,7 +272,7 @@ impl<O: Objects> Store<O> {
             Ok(written) => written,
             Err(error) => {
                 warn!(%error, "the state is not written, or it is not known whether it is");
-                self.state.iter_mut().for_each(|kept| kept.beginning.clone_from(&beginning));
+                self.state.iter_mut().for_each(|kept| kept.attempted.clone_from(&beginning));
                 return Saved::No;
             }
         };
@@ -281,6 +295,7 @@ impl<O: Objects> Store<O> {
             (Some(etag), Some(kept)) => {
                 kept.etag = Some(etag);
                 kept.beginning = beginning;
+                kept.attempted.clear();
                 Saved::Yes
             }
             _ => {

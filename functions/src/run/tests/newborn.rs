@@ -108,12 +108,21 @@ async fn a_member_that_is_gone_is_replaced_by_another() {
     follow(&mut process, "2026-01-15T14:47:00Z", "2026-01-15T15:12:00Z").await;
     let judged = scored(&world);
     let (state, _) = process.store.state(&Part::WHOLE).await;
-    let typical = state.instances[&instance(NEWBORN)].by_group.as_ref().unwrap().typical.clone();
+    let typical = state.instances[&instance(NEWBORN)]
+        .by_group
+        .as_ref()
+        .unwrap()
+        .judged
+        .as_ref()
+        .unwrap()
+        .typical
+        .clone();
     process.store.remember(state);
     // It has no baseline on the day after, and the newborn has none of its own yet.
-    let mut cpu = world.metrics.cpu.borrow_mut();
-    cpu.get_mut(&typical).unwrap().retain(|point| point.time < seconds(BROKEN));
-    drop(cpu);
+    {
+        let mut cpu = world.metrics.cpu.borrow_mut();
+        cpu.get_mut(&typical).unwrap().retain(|point| point.time < seconds(BROKEN));
+    }
     let mut process = world.telling(grouped(None));
     process.run(&json!({}), at("2026-01-16T00:37:00Z")).await.unwrap();
     let all = [judged, scored(&world)].concat();

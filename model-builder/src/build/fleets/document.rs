@@ -13,7 +13,7 @@ use super::{Measured, Size};
 use crate::build::evaluate::bootstrap::Interval;
 use crate::common::files::write_whole;
 use crate::common::report::{Report, Section};
-use crate::common::table::Table;
+use crate::common::table::{Table, strings};
 
 /// Pages for nothing that are allowed, as a part of the budget.
 const ALLOWED: f64 = 1.5;
@@ -362,11 +362,6 @@ const RULES_TEXT: &str = "Each episode a page: the rule before there were incide
     large part of the fleet at once is one incident. Page level and groups: the same, with each \
     machine's group. A deployment begins with the four weeks: it knows the history of each \
     machine and no earlier incident, so its first page level rests on the artifact's table alone.";
-
-/// The cells as strings.
-pub(super) fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.map(String::from).to_vec()
-}
 
 /// With a comma for the thousands.
 fn grouped(number: usize) -> String {

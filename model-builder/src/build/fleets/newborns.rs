@@ -14,7 +14,6 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::course::{self, Told};
-use super::document::strings;
 use super::events::time;
 use super::plan::{Plan, UNTIL};
 use crate::build::evaluate::bootstrap::{Interval, SEED, bootstrap};
@@ -22,7 +21,7 @@ use crate::build::workload::machine::{Kind, group_machine};
 use crate::build::workload::usual::Usual;
 use crate::build::workload::{DAY, HOUR, as_measured, series};
 use crate::common::parallel::{bar, parallel};
-use crate::common::table::Table;
+use crate::common::table::{Table, strings};
 
 /// Members of each group with two weeks of history.
 const MEMBERS: u64 = 8;
@@ -99,7 +98,7 @@ impl Grown {
         let mut last = i64::MIN;
         for day in days(series.start()..series.end()) {
             let wanted = |launch: &&i64| **launch < day + DAY_SECONDS;
-            let launched = launches.peek().is_some_and(|launch| wanted(launch));
+            let launched = launches.peek().is_some_and(&wanted);
             if launched || last == day - DAY_SECONDS {
                 detector.follow(series, &mut watch, day + PERIOD);
                 baselines.extend(watch.baseline.clone().map(|baseline| (day, baseline)));

@@ -10,13 +10,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::course::{self, Told};
-use super::document::strings;
 use crate::build::evaluate::bootstrap::{Interval, SEED, bootstrap};
 use crate::build::workload::fault::Fault;
 use crate::build::workload::machine::{Kind, group_machine};
 use crate::build::workload::{DAY, START, series};
 use crate::common::parallel::{bar, parallel};
-use crate::common::table::Table;
+use crate::common::table::{Table, strings};
 
 /// Machines of each group, of which the first [`BROKEN`] have a fault each.
 const MEMBERS: u64 = 10;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deepguard::Detector;
 use deepguard::budget::page_level;
-use deepguard::episode::Change;
+use deepguard::episode::{Change, Episode};
 use deepguard::incident::{Incidents, Note, Surroundings};
 use deepguard::series::{DAY_SECONDS, PERIOD};
 
@@ -114,7 +114,7 @@ impl Fleet<'_> {
             launched.iter().map(|launched| (launched.machine, launched.own_from)).collect();
         let card = self.detector.artifact().card();
         let mut incidents: Incidents<usize> = Incidents::default();
-        let mut open: Vec<Option<f64>> = vec![None; self.told.len()];
+        let mut open: Vec<Option<Episode>> = vec![None; self.told.len()];
         let mut decided = Decided::default();
         for day in (FROM..UNTIL).step_by((DAY_SECONDS / PERIOD) as usize) {
             let begins = time(day);
@@ -126,8 +126,11 @@ impl Fleet<'_> {
                 let mut changes = Vec::new();
                 for &(machine, step) in steps {
                     open[machine] = match step {
-                        Step::Rose(severity) => Some(severity),
-                        Step::Changed(Change::Began(episode, _)) => Some(episode.peak),
+                        Step::Rose(severity) => open[machine].map(|mut episode| {
+                            episode.peak = severity;
+                            episode
+                        }),
+                        Step::Changed(Change::Began(episode, _)) => Some(episode),
                         Step::Changed(Change::Ended(..)) => None,
                     };
                     if let Step::Changed(change) = step {
@@ -138,7 +141,8 @@ impl Fleet<'_> {
                     now: at + PERIOD,
                     machines: self.alive(at),
                     group: &|machine: &usize| group(*machine),
-                    peak: &|machine: &usize| open[*machine],
+                    peak: &|machine: &usize| Some(open[*machine]?.peak),
+                    up: &|machine: &usize| open[*machine]?.is_up(),
                     young: &|machine: &usize| {
                         let by_group = own_from.get(machine).is_some_and(|from| at < *from);
                         !by_group && self.is_young(*machine, at)

@@ -5,8 +5,8 @@ use deepguard_aws::ids::InstanceId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::state::shard::Shard;
 use crate::trigger::EventError;
+use crate::trigger::shard::Shard;
 
 /// The event's field that tells it from others.
 const LABEL: &str = "label";
