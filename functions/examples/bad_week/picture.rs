@@ -7,10 +7,10 @@ use plotters::prelude::*;
 
 use crate::canvas::{self, Align, Canvas, FAINT, INK, PALETTE, Spot, fine};
 use crate::fleet::{GROUPS, WEEK, Week, local};
-use crate::told::{Began, Told, cause};
+use crate::told::{Began, Told};
 
 const WIDTH: u32 = 1600;
-const HEIGHT: u32 = 860;
+const HEIGHT: u32 = 820;
 const MARGIN: f64 = 24.0;
 const TITLE: f64 = 27.0;
 const LABEL: f64 = 19.0;
@@ -76,27 +76,30 @@ pub(crate) fn draw(path: &Path, week: &Week, told: &Told) -> Result<()> {
             let size = format!("{} machines", group.size);
             canvas.text(&size, (MARGIN, middle + 13.0), SMALL, Align::Left, INK)?;
         }
-        for began in &told.began {
+        let shown = || told.began.iter().filter(|began| began.seen >= from);
+        for began in shown() {
             // Machines of a group are apart, so that marks of one time are.
             let place = began.machine as f64 * 0.618_034;
             let y = row(began) + (place.fract() - 0.5) * ROW * 0.6;
             canvas.disc((across(began.seen), y), 3.5, PALETTE[0])?;
         }
         let mut free = vec![f64::NEG_INFINITY; GROUPS.len()];
-        for began in told.began.iter().filter(|began| began.is_message) {
+        for began in shown().filter(|began| began.is_message) {
             let (x, y) = (across(began.seen), row(began));
             if began.scope == "fleet" {
                 canvas.line(&[(x, TOP), (x, bottom)], 2.5, PAGE)?;
             }
-            canvas.disc((x, y), 9.0, PAGE)?;
-            let number = cause(week, began).map_or("?".into(), |number| number.to_string());
+            canvas.disc((x, y), 7.0, PAGE)?;
+            let number = told.cause(week, began).map_or("?".into(), |number| number.to_string());
+            let half = canvas::width(&number, LABEL) / 2.0;
             let free = &mut free[week.machines[began.machine].group];
-            if x - 8.0 > *free {
-                canvas.text(&number, (x + 14.0, y - 12.0), LABEL, Align::Left, PAGE)?;
-                *free = x + 14.0 + canvas::width(&number, LABEL);
+            if x - half > *free {
+                canvas.text(&number, (x, y - 16.0), LABEL, Align::Centre, PAGE)?;
+                *free = x + half + 3.0;
             }
         }
-        let note = "Numbers are those of the table; a line is a page of the whole fleet.";
+        let note = "Numbers are those of the table; ? is a page for nothing; a line is a page of \
+                    the whole fleet.";
         canvas.text(note, (LEFT, bottom + LABEL * 1.5), LABEL, Align::Left, INK)
     })
 }
@@ -110,7 +113,7 @@ fn legend(canvas: &Canvas<'_, '_>, y: f64) -> Result<()> {
     };
     canvas.disc((x, y), 3.5, PALETTE[0])?;
     name("anomaly of a machine", &mut x)?;
-    canvas.disc((x, y), 9.0, PAGE)?;
+    canvas.disc((x, y), 7.0, PAGE)?;
     name("page", &mut x)?;
     for (shade, text) in [(CLOCKS, "clocks change"), (HOLIDAY, "holiday"), (FREE, "weekend")] {
         let corners: [Spot; 2] = [(x - 12.0, y - 10.0), (x + 12.0, y + 10.0)];

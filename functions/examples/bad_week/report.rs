@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use crate::fleet::{GROUPS, HISTORY, WEEK, Week, ZONE, local};
 use crate::picture;
 use crate::story::{NEWBORN, SILENT, Trouble};
-use crate::told::{Began, Message, Told, cause};
+use crate::told::{Began, Message, Told, anomalies};
 
 const HOUR: i64 = 3600;
 
@@ -43,7 +43,7 @@ impl Report<'_> {
         );
         parts.push(
             "A small mark is an anomaly, a large one a page. The numbers are those of the \
-             table."
+             table; a question mark is a page for nothing."
                 .into(),
         );
         parts.push(self.for_nothing()?);
@@ -104,14 +104,15 @@ impl Report<'_> {
                 first.what,
                 clock(first.from)?,
                 self.told_as(&began),
-                began.len(),
+                anomalies(began.iter().copied()),
                 began.iter().filter(|began| began.is_message).count(),
                 self.ended(&began)
             ));
         }
         let note = "*After*: from the begin to the arrival of the page, or of the first notice \
                     where no page came. An anomaly belongs to a trouble while it lasts, for a day \
-                    at most (a leak: until its end), and for three hours after it.";
+                    at most (a leak: until its end), and for three hours after it; so does one \
+                    that joins the incident of its page.";
         rows.push(format!("\n{}", wrapped(note)));
         Ok(rows.join("\n"))
     }
@@ -134,28 +135,31 @@ impl Report<'_> {
         }
     }
 
-    /// How many messages said that one of these anomalies is over.
+    /// How many messages said that the incidents of these anomalies are over.
     fn ended(&self, began: &[&Began]) -> usize {
         let is_one = |message: &&Message| {
-            message.kind == "ended" && began.iter().any(|began| began.id == message.id)
+            let last = self.told.began.iter().find(|began| began.id == message.id);
+            let incident = last.map(|last| &last.incident);
+            message.kind == "ended"
+                && began.iter().any(|one| one.is_message && Some(&one.incident) == incident)
         };
         self.told.inbox.iter().filter(is_one).count()
     }
 
     /// Anomalies that no trouble explains.
     fn unexplained(&self) -> impl Iterator<Item = &Began> {
-        self.told.began.iter().filter(|began| cause(self.week, began).is_none())
+        self.told.began.iter().filter(|began| self.told.cause(self.week, began).is_none())
     }
 
     fn silent(&self) -> Result<String> {
         let mut rows = vec![
             "What had to stay silent, without the anomalies of the table above:\n".to_string(),
-            "| what | notices | pages |".to_string(),
+            "| what | anomalies | pages |".to_string(),
             "| --- | --- | --- |".to_string(),
         ];
         let mut row = |what: &str, began: Vec<&Began>| {
             let pages = began.iter().filter(|began| began.is_message).count();
-            rows.push(format!("| {what} | {} | {pages} |", began.len() - pages));
+            rows.push(format!("| {what} | {} | {pages} |", anomalies(began)));
         };
         for (what, times) in SILENT {
             let [from, until] = times.map(local);
@@ -176,12 +180,13 @@ impl Report<'_> {
 
     fn counted(&self) -> String {
         let kind = |kind: &str| self.told.inbox.iter().filter(|one| one.kind == kind).count();
-        let explained = self.told.began.len() - self.unexplained().count();
+        let all = anomalies(&self.told.began);
+        let explained = all - anomalies(self.unexplained());
         wrapped(&format!(
             "A pager of each machine by itself would have rung {} times, once for each anomaly \
              ({explained} of them come of the troubles above). The people got {} messages that \
              something began, {} that it was over, and {} digests. Pages for nothing: {}.",
-            self.told.began.len(),
+            all,
             kind("began"),
             kind("ended"),
             kind("digest"),
@@ -217,14 +222,18 @@ impl Report<'_> {
     fn in_full(&self) -> Result<String> {
         let first = |is_it: &dyn Fn(&Began) -> bool| {
             let pages = self.told.began.iter().filter(|began| began.is_message);
-            pages.filter(|began| cause(self.week, began).is_some()).find(|began| is_it(began))
+            pages
+                .filter(|began| self.told.cause(self.week, began).is_some())
+                .find(|began| is_it(began))
         };
         let kinds = [
             ("A group", first(&|began| began.scope == "group")),
             ("A machine unlike its peers", first(&|began| began.shape == "unlike_peers")),
             (
                 "A machine of two hours, judged by its group",
-                first(&|began| began.by_group && cause(self.week, began) == Some(NEWBORN)),
+                first(&|began| {
+                    began.by_group && self.told.cause(self.week, began) == Some(NEWBORN)
+                }),
             ),
         ];
         let mut parts = vec!["## Three of them in full".to_string()];

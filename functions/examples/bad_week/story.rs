@@ -121,7 +121,7 @@ pub(crate) fn troubles(machines: &[Machine]) -> Result<Vec<Trouble>> {
     )?;
     add(
         LABELLED[1],
-        "the labelled index again, which is quiet now",
+        "the same again, two days after the label",
         "search-2",
         ["2026-03-30T20:00", "2026-03-30T20:50"],
         Effect::Plus(40.0),

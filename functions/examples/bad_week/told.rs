@@ -1,5 +1,7 @@
 //! Everything that people were told, read back from the topics and the bus of the scripted AWS.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use scripted_aws::Aws;
@@ -13,7 +15,8 @@ pub(crate) const TOPICS: [&str; 2] = [
     "arn:aws:sns:us-east-1:123456789012:deepguard-chat",
 ];
 
-/// The event with which an anomaly began.
+/// An event with which an anomaly began. One that grows into a page has a second event, with the
+/// same id.
 #[derive(Debug, Clone)]
 pub(crate) struct Began {
     /// When it arrived, in seconds since 1970.
@@ -112,7 +115,7 @@ impl Told {
         week: &'a Week,
         number: usize,
     ) -> impl Iterator<Item = &'a Began> {
-        self.began.iter().filter(move |began| cause(week, began) == Some(number))
+        self.began.iter().filter(move |began| self.cause(week, began) == Some(number))
     }
 
     /// Those of them with which a message came.
@@ -126,13 +129,25 @@ impl Told {
 
     /// The message of the inbox with which an anomaly began.
     pub(crate) fn message(&self, began: &Began) -> Option<&Message> {
-        self.inbox.iter().find(|message| message.kind == "began" && message.id == began.id)
+        let is_it = |one: &&Message| (&one.id, one.now) == (&began.id, began.now);
+        self.inbox.iter().filter(|one| one.kind == "began").find(is_it)
+    }
+
+    /// The number of the trouble that an anomaly comes of: its own, or that of its incident. Where
+    /// there are two, it is that of fewer machines.
+    pub(crate) fn cause(&self, week: &Week, began: &Began) -> Option<usize> {
+        let own = |began: &Began| {
+            let causes = week.troubles.iter().filter(|one| one.explains(began.machine, began.seen));
+            causes.min_by_key(|trouble| trouble.machines.len()).map(|trouble| trouble.number)
+        };
+        own(began).or_else(|| {
+            let pages = self.began.iter().filter(|one| one.is_message);
+            pages.filter(|one| one.incident == began.incident).find_map(own)
+        })
     }
 }
 
-/// The number of the trouble that an anomaly comes of. Where there are two, it is that of fewer
-/// machines.
-pub(crate) fn cause(week: &Week, began: &Began) -> Option<usize> {
-    let causes = week.troubles.iter().filter(|one| one.explains(began.machine, began.seen));
-    causes.min_by_key(|trouble| trouble.machines.len()).map(|trouble| trouble.number)
+/// How many anomalies these events are of.
+pub(crate) fn anomalies<'a>(began: impl IntoIterator<Item = &'a Began>) -> usize {
+    began.into_iter().map(|began| &began.id).collect::<BTreeSet<_>>().len()
 }
