@@ -32,7 +32,7 @@ const FLOOR: f64 = 0.1;
 const RATIO: f64 = 1.4;
 /// ... and the power to which it is raised. Ratios of means spread less than those of single
 /// datapoints. With both numbers a healthy machine has each score from 1.5 on as seldom as in the
-/// other channels: docs/fleets.md.
+/// other channels: `make fleets`.
 const POWER: f64 = 1.7;
 
 /// How one machine differs from its group, from datapoint to datapoint.

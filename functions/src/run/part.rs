@@ -10,8 +10,8 @@ use crate::state::part::Part;
 use crate::trigger::shard::Shard;
 use crate::watched::roster::{Needs, Roster};
 
-/// The part with the number of `shard`, where the tag `group_by` names the groups, and its instances
-/// among all that are `listed`. An instance whose group cannot be read is in no part yet.
+/// The part with the number of `shard`, where the tag `group_by` names the groups, and its
+/// instances among all that are `listed`. An instance whose group cannot be read is in no part yet.
 ///
 /// # Errors
 /// [`CallError`] where groups divide the fleet, and were never read. A guess would score instances
