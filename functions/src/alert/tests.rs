@@ -65,7 +65,10 @@ fn it_says_which_since_when_what_was_expected_and_what_to_look_at() {
         (&began["observed"], &began["expected"], &began["band"]),
         (&json!(90.0), &json!(10.0), &json!([5.0, 15.0]))
     );
-    assert_eq!(began["how_unusual"], "higher than all of the last 0 days at this hour");
+    assert_eq!(
+        began["how_unusual"],
+        "higher than all that its group had in two weeks at this hour"
+    );
     let text = began["text"].as_str().unwrap();
     for part in [
         "web-1 (i-00000000000000007) uses 90.0 % CPU instead of 10.0 % (5.00 % to 15.0 %), since \
