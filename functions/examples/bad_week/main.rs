@@ -109,7 +109,8 @@ async fn replay(week: &Arc<Week>) -> Result<(Told, usize)> {
             labelled = true;
         }
         // They are not looked at, and would fill the memory.
-        (drop(aws.take_calls()), drop(aws.take_published()));
+        drop(aws.take_calls());
+        drop(aws.take_published());
         if (time - from) % DAY == DAY - SLOT {
             let (seconds, level) = (began.elapsed().as_secs(), summary.episodes.page_level);
             eprintln!("{clock}: {seconds} s, page level {level:.2}");
