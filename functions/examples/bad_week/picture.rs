@@ -83,19 +83,19 @@ pub(crate) fn draw(path: &Path, week: &Week, told: &Told) -> Result<()> {
             let y = row(began) + (place.fract() - 0.5) * ROW * 0.6;
             canvas.disc((across(began.seen), y), 3.5, PALETTE[0])?;
         }
-        let mut free = vec![f64::NEG_INFINITY; GROUPS.len()];
-        for began in shown().filter(|began| began.is_message) {
+        let pages: Vec<&Began> = shown().filter(|began| began.is_message).collect();
+        for began in &pages {
             let (x, y) = (across(began.seen), row(began));
             if began.scope == "fleet" {
                 canvas.line(&[(x, TOP), (x, bottom)], 2.5, PAGE)?;
             }
             canvas.disc((x, y), 7.0, PAGE)?;
             let number = told.cause(week, began).map_or("?".into(), |number| number.to_string());
-            let half = canvas::width(&number, LABEL) / 2.0;
-            let free = &mut free[week.machines[began.machine].group];
-            if x - half > *free {
-                canvas.text(&number, (x, y - 16.0), LABEL, Align::Centre, PAGE)?;
-                *free = x + half + 3.0;
+            let is_close =
+                |other: &&Began| row(other) == y && (1.0..30.0).contains(&(across(other.seen) - x));
+            match pages.iter().copied().any(|other| is_close(&other)) {
+                true => canvas.text(&number, (x, y - 16.0), LABEL, Align::Centre, PAGE)?,
+                false => canvas.text(&number, (x + 12.0, y - 4.0), LABEL, Align::Left, PAGE)?,
             }
         }
         let note = "Numbers are those of the table; ? is a page for nothing; a line is a page of \

@@ -25,7 +25,9 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// Writes `bad-week.md` and its picture into the folder of the documents.
     pub(crate) fn write(&self, out: &Path) -> Result<()> {
-        let picture = out.join("images").join("bad-week.png");
+        let images = out.join("images");
+        fs::create_dir_all(&images).with_context(|| format!("cannot make {}", images.display()))?;
+        let picture = images.join("bad-week.png");
         picture::draw(&picture, self.week, self.told)?;
         let path = out.join("bad-week.md");
         fs::write(&path, self.document()?)
@@ -41,11 +43,9 @@ impl Report<'_> {
             "![Anomalies and pages of twelve groups from 27 March to 4 April](images/bad-week.png)"
                 .into(),
         );
-        parts.push(
-            "A small mark is an anomaly, a large one a page. The numbers are those of the \
-             table; a question mark is a page for nothing."
-                .into(),
-        );
+        let marks = "A small mark is an anomaly, a large one a page. The numbers are those of the \
+                     table; a question mark is a page for nothing.";
+        parts.push(wrapped(marks));
         parts.push(self.for_nothing()?);
         parts.push(self.inbox()?);
         parts.push(self.in_full()?);
