@@ -43,6 +43,8 @@ ELSEWHERE = {
         "it deploys to a local AWS of its own: test_journey.py is the same run, with `make test`",
     "make bad-night": "bad_night.py is part of `make test`",
     "make test": "this is part of it; CI runs it",
+    "aws lambda invoke --function-name DETECTOR --cli-binary-format":
+        "needs the AWS CLI 2 and a page: functions/src/run/tests/labels.rs sends what it sends",
     "make deploy":
         "needs an AWS account: test_template.py deploys the same template, with `make test`",
     "make build-host": "a build: `make test` begins with it",
