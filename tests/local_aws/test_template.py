@@ -117,6 +117,7 @@ class Template(Staged):
                       "MUTES_URI": f"s3://{bucket}/settings/mutes.json",
                       "HOLIDAYS_URI": f"s3://{bucket}/settings/holidays.ics",
                       "INCLUDE_TAGS": "", "EXCLUDE_TAGS": "", "READ_CALLS_PER_SECOND": "25",
+                      "GROUP_BY": "aws:autoscaling:groupName",
                       "READ_DATAPOINTS_PER_SECOND": "180000"}
         detector = {**calibrator, "SHADOW_URI": f"s3://{bucket}/models/shadow",
                     "PUBLISH_MODE": "sparse", "PUBLISH_FROM": "0.8", "BAND_MODE": "episodes",
