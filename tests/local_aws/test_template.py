@@ -136,13 +136,14 @@ class Template(Staged):
         changed = {**signed, "STATE_URI": f"s3://{bucket}/state",
                    "MUTES_URI": f"s3://{bucket}/settings/team.ics",
                    "HOLIDAYS_URI": f"s3://{bucket}/settings/de.ics",
-                   "INCLUDE_TAGS": "env=prod,team=web|shop", "EXCLUDE_TAGS": "deepguard=off"}
+                   "INCLUDE_TAGS": "env=prod,team=web|shop", "EXCLUDE_TAGS": "deepguard=off",
+                   "GROUP_BY": "team"}
         self.assertEqual(self.on.variables("Calibrator"), {**calibrator, **changed})
         self.assertEqual(self.on.variables("Detector"), {
             **detector, **changed, "SHADOW_URI": f"s3://{bucket}/models/other",
             "MIN_DEVIATION": "2.5", "DIRECTION": "up",
             "M_OF_N": "2 of 5", "PAGES_PER_INSTANCE_WEEK": "0.25", "REPORTING_STOPPED": "on",
-            "PAGES_PER_WEEK": "0.5", "GROUP_BY": "team", "BAND_MODE": "always", "CHAT_TOPIC": CHAT,
+            "PAGES_PER_WEEK": "0.5", "BAND_MODE": "always", "CHAT_TOPIC": CHAT,
             "EVENT_BUS": BUS, "TOPIC": self.on.outputs["AlarmTopicArn"], "NOTIFY": "both",
             "NOTIFY_RECOVERY": "on", "TIME_ZONE": "Europe/Berlin",
             "DIGEST": "07:30", "DIGEST_QUIET": "on"})
