@@ -41,7 +41,7 @@ impl Holidays {
         self.days.iter().copied()
     }
 
-    /// Whether there are none.
+    /// Whether the calendar is empty.
     pub fn is_empty(&self) -> bool {
         self.days.is_empty()
     }

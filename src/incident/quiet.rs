@@ -116,7 +116,7 @@ impl<Id: Ord + Clone> Labels<Id> {
     }
 
     /// Takes the label of the incident that began with `first` back, at the time `now` (seconds
-    /// since 1970). Where there is none, nothing changes.
+    /// since 1970). Without a label nothing changes.
     ///
     /// # Errors
     /// [`NotPaged`].

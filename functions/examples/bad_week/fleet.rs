@@ -308,7 +308,7 @@ fn normal(drawn: u64) -> f64 {
     (sum - 2.0) * 3f64.sqrt()
 }
 
-/// Normal numbers `every` so many seconds, and a smooth way between them.
+/// A normal number every `every` seconds, and a smooth way between two of them.
 fn smooth(key: u64, time: i64, every: i64) -> f64 {
     let knot = |number: i64| normal(mix(&[key, number as u64, every as u64]));
     let part = time.rem_euclid(every) as f64 / every as f64;
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_works_on_a_holiday() {
+    fn a_holiday_is_a_day_off() {
         let week = calm();
         for group in ["office", "build", "reports"] {
             let thursday = mean(&week, group, "2026-04-02T10:00");

@@ -40,7 +40,7 @@ pub(crate) fn history_from(until: i64) -> i64 {
     rebuild_from(until) - TWO_WEEKS
 }
 
-/// The instances of a round, and what is known of them beside their CPU.
+/// The part of the fleet that a round covers: its mutes, groups and time zones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Among<'a> {
     pub(crate) part: &'a Part,

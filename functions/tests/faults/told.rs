@@ -1,4 +1,4 @@
-//! The alerts: their ways, their groups, and their deliveries that nobody knows of.
+//! The alerts: their ways, their groups, and their deliveries without an answer.
 
 use std::collections::BTreeMap;
 

@@ -118,7 +118,7 @@ async fn a_member_that_is_gone_is_replaced_by_another() {
         .typical
         .clone();
     process.store.remember(state);
-    // It has no baseline on the day after, and the newborn has none of its own yet.
+    // On the next day the typical member has no baseline. The newborn is too young for one.
     {
         let mut cpu = world.metrics.cpu.borrow_mut();
         cpu.get_mut(&typical).unwrap().retain(|point| point.time < seconds(BROKEN));
