@@ -64,6 +64,13 @@ impl PageLevel {
         Self(in_steps((self.0 * self.0).min(HIGHEST_STRICT)))
     }
 
+    /// The level for this number of machines that begin together: the part above 1.0 is divided by
+    /// their number.
+    #[must_use]
+    pub fn shared_by(self, machines: usize) -> Self {
+        Self(1.0 + (self.0 - 1.0) / machines.max(1) as f64)
+    }
+
     /// The level of a new day, which was aimed at `aim`: it moves by at most 0.2 a day.
     #[must_use]
     pub fn moved_to(self, aim: Self) -> Self {

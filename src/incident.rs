@@ -239,11 +239,17 @@ impl<Id: Ord + Clone> Incidents<Id> {
             self.open.push(Incident::new(id, episode, group, (level, strict), times));
             return self.open.len() - 1;
         };
-        if let (Scope::Machine(_), Some(name)) = (&self.open[index].scope, group) {
+        let incident = &mut self.open[index];
+        // The strongest says what it is.
+        if episode.peak > incident.peak {
+            (incident.shape, incident.peak) = (episode.shape, episode.peak);
+        }
+        let shape = incident.shape;
+        if let (Scope::Machine(_), Some(name)) = (&incident.scope, group) {
             let scope = Scope::Group(name);
-            let times = self.times(&scope, self.open[index].shape, episode.told);
-            self.open[index].times = self.open[index].times.max(times);
-            self.open[index].scope = scope;
+            let times = self.times(&scope, shape, episode.told);
+            let incident = &mut self.open[index];
+            (incident.scope, incident.times) = (scope, incident.times.max(times));
         }
         let incident = &mut self.open[index];
         incident.members.insert(id.clone());
@@ -292,7 +298,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
         let pages = |index: &&usize| {
             let incident = &self.open[**index];
-            incident.reaches_level(incident.of(around)) && !self.labels.hush(incident)
+            incident.reaches_level(around) && !self.labels.hush(incident)
         };
         let is_storm = || new.iter().filter(pages).count() >= STORM;
         if new.len() < 2 || !is_large && !is_storm() {
@@ -347,7 +353,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             incident.peak = highest.map_or(incident.peak, |(peak, _)| incident.peak.max(peak));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
             let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
-            let loud = incident.reaches_level(incident.of(around)) && !self.labels.hush(incident);
+            let loud = incident.reaches_level(around) && !self.labels.hush(incident);
             if loud && incident.paged.is_none_or(worse) {
                 let decision = match (new, highest, last) {
                     (Some((_, change)), _, _) => Some(Decision::Page(change)),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::level::quantile;
 use crate::baseline::{HISTORY_DAYS, calibrated_at};
 use crate::channel::Channel;
 use crate::compress::root;
@@ -25,6 +26,9 @@ pub const LEAST_PEERS: usize = 5;
 const SLOTS: usize = 24;
 /// Days whose largest errors are known before there is a score.
 const LEAST_DAYS: usize = 4;
+/// The usual error is at least this many times the median error of the group at that time: about
+/// two standard deviations.
+const SPREAD: f64 = 3.0;
 /// Added to both sides of the ratio, so that machines that are nearly the same do not divide by
 /// nothing: two points at 100 % CPU, 0.6 at 10 %.
 const FLOOR: f64 = 0.1;
@@ -89,11 +93,18 @@ pub fn compare(detector: &Detector, machines: usize, group: &mut [Compared<'_>])
             .map(|&(machine, index)| deviation(&group[machine].scored[index]))
             .collect();
         let common = median(deviations.clone());
+        let mut unlike = Vec::new();
         for ((machine, index), deviation) in present.into_iter().zip(deviations) {
+            let taken = group[machine].peers.take(time, deviation - common);
+            unlike.extend(taken.map(|taken| (machine, index, taken)));
+        }
+        // Where all differ more than they usually do, one of them is like the others.
+        let typical = unlike.iter().map(|(_, _, unlike)| unlike.difference.abs()).collect();
+        let spread = SPREAD * median(typical);
+        for (machine, index, unlike) in unlike {
             let Compared { peers, scored } = &mut group[machine];
-            if let Some(unlike) = peers.take(time, deviation - common) {
-                peers.judge(detector, &mut scored[index], unlike);
-            }
+            let usual = unlike.usual.max(spread);
+            peers.judge(detector, &mut scored[index], Unlike { usual, ..unlike });
         }
     }
 }
@@ -104,13 +115,10 @@ fn deviation(scored: &Scored) -> f64 {
     root(scored.observed) - root(scored.usual)
 }
 
+/// 0 without any value.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() % 2 {
-        0 => f64::midpoint(values[middle - 1], values[middle]),
-        _ => values[middle],
-    }
+    quantile(&values, 0.5).unwrap_or(0.0)
 }
 
 impl Peers {
@@ -281,6 +289,22 @@ mod tests {
         let lowest = lower[0].iter().find(|scored| scored.is_alarm()).expect("an alarm");
         assert_eq!(lowest.channel, Some(Channel::PeersDown));
         assert!(lowest.finding.is_some_and(|finding| finding.deviation < -0.3));
+    }
+
+    #[test]
+    fn where_a_whole_group_spreads_one_of_it_is_like_the_others() {
+        let detector = detector();
+        // Each goes its own way on the last day, up or down, by four to six points.
+        let spread = |number: usize| {
+            move |slot: usize| match slot >= 7 * DAY {
+                true if number % 2 == 0 => 4.0 + number as f64 / 3.0,
+                true => -4.0 - number as f64 / 3.0,
+                false => 0.0,
+            }
+        };
+        let group = (0..MACHINES).map(|number| scored(number, 8, spread(number))).collect();
+        let judged = compared(&detector, group, usize::MAX);
+        assert!(judged.iter().all(|scored| alarms(scored).is_empty()));
     }
 
     #[test]

@@ -125,7 +125,7 @@ pub struct Note<Id> {
     pub of: usize,
     /// Some of the machines whose episodes are open: at most [`MOST_NAMED`].
     pub members: Vec<Id>,
-    /// The page level of the incident.
+    /// The score from which on such an incident pages.
     pub level: PageLevel,
     /// Whether it is the higher one of a machine whose usual is still being learnt.
     pub strict: bool,
@@ -188,14 +188,19 @@ impl<Id: Ord + Clone> Incident<Id> {
         }
     }
 
-    /// Whether it is strong enough for a page. A large part of the group, which has `of` machines,
-    /// needs less than one machine alone: by chance it does not begin together. Two or three of two
+    /// The score from which on it pages. A large part of the group, which has `of` machines, needs
+    /// less than one machine alone: by chance it does not begin together. Two or three of two
     /// hundred do.
-    pub(super) fn reaches_level(&self, of: usize) -> bool {
+    fn pages_from(&self, of: usize) -> PageLevel {
         let is_large = self.joined >= LEAST_TOGETHER && self.joined * PART >= of;
         let together = if is_large || self.scope == Scope::Fleet { self.joined } else { 1 };
-        let part = (self.level.value() - 1.0) / together.max(1) as f64;
-        self.joined > 0 && (self.stopped || self.peak >= 1.0 + part)
+        self.level.shared_by(together)
+    }
+
+    /// Whether it is strong enough for a page.
+    pub(super) fn reaches_level(&self, around: &Surroundings<'_, Id>) -> bool {
+        let reaches = || self.peak >= self.pages_from(self.of(around)).value();
+        self.joined > 0 && (self.stopped || reaches())
     }
 
     /// The number of machines of which it could have all.
@@ -223,7 +228,7 @@ impl<Id: Ord + Clone> Incident<Id> {
             joined: self.joined,
             of: self.of(around),
             members: self.members.iter().take(MOST_NAMED).cloned().collect(),
-            level: self.level,
+            level: self.pages_from(self.of(around)),
             strict: self.strict,
             times: self.times.number,
         }

@@ -13,7 +13,6 @@ mod story;
 mod told;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,17 +56,7 @@ struct Args {
     out: PathBuf,
 }
 
-fn main() -> ExitCode {
-    match work() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn work() -> Result<()> {
+fn main() -> Result<()> {
     let args = Args::parse();
     let week = Arc::new(Week::new(&story::launches()?, story::troubles)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -58,7 +58,11 @@ pub(super) fn level(note: &Note<InstanceId>) -> String {
                 true => ", while its usual is still being learnt",
                 false => "",
             };
-            format!("1.00 is the threshold, this deployment pages from {level:.2}{whose}")
+            let who = match note.scope {
+                Scope::Machine(_) => "this deployment",
+                Scope::Group(_) | Scope::Fleet => "such an incident",
+            };
+            format!("1.00 is the threshold, {who} pages from {level:.2}{whose}")
         }
         _ => "1.00 is the threshold".into(),
     }

@@ -130,6 +130,10 @@ impl Ledger {
             known.grow(&entry);
             return;
         }
+        // It began as a notice.
+        let was = self.notices.len();
+        self.notices.retain(|notice| notice.first != entry.first);
+        self.noticed -= was - self.notices.len();
         self.paged += 1;
         if self.pages.len() < MOST_PAGES {
             self.pages.push(entry);
@@ -139,7 +143,8 @@ impl Ledger {
     fn notice(&mut self, entry: Entry) {
         self.noticed += 1;
         let has_room = self.notices.len() < MOST_GROUPS;
-        match self.notices.iter_mut().find(|known| known.scope == entry.scope) {
+        let is_same = |known: &&mut Entry| known.scope == entry.scope || known.first == entry.first;
+        match self.notices.iter_mut().find(is_same) {
             Some(known) => {
                 known.times += 1;
                 if entry.peak > known.peak {

@@ -1,6 +1,5 @@
 //! The daily run: makes each instance's baseline of the new day, for the detector to read.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use deepguard::baseline::{HISTORY, calibrated_at};
@@ -163,10 +162,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
             .collect();
         let mutes = Muted::new(&mutes, tags, day);
         let zones: Zones = self.roster.tagged(ZONE_TAG).collect();
-        let detectors: BTreeMap<_, _> = zones
-            .clocks()
-            .map(|(zone, clocks)| (zone, detector.clone().with_clocks(clocks.clone())))
-            .collect();
+        let detectors = zones.detectors(&detector);
 
         self.store.baselines.open(&part, day, detector.context()).await;
         let mut done = BaselineCounts { seen: instances.len(), ..BaselineCounts::default() };
@@ -199,9 +195,8 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
                 let series = Series::from_datapoints(datapoints).ok();
                 // Muted datapoints are not usual behaviour.
                 let series = series.and_then(|(series, _)| series.without(mutes.of(&instance)));
-                let zone = zones.of(&instance).and_then(|zone| detectors.get(zone));
                 let baseline =
-                    series.and_then(|series| zone.unwrap_or(&detector).calibrate(&series, day));
+                    series.and_then(|series| detectors.of(&instance).calibrate(&series, day));
                 match &baseline {
                     Some(_) => done.made += 1,
                     None => done.too_little += 1,

@@ -47,7 +47,7 @@ impl<O: Objects> Round<'_, O> {
         let mut scored = Vec::new();
         if let Some(Judged { typical, newborn }) = &mut known.judged {
             scored = newborn.judge(
-                self.detector_of(instance),
+                self.detectors.of(instance),
                 series,
                 until,
                 |day| self.store.baselines.of(typical, day),

@@ -1,8 +1,7 @@
 //! The way of one instance through a run: its datapoints are read, scored and stored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::rc::Rc;
 use std::time::Instant;
 
 use deepguard::baseline::{HISTORY, calibrated_at};
@@ -23,7 +22,7 @@ use crate::state::store::Store;
 use crate::state::{Followed, State};
 use crate::watched::groups::Groups;
 use crate::watched::muted::Muted;
-use crate::watched::zones::Zones;
+use crate::watched::zones::{ByZone, Zones};
 
 /// Two weeks, in seconds: the history behind a baseline.
 const TWO_WEEKS: i64 = HISTORY as i64 * PERIOD;
@@ -54,8 +53,7 @@ pub(crate) struct Among<'a> {
 #[derive(Debug)]
 pub(crate) struct Round<'a, O> {
     pub(crate) detector: &'a Detector,
-    /// The same by the clocks of the zones that instances have of their own.
-    detectors: BTreeMap<Rc<str>, Detector>,
+    pub(crate) detectors: ByZone<'a>,
     pub(crate) store: &'a mut Store<O>,
     pub(crate) state: &'a mut State,
     pub(crate) among: Among<'a>,
@@ -98,11 +96,7 @@ impl<'a, O: Objects> Round<'a, O> {
     ) -> Self {
         Self {
             detector,
-            detectors: among
-                .zones
-                .clocks()
-                .map(|(zone, clocks)| (zone, detector.clone().with_clocks(clocks.clone())))
-                .collect(),
+            detectors: among.zones.detectors(detector),
             store,
             state,
             among,
@@ -142,12 +136,6 @@ impl<'a, O: Objects> Round<'a, O> {
             let scored = self.by_group(&newborn);
             self.found(newborn.instance, scored, 0);
         }
-    }
-
-    /// The detector that has the clocks of an instance.
-    pub(crate) fn detector_of(&self, instance: &InstanceId) -> &Detector {
-        let zone = self.among.zones.of(instance);
-        zone.and_then(|zone| self.detectors.get(zone)).unwrap_or(self.detector)
     }
 
     fn until(&self) -> i64 {
@@ -276,7 +264,7 @@ impl<'a, O: Objects> Round<'a, O> {
         let until = self.until();
         let began = Instant::now();
         let Started { track, baselines, mut scored } =
-            self.detector_of(&instance).start(series, until, self.among.mutes.of(&instance));
+            self.detectors.of(&instance).start(series, until, self.among.mutes.of(&instance));
         self.fleet.scoring += began.elapsed();
         let known = self.state.instances.remove(&instance);
         let (since, tail) = known
@@ -315,7 +303,7 @@ impl<'a, O: Objects> Round<'a, O> {
     /// Scores the datapoints of `series` that are new to `track`.
     fn advance(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Advanced {
         let began = Instant::now();
-        let taken = self.detector_of(instance).advance(
+        let taken = self.detectors.of(instance).advance(
             track,
             series,
             self.until(),
@@ -345,7 +333,7 @@ impl<'a, O: Objects> Round<'a, O> {
             let began = Instant::now();
             let learnt = series.without(self.among.mutes.of(&instance));
             let baseline =
-                learnt.and_then(|series| self.detector_of(&instance).calibrate(&series, day));
+                learnt.and_then(|series| self.detectors.of(&instance).calibrate(&series, day));
             self.fleet.scoring += began.elapsed();
             self.store.baselines.learn(self.among.part, &instance, day, baseline);
         }

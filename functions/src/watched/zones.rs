@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use deepguard::Detector;
 use deepguard::zone::Clocks;
 use deepguard_aws::clocks::clocks;
 use deepguard_aws::ids::InstanceId;
@@ -54,13 +55,28 @@ impl<'a> FromIterator<(&'a InstanceId, &'a str)> for Zones {
 }
 
 impl Zones {
-    /// The name of an instance's own zone.
-    pub(crate) fn of(&self, instance: &InstanceId) -> Option<&str> {
-        self.of.get(instance).map(|name| &**name)
+    /// The detector of each instance: `default`, by the clocks of the instance's zone.
+    pub(crate) fn detectors<'a>(&'a self, default: &'a Detector) -> ByZone<'a> {
+        let with_clocks = |(name, clocks): (&Rc<str>, &Clocks)| {
+            (Rc::clone(name), default.clone().with_clocks(clocks.clone()))
+        };
+        ByZone { zones: self, default, own: self.clocks.iter().map(with_clocks).collect() }
     }
+}
 
-    /// The names of all zones, with their clocks.
-    pub(crate) fn clocks(&self) -> impl Iterator<Item = (Rc<str>, &Clocks)> {
-        self.clocks.iter().map(|(name, clocks)| (Rc::clone(name), clocks))
+/// A detector for each instance.
+#[derive(Debug)]
+pub(crate) struct ByZone<'a> {
+    zones: &'a Zones,
+    default: &'a Detector,
+    /// By the name of the zone.
+    own: BTreeMap<Rc<str>, Detector>,
+}
+
+impl ByZone<'_> {
+    /// The detector that has the clocks of an instance.
+    pub(crate) fn of(&self, instance: &InstanceId) -> &Detector {
+        let zone = self.zones.of.get(instance);
+        zone.and_then(|zone| self.own.get(zone)).unwrap_or(self.default)
     }
 }
