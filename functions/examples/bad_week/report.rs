@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use textwrap::{Options, WordSplitter};
 
 use crate::fleet::{GROUPS, HISTORY, WEEK, Week, ZONE, local};
 use crate::picture;
@@ -84,35 +85,33 @@ impl Report<'_> {
     fn wrong(&self) -> Result<String> {
         let mut rows = vec![
             "## What went wrong\n".to_string(),
-            "| | whose | what | from | told | after | as | anomalies | messages: begin, end |"
-                .to_string(),
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |".to_string(),
+            "| | whose | from | told after | as | anomalies | messages |".to_string(),
+            "| --- | --- | --- | --- | --- | --- | --- |".to_string(),
         ];
+        let mut what = Vec::new();
         for (number, troubles) in self.stories() {
             let Some(first) = troubles.first() else { continue };
             let began: Vec<&Began> = self.told.of_trouble(self.week, number).collect();
             let paged = began.iter().find(|began| began.is_message).or(began.first());
-            let (told, after) = match paged {
-                Some(began) => {
-                    (clock(began.now)?, format!("{} min", (began.now - first.from) / 60))
-                }
-                None => ("-".into(), "-".into()),
-            };
+            let after = paged.map(|began| format!("{} min", (began.now - first.from) / 60));
+            what.push(format!("{number}. {}: {}.", first.whose, first.what));
             rows.push(format!(
-                "| {number} | {} | {} | {} | {told} | {after} | {} | {} | {}, {} |",
+                "| {number} | {} | {} | {} | {} | {} | {}, {} |",
                 first.whose,
-                first.what,
                 clock(first.from)?,
+                after.unwrap_or_else(|| "-".into()),
                 self.told_as(&began),
                 anomalies(began.iter().copied()),
                 began.iter().filter(|began| began.is_message).count(),
                 self.ended(&began)
             ));
         }
+        let list: Vec<String> = what.iter().map(|line| hanging(line)).collect();
+        rows.insert(1, format!("{}\n", list.join("\n")));
         let note = "*After*: from the begin to the arrival of the page, or of the first notice \
-                    where no page came. An anomaly belongs to a trouble while it lasts, for a day \
-                    at most (a leak: until its end), and for three hours after it; so does one \
-                    that joins the incident of its page.";
+                    where no page came. *Messages*: of a begin, of an end. An anomaly belongs to \
+                    a trouble while it lasts, for a day at most (a leak: until its end), and for \
+                    three hours after it; so does one that joins the incident of its page.";
         rows.push(format!("\n{}", wrapped(note)));
         Ok(rows.join("\n"))
     }
@@ -215,7 +214,7 @@ impl Report<'_> {
         Ok(format!(
             "## The inbox\n\n{} messages, as they arrived:\n\n```text\n{}\n```",
             self.told.inbox.len(),
-            lines?.join("\n")
+            indented(&lines?.join("\n"))
         ))
     }
 
@@ -262,7 +261,7 @@ impl Report<'_> {
         }
         let lines: Result<Vec<String>> = longest
             .iter()
-            .map(|one| Ok(format!("{}  {}\n{}", clock(one.now)?, one.subject, one.text)))
+            .map(|one| Ok(indented(&format!("{}  {}\n{}", clock(one.now)?, one.subject, one.text))))
             .collect();
         let about = wrapped(&format!(
             "{} messages in {} threads. The longest one from its begin to its end, without \
@@ -291,33 +290,37 @@ impl Report<'_> {
 
 /// A paragraph in lines of at most 100 columns.
 fn wrapped(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= 100 => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_string()),
-        }
-    }
-    lines.join("\n")
+    textwrap::fill(text, columns())
 }
 
-/// A message as it arrived; the address of its graph is cut.
+/// Lines of at most 100 columns, each of `text` apart. What does not fit goes on below, indented.
+fn indented(text: &str) -> String {
+    let options = columns().subsequent_indent("    ");
+    let lines = text.lines().map(|line| textwrap::fill(line, &options));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// An item of a list.
+fn hanging(text: &str) -> String {
+    textwrap::fill(text, columns().subsequent_indent("   "))
+}
+
+fn columns() -> Options<'static> {
+    Options::new(100).break_words(false).word_splitter(WordSplitter::NoHyphenation)
+}
+
+/// A message as it arrived; the address of its graph and the command are cut.
 fn full(message: &Message) -> Result<String> {
-    let line = |line: &str| match line.split_once("#metricsV2:graph=") {
-        Some((before, _)) => format!("{before}#metricsV2:graph=..."),
-        None => line.to_string(),
+    let line = |line: &str| {
+        let cut = ["#metricsV2:graph=", "--function-name "].into_iter().find_map(|end| {
+            let (before, _) = line.split_once(end)?;
+            Some(format!("{before}{end}..."))
+        });
+        cut.unwrap_or_else(|| line.to_string())
     };
     let lines: Vec<String> = message.text.lines().map(line).collect();
-    Ok(format!(
-        "```text\n{}\nSubject: {}\n\n{}\n```",
-        clock(message.now)?,
-        message.subject,
-        lines.join("\n")
-    ))
+    let text = indented(&format!("Subject: {}\n\n{}", message.subject, lines.join("\n")));
+    Ok(format!("```text\n{}\n{text}\n```", clock(message.now)?))
 }
 
 /// The words of a message for what it looks like.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::table::{Table, html_text, markdown_text};
+use super::table::{Table, html_text, markdown_paragraph, markdown_text};
 use crate::common::files::write_whole;
 
 const STYLE: &str = include_str!("report.css");
@@ -111,12 +111,12 @@ impl Report {
     /// `images/`; without it they are left out.
     pub(crate) fn markdown(&self, pictures: Option<&str>) -> String {
         let mut blocks =
-            vec![format!("# {}", markdown_text(&self.title)), markdown_text(&self.subtitle)];
+            vec![format!("# {}", markdown_text(&self.title)), markdown_paragraph(&self.subtitle)];
         for section in &self.sections {
             blocks.push(format!("## {}", markdown_text(&section.heading)));
             for part in &section.parts {
                 match (part, pictures) {
-                    (Part::Paragraph(text), _) => blocks.push(markdown_text(text)),
+                    (Part::Paragraph(text), _) => blocks.push(markdown_paragraph(text)),
                     (Part::Table(table), _) => blocks.push(table.markdown().trim_end().to_string()),
                     (Part::Picture(picture), Some(folder)) => {
                         let [alt, caption] =

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use comfy_table::CellAlignment;
+use textwrap::{Options, WordSplitter};
 
 /// Cells are text, numbers already rounded as they are to be read. A short row is filled up with
 /// empty cells.
@@ -41,7 +42,7 @@ impl Table {
             lines.push(line(self.cells(row).map(cell).collect()));
         }
         if !self.note.is_empty() {
-            lines.extend([String::new(), markdown_text(&self.note)]);
+            lines.extend([String::new(), markdown_paragraph(&self.note)]);
         }
         lines.join("\n") + "\n"
     }
@@ -133,6 +134,12 @@ pub(super) fn html_text(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// A paragraph of Markdown in lines of at most 100 columns.
+pub(super) fn markdown_paragraph(text: &str) -> String {
+    let options = Options::new(100).break_words(false).word_splitter(WordSplitter::NoHyphenation);
+    textwrap::fill(&markdown_text(text), options)
 }
 
 /// Text that Markdown shows as it is, in one line.

@@ -59,7 +59,7 @@ impl Wrong {
     /// A name, in words.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Jump => "jump of 10 to 20 times the noise",
+            Self::Jump => "jump of 10 to 20 x the noise",
             Self::Dead => "does nothing",
             Self::Known(fault) => fault.name(),
         }
