@@ -136,71 +136,68 @@ fn office(end: &str) -> Vec<Datapoint> {
         .collect()
 }
 
+/// The scores of a morning, where the calibrator has run at a time before, or where it has not.
+async fn morning(
+    world: &World,
+    settings: impl Fn() -> Settings,
+    calibrated: Option<&str>,
+    [from, to]: [&str; 2],
+) -> Vec<f64> {
+    if let Some(time) = calibrated {
+        let (metrics, bucket) = (Rc::clone(&world.metrics), Rc::clone(&world.bucket));
+        let account = Rc::clone(&metrics);
+        let mut calibrator = Calibration::with_account(settings(), metrics, bucket, account);
+        calibrator.run(&json!({}), at(time)).await.unwrap();
+    }
+    let mut process = world.telling(settings());
+    for time in every_five_minutes(from, to) {
+        process.run(&json!({}), time).await.unwrap();
+    }
+    let scores = world.scores().into_iter();
+    let scores = scores.filter(|((_, metric, _), _)| *metric == Metric::AnomalyScore);
+    scores.map(|(_, score)| score).collect()
+}
+
+/// The highest score of the office on its first morning by the changed clock, where this is the
+/// zone of the settings, and that of its tag.
+async fn first_morning(zone: &str, tag: Option<&str>, calibrated: bool) -> f64 {
+    let world = World::new();
+    *world.metrics.cpu.borrow_mut() = [(instance(0), office("2026-03-31T00:00:00Z"))].into();
+    if let Some(tag) = tag {
+        let tags = [("deepguard:timezone".to_string(), tag.to_string())].into();
+        world.metrics.tags.borrow_mut().insert(instance(0), tags);
+    }
+    let read = Settings::from_variables(|name| (name == "TIME_ZONE").then(|| zone.into()));
+    let tuning = read.unwrap().tuning;
+    let settings = || Settings {
+        tuning: tuning.clone(),
+        group_by: Some("team".into()),
+        ..settings(ModelSource::Builtin)
+    };
+    let calibrated = calibrated.then_some("2026-03-30T00:07:00Z");
+    let times = ["2026-03-30T05:32:00Z", "2026-03-30T08:02:00Z"];
+    morning(&world, settings, calibrated, times).await.into_iter().fold(0.0, f64::max)
+}
+
 #[tokio::test]
 async fn the_time_zone_of_the_settings_is_that_of_the_days() {
-    // The first day of work by the changed clock.
-    let (from, to) = ("2026-03-30T05:32:00Z", "2026-03-30T08:02:00Z");
-    let highest = async |zone: &str, calibrated: bool| {
-        let world = World::new();
-        *world.metrics.cpu.borrow_mut() = [(instance(0), office("2026-03-31T00:00:00Z"))].into();
-        let read = Settings::from_variables(|name| (name == "TIME_ZONE").then(|| zone.into()));
-        let tuning = read.unwrap().tuning;
-        let settings = || Settings { tuning: tuning.clone(), ..settings(ModelSource::Builtin) };
-        if calibrated {
-            let (metrics, bucket) = (Rc::clone(&world.metrics), Rc::clone(&world.bucket));
-            let mut calibrator = Calibration::new(settings(), metrics, bucket);
-            calibrator.run(&json!({}), at("2026-03-30T00:07:00Z")).await.unwrap();
-        }
-        let mut process = world.with(settings());
-        for time in every_five_minutes(from, to) {
-            process.run(&json!({}), time).await.unwrap();
-        }
-        let scores = world.scores();
-        let scores = scores.iter().filter(|((_, metric, _), _)| *metric == Metric::AnomalyScore);
-        scores.map(|(_, score)| *score).fold(0.0, f64::max)
-    };
-    let berlin = highest("Europe/Berlin", false).await;
-    assert_eq!(berlin, highest("Europe/Berlin", true).await, "the calibrator's are the same");
+    let berlin = first_morning("Europe/Berlin", None, false).await;
+    let calibrated = first_morning("Europe/Berlin", None, true).await;
+    assert_eq!(berlin, calibrated, "the calibrator's are the same");
     assert!(berlin < 1.0, "{berlin}");
-    let elsewhere = highest("Africa/Lagos", false).await;
+    let elsewhere = first_morning("Africa/Lagos", None, false).await;
     assert!(elsewhere > 1.0, "where clocks do not change: {elsewhere}");
-    let unknown = highest("UTC", false).await;
+    let unknown = first_morning("UTC", None, false).await;
     assert!(unknown < 1.0, "where no zone is set: {unknown}");
 }
 
 #[tokio::test]
 async fn a_tag_names_the_time_zone_of_an_instance() {
-    let highest = async |tag: &str, calibrated: bool| {
-        let world = World::new();
-        *world.metrics.cpu.borrow_mut() = [(instance(0), office("2026-03-31T00:00:00Z"))].into();
-        let tags = [("deepguard:timezone".to_string(), tag.to_string())].into();
-        world.metrics.tags.borrow_mut().insert(instance(0), tags);
-        let read =
-            Settings::from_variables(|name| (name == "TIME_ZONE").then(|| "Africa/Lagos".into()));
-        let tuning = read.unwrap().tuning;
-        let settings = || Settings {
-            tuning: tuning.clone(),
-            group_by: Some("team".into()),
-            ..settings(ModelSource::Builtin)
-        };
-        if calibrated {
-            let (metrics, bucket) = (Rc::clone(&world.metrics), Rc::clone(&world.bucket));
-            let account = Rc::clone(&metrics);
-            let mut calibrator = Calibration::with_account(settings(), metrics, bucket, account);
-            calibrator.run(&json!({}), at("2026-03-30T00:07:00Z")).await.unwrap();
-        }
-        let mut process = world.telling(settings());
-        for time in every_five_minutes("2026-03-30T05:32:00Z", "2026-03-30T08:02:00Z") {
-            process.run(&json!({}), time).await.unwrap();
-        }
-        let scores = world.scores();
-        let scores = scores.iter().filter(|((_, metric, _), _)| *metric == Metric::AnomalyScore);
-        scores.map(|(_, score)| *score).fold(0.0, f64::max)
-    };
-    let berlin = highest("Europe/Berlin", false).await;
-    assert_eq!(berlin, highest("Europe/Berlin", true).await, "the calibrator's are the same");
+    let of_tag = async |tag, calibrated| first_morning("Africa/Lagos", Some(tag), calibrated).await;
+    let berlin = of_tag("Europe/Berlin", false).await;
+    assert_eq!(berlin, of_tag("Europe/Berlin", true).await, "the calibrator's are the same");
     assert!(berlin < 1.0, "{berlin}");
-    let unknown = highest("Mars/Olympus", false).await;
+    let unknown = of_tag("Mars/Olympus", false).await;
     assert!(unknown > 1.0, "such a zone is the deployment's: {unknown}");
 }
 
@@ -239,18 +236,9 @@ async fn the_calendar_of_the_settings_has_the_holidays_of_the_baselines() {
         }
         let holidays = HOLIDAYS.parse().ok();
         let settings = || Settings { holidays: holidays.clone(), ..settings(ModelSource::Builtin) };
-        if calibrated {
-            let (metrics, bucket) = (Rc::clone(&world.metrics), Rc::clone(&world.bucket));
-            let mut calibrator = Calibration::new(settings(), metrics, bucket);
-            calibrator.run(&json!({}), at("2026-04-03T00:07:00Z")).await.unwrap();
-        }
-        let mut process = world.with(settings());
-        for time in every_five_minutes("2026-04-03T08:32:00Z", "2026-04-03T10:02:00Z") {
-            process.run(&json!({}), time).await.unwrap();
-        }
-        let scores = world.scores();
-        let scores = scores.iter().filter(|((_, metric, _), _)| *metric == Metric::AnomalyScore);
-        scores.map(|(_, score)| *score).collect::<Vec<f64>>()
+        let calibrated = calibrated.then_some("2026-04-03T00:07:00Z");
+        morning(&world, settings, calibrated, ["2026-04-03T08:32:00Z", "2026-04-03T10:02:00Z"])
+            .await
     };
     let known = scores(true, false).await;
     assert_eq!(known, scores(true, true).await, "the calibrator's are the same");

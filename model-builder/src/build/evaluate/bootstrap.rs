@@ -27,6 +27,12 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
+    /// The estimate and the interval, each with this number of digits after the point.
+    pub(crate) fn with_digits(&self, digits: usize) -> String {
+        let Self { estimate, low, high } = self;
+        format!("{estimate:.digits$} ({low:.digits$} to {high:.digits$})")
+    }
+
     /// Whether 0 lies outside: resampling does not change the sign of the difference.
     pub(crate) fn excludes_zero(&self) -> bool {
         self.low > 0.0 || self.high < 0.0

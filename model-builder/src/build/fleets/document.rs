@@ -293,11 +293,10 @@ impl Size {
 /// The rates of one sort of machines.
 fn rates(age: Age, tail: &Tail) -> Table {
     let row = |rate: super::tails::Rate| {
-        let Interval { estimate, low, high } = rate.interval;
         vec![
             rate.level.to_string(),
             rate.pages.to_string(),
-            format!("{estimate:.4} ({low:.4} to {high:.4})"),
+            rate.interval.with_digits(4),
             rate.together.to_string(),
         ]
     };
@@ -372,9 +371,7 @@ fn grouped(number: usize) -> String {
 
 fn interval(of: Option<Interval>) -> String {
     of.map_or("-".into(), |of| {
-        let digits = usize::from(of.high < 100.0) + usize::from(of.high < 10.0);
-        let number = |value: f64| format!("{value:.digits$}");
-        format!("{} ({} to {})", number(of.estimate), number(of.low), number(of.high))
+        of.with_digits(usize::from(of.high < 100.0) + usize::from(of.high < 10.0))
     })
 }
 

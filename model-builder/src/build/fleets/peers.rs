@@ -178,9 +178,8 @@ impl Beside {
         let row = |level: f64| {
             let of = |by: By| {
                 let (told, of) = self.told(by, level);
-                let rate = self.for_nothing(by, level).map_or("-".into(), |rate| {
-                    format!("{:.3} ({:.3} to {:.3})", rate.estimate, rate.low, rate.high)
-                });
+                let rate =
+                    self.for_nothing(by, level).map_or("-".into(), |rate| rate.with_digits(3));
                 [rate, format!("{told} of {of}")]
             };
             let cells = [By::Itself, By::ItsGroup].map(of).concat();
