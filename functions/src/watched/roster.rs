@@ -2,6 +2,7 @@
 //!
 //! Tags change seldom, so they are read every quarter of an hour; those of new instances, at once.
 //! Where tags name groups only, a day is often enough: an instance stays in its Auto Scaling group.
+//! Those are stored, so that a new process need not read them.
 //! Where they cannot be read, the last ones stay in use, and the caller learns why.
 
 use std::collections::{BTreeMap, BTreeSet};
