@@ -297,7 +297,7 @@ mod tests {
         // Each goes its own way on the last day, up or down, by four to six points.
         let spread = |number: usize| {
             move |slot: usize| match slot >= 7 * DAY {
-                true if number % 2 == 0 => 4.0 + number as f64 / 3.0,
+                true if number.is_multiple_of(2) => 4.0 + number as f64 / 3.0,
                 true => -4.0 - number as f64 / 3.0,
                 false => 0.0,
             }
