@@ -27,8 +27,6 @@ const PRIOR: f64 = 5.0;
 const MOST_DIFFERENT: f64 = 4.0;
 /// How long, in seconds, a fleet's anomalies are remembered: two weeks.
 pub const REMEMBERED: i64 = 14 * DAY_SECONDS;
-/// Rows of the table with fewer pages than this rest on a few of them. They are left out.
-const SURE: f64 = 0.02;
 /// The least exponent of the tail beyond the table: pages per machine fall at least as fast as
 /// `score^-1`.
 const LEAST_FALL: f64 = 1.0;
@@ -128,7 +126,7 @@ impl Tail {
     fn of(pages: &[FalsePages], threshold: f64) -> Option<Self> {
         let rows: Vec<(f64, f64)> = pages
             .iter()
-            .filter(|row| row.per_instance_week >= SURE)
+            .filter(|row| row.is_sure())
             .map(|row| ((row.threshold / threshold).ln(), row.per_instance_week.ln()))
             .collect();
         let &(score, rate) = rows.last()?;

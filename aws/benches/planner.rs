@@ -4,7 +4,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use deepguard_aws::cloudwatch::plan;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::mute::Mutes;
 use deepguard_aws::settings_file::Content;
 use deepguard_aws::tags::Tags;
@@ -14,7 +14,7 @@ const END: i64 = 1_795_000_200;
 
 /// A fleet of which one instance in a hundred is new, and is read for 30 days; one in ten has
 /// missed some runs.
-fn fleet(instances: usize) -> Vec<(InstanceId, i64)> {
+fn fleet(instances: usize) -> Vec<(TargetId, i64)> {
     let since = |number: usize| match number {
         number if number.is_multiple_of(100) => 30 * 86_400,
         number if number.is_multiple_of(10) => 6 * 3600,
@@ -67,7 +67,7 @@ fn muting(criterion: &mut Criterion) {
         });
     });
     group.bench_function(BenchmarkId::new("once an instance", INSTANCES), |bench| {
-        let muted = |(instance, _): &&(InstanceId, i64)| {
+        let muted = |(instance, _): &&(TargetId, i64)| {
             mutes.during(times()).of(instance, &tags).contains(END)
         };
         bench.iter(|| fleet.iter().filter(muted).count());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::Alert;
 use crate::eventbridge::Bus;
-use crate::ids::InstanceId;
+use crate::ids::TargetId;
 use crate::ports::{Alerts, CallError, Inventory, Sent};
 use crate::sns::Topic;
 use crate::tagging::Tagging;
@@ -38,14 +38,14 @@ impl Alerts for Account {
 }
 
 impl Inventory for Account {
-    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         self.tagging.tagged(rule).await
     }
 
     async fn tags_of(
         &self,
-        instances: &BTreeSet<InstanceId>,
-    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        instances: &BTreeSet<TargetId>,
+    ) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         self.tagging.tags_of(instances).await
     }
 }

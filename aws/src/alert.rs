@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::InstanceId;
+use crate::ids::TargetId;
 
 /// The source of our events on the bus.
 pub const SOURCE: &str = "deepguard";
@@ -55,7 +55,7 @@ pub struct Alert {
     /// The same for the beginning and the end of an episode, and when an alert is sent again.
     pub id: String,
     /// The instance that it is about; `None` for a test and a digest.
-    pub instance: Option<InstanceId>,
+    pub instance: Option<TargetId>,
     /// The name of the deployment that sends it.
     pub deployment: String,
     /// One line, as a phone shows it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::InstanceId;
+use crate::ids::TargetId;
 
 /// A metric that the detector publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,8 +68,6 @@ pub enum Unit {
     Seconds,
 }
 
-/// The dimension of the metrics of one instance. Metrics of the fleet have no dimension.
-pub const DIMENSION: &str = "InstanceId";
 /// The dimension that says why instances were skipped.
 const REASON: &str = "Reason";
 
@@ -152,7 +150,7 @@ impl Metric {
         }
     }
 
-    /// Whether each instance has its own (with [`DIMENSION`]), or the fleet has one.
+    /// Whether each instance has its own (with the dimension of its CPU), or the fleet has one.
     pub const fn is_per_instance(self) -> bool {
         matches!(self, Self::AnomalyScore | Self::ReconstructionError | Self::ShadowAnomalyScore)
             || self.is_of_band()
@@ -309,7 +307,7 @@ pub enum Of {
     /// The fleet.
     Fleet,
     /// One instance.
-    Instance(InstanceId),
+    Instance(TargetId),
     /// The instances that were skipped for this reason.
     Skipped(Skip),
 }
@@ -332,7 +330,10 @@ impl Datum {
     pub fn dimension(&self) -> Option<(&str, &str)> {
         match &self.of {
             Of::Fleet => None,
-            Of::Instance(instance) => Some((DIMENSION, instance.as_str())),
+            Of::Instance(target) => {
+                let (dimension, value) = target.dimension();
+                Some((dimension.name(), value))
+            }
             Of::Skipped(reason) => Some((REASON, reason.name())),
         }
     }

@@ -15,7 +15,7 @@ use deepguard::Datapoint;
 use deepguard::series::PERIOD;
 
 use crate::alert::Alert;
-use crate::ids::{InstanceId, ObjectUri};
+use crate::ids::{ObjectUri, TargetId};
 use crate::metric::Datum;
 use crate::tags::{TagRule, Tags};
 
@@ -35,7 +35,7 @@ pub struct Batch {
     /// Seconds since 1970, aligned to the period.
     pub times: Range<i64>,
     /// The instances to read.
-    pub instances: Vec<InstanceId>,
+    pub instances: Vec<TargetId>,
 }
 
 impl Batch {
@@ -68,13 +68,13 @@ pub trait Cpu {
     ///
     /// # Errors
     /// [`CallError`] where the list cannot be read completely.
-    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError>;
+    async fn instances(&self) -> Result<BTreeSet<TargetId>, CallError>;
 
     /// The datapoints of each instance of `batch`.
     ///
     /// Each instance has one answer, in the order of the batch: one failure does not affect the
     /// others.
-    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)>;
+    async fn read(&self, batch: &Batch) -> Vec<(TargetId, Result<Read, CallError>)>;
 }
 
 /// Where scores go.
@@ -128,14 +128,11 @@ impl Alerts for NoAccount {
 }
 
 impl Inventory for NoAccount {
-    async fn tagged(&self, _: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tagged(&self, _: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         Ok(BTreeMap::new())
     }
 
-    async fn tags_of(
-        &self,
-        _: &BTreeSet<InstanceId>,
-    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tags_of(&self, _: &BTreeSet<TargetId>) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         Ok(BTreeMap::new())
     }
 }
@@ -187,7 +184,7 @@ pub trait Inventory {
     ///
     /// # Errors
     /// [`CallError`] where the list cannot be read completely.
-    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError>;
 
     /// The tags of these instances.
     ///
@@ -195,8 +192,8 @@ pub trait Inventory {
     /// [`CallError`] where they cannot be read completely.
     async fn tags_of(
         &self,
-        instances: &BTreeSet<InstanceId>,
-    ) -> Result<BTreeMap<InstanceId, Tags>, CallError>;
+        instances: &BTreeSet<TargetId>,
+    ) -> Result<BTreeMap<TargetId, Tags>, CallError>;
 }
 
 /// The store of artifacts and of all state between runs.

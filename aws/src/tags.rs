@@ -39,6 +39,12 @@ pub struct NotATagRule {
 }
 
 impl TagRule {
+    /// The rule that `key` has one of these values.
+    pub fn any_of(key: &str, values: &[&str]) -> Self {
+        let values = values.iter().map(|&value| value.to_owned()).collect();
+        Self(BTreeMap::from([(key.to_owned(), values)]))
+    }
+
     /// Whether the rule is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

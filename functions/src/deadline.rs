@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use deepguard_aws::alert::Alert;
-use deepguard_aws::ids::{InstanceId, ObjectUri};
+use deepguard_aws::ids::{ObjectUri, TargetId};
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::{
     Alerts, Batch, CallError, Condition, Cpu, Fetched, Inventory, Listed, ObjectError, Objects,
@@ -114,18 +114,18 @@ impl<C: Cpu> Cpu for Limited<C> {
         self.port.share(parts);
     }
 
-    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
+    async fn instances(&self) -> Result<BTreeSet<TargetId>, CallError> {
         self.to_score("ListMetrics", self.port.instances()).await?
     }
 
-    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
+    async fn read(&self, batch: &Batch) -> Vec<(TargetId, Result<Read, CallError>)> {
         const OPERATION: &str = "GetMetricData";
         let answers = match self.is_over() {
             true => Err(out_of_time(OPERATION)),
             false => self.to_score(OPERATION, self.port.read(batch)).await,
         };
         answers.unwrap_or_else(|error| {
-            let unread = |instance: &InstanceId| (instance.clone(), Err(error.clone()));
+            let unread = |instance: &TargetId| (instance.clone(), Err(error.clone()));
             batch.instances.iter().map(unread).collect()
         })
     }
@@ -143,14 +143,14 @@ impl<C: Scores> Scores for Limited<C> {
 }
 
 impl<A: Inventory> Inventory for Limited<A> {
-    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         self.to_score("GetResources", self.port.tagged(rule)).await?
     }
 
     async fn tags_of(
         &self,
-        instances: &BTreeSet<InstanceId>,
-    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        instances: &BTreeSet<TargetId>,
+    ) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         self.to_score("GetResources", self.port.tags_of(instances)).await?
     }
 }

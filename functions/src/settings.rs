@@ -12,7 +12,7 @@ use deepguard_aws::clocks::clocks;
 use deepguard_aws::cloudwatch::limits;
 use deepguard_aws::cloudwatch::pace::Rates;
 use deepguard_aws::holidays::HolidayCalendar;
-use deepguard_aws::ids::ObjectUri;
+use deepguard_aws::ids::{ObjectUri, Targets};
 use deepguard_aws::mute::Mutes;
 use deepguard_aws::settings_file::Content;
 use jiff::civil::Time;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub pages_per_week: Option<f64>,
     /// The tag whose value is an instance's group.
     pub group_by: Option<String>,
+    /// Whether instances are watched, or Auto Scaling groups, or both.
+    pub targets: Targets,
     /// Whether it is an anomaly when an instance stops reporting.
     pub reporting_stopped: bool,
     /// The bus that gets events.
@@ -180,6 +182,12 @@ impl Settings {
                 pages => number(pages, 0.1, 1000.0).map(Some),
             });
             let group_by = read.variable(GROUP_BY, group_by);
+            let targets = read.variable(WATCH, |value| match value {
+                "instances" => Some(Targets::Instances),
+                "groups" => Some(Targets::Groups),
+                "both" => Some(Targets::Both),
+                _ => None,
+            });
             let reporting_stopped = read.variable(REPORTING_STOPPED, on_or_off);
             let include = read.variable(INCLUDE_TAGS, |value| value.parse().ok());
             let exclude = read.variable(EXCLUDE_TAGS, |value| value.parse().ok());
@@ -241,6 +249,7 @@ impl Settings {
                     m_of_n: m_of_n?,
                     pages_per_week: pages_per_week?,
                     group_by: group_by?,
+                    targets: targets?,
                     reporting_stopped: reporting_stopped?,
                     event_bus: event_bus?,
                     messages: Messages { began: began?, ended: ended?, chat: false },

@@ -9,7 +9,7 @@ use std::ops::Range;
 use deepguard::series::{PERIOD, slot_start};
 use deepguard::track::LATE;
 use deepguard_aws::cloudwatch::limits;
-use deepguard_aws::ids::{InstanceId, NotAnInstance};
+use deepguard_aws::ids::{NotATarget, TargetId};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -38,7 +38,7 @@ pub struct Trigger {
     /// The time to look back from; `None` is now.
     pub time: Option<Timestamp>,
     /// The instances to score, at least one; `None` is every one that is running.
-    pub instances: Option<BTreeSet<InstanceId>>,
+    pub instances: Option<BTreeSet<TargetId>>,
     /// Whether to publish nothing.
     pub dry_run: bool,
     /// The part of the fleet.
@@ -64,7 +64,7 @@ pub enum EventError {
     },
     /// Not the name of an instance.
     #[error("the event's `instances`: {0}")]
-    Instance(#[from] NotAnInstance),
+    Instance(#[from] NotATarget),
     /// Not the id of an incident.
     #[error(
         "the label's incident `{0}` is no id of one: give the one that its message and its events \
@@ -245,7 +245,7 @@ mod tests {
         time.parse().unwrap()
     }
 
-    fn ids(names: &[&str]) -> Option<BTreeSet<InstanceId>> {
+    fn ids(names: &[&str]) -> Option<BTreeSet<TargetId>> {
         Some(names.iter().map(|name| name.parse().unwrap()).collect())
     }
 

@@ -13,7 +13,7 @@ mod fuzz;
 use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard::track::Known;
 use deepguard::{Artifact, Baseline, Datapoint, Detector, Series};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::{Datum, Metric, Of};
 use functions::state::baselines::Baselines;
 use functions::state::format::{Reader, Writer};
@@ -81,7 +81,7 @@ fn state(detector: &Detector) -> State {
             peers: Default::default(),
         }
     };
-    let instance = |number: usize| -> InstanceId { format!("i-{number:017x}").parse().unwrap() };
+    let instance = |number: usize| -> TargetId { format!("i-{number:017x}").parse().unwrap() };
     let datum = Datum {
         metric: Metric::AnomalyScore,
         of: Of::Instance(instance(1)),

@@ -31,8 +31,11 @@ fn variables() -> String {
 
 fn metrics() -> String {
     let row = |metric: &Metric| {
-        let of =
-            if metric.is_per_instance() { "each instance (`InstanceId`)" } else { "the fleet" };
+        let of = if metric.is_per_instance() {
+            "each instance (`InstanceId`), each group (`AutoScalingGroupName`)"
+        } else {
+            "the fleet"
+        };
         format!("| `{}` | {of} | {:?} | {} |", metric.name(), metric.unit(), metric.meaning())
     };
     table(&["metric", "of", "unit", "what it says"], Metric::ALL.iter().map(row))

@@ -18,7 +18,7 @@ use deepguard::incident::{Incidents, Note, Surroundings};
 use deepguard::series::{DAY, PERIOD};
 use deepguard::track::Known;
 use deepguard::{Artifact, Datapoint, Detector, Series};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::{Datum, Metric, Of, Skip};
 use functions::alert::pending::{Basis, Pending, Unsent};
 use functions::state::baselines::Baselines;
@@ -36,7 +36,7 @@ fn stored(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stored").join(name)
 }
 
-fn instance(number: usize) -> InstanceId {
+fn instance(number: usize) -> TargetId {
     format!("i-{number:017x}").parse().expect("an instance")
 }
 

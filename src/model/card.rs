@@ -75,6 +75,22 @@ pub struct FalsePages {
     pub interval: Option<[f64; 2]>,
 }
 
+/// The ends of an interval are less than this factor apart where the rate is sure: it rests on six
+/// pages or more. ...
+const SURE_WITHIN: f64 = 8.0;
+/// ... A rate without an interval is sure from here on.
+const SURE: f64 = 0.02;
+
+impl FalsePages {
+    /// Whether the rate rests on more than a few pages.
+    pub fn is_sure(&self) -> bool {
+        match self.interval {
+            Some([low, high]) => low > 0.0 && high <= SURE_WITHIN * low,
+            None => self.per_instance_week >= SURE,
+        }
+    }
+}
+
 impl Card {
     /// The threshold with this number of false alarms per instance and week. Between two entries of
     /// the table it interpolates linearly; beyond the ends it takes the nearer one. `None` where

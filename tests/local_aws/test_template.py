@@ -118,6 +118,7 @@ class Template(Staged):
                       "HOLIDAYS_URI": f"s3://{bucket}/settings/holidays.ics",
                       "INCLUDE_TAGS": "", "EXCLUDE_TAGS": "", "READ_CALLS_PER_SECOND": "25",
                       "GROUP_BY": "aws:autoscaling:groupName", "TIME_ZONE": "UTC",
+                      "WATCH": "instances",
                       "READ_DATAPOINTS_PER_SECOND": "180000"}
         detector = {**calibrator, "SHADOW_URI": f"s3://{bucket}/models/shadow",
                     "PUBLISH_MODE": "sparse", "PUBLISH_FROM": "0.8", "BAND_MODE": "episodes",
@@ -137,7 +138,7 @@ class Template(Staged):
                    "MUTES_URI": f"s3://{bucket}/settings/team.ics",
                    "HOLIDAYS_URI": f"s3://{bucket}/settings/de.ics",
                    "INCLUDE_TAGS": "env=prod,team=web|shop", "EXCLUDE_TAGS": "deepguard=off",
-                   "GROUP_BY": "team", "TIME_ZONE": "Europe/Berlin"}
+                   "GROUP_BY": "team", "WATCH": "both", "TIME_ZONE": "Europe/Berlin"}
         self.assertEqual(self.on.variables("Calibrator"), {**calibrator, **changed})
         self.assertEqual(self.on.variables("Detector"), {
             **detector, **changed, "SHADOW_URI": f"s3://{bucket}/models/other",

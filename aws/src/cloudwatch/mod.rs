@@ -14,6 +14,7 @@ use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
 use pace::{Pace, Rates};
 
 use crate::client::{failed, is_throttled};
+use crate::ids::Targets;
 use crate::ports::CallError;
 
 /// How often a throttled call starts anew, beside the tries that the SDK makes each time. The run's
@@ -26,12 +27,20 @@ pub struct CloudWatch {
     client: Client,
     namespace: String,
     pace: Pace,
+    targets: Targets,
 }
 
 impl CloudWatch {
     /// Reads and publishes through `client`, the latter into `namespace`, no faster than `rates`.
     pub fn new(client: Client, namespace: impl Into<String>, rates: Rates) -> Self {
-        Self { client, namespace: namespace.into(), pace: Pace::new(rates) }
+        let targets = Targets::Instances;
+        Self { client, namespace: namespace.into(), pace: Pace::new(rates), targets }
+    }
+
+    /// The same, with the CPU of these targets.
+    #[must_use]
+    pub fn of(self, targets: Targets) -> Self {
+        Self { targets, ..self }
     }
 
     /// Makes a call in its turn, and again, more slowly, where it is throttled.

@@ -3,7 +3,7 @@
 use deepguard::series::PERIOD;
 
 use super::limits::{BYTES_PER_PUT, DATAPOINTS_PER_READ, DATUMS_PER_PUT, QUERIES_PER_READ};
-use crate::ids::InstanceId;
+use crate::ids::TargetId;
 use crate::metric::Datum;
 use crate::ports::{Batch, slots};
 
@@ -13,8 +13,8 @@ use crate::ports::{Batch, slots};
 /// about the same stretch share a call, which reads the longest of their stretches. A query costs
 /// the same however many datapoints it has. The shortest stretches come first, so that followed
 /// instances do not wait for new ones. Among equals the order is that of `wanted`.
-pub fn batches(wanted: impl IntoIterator<Item = (InstanceId, i64)>, end: i64) -> Vec<Batch> {
-    let mut wanted: Vec<(InstanceId, i64)> = wanted.into_iter().collect();
+pub fn batches(wanted: impl IntoIterator<Item = (TargetId, i64)>, end: i64) -> Vec<Batch> {
+    let mut wanted: Vec<(TargetId, i64)> = wanted.into_iter().collect();
     wanted.sort_by_key(|(_, start)| std::cmp::Reverse(*start));
     let mut batches: Vec<Batch> = Vec::new();
     for (instance, start) in wanted {
@@ -118,7 +118,7 @@ mod tests {
         ) {
             let end = 8640 * PERIOD;
             let start = |slot: i64| if equal { starts[0] * PERIOD } else { slot * PERIOD };
-            let wanted: Vec<(InstanceId, i64)> = starts
+            let wanted: Vec<(TargetId, i64)> = starts
                 .iter()
                 .enumerate()
                 .map(|(number, &slot)| (instance(number), start(slot)))

@@ -18,7 +18,7 @@ pub(crate) use self::whole::WholeDays;
 use super::repeat::{LONGEST, Lasts, Repeated, When};
 use super::text::{reason, shown, warn_of_fixed_clocks, zone};
 use super::{MAX_MUTES, Mute, Who};
-use crate::ids::InstanceId;
+use crate::ids::TargetId;
 use crate::tags::TagRule;
 use crate::text::decode;
 
@@ -366,7 +366,7 @@ fn who(properties: &[Property<'_>]) -> Result<Who, String> {
             if word.strip_prefix("i-").is_some_and(|digits| {
                 digits.len() > 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
             }) {
-                instances.insert(word.parse::<InstanceId>().map_err(|error| error.to_string())?);
+                instances.insert(word.parse::<TargetId>().map_err(|error| error.to_string())?);
             } else if is_tag(word) {
                 tags.push(word);
             }

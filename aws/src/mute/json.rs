@@ -23,7 +23,7 @@ use super::days::{Days, Limits};
 use super::repeat::{Lasts, Repeated, When};
 use super::text::{reason, shown, warn_of_fixed_clocks, zone};
 use super::{MAX_MUTES, Mute, Who};
-use crate::ids::InstanceId;
+use crate::ids::TargetId;
 use crate::text::decode;
 
 /// The first day of repeated mutes, before any time that can be asked for.
@@ -135,7 +135,7 @@ impl Entry {
             (None, None, Some(true)) => Ok(Who::All),
             (Some(instances), None, None | Some(false)) if !instances.is_empty() => {
                 let instances =
-                    instances.into_iter().map(InstanceId::try_from).collect::<Result<_, _>>();
+                    instances.into_iter().map(TargetId::try_from).collect::<Result<_, _>>();
                 instances.map(Who::Instances).map_err(|error| format!("`instances`: {error}"))
             }
             (None, Some(tags), None | Some(false)) if !tags.trim().is_empty() => {

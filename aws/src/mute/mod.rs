@@ -21,7 +21,7 @@ use std::rc::Rc;
 use deepguard::series::slot_start;
 use repeat::When;
 
-use crate::ids::InstanceId;
+use crate::ids::TargetId;
 use crate::settings_file::Content;
 use crate::tags::{TagRule, Tags};
 
@@ -52,12 +52,12 @@ struct Mute {
 #[derive(Debug, Clone, PartialEq)]
 enum Who {
     All,
-    Instances(BTreeSet<InstanceId>),
+    Instances(BTreeSet<TargetId>),
     Tags(TagRule),
 }
 
 impl Who {
-    fn is(&self, instance: &InstanceId, tags: &Tags) -> bool {
+    fn is(&self, instance: &TargetId, tags: &Tags) -> bool {
         match self {
             Self::All => true,
             Self::Instances(instances) => instances.contains(instance),
@@ -91,7 +91,7 @@ impl Mutes {
     /// muted; `None` where it is not.
     ///
     /// For more than a few of them see [`Self::during`].
-    pub fn at(&self, instance: &InstanceId, tags: &Tags, time: i64) -> Option<&str> {
+    pub fn at(&self, instance: &TargetId, tags: &Tags, time: i64) -> Option<&str> {
         let times = time..time.saturating_add(1);
         let mute = self
             .mutes
@@ -139,7 +139,7 @@ struct Within {
 
 impl During {
     /// When an instance with these tags is muted. Instances with the same mutes share the answer.
-    pub fn of(&self, instance: &InstanceId, tags: &Tags) -> Rc<MutedRanges> {
+    pub fn of(&self, instance: &TargetId, tags: &Tags) -> Rc<MutedRanges> {
         let for_it = |index: &usize| self.mutes[*index].who.is(instance, tags);
         let set: Vec<usize> = (0..self.mutes.len()).filter(for_it).collect();
         let mut known = self.ranges.borrow_mut();

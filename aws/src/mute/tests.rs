@@ -71,7 +71,7 @@ fn who_is_muted() {
         (of_ics("SUMMARY:Moving\\, all instances\nCATEGORIES:ops"), [true, true, true]),
     ];
     for (mutes, expected) in cases {
-        let muted = |instance: &InstanceId, tags: &Tags| mutes.at(instance, tags, three).is_some();
+        let muted = |instance: &TargetId, tags: &Tags| mutes.at(instance, tags, three).is_some();
         let found = [
             muted(&one, &Tags::new()),
             muted(&instance(2), &batch),

@@ -1,4 +1,7 @@
 //! The Resource Groups Tagging API: the tags of instances, a hundred to a call.
+//!
+//! It does not know Auto Scaling groups. The tags of such a group are those that all of its
+//! instances have in common: a group gives its tags to the instances that it launches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -11,7 +14,7 @@ use aws_sdk_resourcegroupstagging::operation::get_resources::builders::GetResour
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use crate::client::{failed, is_throttled};
-use crate::ids::InstanceId;
+use crate::ids::{TargetDimension, TargetId};
 use crate::pagination::Pages;
 use crate::ports::{CallError, Inventory};
 use crate::tags::{TagRule, Tags};
@@ -22,6 +25,10 @@ const INSTANCES: &str = "ec2:instance";
 /// Resources in one answer, and in one question that names them. (GetResources, `ResourcesPerPage`,
 /// `ResourceARNList`)
 const PER_CALL: usize = 100;
+/// The tag that Auto Scaling gives to the instances of a group: the group's name.
+const GROUP_TAG: &str = "aws:autoscaling:groupName";
+/// Values of a key in one question. (GetResources, `TagFilters`)
+const VALUES_PER_CALL: usize = 20;
 /// How often a throttled call starts anew, beside the tries that the SDK makes each time.
 const THROTTLED: u32 = 4;
 /// How long it waits before the first of them, and twice as long before each other.
@@ -55,7 +62,7 @@ impl Tagging {
     }
 
     /// Every instance that `rule` holds for, and that has or had a tag: AWS knows of no others.
-    async fn pages(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn pages(&self, rule: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         let filter = |(key, values): (&str, _)| {
             TagFilter::builder().key(key).set_values(values_of(values)).build()
         };
@@ -80,7 +87,7 @@ impl Tagging {
         }
     }
 
-    fn collect(&self, page: GetResourcesOutput, found: &mut BTreeMap<InstanceId, Tags>) {
+    fn collect(&self, page: GetResourcesOutput, found: &mut BTreeMap<TargetId, Tags>) {
         for resource in page.resource_tag_mapping_list.unwrap_or_default() {
             let Some((home, Ok(instance))) = resource.resource_arn().and_then(of_arn) else {
                 continue;
@@ -99,9 +106,24 @@ fn values_of(values: Vec<&str>) -> Option<Vec<String>> {
 }
 
 /// Splits an ARN into the part before an instance's id, and the id.
-fn of_arn(arn: &str) -> Option<(&str, Result<InstanceId, crate::ids::NotAnInstance>)> {
+fn of_arn(arn: &str) -> Option<(&str, Result<TargetId, crate::ids::NotATarget>)> {
     let (before, id) = arn.split_at_checked(arn.rfind('/')? + 1)?;
     before.ends_with(":instance/").then(|| (before, id.parse()))
+}
+
+/// Adds the Auto Scaling groups of the instances in `found`, with the tags that all of a group's
+/// instances have.
+fn add_groups(found: &mut BTreeMap<TargetId, Tags>) {
+    let mut groups: BTreeMap<TargetId, Tags> = BTreeMap::new();
+    for tags in found.values() {
+        let name = tags.get(GROUP_TAG).map(String::as_str).unwrap_or_default();
+        let Ok(group) = TargetId::of_dimension(TargetDimension::Group, name) else { continue };
+        groups
+            .entry(group)
+            .and_modify(|common| common.retain(|key, value| tags.get(key) == Some(value)))
+            .or_insert_with(|| tags.clone());
+    }
+    found.extend(groups);
 }
 
 /// Makes a call, and again a little later where it is throttled.
@@ -128,17 +150,18 @@ fn told(mut failure: CallError, error: &dyn Error) -> CallError {
 }
 
 impl Inventory for Tagging {
-    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         let mut found = self.pages(rule).await?;
         // AWS has filtered already; this removes results where AWS may read the rule differently.
         found.retain(|_, tags| rule.holds_for(tags));
+        add_groups(&mut found);
         Ok(found)
     }
 
     async fn tags_of(
         &self,
-        instances: &BTreeSet<InstanceId>,
-    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        instances: &BTreeSet<TargetId>,
+    ) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         if instances.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -146,12 +169,22 @@ impl Inventory for Tagging {
             // The partition, Region and account are not known yet. The answers of this call contain
             // them.
             let mut found = self.pages(&TagRule::default()).await?;
+            add_groups(&mut found);
             found.retain(|instance, _| instances.contains(instance));
             return Ok(found);
         };
-        let arns: Vec<String> =
-            instances.iter().map(|instance| format!("{home}{instance}")).collect();
+        let groups: Vec<&str> = instances.iter().filter_map(TargetId::group).collect();
         let mut found = BTreeMap::new();
+        for groups in groups.chunks(VALUES_PER_CALL) {
+            found.extend(self.pages(&TagRule::any_of(GROUP_TAG, groups)).await?);
+        }
+        add_groups(&mut found);
+        found.retain(|target, _| instances.contains(target));
+        let arns: Vec<String> = instances
+            .iter()
+            .filter(|target| target.group().is_none())
+            .map(|instance| format!("{home}{instance}"))
+            .collect();
         for arns in arns.chunks(PER_CALL) {
             let request = self.client.get_resources().set_resource_arn_list(Some(arns.to_vec()));
             self.collect(send(request).await?, &mut found);

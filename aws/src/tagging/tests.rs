@@ -77,7 +77,7 @@ async fn all_pages_are_read_and_the_rule_is_asked_for() {
 
 #[tokio::test]
 async fn instances_are_named_by_their_arns_once_their_account_is_known() {
-    let fleet: BTreeSet<InstanceId> = (0..150).map(instance).collect();
+    let fleet: BTreeSet<TargetId> = (0..150).map(instance).collect();
     let aws =
         Scripted::new([(OPERATION, vec![page(&[(arn(7), &[("a", "b")])], ""), page(&[], "")])])
             .await;
@@ -95,6 +95,24 @@ async fn instances_are_named_by_their_arns_once_their_account_is_known() {
         1,
         "no other parameter may stand beside the list"
     );
+}
+
+#[tokio::test]
+async fn a_group_has_the_tags_that_its_instances_share() {
+    let web = |name: &'static str| [("team", "a"), ("Name", name), (GROUP_TAG, "web")];
+    let (one, two) = (web("web-1"), web("web-2"));
+    let all = || page(&[(arn(1), &one), (arn(2), &two), (arn(3), &[("team", "b")])], "");
+    let aws = Scripted::new([(OPERATION, vec![all(), all()])]).await;
+    let tagging = aws.tagging();
+    let group: TargetId = "asg:web".parse().unwrap();
+    let found = tagging.tagged(&TagRule::default()).await.unwrap();
+    assert_eq!(found.len(), 4);
+    assert_eq!(found[&group], tags(&[("team", "a"), (GROUP_TAG, "web")]));
+    let asked_for = BTreeSet::from([group.clone()]);
+    let found = tagging.tags_of(&asked_for).await.unwrap();
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), [group]);
+    let filter = json!([{ "Key": GROUP_TAG, "Values": ["web"] }]);
+    assert_eq!(asked(&aws).await[1]["TagFilters"], filter);
 }
 
 #[tokio::test]

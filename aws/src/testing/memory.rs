@@ -7,7 +7,7 @@ use std::rc::Rc;
 use deepguard::Datapoint;
 
 use crate::alert::Alert;
-use crate::ids::{InstanceId, ObjectUri};
+use crate::ids::{ObjectUri, TargetId};
 use crate::metric::Datum;
 use crate::ports::{
     Alerts, Batch, CallError, Condition, Cpu, Fetched, Inventory, Listed, ObjectError, Objects,
@@ -22,14 +22,14 @@ fn error(operation: &'static str) -> CallError {
 /// The CPU of a fleet, and the datums published about it.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    pub cpu: RefCell<BTreeMap<InstanceId, Vec<Datapoint>>>,
+    pub cpu: RefCell<BTreeMap<TargetId, Vec<Datapoint>>>,
     /// Instances that cannot be read.
-    pub broken: RefCell<BTreeSet<InstanceId>>,
+    pub broken: RefCell<BTreeSet<TargetId>>,
     /// Instances of which every other datapoint is missing when they are read.
-    pub partial: RefCell<BTreeSet<InstanceId>>,
+    pub partial: RefCell<BTreeSet<TargetId>>,
     pub list_fails: Cell<bool>,
     /// Instances that have stopped too long ago to be listed.
-    pub unlisted: RefCell<BTreeSet<InstanceId>>,
+    pub unlisted: RefCell<BTreeSet<TargetId>>,
     /// How many datums are taken before all others fail.
     pub takes: Cell<Option<usize>>,
     /// The reads since this was last emptied.
@@ -50,7 +50,7 @@ pub struct Metrics {
     pub chatted: RefCell<Vec<Alert>>,
     /// Whether sending to the chat fails.
     pub away: Cell<bool>,
-    pub tags: RefCell<BTreeMap<InstanceId, Tags>>,
+    pub tags: RefCell<BTreeMap<TargetId, Tags>>,
     /// Whether reading tags fails.
     pub untagged: Cell<bool>,
 }
@@ -87,7 +87,7 @@ impl Alerts for Rc<Metrics> {
 }
 
 impl Inventory for Rc<Metrics> {
-    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+    async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         if self.untagged.get() {
             return Err(error("GetResources"));
         }
@@ -97,8 +97,8 @@ impl Inventory for Rc<Metrics> {
 
     async fn tags_of(
         &self,
-        instances: &BTreeSet<InstanceId>,
-    ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        instances: &BTreeSet<TargetId>,
+    ) -> Result<BTreeMap<TargetId, Tags>, CallError> {
         let mut tags = self.tagged(&TagRule::default()).await?;
         tags.retain(|instance, _| instances.contains(instance));
         Ok(tags)
@@ -106,7 +106,7 @@ impl Inventory for Rc<Metrics> {
 }
 
 impl Cpu for Rc<Metrics> {
-    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
+    async fn instances(&self) -> Result<BTreeSet<TargetId>, CallError> {
         match self.list_fails.get() {
             true => Err(error("ListMetrics")),
             false => {
@@ -122,9 +122,9 @@ impl Cpu for Rc<Metrics> {
         }
     }
 
-    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
+    async fn read(&self, batch: &Batch) -> Vec<(TargetId, Result<Read, CallError>)> {
         self.reads.borrow_mut().push(batch.clone());
-        let read = |instance: &InstanceId| {
+        let read = |instance: &TargetId| {
             if self.broken.borrow().contains(instance) {
                 return Err(error("GetMetricData"));
             }

@@ -12,14 +12,14 @@
 )]
 
 use crate::alert::{Alert, Kind};
-use crate::ids::InstanceId;
+use crate::ids::TargetId;
 
 pub mod cbor;
 pub mod memory;
 pub mod scripted;
 
 /// The instance with this number.
-pub fn instance(number: usize) -> InstanceId {
+pub fn instance(number: usize) -> TargetId {
     format!("i-{number:017x}").parse().unwrap()
 }
 

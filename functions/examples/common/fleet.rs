@@ -11,7 +11,7 @@ use deepguard::detector::rebuild_from;
 use deepguard::model::device;
 use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard::{Artifact, Baseline, Datapoint, Detector, Series};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use functions::state::baselines::Baselines;
 use functions::state::{Followed, State};
 use functions::time::date;
@@ -117,7 +117,7 @@ impl Prepared {
         let mut state = State { model: self.model.clone(), ..State::default() };
         let mut baselines = Baselines::default();
         for n in 0..instances {
-            let id: InstanceId = Generated::id(n).parse()?;
+            let id: TargetId = Generated::id(n).parse()?;
             let (followed, baseline) = &self.instances[n % self.instances.len()];
             state.instances.insert(id.clone(), followed.clone());
             baselines.instances.insert(id, baseline.clone());

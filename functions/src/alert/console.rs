@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Metric;
 
 use crate::time::rfc3339;
@@ -36,14 +36,16 @@ impl Console {
 
     /// A graph of an instance's CPU with its band, and of its score, from a day before `since` to
     /// two hours after `until` (seconds since 1970).
-    pub fn graph(&self, instance: &InstanceId, since: i64, until: i64) -> String {
+    pub fn graph(&self, instance: &TargetId, since: i64, until: i64) -> String {
+        let (dimension, value) = instance.dimension();
         let metric = |namespace: &str, name: &str, right: bool| {
             let axis = if right { "~(yAxis~'right)" } else { "" };
             format!(
-                "~(~{}~{}~'InstanceId~{}{axis})",
+                "~(~{}~{}~'{}~{}{axis})",
                 text(namespace),
                 text(name),
-                text(instance.as_str())
+                dimension.name(),
+                text(value)
             )
         };
         let cpu = metric("AWS/EC2", "CPUUtilization", false);
@@ -102,6 +104,16 @@ mod tests {
         let cpu = "~(~'AWS*2fEC2~'CPUUtilization~'InstanceId~'i-00000000000000007)";
         let band = ["ExpectedCPU", "ExpectedLow", "ExpectedHigh"].map(of_band).concat();
         assert_eq!(link, expected.replace(cpu, &format!("{cpu}{band}")), "the band is the CPU's");
+    }
+
+    #[test]
+    fn the_graph_of_a_group_is_that_of_its_own_metrics() {
+        let console = Console { region: "us-east-1".into(), namespace: "D".into(), bands: false };
+        let link = console.graph(&"asg:web/1".parse().unwrap(), 0, 0);
+        assert!(
+            link.contains("~(~'AWS*2fEC2~'CPUUtilization~'AutoScalingGroupName~'web*2f1)"),
+            "{link}"
+        );
     }
 
     #[test]

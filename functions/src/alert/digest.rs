@@ -3,7 +3,7 @@
 use deepguard::incident::{Quiet, Scope};
 use deepguard::shape::Shape;
 use deepguard_aws::alert::{Alert, Kind};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
@@ -47,8 +47,8 @@ impl Sender {
     pub fn digest(
         &self,
         digest: &Digest,
-        quiet: &[&Quiet<InstanceId>],
-        name: impl Fn(&InstanceId) -> Option<String>,
+        quiet: &[&Quiet<TargetId>],
+        name: impl Fn(&TargetId) -> Option<String>,
     ) -> Alert {
         let quiet_lines = || {
             let listed = quiet.iter().take(MOST_QUIET).map(|quiet| self.quiet_line(quiet, &name));
@@ -123,7 +123,7 @@ impl Sender {
         }
     }
 
-    fn line(&self, entry: &Entry, name: impl Fn(&InstanceId) -> Option<String>) -> String {
+    fn line(&self, entry: &Entry, name: impl Fn(&TargetId) -> Option<String>) -> String {
         let (instance, told) = &entry.first;
         let who = whose(&entry.scope, instance, name);
         let who = match &entry.scope {
@@ -144,8 +144,8 @@ impl Sender {
 
     fn quiet_line(
         &self,
-        quiet: &Quiet<InstanceId>,
-        name: impl Fn(&InstanceId) -> Option<String>,
+        quiet: &Quiet<TargetId>,
+        name: impl Fn(&TargetId) -> Option<String>,
     ) -> String {
         let who = whose(&quiet.scope, &quiet.first.0, name);
         let unless = match quiet.shape {
@@ -160,9 +160,9 @@ impl Sender {
 
 /// The machine by name and id, the group, or the fleet.
 fn whose(
-    scope: &Scope<InstanceId>,
-    instance: &InstanceId,
-    name: impl Fn(&InstanceId) -> Option<String>,
+    scope: &Scope<TargetId>,
+    instance: &TargetId,
+    name: impl Fn(&TargetId) -> Option<String>,
 ) -> String {
     match scope {
         Scope::Machine(_) => match name(instance).map(|name| plain(&name)) {
@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    fn worded(digest: &Digest, quiet: &[Quiet<InstanceId>]) -> Alert {
+    fn worded(digest: &Digest, quiet: &[Quiet<TargetId>]) -> Alert {
         let console =
             Console { region: "eu-central-1".into(), namespace: "DeepGuard".into(), bands: true };
         let zone = TimeZone::get("Europe/Berlin").unwrap();
@@ -230,7 +230,7 @@ mod tests {
             console,
             zone,
         };
-        let name = |known: &InstanceId| (*known == instance(1)).then(|| "db-1".to_string());
+        let name = |known: &TargetId| (*known == instance(1)).then(|| "db-1".to_string());
         sender.digest(digest, &quiet.iter().collect::<Vec<_>>(), name)
     }
 
@@ -277,7 +277,7 @@ Quiet until 2026-01-29 08:00 CET: db-1 (i-00000000000000001), drift (unless its 
                          more)
 Quiet until 2026-01-29 08:00 CET: web, stopped reporting";
 
-    fn quiet() -> Vec<Quiet<InstanceId>> {
+    fn quiet() -> Vec<Quiet<TargetId>> {
         let until = MORNING + deepguard::incident::LASTS;
         let of = |number, scope, shape, peak| Quiet {
             first: (instance(number), MORNING),

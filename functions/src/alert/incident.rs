@@ -1,7 +1,7 @@
 //! The words about the incident of an episode.
 
 use deepguard::incident::{Note, Scope};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use serde_json::{Value, json};
 
 use crate::alert::count;
@@ -11,7 +11,7 @@ use crate::alert::plain::plain;
 const MOST_NAMED: usize = 8;
 
 /// The part of an event's detail that is about the incident.
-pub(super) fn detail(note: &Note<InstanceId>) -> Value {
+pub(super) fn detail(note: &Note<TargetId>) -> Value {
     let (scope, group) = match &note.scope {
         Scope::Machine(_) => ("machine", None),
         Scope::Group(name) => ("group", Some(plain(name))),
@@ -33,13 +33,13 @@ pub(super) fn detail(note: &Note<InstanceId>) -> Value {
 }
 
 /// The id of an incident: the same in all its alerts, and that of its first episode.
-pub(super) fn id(note: &Note<InstanceId>) -> String {
+pub(super) fn id(note: &Note<TargetId>) -> String {
     let (instance, told) = &note.first;
     format!("{instance}-{told}")
 }
 
 /// The subject of a message about several machines, which ends in `what`; `None` about one.
-pub(super) fn title(note: &Note<InstanceId>, what: &str) -> Option<String> {
+pub(super) fn title(note: &Note<TargetId>, what: &str) -> Option<String> {
     let whose = match &note.scope {
         Scope::Machine(_) => return None,
         Scope::Group(name) => plain(name),
@@ -51,7 +51,7 @@ pub(super) fn title(note: &Note<InstanceId>, what: &str) -> Option<String> {
 }
 
 /// The sentence about the scores that count.
-pub(super) fn level(note: &Note<InstanceId>) -> String {
+pub(super) fn level(note: &Note<TargetId>) -> String {
     match note.level.value() {
         level if level > 1.0 => {
             let whose = match note.strict {
@@ -69,7 +69,7 @@ pub(super) fn level(note: &Note<InstanceId>) -> String {
 }
 
 /// The lines of a message before those about its instance.
-pub(super) fn lines(note: &Note<InstanceId>) -> Vec<String> {
+pub(super) fn lines(note: &Note<TargetId>) -> Vec<String> {
     let mut lines = Vec::new();
     let many = match &note.scope {
         Scope::Machine(_) => None,
@@ -78,8 +78,7 @@ pub(super) fn lines(note: &Note<InstanceId>) -> Vec<String> {
     };
     if let Some(of_what) = many {
         let (joined, of) = (note.joined, note.of);
-        let named: Vec<&str> =
-            note.members.iter().take(MOST_NAMED).map(InstanceId::as_str).collect();
+        let named: Vec<&str> = note.members.iter().take(MOST_NAMED).map(TargetId::as_str).collect();
         lines.push(match (note.over, named.is_empty()) {
             (true, _) | (_, true) => {
                 format!("It was on {} {of_what} (of {of}).", count(joined, "instance"))

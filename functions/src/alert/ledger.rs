@@ -6,7 +6,7 @@ use deepguard::budget::PageLevel;
 use deepguard::episode::Change;
 use deepguard::incident::{Note, Scope};
 use deepguard::shape::Shape;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +42,9 @@ pub struct Ledger {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The first instance, and when its episode was reported, in seconds since 1970.
-    pub first: (InstanceId, i64),
+    pub first: (TargetId, i64),
     /// The group of an incident of several instances.
-    pub scope: Scope<InstanceId>,
+    pub scope: Scope<TargetId>,
     /// The kind of anomaly.
     pub shape: Shape,
     /// The highest score.
@@ -102,7 +102,7 @@ impl Digest {
 
 impl Ledger {
     /// Takes a change and its note in.
-    pub fn add(&mut self, change: &Change, note: &Note<InstanceId>) {
+    pub fn add(&mut self, change: &Change, note: &Note<TargetId>) {
         let entry = Entry {
             first: note.first.clone(),
             scope: note.scope.clone(),
@@ -211,7 +211,7 @@ impl Ledger {
     /// Takes over from another division of the fleet what is about instances that this part
     /// `holds`, and the time of the last digest. A digest that waits goes to the part that holds
     /// the first instance it names.
-    pub fn take_over(&mut self, other: Self, holds: impl Fn(&InstanceId) -> bool) {
+    pub fn take_over(&mut self, other: Self, holds: impl Fn(&TargetId) -> bool) {
         self.since = self.since.or(other.since);
         let is_new = |known: &[Entry], entry: &Entry| {
             holds(&entry.first.0) && !known.iter().any(|known| known.first == entry.first)
@@ -241,7 +241,7 @@ impl Ledger {
     }
 
     /// The instances that the waiting digests name.
-    pub fn named(&self) -> impl Iterator<Item = &InstanceId> {
+    pub fn named(&self) -> impl Iterator<Item = &TargetId> {
         let waiting = self.waiting.iter();
         let entries = waiting.flat_map(|digest| digest.pages.iter().chain(&digest.notices));
         entries.map(|entry| &entry.first.0)
@@ -272,12 +272,12 @@ mod tests {
     use super::*;
     use crate::testing::{instance, scored};
 
-    fn began(number: usize, time: i64, score: f64) -> (Change, Note<InstanceId>) {
+    fn began(number: usize, time: i64, score: f64) -> (Change, Note<TargetId>) {
         let change = Episodes::default().update(&scored(time, score), MOfN::default()).remove(0);
         (change, Note::of_one(&instance(number), time))
     }
 
-    fn quiet(note: Note<InstanceId>) -> Note<InstanceId> {
+    fn quiet(note: Note<TargetId>) -> Note<TargetId> {
         Note { page: false, paged: false, ..note }
     }
 
@@ -346,7 +346,7 @@ mod tests {
         }
         let mut parts = [Ledger::default(), Ledger::default()];
         for (even, part) in parts.iter_mut().enumerate() {
-            let holds = |id: &InstanceId| (0..6).any(|n| instance(2 * n + even) == *id);
+            let holds = |id: &TargetId| (0..6).any(|n| instance(2 * n + even) == *id);
             part.take_over(whole.clone(), holds);
             part.take_over(whole.clone(), holds);
         }

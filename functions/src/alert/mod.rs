@@ -17,7 +17,7 @@ use deepguard::incident::Note;
 use deepguard::series::PERIOD;
 use deepguard::shape::{Finding, Rank, Shape};
 use deepguard_aws::alert::{Alert, Kind};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use serde_json::{Value, json};
 
 use crate::alert::chat::{Button, Facts};
@@ -31,13 +31,13 @@ use crate::trigger::label::{Label, Verdict};
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
     /// The instance that it is about.
-    pub instance: &'a InstanceId,
+    pub instance: &'a TargetId,
     /// Its tag `Name`.
     pub name: Option<&'a str>,
     /// The basis of the judgement.
     pub basis: &'a Basis,
     /// The incident of the episode.
-    pub note: &'a Note<InstanceId>,
+    pub note: &'a Note<TargetId>,
     /// The sender.
     pub sender: &'a Sender,
 }
@@ -134,13 +134,22 @@ impl About<'_> {
 
     /// The same for the subject, which is ASCII.
     fn title(&self) -> String {
-        self.name().filter(|name| name.is_ascii()).unwrap_or_else(|| self.instance.to_string())
+        match self.instance.group() {
+            Some(group) => format!("group {}", plain(group)),
+            None => self
+                .name()
+                .filter(|name| name.is_ascii())
+                .unwrap_or_else(|| self.instance.to_string()),
+        }
     }
 
     /// The instance by name and id.
     fn who(&self) -> String {
-        self.name()
-            .map_or_else(|| self.instance.to_string(), |name| format!("{name} ({})", self.instance))
+        match (self.instance.group(), self.name()) {
+            (Some(group), _) => format!("The group {} as a whole", plain(group)),
+            (None, Some(name)) => format!("{name} ({})", self.instance),
+            (None, None) => self.instance.to_string(),
+        }
     }
 
     fn began(&self, episode: &Episode, scored: Option<&Scored>) -> Message {

@@ -6,7 +6,7 @@ use deepguard::episode::Change;
 use deepguard::incident::Note;
 use deepguard::series::DAY;
 use deepguard_aws::alert::{Alert, Kind};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{About, Sender};
@@ -18,13 +18,13 @@ use crate::alert::{About, Sender};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// The instance that it is about.
-    pub instance: InstanceId,
+    pub instance: TargetId,
     /// The change of an episode.
     pub change: Change,
     /// The basis of the judgement.
     pub basis: Basis,
     /// The incident of the episode.
-    pub note: Note<InstanceId>,
+    pub note: Note<TargetId>,
     /// When it was decided, in seconds since 1970.
     pub decided: i64,
     /// Where it still has to go.

@@ -57,7 +57,8 @@ async fn main() -> Result<(), Error> {
         aws_sdk_cloudwatch::Client::new(&config),
         &settings.namespace,
         settings.rates,
-    );
+    )
+    .of(settings.targets);
     let s3 = S3::new(client::s3(&config));
     start.done(Part::Clients);
     // The locks are never contended: Lambda sends a process one event at a time.

@@ -8,7 +8,7 @@ use deepguard::track::Known;
 use deepguard::{Detector, Series};
 use deepguard_aws::cloudwatch::plan;
 #[cfg(test)]
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::mute::Mutes;
 use deepguard_aws::ports::{Cpu, Inventory, NoAccount, Objects};
 use deepguard_aws::settings_file::SettingsFile;
@@ -219,7 +219,7 @@ impl<C: Cpu, O: Objects + Clone, A: Inventory> Calibration<C, O, A> {
 
     /// The baseline of an instance on a day, for tests.
     #[cfg(test)]
-    pub(crate) fn knows(&self, instance: &InstanceId, day: i64) -> bool {
+    pub(crate) fn knows(&self, instance: &TargetId, day: i64) -> bool {
         self.store.baselines.of(instance, day) != Known::NotYet
     }
 }

@@ -9,7 +9,7 @@ use deepguard::incident::{Note, Surroundings};
 use deepguard::series::PERIOD;
 use deepguard::track::{Known, LATE};
 use deepguard::{Detector, Scored};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::Objects;
 
@@ -36,14 +36,14 @@ const LATE_CLOUDWATCH: i64 = 90 * 60;
 const GOES_OFF: i64 = 3600;
 
 /// The changes of the episodes of the instances in one run.
-pub(crate) type Changes = Vec<(InstanceId, Change)>;
+pub(crate) type Changes = Vec<(TargetId, Change)>;
 
 /// A change with the incident that it belongs to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Told {
-    pub(crate) instance: InstanceId,
+    pub(crate) instance: TargetId,
     pub(crate) change: Change,
-    pub(crate) note: Note<InstanceId>,
+    pub(crate) note: Note<TargetId>,
     /// Whether the episode had begun before, as a notice, and pages now.
     pub(crate) risen: bool,
 }
@@ -64,13 +64,13 @@ pub(crate) fn incidents(
     machines: usize,
 ) -> Vec<Told> {
     let State { incidents, instances, .. } = state;
-    let open = |instance: &InstanceId| instances.get(instance)?.episodes.open().copied();
+    let open = |instance: &TargetId| instances.get(instance)?.episodes.open().copied();
     let around = Surroundings {
         now: fleet.times.end,
         machines,
         group: &|instance| {
             let name = groups.of(instance)?;
-            Some((name.to_string(), groups.members(name).len()))
+            Some((name.to_string(), groups.size(name)))
         },
         peak: &|instance| Some(open(instance)?.peak),
         up: &|instance| open(instance)?.is_up(),
@@ -130,7 +130,7 @@ pub(crate) fn silent<O: Objects>(
         return Changes::new();
     }
     // Whether an instance should have reported in all slots since `end`.
-    let should = |instance: &InstanceId, end: i64| {
+    let should = |instance: &TargetId, end: i64| {
         let muted = mutes.of(instance);
         let reports = |time: i64| match store.baselines.of(instance, calibrated_at(time)) {
             Known::Baseline(baseline) => {
@@ -140,7 +140,7 @@ pub(crate) fn silent<O: Objects>(
         };
         (end..until).step_by(PERIOD as usize).all(|time| !muted(time) && reports(time))
     };
-    let mut missing: BTreeMap<InstanceId, bool> = BTreeMap::new();
+    let mut missing: BTreeMap<TargetId, bool> = BTreeMap::new();
     let mut reporting = 0;
     for (instance, followed) in &state.instances {
         let Some(end) = followed.track.end() else { continue };

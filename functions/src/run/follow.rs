@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use deepguard::Detector;
 use deepguard::budget::{FleetPast, PageLevel, page_level};
 use deepguard::track::LATE;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
 use deepguard_aws::ports::{Alerts, Cpu, Inventory, Objects, Scores};
 use jiff::Timestamp;
@@ -84,7 +84,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let Self { store, messages, .. } = self;
         let alerts = decide::alerts(told, times.end, store, detector, days, *messages);
         let named = state.alerts.iter().chain(&alerts).map(|pending| pending.instance.clone());
-        let mut named: BTreeSet<InstanceId> = named.chain(state.ledger.named().cloned()).collect();
+        let mut named: BTreeSet<TargetId> = named.chain(state.ledger.named().cloned()).collect();
         if !state.ledger.waiting().is_empty() {
             let quiet = state.incidents.labels().quiet(fleet.times.end);
             named.extend(quiet.into_iter().map(|quiet| quiet.first.0.clone()));
@@ -132,11 +132,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     /// The watched instances of `listed`. Instances that are no longer watched are forgotten.
     pub(super) async fn selected(
         &mut self,
-        listed: BTreeSet<InstanceId>,
+        listed: BTreeSet<TargetId>,
         state: &mut State,
         inputs: &mut Inputs,
         now: Timestamp,
-    ) -> Result<BTreeSet<InstanceId>, RunError> {
+    ) -> Result<BTreeSet<TargetId>, RunError> {
         let all = listed.clone();
         let needs = match inputs.mutes.needs_tags() {
             true => Needs::Rules,
@@ -167,7 +167,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     /// 1970).
     pub(super) fn muted(
         &self,
-        instances: &BTreeSet<InstanceId>,
+        instances: &BTreeSet<TargetId>,
         inputs: &Inputs,
         until: i64,
     ) -> Muted {
@@ -182,7 +182,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     }
 
     /// The groups of the watched instances, as far as their tags are known.
-    fn groups(&self, listed: &BTreeSet<InstanceId>) -> Groups {
+    fn groups(&self, listed: &BTreeSet<TargetId>) -> Groups {
         let Some(key) = &self.group_by else { return Groups::default() };
         let group = |instance| Some((instance, self.roster.tags(instance).get(key)?.as_str()));
         listed.iter().filter_map(group).collect()

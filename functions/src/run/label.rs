@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use deepguard::incident::{Quiet, Scope};
 use deepguard::shape::Shape;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::{Alerts, Cpu, Inventory, Objects, Scores};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub struct Labelled {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QuietNow {
     /// The instance, or the first one of several.
-    pub instance: InstanceId,
+    pub instance: TargetId,
     /// Where it is quiet: `machine`, `group` or `fleet`.
     pub scope: &'static str,
     /// The name of the group.
@@ -47,8 +47,8 @@ pub struct QuietNow {
     pub unless_score: f64,
 }
 
-impl From<&Quiet<InstanceId>> for QuietNow {
-    fn from(quiet: &Quiet<InstanceId>) -> Self {
+impl From<&Quiet<TargetId>> for QuietNow {
+    fn from(quiet: &Quiet<TargetId>) -> Self {
         let (scope, group) = match &quiet.scope {
             Scope::Machine(_) => ("machine", None),
             Scope::Group(name) => ("group", Some(name.clone())),

@@ -2,7 +2,7 @@
 
 use deepguard::channel::Channel;
 use deepguard_aws::alert::{Alert, Kind};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{Level, enabled, info, warn};
@@ -73,7 +73,7 @@ pub fn alert(alert: &Alert) {
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<serde_json::Value>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        instance: Option<&'a InstanceId>,
+        instance: Option<&'a TargetId>,
     }
     if enabled!(Level::WARN) {
         let detail = serde_json::from_str(&alert.detail).ok();

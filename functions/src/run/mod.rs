@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use deepguard::Detector;
 use deepguard::episode::MOfN;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::mute::Mutes;
 use deepguard_aws::ports::{
@@ -276,9 +276,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     async fn part(
         &mut self,
         shard: Shard,
-        named: Option<&BTreeSet<InstanceId>>,
+        named: Option<&BTreeSet<TargetId>>,
         now: Timestamp,
-    ) -> Result<(Part, Result<BTreeSet<InstanceId>, CallError>), RunError> {
+    ) -> Result<(Part, Result<BTreeSet<TargetId>, CallError>), RunError> {
         let listed = match named {
             Some(named) => Ok(named.clone()),
             None => self.cloudwatch.instances().await,
@@ -298,7 +298,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         detector: &Detector,
         part: &Part,
         run: &Run,
-        listed: &BTreeSet<InstanceId>,
+        listed: &BTreeSet<TargetId>,
     ) -> Option<String> {
         let after = After {
             cloudwatch: &self.cloudwatch,
@@ -314,13 +314,13 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
 }
 
 /// The tags `Name` of instances.
-type Names = BTreeMap<InstanceId, String>;
+type Names = BTreeMap<TargetId, String>;
 
 /// What a run is to score.
 struct Asked<'a> {
     part: &'a Part,
     /// The instances of the part that CloudWatch lists, or that the event names.
-    listed: Result<BTreeSet<InstanceId>, CallError>,
+    listed: Result<BTreeSet<TargetId>, CallError>,
     /// Seconds since 1970.
     times: Range<i64>,
 }
@@ -355,7 +355,7 @@ struct Decisions {
     /// Of the instances that alerts are about.
     names: Names,
     /// The instances that were to be scored.
-    listed: BTreeSet<InstanceId>,
+    listed: BTreeSet<TargetId>,
 }
 
 /// The inputs of a run beside the model, and how many of them are older than they should be.

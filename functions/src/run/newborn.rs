@@ -7,7 +7,7 @@ use deepguard::newborn::{MOST_MEMBERS, Member, Newborn, judged_from};
 use deepguard::series::PERIOD;
 use deepguard::track::Known;
 use deepguard::{Phase, Scored};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::Objects;
 
 use crate::run::pass::{Round, Waiting};
@@ -15,7 +15,7 @@ use crate::state::by_group::{ByGroup, Judged};
 
 impl<O: Objects> Round<'_, O> {
     /// Whether an instance has no baseline, so that its group may judge it.
-    pub(crate) fn is_newborn(&self, instance: &InstanceId) -> bool {
+    pub(crate) fn is_newborn(&self, instance: &TargetId) -> bool {
         let day = calibrated_at(self.fleet.times.end - PERIOD);
         self.store.baselines.of(instance, day) == Known::TooLittle
     }
@@ -66,7 +66,7 @@ impl<O: Objects> Round<'_, O> {
 
     /// Begins to judge an instance from the datapoint at `from` (seconds since 1970) on, by its
     /// group as it was on `day`.
-    fn join_group(&self, instance: &InstanceId, from: i64, day: i64) -> Option<Judged> {
+    fn join_group(&self, instance: &TargetId, from: i64, day: i64) -> Option<Judged> {
         let name = self.among.groups.of(instance)?;
         let others = self.among.groups.members(name).iter();
         let members = others.filter_map(|other| {

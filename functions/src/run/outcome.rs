@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deepguard::Scored;
 use deepguard::series::PERIOD;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
 
 /// The maximum number of instances that a summary names, and the log of a run for each reason to
@@ -28,11 +28,11 @@ pub struct Fleet {
     /// The stretch that the run is about, in seconds since 1970.
     pub times: Range<i64>,
     /// The new scores of each instance, at least one, oldest first.
-    pub scored: BTreeMap<InstanceId, Vec<Scored>>,
+    pub scored: BTreeMap<TargetId, Vec<Scored>>,
     /// The instances that already have all possible scores.
-    pub unchanged: BTreeSet<InstanceId>,
+    pub unchanged: BTreeSet<TargetId>,
     /// The instances without a recent score.
-    pub skipped: BTreeMap<InstanceId, Skipped>,
+    pub skipped: BTreeMap<TargetId, Skipped>,
     /// Datapoints that came after a later one had its score.
     pub late: usize,
     /// How long it took to score them, baselines included.
@@ -56,21 +56,21 @@ impl Fleet {
     }
 
     /// Notes that an instance was not scored, unless it was.
-    pub fn skip(&mut self, instance: InstanceId, reason: Skip, why: impl ToString) {
+    pub fn skip(&mut self, instance: TargetId, reason: Skip, why: impl ToString) {
         if !self.scored.contains_key(&instance) {
             self.skipped.insert(instance, Skipped { reason, why: why.to_string() });
         }
     }
 
     /// Whether there is a result for an instance.
-    pub fn has(&self, instance: &InstanceId) -> bool {
+    pub fn has(&self, instance: &TargetId) -> bool {
         self.scored.contains_key(instance)
             || self.unchanged.contains(instance)
             || self.skipped.contains_key(instance)
     }
 
     /// Whether the instance was read successfully up to its newest datapoints.
-    pub fn looked_at(&self, instance: &InstanceId) -> bool {
+    pub fn looked_at(&self, instance: &TargetId) -> bool {
         let unread = |skipped: &Skipped| !matches!(skipped.reason, Skip::NoDatapoints);
         !self.skipped.get(instance).is_some_and(unread)
     }
@@ -113,7 +113,7 @@ impl Fleet {
     }
 
     /// Each muted instance that would have been anomalous, with its newest datapoint that is.
-    pub fn suppressed(&self) -> impl Iterator<Item = (&InstanceId, &Scored)> {
+    pub fn suppressed(&self) -> impl Iterator<Item = (&TargetId, &Scored)> {
         let is_one = |scored: &&Scored| scored.muted && scored.score.is_anomalous();
         self.scored
             .iter()
@@ -128,9 +128,9 @@ impl Fleet {
 
     /// Each instance in which an anomaly begins or gets worse, with the datapoint at which it does
     /// (the last of them), highest score first.
-    pub fn anomalous(&self) -> Vec<(&InstanceId, &Scored)> {
+    pub fn anomalous(&self) -> Vec<(&TargetId, &Scored)> {
         let worst = |scored: &'_ Vec<Scored>| scored.iter().rposition(Scored::is_alarm);
-        let mut anomalous: Vec<(&InstanceId, &Scored)> = self
+        let mut anomalous: Vec<(&TargetId, &Scored)> = self
             .scored
             .iter()
             .filter_map(|(instance, scored)| Some((instance, &scored[worst(scored)?])))

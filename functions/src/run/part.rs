@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::{CallError, Inventory};
 use jiff::Timestamp;
 
@@ -20,9 +20,9 @@ pub(crate) async fn part<A: Inventory>(
     roster: &mut Roster<A>,
     shard: Shard,
     group_by: Option<&str>,
-    listed: Result<BTreeSet<InstanceId>, CallError>,
+    listed: Result<BTreeSet<TargetId>, CallError>,
     now: Timestamp,
-) -> Result<(Part, Result<BTreeSet<InstanceId>, CallError>), CallError> {
+) -> Result<(Part, Result<BTreeSet<TargetId>, CallError>), CallError> {
     let (part, listed) = match group_by.filter(|_| shard != Shard::WHOLE) {
         None => (Part::by_instance(shard), listed),
         Some(key) => {

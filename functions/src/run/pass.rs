@@ -10,7 +10,7 @@ use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
 use deepguard::track::{Advanced, Known, LATE, Started, days};
 use deepguard::{Detector, Scored, Series, Track};
 use deepguard_aws::cloudwatch::plan;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
 use deepguard_aws::ports::{CallError, Cpu, Objects, Read};
 
@@ -69,7 +69,7 @@ pub(crate) struct Round<'a, O> {
 /// An instance that waits until the others of its group are scored.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) instance: InstanceId,
+    pub(crate) instance: TargetId,
     pub(crate) series: Series,
     /// The time from which on its datapoints have no score yet, in seconds since 1970.
     pub(crate) since: i64,
@@ -111,7 +111,7 @@ impl<'a, O: Objects> Round<'a, O> {
     pub(crate) async fn all(
         &mut self,
         cloudwatch: &Limited<impl Cpu>,
-        listed: &BTreeSet<InstanceId>,
+        listed: &BTreeSet<TargetId>,
     ) {
         let mut wanted = self.wanted(listed).await;
         while !wanted.is_empty() {
@@ -145,19 +145,19 @@ impl<'a, O: Objects> Round<'a, O> {
     /// The time from which on to read each instance (seconds since 1970), those that wait longest
     /// first. It includes the `listed` instances, and those that may have had a datapoint since
     /// they were last read.
-    pub(crate) async fn wanted(&mut self, listed: &BTreeSet<InstanceId>) -> Vec<(InstanceId, i64)> {
+    pub(crate) async fn wanted(&mut self, listed: &BTreeSet<TargetId>) -> Vec<(TargetId, i64)> {
         let until = self.until();
         self.state.instances.retain(|_, followed| followed.watermark > until - FORGET);
         let stopped = |followed: &Followed| followed.looked >= followed.watermark + LATE;
         let remembered = self.state.instances.iter().filter(|(_, followed)| !stopped(followed));
-        let instances: BTreeSet<&InstanceId> =
+        let instances: BTreeSet<&TargetId> =
             remembered.map(|(instance, _)| instance).chain(listed).collect();
-        let mut wanted: Vec<InstanceId> = instances.into_iter().cloned().collect();
+        let mut wanted: Vec<TargetId> = instances.into_iter().cloned().collect();
         wanted.sort_by_key(|instance| {
             self.state.instances.get(instance).map_or(i64::MAX, |known| known.watermark)
         });
         self.open_days(&wanted).await;
-        let read_from = |instance: InstanceId| {
+        let read_from = |instance: TargetId| {
             let from = self.read_from(&instance);
             (instance, from)
         };
@@ -165,7 +165,7 @@ impl<'a, O: Objects> Round<'a, O> {
     }
 
     /// Loads the baselines that the instances need, as far as they are stored.
-    async fn open_days(&mut self, wanted: &[InstanceId]) {
+    async fn open_days(&mut self, wanted: &[TargetId]) {
         let until = self.until();
         let end = |instance| {
             self.state.instances.get(instance).and_then(|followed: &Followed| followed.track.end())
@@ -187,7 +187,7 @@ impl<'a, O: Objects> Round<'a, O> {
         }
     }
 
-    fn is_unknown(&self, instance: &InstanceId, day: i64) -> bool {
+    fn is_unknown(&self, instance: &TargetId, day: i64) -> bool {
         self.store.baselines.of(instance, day) == Known::NotYet
     }
 
@@ -199,7 +199,7 @@ impl<'a, O: Objects> Round<'a, O> {
     /// The time from which on to read an instance. It is the context of the new datapoints where
     /// all else is known. Otherwise it is two weeks before the first day whose baseline is missing,
     /// or as far back as a new instance needs.
-    fn read_from(&self, instance: &InstanceId) -> i64 {
+    fn read_from(&self, instance: &TargetId) -> i64 {
         let track = self.state.instances.get(instance).map(|followed| &followed.track);
         let Some((track, end)) = track.and_then(|track| Some((track, track.end()?))) else {
             return history_from(self.until());
@@ -215,7 +215,7 @@ impl<'a, O: Objects> Round<'a, O> {
     /// Scores an instance by its datapoints from `times.start` on, or says why it cannot.
     pub(crate) async fn score(
         &mut self,
-        instance: InstanceId,
+        instance: TargetId,
         read: Result<Read, CallError>,
         times: &Range<i64>,
     ) -> Next {
@@ -260,7 +260,7 @@ impl<'a, O: Objects> Round<'a, O> {
     }
 
     /// Begins with an instance without history.
-    fn start(&mut self, instance: InstanceId, series: &Series) {
+    fn start(&mut self, instance: TargetId, series: &Series) {
         let until = self.until();
         let began = Instant::now();
         let Started { track, baselines, mut scored } =
@@ -301,7 +301,7 @@ impl<'a, O: Objects> Round<'a, O> {
     }
 
     /// Scores the datapoints of `series` that are new to `track`.
-    fn advance(&mut self, track: &mut Track, series: &Series, instance: &InstanceId) -> Advanced {
+    fn advance(&mut self, track: &mut Track, series: &Series, instance: &TargetId) -> Advanced {
         let began = Instant::now();
         let taken = self.detectors.of(instance).advance(
             track,
@@ -318,7 +318,7 @@ impl<'a, O: Objects> Round<'a, O> {
     /// on: the `whole` of them, or not.
     async fn go_on(
         &mut self,
-        instance: InstanceId,
+        instance: TargetId,
         series: &Series,
         end: i64,
         whole: bool,
@@ -383,7 +383,7 @@ impl<'a, O: Objects> Round<'a, O> {
     }
 
     /// Takes new scores in.
-    fn found_some(&mut self, instance: &InstanceId, scored: Vec<Scored>, late: usize) {
+    fn found_some(&mut self, instance: &TargetId, scored: Vec<Scored>, late: usize) {
         self.fleet.late += late;
         let day = scored.iter().map(|scored| calibrated_at(scored.time)).min();
         self.oldest_baseline = self.oldest_baseline.into_iter().chain(day).min();
@@ -393,7 +393,7 @@ impl<'a, O: Objects> Round<'a, O> {
     }
 
     /// Takes the last new scores in, or says why there are no scores.
-    fn found(&mut self, instance: InstanceId, scored: Vec<Scored>, late: usize) {
+    fn found(&mut self, instance: TargetId, scored: Vec<Scored>, late: usize) {
         self.found_some(&instance, scored, late);
         if self.fleet.scored.contains_key(&instance) {
             return;
@@ -412,7 +412,7 @@ impl<'a, O: Objects> Round<'a, O> {
     }
 
     /// An instance has no new datapoints: that is normal if it had one recently.
-    fn nothing_new(&mut self, instance: InstanceId) {
+    fn nothing_new(&mut self, instance: TargetId) {
         let until = self.until();
         let lookback = self.lookback;
         let followed = self.state.instances.get_mut(&instance);

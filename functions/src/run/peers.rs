@@ -21,7 +21,9 @@ pub(crate) fn compare_groups(
     for (instance, scored) in &mut fleet.scored {
         // Both are in the order of their ids.
         let Some((_, followed)) = followed.find(|(id, _)| *id == instance) else { break };
-        let name = groups.of(instance).filter(|name| groups.members(name).len() >= LEAST_PEERS);
+        // A group as a whole is no peer of its instances.
+        let name = groups.of(instance).filter(|_| instance.group().is_none());
+        let name = name.filter(|name| groups.members(name).len() >= LEAST_PEERS);
         if let Some(name) = name {
             let peers = &mut followed.peers;
             of_group.entry(name).or_default().push(Compared { peers, scored });

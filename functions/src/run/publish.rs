@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use deepguard::Detector;
 use deepguard_aws::alert::{Alert, BATCH};
 use deepguard_aws::cloudwatch::limits;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::{Alerts, Cpu, Inventory, Objects, Published, Scores, Sent};
 use jiff::Timestamp;
@@ -78,7 +78,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
 
     /// The names of these instances: their tags `Name`. Nothing waits for them: an alert may have
     /// to do without.
-    pub(super) async fn names(&self, instances: BTreeSet<InstanceId>) -> Names {
+    pub(super) async fn names(&self, instances: BTreeSet<TargetId>) -> Names {
         if instances.is_empty() {
             return Names::new();
         }
@@ -113,7 +113,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let account = self.roster.inventory();
         let (events, mut messages, chats) = (of(to_bus), of(to_topic), of(to_chat));
         let to_topic_count = messages.len();
-        let name = |instance: &InstanceId| names.get(instance).cloned();
+        let name = |instance: &TargetId| names.get(instance).cloned();
         let quiet = state.incidents.labels().quiet(until);
         let digests = state.ledger.waiting().iter();
         let digests: Vec<Alert> =

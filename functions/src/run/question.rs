@@ -8,7 +8,7 @@ use deepguard::series::SeriesError;
 use deepguard::track::{Known, LATE, days};
 use deepguard::{Detector, Scored, Series};
 use deepguard_aws::cloudwatch::plan;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
 use deepguard_aws::ports::{Alerts, Batch, CallError, Cpu, Inventory, Objects, Read, Scores};
 use jiff::Timestamp;
@@ -107,7 +107,7 @@ fn days_needed(times: &Range<i64>) -> impl Iterator<Item = i64> {
 impl<O: Objects> Question<'_, O> {
     /// The reads for an answer: a little where the instance is followed and the stretch is recent,
     /// else all its history.
-    fn reads(&self, instances: BTreeSet<InstanceId>) -> Vec<Batch> {
+    fn reads(&self, instances: BTreeSet<TargetId>) -> Vec<Batch> {
         let wanted = instances.into_iter().map(|instance| {
             let followed = self
                 .state
@@ -129,7 +129,7 @@ impl<O: Objects> Question<'_, O> {
     /// The scores of an instance, at least one, or the reason why it has no score.
     fn scores(
         &self,
-        instance: &InstanceId,
+        instance: &TargetId,
         read: Result<Read, CallError>,
     ) -> Result<Vec<Scored>, (Skip, String)> {
         let datapoints = read.map_err(|error| (Skip::ReadFailed, error.to_string()))?.datapoints;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::{Batch, CallError, Cpu, Read};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 const AT_ONCE: usize = 8;
 
 /// A batch, and the datapoints read of each of its instances.
-type Answer = (Batch, Vec<(InstanceId, Result<Read, CallError>)>);
+type Answer = (Batch, Vec<(TargetId, Result<Read, CallError>)>);
 type Reading<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
 
 /// The answers to planned calls, as they come.

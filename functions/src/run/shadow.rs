@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use deepguard::Detector;
 use deepguard::episode::{Change, MOfN};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Datum;
 use deepguard_aws::ports::{Cpu, Objects, Scores};
 use tracing::{error, info, warn};
@@ -38,7 +38,7 @@ pub(crate) struct After<'a, C> {
     pub(crate) cloudwatch: &'a Limited<C>,
     pub(crate) among: Among<'a>,
     pub(crate) times: Range<i64>,
-    pub(crate) listed: &'a BTreeSet<InstanceId>,
+    pub(crate) listed: &'a BTreeSet<TargetId>,
     pub(crate) lookback: i64,
     pub(crate) mode: Mode,
     pub(crate) m_of_n: MOfN,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deepguard::Phase;
 use deepguard::channel::Channel;
 use deepguard::episode::Change;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use serde::Serialize;
 
 use crate::run::decide::Told;
@@ -152,7 +152,7 @@ pub struct InstancesSummary {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Anomaly {
     /// The id of the instance.
-    pub instance: InstanceId,
+    pub instance: TargetId,
     /// Start of the datapoint.
     #[serde(serialize_with = "timestamp")]
     pub time: i64,
@@ -181,7 +181,7 @@ impl InstancesSummary {
             .into_iter()
             .map(|(reason, instances)| (reason.name(), instances))
             .collect();
-        let anomaly = |(instance, scored): (&InstanceId, &deepguard::Scored)| Anomaly {
+        let anomaly = |(instance, scored): (&TargetId, &deepguard::Scored)| Anomaly {
             instance: instance.clone(),
             time: scored.time,
             score: scored.score.value(),

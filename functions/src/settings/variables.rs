@@ -143,6 +143,13 @@ pub(super) const GROUP_BY: Variable = Variable {
               are one incident; empty: no groups",
     values: "empty, or the key of a tag: 1 to 128 characters without , = |",
 };
+pub(super) const WATCH: Variable = Variable {
+    name: "WATCH",
+    default: "instances",
+    meaning: "what is watched: each instance, each Auto Scaling group as a whole (the mean of its \
+              instances), or both",
+    values: "instances, groups or both",
+};
 pub(super) const INCLUDE_TAGS: Variable = Variable {
     name: "INCLUDE_TAGS",
     default: "",
@@ -244,7 +251,7 @@ pub(super) const TIME_ZONE: Variable = Variable {
 };
 
 /// All variables.
-pub const VARIABLES: [Variable; 33] = [
+pub const VARIABLES: [Variable; 34] = [
     MODEL_URI,
     MODEL_PUBLIC_KEY,
     SHADOW_URI,
@@ -257,6 +264,7 @@ pub const VARIABLES: [Variable; 33] = [
     PAGES_PER_INSTANCE_WEEK,
     PAGES_PER_WEEK,
     GROUP_BY,
+    WATCH,
     INCLUDE_TAGS,
     EXCLUDE_TAGS,
     REPORTING_STOPPED,

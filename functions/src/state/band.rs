@@ -2,7 +2,7 @@
 
 use deepguard::Scored;
 use deepguard::band::{Band, Bands};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::{Datum, Metric, Of};
 
 /// When an instance's band is published.
@@ -37,7 +37,7 @@ impl Due {
     /// Takes a scored datapoint in: an episode `lasts` at it, or does not.
     pub fn take_in(
         &mut self,
-        instance: &InstanceId,
+        instance: &TargetId,
         bands: &mut Bands,
         scored: &Scored,
         lasts: bool,
@@ -52,7 +52,7 @@ impl Due {
     }
 
     /// Notes that an episode of missing datapoints begins.
-    pub fn begins(&mut self, instance: &InstanceId, bands: &mut Bands) {
+    pub fn begins(&mut self, instance: &TargetId, bands: &mut Bands) {
         if self.mode == BandMode::Episodes && self.datums.len() < MOST {
             self.publish(instance, bands.tell());
         }
@@ -63,7 +63,7 @@ impl Due {
         self.datums
     }
 
-    fn publish(&mut self, instance: &InstanceId, told: Vec<Band>) {
+    fn publish(&mut self, instance: &TargetId, told: Vec<Band>) {
         for Band { time, expected, low, high } in told {
             let values = [
                 (Metric::ExpectedCPU, expected),
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_incident_of_the_whole_fleet_is_told_over_several_runs() {
-        let mut fleet: Vec<(InstanceId, Bands)> =
+        let mut fleet: Vec<(TargetId, Bands)> =
             (0..1000).map(|number| (instance(number), Bands::default())).collect();
         let mut run = |slot: i64, lasts: bool| {
             let mut due = Due::new(BandMode::Episodes);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use deepguard::Baseline;
 use deepguard::track::Known;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use serde::{Deserialize, Serialize};
 
 use crate::state::format::{Damaged, Reader, Writer};
@@ -15,7 +15,7 @@ use crate::state::part::Part;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Baselines {
     /// The baseline of each instance that was read; `None` where there is too little history.
-    pub instances: BTreeMap<InstanceId, Option<Baseline>>,
+    pub instances: BTreeMap<TargetId, Option<Baseline>>,
 }
 
 /// The first record.
@@ -56,7 +56,7 @@ impl Baselines {
     }
 
     /// The baseline of an instance, or why there is not one.
-    pub fn known(&self, instance: &InstanceId) -> Known<'_> {
+    pub fn known(&self, instance: &TargetId) -> Known<'_> {
         self.instances.get(instance).map_or(Known::NotYet, |baseline| baseline.as_ref().into())
     }
 

@@ -1,7 +1,7 @@
 //! An instance without a history of its own, as its group judges it.
 
 use deepguard::newborn::Newborn;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use serde::{Deserialize, Serialize};
 
 /// An instance that its group judges, as it is stored.
@@ -19,6 +19,6 @@ pub struct ByGroup {
 /// A newborn, and the typical member whose baselines are its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Judged {
-    pub(crate) typical: InstanceId,
+    pub(crate) typical: TargetId,
     pub(crate) newborn: Newborn,
 }

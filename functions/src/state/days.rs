@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deepguard::Baseline;
 use deepguard::track::Known;
-use deepguard_aws::ids::{InstanceId, ObjectUri};
+use deepguard_aws::ids::{ObjectUri, TargetId};
 use deepguard_aws::ports::{Fetched, ObjectError, Objects};
 use tracing::warn;
 
@@ -106,7 +106,7 @@ impl<O: Objects> Days<O> {
     }
 
     /// The baseline of `instance` on `day`, or why there is not one.
-    pub(crate) fn of(&self, instance: &InstanceId, day: i64) -> Known<'_> {
+    pub(crate) fn of(&self, instance: &TargetId, day: i64) -> Known<'_> {
         self.days.get(&day).map_or(Known::NotYet, |known| known.baselines.known(instance))
     }
 
@@ -114,7 +114,7 @@ impl<O: Objects> Days<O> {
     pub(crate) fn learn(
         &mut self,
         part: &Part,
-        instance: &InstanceId,
+        instance: &TargetId,
         day: i64,
         baseline: Option<Baseline>,
     ) {

@@ -23,7 +23,7 @@ use deepguard::episode::Episodes;
 use deepguard::incident::{Incidents, Labels};
 use deepguard::peers::Peers;
 use deepguard_aws::alert::Kind;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::{Datum, Of};
 use serde::{Deserialize, Deserializer, Serialize};
 use tracing::warn;
@@ -43,7 +43,7 @@ pub struct State {
     /// them.
     pub model: String,
     /// Each followed instance.
-    pub instances: BTreeMap<InstanceId, Followed>,
+    pub instances: BTreeMap<TargetId, Followed>,
     /// Datums that were decided, and perhaps not published.
     pub outbox: Vec<Datum>,
     /// Alerts that were decided, and perhaps not sent.
@@ -51,7 +51,7 @@ pub struct State {
     /// The numbers of the fleet at each time of the last hours.
     pub tally: Tally,
     /// The incidents, and the page level.
-    pub incidents: Incidents<InstanceId>,
+    pub incidents: Incidents<TargetId>,
     /// The incidents since the last digest.
     pub ledger: Ledger,
     /// The tags that name groups.
@@ -106,14 +106,14 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 struct StateHeader {
     earlier: EarlierHeader,
     alerts: Vec<Pending>,
-    incidents: Incidents<InstanceId>,
+    incidents: Incidents<TargetId>,
     ledger: Ledger,
     /// The positions of the alerts that still have to go to the chat.
     #[serde(deserialize_with = "or_default")]
     chats: Vec<u32>,
     /// The labels of the incidents.
     #[serde(deserialize_with = "or_default")]
-    labels: Labels<InstanceId>,
+    labels: Labels<TargetId>,
     /// The process that wrote it, or 0. Two processes that decide the same write different bytes,
     /// so that each knows which of them was first.
     #[serde(deserialize_with = "or_default")]
@@ -139,7 +139,7 @@ struct EarlierHeader {
 struct Worded {
     kind: Kind,
     time: i64,
-    instance: InstanceId,
+    instance: TargetId,
     detail: String,
 }
 

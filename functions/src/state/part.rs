@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 
 use crate::trigger::shard::{Shard, hash};
 use crate::watched::groups::Groups;
@@ -37,10 +37,12 @@ impl Part {
         self.shard
     }
 
-    /// Whether the instance belongs to this part. One without a group is divided by its id.
-    pub fn holds(&self, instance: &InstanceId) -> bool {
+    /// Whether the instance belongs to this part. One without a group is divided by its id, and an
+    /// Auto Scaling group as a whole by its name: so it is with its instances where that tag
+    /// divides the fleet.
+    pub fn holds(&self, instance: &TargetId) -> bool {
         let group = self.by_group.as_ref().and_then(|(_, groups)| groups.of(instance));
-        self.shard.holds(group.unwrap_or(instance.as_str()))
+        self.shard.holds(group.unwrap_or(instance.dimension().1))
     }
 
     /// The folder of all parts of this division, in the keys of its stored data.
@@ -100,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_group_belongs_to_one_part_whole() {
-        let members: Vec<InstanceId> = (0..200).map(instance).collect();
+        let members: Vec<TargetId> = (0..200).map(instance).collect();
         let names: Vec<String> = (0..20).map(|number| format!("group {number}")).collect();
         let grouped = members.iter().enumerate().take(150);
         let groups: Groups = grouped
@@ -109,7 +111,7 @@ mod tests {
         let parts: Vec<Part> = (0..4)
             .map(|shard| Part::by_group(Shard::new(shard, 4).unwrap(), "team", groups.clone()))
             .collect();
-        let holder = |instance: &InstanceId| {
+        let holder = |instance: &TargetId| {
             let holders: Vec<usize> =
                 (0..parts.len()).filter(|&part| parts[part].holds(instance)).collect();
             assert_eq!(holders.len(), 1);

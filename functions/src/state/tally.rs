@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deepguard::Scored;
 use deepguard::track::LATE;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::{Datum, Metric, Of};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub const TAIL: u8 = 6;
 impl Mode {
     /// The datums of an instance's new scores, oldest first. `tail` is how many are still to be
     /// sent, whatever their values. Muted scores are not published: alarms stand on these metrics.
-    pub fn datums(self, instance: &InstanceId, scored: &[Scored], tail: &mut u8) -> Vec<Datum> {
+    pub fn datums(self, instance: &TargetId, scored: &[Scored], tail: &mut u8) -> Vec<Datum> {
         let mut datums = Vec::new();
         for scored in scored.iter().filter(|scored| !scored.muted) {
             let worth = match self {

@@ -1,7 +1,7 @@
 //! The event with which a person says that a page was no anomaly, or takes that back. Messages and
 //! the chat have it prepared.
 
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub enum Verdict {
 pub struct Label {
     /// The incident: its first instance, and when that one's episode was reported, in seconds
     /// since 1970.
-    pub incident: (InstanceId, i64),
+    pub incident: (TargetId, i64),
     /// What it is.
     pub is: Verdict,
     /// The part of the fleet whose incident it is.

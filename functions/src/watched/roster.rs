@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::{CallError, Inventory};
 use deepguard_aws::tags::{TagRule, Tags};
 use jiff::{SignedDuration, Timestamp};
@@ -67,8 +67,8 @@ struct KnownTags {
     /// When all tags were read.
     at: Timestamp,
     /// Instances whose tags were requested. One without tags is in no answer.
-    asked: BTreeSet<InstanceId>,
-    tags: BTreeMap<InstanceId, Tags>,
+    asked: BTreeSet<TargetId>,
+    tags: BTreeMap<TargetId, Tags>,
     /// Whether there may be tags with other keys.
     partial: bool,
 }
@@ -80,14 +80,14 @@ pub struct StoredTags {
     /// When all were read, in seconds since 1970.
     at: i64,
     /// Those of every instance whose tags were requested.
-    tags: BTreeMap<InstanceId, Tags>,
+    tags: BTreeMap<TargetId, Tags>,
 }
 
 /// The instances of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selected {
     /// Those to be watched.
-    pub instances: BTreeSet<InstanceId>,
+    pub instances: BTreeSet<TargetId>,
     /// How many listed instances are left out: their tags say so, or could not be read so far.
     pub left_out: usize,
     /// Why the tags in use may be out of date.
@@ -116,7 +116,7 @@ impl<I: Inventory> Roster<I> {
     /// makes up for this one.
     pub async fn selected(
         &mut self,
-        listed: BTreeSet<InstanceId>,
+        listed: BTreeSet<TargetId>,
         needs: Needs,
         now: Timestamp,
     ) -> Result<Selected, CallError> {
@@ -132,7 +132,7 @@ impl<I: Inventory> Roster<I> {
         };
         let stale = match self.known.as_mut().filter(|known| is_fresh(known)) {
             Some(known) => {
-                let new: BTreeSet<InstanceId> = listed.difference(&known.asked).cloned().collect();
+                let new: BTreeSet<TargetId> = listed.difference(&known.asked).cloned().collect();
                 let answer = if new.is_empty() {
                     Ok(BTreeMap::new())
                 } else {
@@ -157,11 +157,11 @@ impl<I: Inventory> Roster<I> {
             };
         };
         let count = listed.len();
-        let watched = |instance: &InstanceId| {
+        let watched = |instance: &TargetId| {
             known.asked.contains(instance)
                 && self.selection.watches(known.tags.get(instance).unwrap_or(&NONE))
         };
-        let instances: BTreeSet<InstanceId> = listed.into_iter().filter(watched).collect();
+        let instances: BTreeSet<TargetId> = listed.into_iter().filter(watched).collect();
         Ok(Selected { left_out: count - instances.len(), instances, stale: stale.err() })
     }
 
@@ -171,7 +171,7 @@ impl<I: Inventory> Roster<I> {
     }
 
     /// Whether the tags of an instance were read.
-    pub fn knows(&self, instance: &InstanceId) -> bool {
+    pub fn knows(&self, instance: &TargetId) -> bool {
         self.known.as_ref().is_some_and(|known| known.asked.contains(instance))
     }
 
@@ -197,7 +197,7 @@ impl<I: Inventory> Roster<I> {
         if (stored.at, stored.tags.len()) == (at, known.asked.len()) {
             return;
         }
-        let of = |instance: &InstanceId| {
+        let of = |instance: &TargetId| {
             let mut tags = known.tags.get(instance).cloned().unwrap_or_default();
             tags.retain(|key, _| keys.contains(&key.as_str()));
             (instance.clone(), tags)
@@ -206,13 +206,13 @@ impl<I: Inventory> Roster<I> {
     }
 
     /// The instances that are known to have the tag `key`, with its value.
-    pub fn tagged(&self, key: &str) -> impl Iterator<Item = (&InstanceId, &str)> {
+    pub fn tagged(&self, key: &str) -> impl Iterator<Item = (&TargetId, &str)> {
         let known = self.known.iter().flat_map(|known| &known.tags);
         known.filter_map(move |(instance, tags)| Some((instance, tags.get(key)?.as_str())))
     }
 
     /// The known tags of an instance.
-    pub fn tags(&self, instance: &InstanceId) -> &Tags {
+    pub fn tags(&self, instance: &TargetId) -> &Tags {
         self.known.as_ref().and_then(|known| known.tags.get(instance)).unwrap_or(&NONE)
     }
 }
@@ -227,7 +227,7 @@ mod tests {
     /// An account that records its calls.
     #[derive(Default)]
     struct Account {
-        tags: RefCell<BTreeMap<InstanceId, Tags>>,
+        tags: RefCell<BTreeMap<TargetId, Tags>>,
         down: Cell<bool>,
         calls: RefCell<Vec<String>>,
     }
@@ -244,8 +244,8 @@ mod tests {
         fn answer(
             &self,
             call: String,
-            keep: impl Fn(&InstanceId, &Tags) -> bool,
-        ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+            keep: impl Fn(&TargetId, &Tags) -> bool,
+        ) -> Result<BTreeMap<TargetId, Tags>, CallError> {
             self.calls.borrow_mut().push(call);
             match self.down.get() {
                 true => Err(CallError { operation: "GetResources", why: "said the script".into() }),
@@ -262,14 +262,14 @@ mod tests {
     }
 
     impl Inventory for &Account {
-        async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError> {
             self.answer(format!("tagged {rule}"), |_, tags| rule.holds_for(tags))
         }
 
         async fn tags_of(
             &self,
-            instances: &BTreeSet<InstanceId>,
-        ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+            instances: &BTreeSet<TargetId>,
+        ) -> Result<BTreeMap<TargetId, Tags>, CallError> {
             self.answer(format!("tags of {}", instances.len()), |instance, _| {
                 instances.contains(instance)
             })
@@ -283,7 +283,7 @@ mod tests {
         )
     }
 
-    fn fleet(numbers: &[usize]) -> BTreeSet<InstanceId> {
+    fn fleet(numbers: &[usize]) -> BTreeSet<TargetId> {
         numbers.iter().map(|&number| instance(number)).collect()
     }
 

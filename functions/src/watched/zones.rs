@@ -6,7 +6,7 @@ use std::rc::Rc;
 use deepguard::Detector;
 use deepguard::zone::Clocks;
 use deepguard_aws::clocks::clocks;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use jiff::tz::TimeZone;
 use tracing::warn;
 
@@ -16,13 +16,13 @@ pub(crate) const ZONE_TAG: &str = "deepguard:timezone";
 /// The clocks of the instances with that tag.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Zones {
-    of: BTreeMap<InstanceId, Rc<str>>,
+    of: BTreeMap<TargetId, Rc<str>>,
     clocks: BTreeMap<Rc<str>, Clocks>,
 }
 
-impl<'a> FromIterator<(&'a InstanceId, &'a str)> for Zones {
+impl<'a> FromIterator<(&'a TargetId, &'a str)> for Zones {
     /// Of the values of the tag. An instance whose tag names no zone has the deployment's.
-    fn from_iter<I: IntoIterator<Item = (&'a InstanceId, &'a str)>>(tagged: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = (&'a TargetId, &'a str)>>(tagged: I) -> Self {
         let mut zones = Self::default();
         let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
         for (instance, name) in tagged {
@@ -75,7 +75,7 @@ pub(crate) struct ByZone<'a> {
 
 impl ByZone<'_> {
     /// The detector that has the clocks of an instance.
-    pub(crate) fn of(&self, instance: &InstanceId) -> &Detector {
+    pub(crate) fn of(&self, instance: &TargetId) -> &Detector {
         let zone = self.zones.of.get(instance);
         zone.and_then(|zone| self.own.get(zone)).unwrap_or(self.default)
     }

@@ -168,7 +168,8 @@ impl World {
             chat: Topic::of_chat(sns, chat_topic),
         };
         account.tagging.lives_at(FUNCTION);
-        (CloudWatch::new(cloudwatch, "DeepGuard", rates), S3::new(s3), account)
+        let cloudwatch = CloudWatch::new(cloudwatch, "DeepGuard", rates);
+        (cloudwatch.of(self.settings.targets), S3::new(s3), account)
     }
 
     /// A new process of the detector.

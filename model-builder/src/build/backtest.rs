@@ -4,6 +4,10 @@
 //! A score is an error divided by the usual error and by the threshold. So another threshold
 //! divides all scores, and one pass serves every threshold. The smallest error that matters, which
 //! covers machines at rest, does not scale. So the chosen threshold is scored once more, exactly.
+//!
+//! There are few real machines, so the rates that a fleet needs (0.002 a machine and week) are not
+//! to be counted on them. From where their pages become too few, the table has the rates of many
+//! generated machines.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -19,12 +23,15 @@ use crate::build::evaluate::real::data::{Real, RealMachine};
 use crate::build::evaluate::real::rates::{self, Fresh, SLACK};
 use crate::build::workload::machine::{Kind, machine};
 use crate::build::workload::series;
-use crate::common::parallel::parallel;
+use crate::common::parallel::{bar, parallel};
 
 /// Generated machines of each kind whose false alarms are counted, and their first seed. The seeds
 /// are neither trained on nor used to compare detectors.
 const EACH: u64 = 6;
-const SEEDS: u64 = 1000;
+const SEEDS: Range<u64> = 1000..1000 + EACH;
+/// The seeds of those that low rates are counted on, of each kind: 8,008 weeks of 2,002 machines.
+/// At a rate of 0.002 they have sixteen pages.
+const TAIL_SEEDS: Range<u64> = 100_000..100_286;
 /// Weeks of each machine in which alarms count, and the days of history before them.
 const WEEKS: usize = 4;
 const SETTLING: usize = HISTORY_DAYS;
@@ -136,11 +143,29 @@ impl Backtest {
         settling: usize,
         stop: &AtomicBool,
     ) -> Result<Self> {
-        let machines = (SEEDS..SEEDS + EACH).flat_map(|seed| Kind::ALL.map(|kind| (kind, seed)));
-        let machines = machines.map(|(kind, seed)| series(&machine(kind, seed, days)));
-        let machines = machines.collect::<Result<Vec<Series>, _>>()?;
+        let machines = of_each_kind(SEEDS)
+            .map(|(kind, seed)| series(&machine(kind, seed, days)))
+            .collect::<Result<Vec<Series>, _>>()?;
         let past = |series| Past::whole(series, settling);
         Self::run(detector, &machines.iter().map(past).collect::<Vec<_>>(), stop)
+    }
+
+    /// Follows the generated machines of these seeds, of each kind, over as many weeks as the table
+    /// of an artifact rests on, and shows how far it is.
+    ///
+    /// # Errors
+    /// Where `stop` is set.
+    fn of_many(detector: &Detector, seeds: Range<u64>, stop: &AtomicBool) -> Result<Self> {
+        let machines: Vec<(Kind, u64)> = of_each_kind(seeds).collect();
+        let bar = bar("healthy machines", machines.len())?;
+        let machines = parallel(&machines, stop, |&(kind, seed)| {
+            let series = series(&machine(kind, seed, SETTLING + 7 * WEEKS))?;
+            let scored = detector.follow(&series, &mut Watch::default(), series.end());
+            bar.inc(1);
+            Ok(MachineScores::new(&Past::whole(&series, SETTLING), &scored))
+        })?;
+        bar.finish_and_clear();
+        Ok(Self { threshold: detector.threshold(), machines })
     }
 
     /// Follows them over as many weeks as the table of an artifact rests on.
@@ -173,12 +198,16 @@ impl Backtest {
     }
 }
 
+/// The kinds of generated machines, with each of these seeds.
+fn of_each_kind(seeds: Range<u64>) -> impl Iterator<Item = (Kind, u64)> {
+    seeds.flat_map(|seed| Kind::ALL.map(|kind| (kind, seed)))
+}
+
 /// The table for an artifact's card, around the threshold that the backtests were made at.
 ///
 /// Each sort of machines has the same weight, whatever their number. A backtest is one machine with
 /// all its series. The intervals describe other machines of the same sorts.
 pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<FalsePages> {
-    let round = |number: f64| (number * 1e4).round() / 1e4;
     let Some(own) = sorts.iter().flatten().map(|machine| machine.threshold).next() else {
         return Vec::new();
     };
@@ -217,18 +246,49 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<FalsePages> {
         }
     };
     let mut pages: Vec<FalsePages> = (-BELOW..=ABOVE).map(row).collect();
-    // An alarm can appear where the half day after another alarm no longer hides it. So the table
-    // is forced never to rise.
+    never_rise(&mut pages);
+    pages
+}
+
+/// The table with another end: after the last row whose rate is sure come the rates of the machines
+/// of `many`, but never more than in that row.
+fn with_tail(mut pages: Vec<FalsePages>, many: &Backtest) -> Vec<FalsePages> {
+    let Some(last) = pages.iter().rposition(FalsePages::is_sure) else { return pages };
+    let most = pages[last].per_instance_week;
+    let weeks: Vec<f64> = many.machines.iter().map(|machine| machine.weeks).collect();
+    for row in &mut pages[last + 1..] {
+        let cut = row.threshold / many.threshold;
+        let alarms: Vec<usize> = many.machines.iter().map(|machine| machine.alarms(cut)).collect();
+        let rate = |chosen: &[usize]| {
+            let alarms: usize = chosen.iter().map(|&machine| alarms[machine]).sum();
+            alarms as f64 / chosen.iter().map(|&machine| weeks[machine]).sum::<f64>()
+        };
+        let Some(interval) = bootstrap(weeks.len(), RESAMPLES, SEED, rate) else { continue };
+        row.per_instance_week = round(interval.estimate.min(most));
+        row.interval = Some([interval.low, interval.high].map(|end| round(end.min(most))));
+    }
+    never_rise(&mut pages);
+    pages
+}
+
+/// A rate or a threshold, as the table has it.
+fn round(number: f64) -> f64 {
+    (number * 1e4).round() / 1e4
+}
+
+/// An alarm can appear where the half day after another alarm no longer hides it. So the table is
+/// forced never to rise.
+fn never_rise(pages: &mut [FalsePages]) {
     let mut most = 0.0;
     for row in pages.iter_mut().rev() {
         most = f64::max(most, row.per_instance_week);
         row.per_instance_week = most;
     }
-    pages
 }
 
 /// The artifact with the table of its false alarms. They are counted on real machines, in stretches
-/// without a label, or on generated machines where real ones are missing.
+/// without a label, and low rates on many generated ones. Where real machines are missing, a few
+/// generated ones stand for them.
 ///
 /// # Errors
 /// Where `stop` is set.
@@ -262,8 +322,12 @@ pub(crate) fn with_pages(
             .collect::<Result<Vec<_>>>()?,
         None => vec![vec![Backtest::of_settled(&detector, stop)?]],
     };
+    let mut pages = pages_of(&sorts);
+    if real.is_some() {
+        pages = with_tail(pages, &Backtest::of_many(&detector, TAIL_SEEDS, stop)?);
+    }
     let threshold = artifact.card().threshold;
-    Ok(artifact.calibrated(threshold, pages_of(&sorts))?)
+    Ok(artifact.calibrated(threshold, pages)?)
 }
 
 #[cfg(test)]
@@ -315,9 +379,29 @@ mod tests {
     }
 
     #[test]
+    fn low_rates_are_those_of_many_machines() {
+        let followed = |score: f64| followed(&[score], 0);
+        // Half of the few have an alarm at a score of 1.2.
+        let few = (0..20).map(|n| of(vec![followed(if n % 2 == 0 { 1.2 } else { 0.1 })])).collect();
+        let pages = pages_of(&[few]);
+        let last = pages.iter().rposition(FalsePages::is_sure).unwrap();
+        assert_eq!((pages[last].per_instance_week, pages[last + 1].per_instance_week), (0.5, 0.0));
+        // Of the many all have one at 1.3, and one in a hundred at 2.4.
+        let many = (0..1000).map(|n| followed(if n % 100 == 0 { 2.4 } else { 1.3 })).collect();
+        let pages = with_tail(pages, &of(many));
+        let at = |score: f64| pages.iter().find(|row| row.threshold > 1.3 * score).unwrap();
+        let rates = [1.1, 1.21, 1.35, 2.2, 2.5].map(|score| at(score).per_instance_week);
+        assert_eq!(rates, [0.5, 0.5, 0.01, 0.01, 0.0]);
+        let [low, high] = at(1.35).interval.unwrap();
+        assert!(low > 0.003 && low < 0.008 && high > 0.012, "{low} to {high}");
+        assert!(at(1.35).is_sure() && !at(2.5).is_sure());
+        assert_eq!(with_tail(Vec::new(), &of(Vec::new())), []);
+    }
+
+    #[test]
     fn what_is_read_off_is_what_another_threshold_really_gives() {
         let machines: Vec<Series> =
-            Kind::ALL.map(|kind| series(&machine(kind, SEEDS, 35)).unwrap()).to_vec();
+            Kind::ALL.map(|kind| series(&machine(kind, SEEDS.start, 35)).unwrap()).to_vec();
         let pasts: Vec<Past<'_>> = machines.iter().map(|series| Past::whole(series, 14)).collect();
         let stop = AtomicBool::new(false);
         let run = |detector: &Detector| Backtest::run(detector, &pasts, &stop).unwrap();
@@ -336,7 +420,7 @@ mod tests {
 
     #[test]
     fn the_table_falls_and_has_the_threshold_itself() {
-        let machine = series(&machine(Kind::HeavyTailed, SEEDS, 28)).unwrap();
+        let machine = series(&machine(Kind::HeavyTailed, SEEDS.start, 28)).unwrap();
         let stop = AtomicBool::new(false);
         let base = Backtest::run(&detector(), &[Past::whole(&machine, 14)], &stop).unwrap();
         let threshold = base.threshold;

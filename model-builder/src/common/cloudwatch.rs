@@ -14,7 +14,7 @@ use deepguard::track::{LATE, days};
 use deepguard::{Datapoint, Series};
 use deepguard_aws::cloudwatch::pace::Rates;
 use deepguard_aws::cloudwatch::plan;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::{Batch, CallError, Cpu, Inventory, Read};
 use deepguard_aws::tags::{TagRule, Tags};
 use futures_util::StreamExt;
@@ -42,7 +42,7 @@ pub(crate) struct FleetArgs {
     pub(crate) tags: Vec<String>,
     /// Only this instance; may be given several times.
     #[arg(long = "instance", value_name = "ID")]
-    pub(crate) instances: Vec<InstanceId>,
+    pub(crate) instances: Vec<TargetId>,
     /// At most this number of instances: of a larger fleet, every second, third and so on.
     #[arg(
         long,
@@ -71,14 +71,14 @@ impl FleetArgs {
         &self,
         cpu: &C,
         tags: &I,
-    ) -> Result<BTreeSet<InstanceId>> {
+    ) -> Result<BTreeSet<TargetId>> {
         let rule: TagRule = self.tags.join(",").parse()?;
-        let mut instances: BTreeSet<InstanceId> = match self.instances.is_empty() {
+        let mut instances: BTreeSet<TargetId> = match self.instances.is_empty() {
             true => cpu.instances().await?,
             false => self.instances.iter().cloned().collect(),
         };
         if !rule.is_empty() {
-            let tagged: BTreeMap<InstanceId, Tags> = tags.tagged(&rule).await?;
+            let tagged: BTreeMap<TargetId, Tags> = tags.tagged(&rule).await?;
             instances.retain(|instance| tagged.contains_key(instance));
         }
         if instances.is_empty() {
@@ -96,9 +96,9 @@ impl FleetArgs {
 #[derive(Debug, Default)]
 pub(crate) struct Pulled {
     /// The history of each instance that has any.
-    pub(crate) history: BTreeMap<InstanceId, Series>,
+    pub(crate) history: BTreeMap<TargetId, Series>,
     /// Instances that could not be read, and why.
-    pub(crate) unread: BTreeMap<InstanceId, CallError>,
+    pub(crate) unread: BTreeMap<TargetId, CallError>,
     /// Days of instances that were cached earlier, and those that were read.
     pub(crate) kept: usize,
     pub(crate) read: usize,
@@ -112,14 +112,14 @@ pub(crate) struct Pulled {
 /// then stay in the cache.
 pub(crate) async fn pull<C: Cpu>(
     cpu: &C,
-    instances: &BTreeSet<InstanceId>,
+    instances: &BTreeSet<TargetId>,
     times: Range<i64>,
     cache: Option<&Cache>,
     stop: &AtomicBool,
 ) -> Result<Pulled> {
     let mut pulled = Pulled::default();
-    let mut points: BTreeMap<&InstanceId, BTreeMap<i64, f64>> = BTreeMap::new();
-    let mut missing: BTreeMap<i64, Vec<(InstanceId, i64)>> = BTreeMap::new();
+    let mut points: BTreeMap<&TargetId, BTreeMap<i64, f64>> = BTreeMap::new();
+    let mut missing: BTreeMap<i64, Vec<(TargetId, i64)>> = BTreeMap::new();
     for instance in instances {
         let known = points.entry(instance).or_default();
         // Stretches of days that are not cached, each as (begin, end).
@@ -213,7 +213,7 @@ async fn asked_to(stop: &AtomicBool) {
 /// Caches the whole days of `stretch` that can get no more datapoints, if the answer is complete.
 fn keep(
     cache: Option<&Cache>,
-    instance: &InstanceId,
+    instance: &TargetId,
     answer: &Read,
     stretch: Range<i64>,
     now: i64,
@@ -247,22 +247,22 @@ mod tests {
     /// An account whose CPU is the number of the slot, and whose calls are written down.
     #[derive(Default)]
     struct Account {
-        fails: Vec<InstanceId>,
+        fails: Vec<TargetId>,
         partial: bool,
         calls: RefCell<Vec<Batch>>,
     }
 
     impl Cpu for Account {
-        async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
+        async fn instances(&self) -> Result<BTreeSet<TargetId>, CallError> {
             Ok((0..5).map(instance).collect())
         }
 
-        async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
+        async fn read(&self, batch: &Batch) -> Vec<(TargetId, Result<Read, CallError>)> {
             self.calls.borrow_mut().push(batch.clone());
             let slots = (batch.times.start..batch.times.end).step_by(300);
             let datapoints: Vec<_> =
                 slots.map(|time| Datapoint { time, value: (time / 300 % 7) as f64 }).collect();
-            let answer = |instance: &InstanceId| match self.fails.contains(instance) {
+            let answer = |instance: &TargetId| match self.fails.contains(instance) {
                 true => Err(CallError { operation: "GetMetricData", why: "no".into() }),
                 false => Ok(Read { datapoints: datapoints.clone(), whole: !self.partial }),
             };
@@ -273,7 +273,7 @@ mod tests {
     struct Tagged;
 
     impl Inventory for Tagged {
-        async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+        async fn tagged(&self, rule: &TagRule) -> Result<BTreeMap<TargetId, Tags>, CallError> {
             let tags = |number| {
                 Tags::from([("team".into(), if number < 2 { "web" } else { "db" }.into())])
             };
@@ -283,8 +283,8 @@ mod tests {
 
         async fn tags_of(
             &self,
-            _: &BTreeSet<InstanceId>,
-        ) -> Result<BTreeMap<InstanceId, Tags>, CallError> {
+            _: &BTreeSet<TargetId>,
+        ) -> Result<BTreeMap<TargetId, Tags>, CallError> {
             Ok(BTreeMap::new())
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use deepguard::series::DAY_SECONDS;
 use deepguard::{Datapoint, Series};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use jiff::Timestamp;
 
 use crate::common::files::write_whole;
@@ -30,7 +30,7 @@ impl Cache {
         Self { folder: folder.into() }
     }
 
-    fn path(&self, instance: &InstanceId, day: i64) -> Result<PathBuf> {
+    fn path(&self, instance: &TargetId, day: i64) -> Result<PathBuf> {
         let date = Timestamp::from_second(day).context("no valid day")?.strftime("%Y-%m-%d.csv");
         Ok(self.folder.join(instance.as_str()).join(date.to_string()))
     }
@@ -38,7 +38,7 @@ impl Cache {
     /// The datapoints of the day that begins at `day` (midnight UTC). `None` where the day is not
     /// stored, or where the file is not one of ours. In both cases the day is read again, and the
     /// file is replaced.
-    pub(crate) fn get(&self, instance: &InstanceId, day: i64) -> Option<Vec<Datapoint>> {
+    pub(crate) fn get(&self, instance: &TargetId, day: i64) -> Option<Vec<Datapoint>> {
         let text = std::fs::read_to_string(self.path(instance, day).ok()?).ok()?;
         parse(&text, day).ok()
     }
@@ -49,7 +49,7 @@ impl Cache {
     /// Where the file cannot be written.
     pub(crate) fn put(
         &self,
-        instance: &InstanceId,
+        instance: &TargetId,
         day: i64,
         datapoints: &[Datapoint],
     ) -> Result<()> {

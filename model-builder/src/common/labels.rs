@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use deepguard::Scored;
-use deepguard_aws::ids::{InstanceId, ObjectUri};
+use deepguard_aws::ids::{ObjectUri, TargetId};
 use deepguard_aws::ports::{Condition, Fetched, ObjectError, Objects};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ impl Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Label {
     /// The instance.
-    pub(crate) instance: InstanceId,
+    pub(crate) instance: TargetId,
     /// When it began.
     pub(crate) from: Timestamp,
     /// When it was over; the same as `from` where the person gave no end.
@@ -86,16 +86,16 @@ pub(crate) struct Labels {
 
 impl Labels {
     /// The stretches of an instance that were anomalies, in seconds since 1970.
-    pub(crate) fn confirmed(&self, instance: &InstanceId) -> Vec<Range<i64>> {
+    pub(crate) fn confirmed(&self, instance: &TargetId) -> Vec<Range<i64>> {
         self.ranges(instance, Verdict::Confirmed)
     }
 
     /// The stretches of an instance that raised an alarm and were no anomaly.
-    pub(crate) fn rejected(&self, instance: &InstanceId) -> Vec<Range<i64>> {
+    pub(crate) fn rejected(&self, instance: &TargetId) -> Vec<Range<i64>> {
         self.ranges(instance, Verdict::Rejected)
     }
 
-    fn ranges(&self, instance: &InstanceId, verdict: Verdict) -> Vec<Range<i64>> {
+    fn ranges(&self, instance: &TargetId, verdict: Verdict) -> Vec<Range<i64>> {
         let wanted = |label: &&Label| label.instance == *instance && label.verdict == verdict;
         self.iter().filter(wanted).map(Label::range).collect()
     }
@@ -113,7 +113,7 @@ impl Labels {
     }
 
     /// Removes the label of a stretch that begins at `from`. Returns whether there was one.
-    pub(crate) fn remove(&mut self, instance: &InstanceId, from: Timestamp) -> bool {
+    pub(crate) fn remove(&mut self, instance: &TargetId, from: Timestamp) -> bool {
         let before = self.labels.len();
         self.labels.retain(|label| label.instance != *instance || label.from != from);
         self.labels.len() < before
@@ -208,7 +208,7 @@ pub(crate) struct LabelArgs {
     to: ObjectUri,
     /// The instance whose CPU it is.
     #[arg(long, value_name = "ID", required_unless_present = "list")]
-    instance: Option<InstanceId>,
+    instance: Option<TargetId>,
     /// The beginning of the labelled stretch.
     #[arg(long, value_name = "RFC 3339", required_unless_present = "list")]
     from: Option<Timestamp>,

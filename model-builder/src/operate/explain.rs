@@ -14,7 +14,7 @@ use deepguard::detector::rebuild_from;
 use deepguard::series::{PERIOD, slot_start};
 use deepguard::{Detector, Scored, Watch};
 use deepguard_aws::cloudwatch::CloudWatch;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use indicatif::ProgressIterator;
 use jiff::Timestamp;
 
@@ -176,7 +176,7 @@ pub(crate) fn pull_history(instances: &[String], view: View, stop: &AtomicBool) 
         "a picture holds {MAX_INSTANCES} instances: name fewer"
     );
     let named =
-        instances.iter().map(|name| name.parse()).collect::<Result<BTreeSet<InstanceId>, _>>()?;
+        instances.iter().map(|name| name.parse()).collect::<Result<BTreeSet<TargetId>, _>>()?;
     let times = view.needs(models::now().as_second());
     let pulled = access::with_aws(async |config, _| {
         let cloudwatch =

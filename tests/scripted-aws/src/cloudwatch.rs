@@ -18,6 +18,8 @@ pub(crate) const PATH: &str = "/service/GraniteServiceVersion20100801/operation/
 pub(crate) const NAMESPACE: &str = "AWS/EC2";
 pub(crate) const METRIC: &str = "CPUUtilization";
 pub(crate) const DIMENSION: &str = "InstanceId";
+/// The dimension of its Auto Scaling groups.
+pub(crate) const GROUP_DIMENSION: &str = "AutoScalingGroupName";
 
 /// A request to CloudWatch.
 #[derive(Debug)]
@@ -162,18 +164,20 @@ fn list(shared: &Shared, request: &ListRequest, now: i64, hits: &[Hit]) -> Resul
     };
     let asked =
         |given: &Option<String>, ours: &str| given.as_deref().is_none_or(|given| given == ours);
-    let mut instances = match asked(&request.namespace, NAMESPACE) && asked(&request.metric, METRIC)
-    {
-        true => shared.fleet.instances(place.now),
-        false => Vec::new(),
-    };
-    for (name, value) in &request.dimensions {
-        instances.retain(|instance| name == DIMENSION && asked(value, instance));
+    let mut metrics: Vec<(&str, String)> = Vec::new();
+    if asked(&request.namespace, NAMESPACE) && asked(&request.metric, METRIC) {
+        let instances = shared.fleet.instances(place.now).into_iter();
+        metrics.extend(instances.map(|instance| (DIMENSION, instance)));
+        let groups = shared.fleet.groups(place.now).into_iter();
+        metrics.extend(groups.map(|group| (GROUP_DIMENSION, group)));
     }
-    let from = place.index.min(instances.len());
-    let page = &instances[from..(from + shared.limits.metrics_per_page).min(instances.len())];
+    for (name, value) in &request.dimensions {
+        metrics.retain(|(dimension, of)| name == dimension && asked(value, of));
+    }
+    let from = place.index.min(metrics.len());
+    let page = &metrics[from..(from + shared.limits.metrics_per_page).min(metrics.len())];
     let end = from + page.len();
-    let next = (end < instances.len()).then_some(Place {
+    let next = (end < metrics.len()).then_some(Place {
         index: end,
         why: crate::pages::Why::Next,
         ..place
@@ -181,16 +185,9 @@ fn list(shared: &Shared, request: &ListRequest, now: i64, hits: &[Hit]) -> Resul
     let next = place.follow(next, hits);
     let mut encoder = Encoder::new(Vec::new());
     encoder.map(1 + usize::from(next.is_some())).str("Metrics").array(page.len());
-    for instance in page {
+    for (dimension, of) in page {
         encoder.map(3).str("Namespace").str(NAMESPACE).str("MetricName").str(METRIC);
-        encoder
-            .str("Dimensions")
-            .array(1)
-            .map(2)
-            .str("Name")
-            .str(DIMENSION)
-            .str("Value")
-            .str(instance);
+        encoder.str("Dimensions").array(1).map(2).str("Name").str(dimension).str("Value").str(of);
     }
     if let Some(next) = next {
         encoder.str("NextToken").str(&next.token(fingerprint));

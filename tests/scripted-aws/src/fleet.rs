@@ -1,6 +1,6 @@
 //! The instances whose CPU CloudWatch knows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::f64::consts::TAU;
 
 use crate::hash;
@@ -27,6 +27,36 @@ pub trait Fleet: Send + Sync {
     /// The tags of an instance.
     fn tags(&self, _instance: &str) -> Tags {
         Tags::new()
+    }
+
+    /// The Auto Scaling groups of those instances. Each has a metric of its own: their mean.
+    fn groups(&self, now: i64) -> Vec<String> {
+        let instances = self.instances(now);
+        let mut groups: Vec<String> =
+            instances.iter().filter_map(|instance| self.group_of(instance)).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// The points of a group, as [`Self::datapoints`].
+    fn group_datapoints(&self, group: &str, from: i64, to: i64, now: i64) -> Vec<(i64, f64)> {
+        let mut sums: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
+        for instance in self.instances(now) {
+            if self.group_of(&instance).as_deref() == Some(group) {
+                for (time, value) in self.datapoints(&instance, from, to, now) {
+                    let (sum, count) = sums.entry(time).or_default();
+                    *sum += value;
+                    *count += 1.0;
+                }
+            }
+        }
+        sums.into_iter().map(|(time, (sum, count))| (time, sum / count)).collect()
+    }
+
+    /// The Auto Scaling group of an instance, as its tag [`GROUP`] says.
+    fn group_of(&self, instance: &str) -> Option<String> {
+        self.tags(instance).into_iter().find(|(key, _)| key == GROUP).map(|(_, group)| group)
     }
 }
 
@@ -227,6 +257,10 @@ mod tests {
         assert_eq!([group(0), group(1)], [named("group-0"), named("group-0")]);
         assert_eq!([group(4), group(5)], [named("group-2"), None]);
         assert!(Generated::new(5, 1).tags(&Generated::id(0)).is_empty());
+        assert_eq!(Fleet::groups(&fleet, 0), ["group-0", "group-1", "group-2"]);
+        let mean = (fleet.cpu(2, 600) + fleet.cpu(3, 600)) / 2.0;
+        assert_eq!(fleet.group_datapoints("group-1", 600, 900, 2000), [(600, mean)]);
+        assert!(fleet.group_datapoints("group-3", 600, 900, 2000).is_empty());
     }
 
     #[test]

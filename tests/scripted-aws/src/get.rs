@@ -8,7 +8,9 @@ use aws_smithy_types::DateTime;
 use crate::Shared;
 use crate::answer::Answer;
 use crate::cbor::{GetRequest, Query};
-use crate::cloudwatch::{DIMENSION, METRIC, NAMESPACE, answer, refused, throttled};
+use crate::cloudwatch::{
+    DIMENSION, GROUP_DIMENSION, METRIC, NAMESPACE, answer, refused, throttled,
+};
 use crate::fault::{Hit, Kind};
 use crate::fleet::SLOT;
 use crate::hash;
@@ -165,11 +167,15 @@ fn fill<'a>(
 
 /// All points of a query, ascending.
 fn points(shared: &Shared, query: &Query, start: i64, end: i64, now: i64) -> Vec<(i64, f64)> {
-    let [(name, instance)] = &query.dimensions[..] else { return Vec::new() };
-    if query.namespace != NAMESPACE || query.metric != METRIC || name != DIMENSION {
+    let [(name, of)] = &query.dimensions[..] else { return Vec::new() };
+    if query.namespace != NAMESPACE || query.metric != METRIC {
         return Vec::new();
     }
-    let mut points = shared.fleet.datapoints(instance, start, end, now);
+    let mut points = match name.as_str() {
+        DIMENSION => shared.fleet.datapoints(of, start, end, now),
+        GROUP_DIMENSION => shared.fleet.group_datapoints(of, start, end, now),
+        _ => return Vec::new(),
+    };
     points.retain(|(time, _)| (start..end).contains(time));
     if query.period <= SLOT && query.stat == "Average" {
         return points;

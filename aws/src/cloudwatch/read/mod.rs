@@ -13,8 +13,7 @@ use deepguard::series::PERIOD;
 use tracing::{debug, warn};
 
 use super::CloudWatch;
-use crate::ids::InstanceId;
-use crate::metric::DIMENSION;
+use crate::ids::{TargetDimension, TargetId};
 use crate::pagination::Pages;
 use crate::ports::{Batch, CallError, Cpu, Read};
 
@@ -30,29 +29,17 @@ impl Cpu for CloudWatch {
         self.pace.share(parts);
     }
 
-    async fn instances(&self) -> Result<BTreeSet<InstanceId>, CallError> {
-        let mut instances = BTreeSet::new();
-        let mut pages = Pages::of(LIST);
-        loop {
-            let request = self
-                .client
-                .list_metrics()
-                .namespace(NAMESPACE)
-                .metric_name(METRIC)
-                .dimensions(DimensionFilter::builder().name(DIMENSION).build())
-                .recently_active(RecentlyActive::Pt3H)
-                .set_next_token(pages.token());
-            let page = self.paced(0, LIST, || request.clone().send()).await?;
-            instances.extend(page.metrics().iter().filter_map(of_instance));
-            if pages.end_with(page.next_token)? {
-                return Ok(instances);
-            }
+    async fn instances(&self) -> Result<BTreeSet<TargetId>, CallError> {
+        let mut found = BTreeSet::new();
+        for dimension in self.targets.dimensions() {
+            self.list(*dimension, &mut found).await?;
         }
+        Ok(found)
     }
 
-    async fn read(&self, batch: &Batch) -> Vec<(InstanceId, Result<Read, CallError>)> {
+    async fn read(&self, batch: &Batch) -> Vec<(TargetId, Result<Read, CallError>)> {
         let answers = self.read_pages(batch).await;
-        let answer = |(index, instance): (usize, &InstanceId)| {
+        let answer = |(index, instance): (usize, &TargetId)| {
             let datapoints = match &answers {
                 Ok(answers) => answers.get(&id(index)).map_or_else(
                     || {
@@ -72,6 +59,30 @@ impl Cpu for CloudWatch {
 }
 
 impl CloudWatch {
+    /// Adds the targets with this dimension to `found`.
+    async fn list(
+        &self,
+        dimension: TargetDimension,
+        found: &mut BTreeSet<TargetId>,
+    ) -> Result<(), CallError> {
+        let mut pages = Pages::of(LIST);
+        loop {
+            let request = self
+                .client
+                .list_metrics()
+                .namespace(NAMESPACE)
+                .metric_name(METRIC)
+                .dimensions(DimensionFilter::builder().name(dimension.name()).build())
+                .recently_active(RecentlyActive::Pt3H)
+                .set_next_token(pages.token());
+            let page = self.paced(0, LIST, || request.clone().send()).await?;
+            found.extend(page.metrics().iter().filter_map(|metric| target(dimension, metric)));
+            if pages.end_with(page.next_token)? {
+                return Ok(());
+            }
+        }
+    }
+
     /// The merged answers of all pages, by id.
     async fn read_pages(&self, batch: &Batch) -> Result<HashMap<String, Answer>, CallError> {
         let Range { start, end } = batch.times;
@@ -106,20 +117,22 @@ impl CloudWatch {
     }
 }
 
-/// The instance of a metric that has exactly this one dimension: with more dimensions it is another
+/// The target of a metric that has exactly this one dimension: with more dimensions it is another
 /// metric.
-fn of_instance(metric: &Metric) -> Option<InstanceId> {
+fn target(of: TargetDimension, metric: &Metric) -> Option<TargetId> {
     let [dimension] = metric.dimensions() else { return None };
-    let instance = dimension.value().filter(|_| dimension.name() == Some(DIMENSION))?.parse();
-    instance.inspect_err(|error| warn!(%error, "a metric is left out")).ok()
+    let value = dimension.value().filter(|_| dimension.name() == Some(of.name()))?;
+    let target = TargetId::of_dimension(of, value);
+    target.inspect_err(|error| warn!(%error, "a metric is left out")).ok()
 }
 
 fn id(index: usize) -> String {
     format!("m{index}")
 }
 
-fn query(index: usize, instance: &InstanceId) -> MetricDataQuery {
-    let dimension = Dimension::builder().name(DIMENSION).value(instance.as_str()).build();
+fn query(index: usize, instance: &TargetId) -> MetricDataQuery {
+    let (dimension, value) = instance.dimension();
+    let dimension = Dimension::builder().name(dimension.name()).value(value).build();
     let metric =
         Metric::builder().namespace(NAMESPACE).metric_name(METRIC).dimensions(dimension).build();
     let stat = MetricStat::builder().metric(metric).period(PERIOD as i32).stat(STATISTIC).build();

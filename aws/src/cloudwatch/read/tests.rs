@@ -2,6 +2,7 @@ use deepguard::Series;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::ids::Targets;
 use crate::testing::instance;
 use crate::testing::scripted::{Scripted, answer, cloudwatch, cloudwatch_at, error};
 
@@ -71,6 +72,30 @@ async fn instances_come_from_all_pages_and_only_with_the_one_dimension() {
         assert_eq!(request["RecentlyActive"], "PT3H");
         assert_eq!(request["Dimensions"], json!([{ "Name": "InstanceId" }]));
     }
+}
+
+#[tokio::test]
+async fn groups_have_a_list_and_queries_of_their_own() {
+    let metric =
+        |name: &str, value: &str| json!({ "Dimensions": [{ "Name": name, "Value": value }] });
+    let group = "AutoScalingGroupName";
+    let first = [metric("InstanceId", instance(1).as_str())];
+    let second = [metric(group, "web"), metric(group, "no:group"), metric("InstanceId", "web")];
+    let listed = vec![answer(page(&first, None)), answer(page(&second, None))];
+    let read = vec![answer(results(&[result("m0", "Complete", &[(3000, 7.0)])], None))];
+    let aws = Scripted::new([(LIST, listed), (GET, read)]).await;
+    let cloudwatch = aws.cloudwatch(true).of(Targets::Both);
+    let web: TargetId = "asg:web".parse().unwrap();
+    let found = cloudwatch.instances().await;
+    assert_eq!(found, Ok(BTreeSet::from([instance(1), web.clone()])));
+    let asked: Vec<Value> =
+        aws.requests(LIST).await.iter().map(|request| request["Dimensions"][0].clone()).collect();
+    assert_eq!(asked, [json!({ "Name": "InstanceId" }), json!({ "Name": group })]);
+
+    let read = cloudwatch.read(&Batch { times: 3000..6000, instances: vec![web.clone()] }).await;
+    assert_eq!(read, [(web, Ok(whole(&[(3000, 7.0)])))]);
+    let query = &aws.requests(GET).await[0]["MetricDataQueries"][0]["MetricStat"]["Metric"];
+    assert_eq!(query["Dimensions"], json!([{ "Name": group, "Value": "web" }]));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ async fn the_faulty_instance_is_found_and_told_of() {
     let summary = world.process().run(&json!({}), at(NOW)).await.unwrap();
 
     let noon = seconds("2026-01-15T15:00:00Z");
-    let found: Vec<&InstanceId> =
+    let found: Vec<&TargetId> =
         summary.instances.anomalous.iter().map(|anomaly| &anomaly.instance).collect();
     assert_eq!(found, [&instance(FAULTY)], "{summary:?}");
     let anomaly = &summary.instances.anomalous[0];

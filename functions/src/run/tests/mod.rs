@@ -16,7 +16,7 @@ use std::rc::Rc;
 use deepguard::Datapoint;
 use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard_aws::cloudwatch::pace::Rates;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::{TargetId, Targets};
 use deepguard_aws::metric::{Metric, Of};
 use lambda_runtime::Diagnostic;
 use serde_json::json;
@@ -60,6 +60,7 @@ pub(super) fn settings(model: ModelSource) -> Settings {
         m_of_n: MOfN::default(),
         pages_per_week: None,
         group_by: None,
+        targets: Targets::Instances,
         reporting_stopped: false,
         event_bus: None,
         topic: Some("arn:aws:sns:us-east-1:000000000000:topic".into()),
@@ -150,7 +151,7 @@ impl World {
 }
 
 /// Values by instance, metric and time.
-pub(super) type Scores = std::collections::BTreeMap<(InstanceId, Metric, i64), f64>;
+pub(super) type Scores = std::collections::BTreeMap<(TargetId, Metric, i64), f64>;
 
 fn of_instances(datums: &[Datum]) -> Scores {
     let mut scores = Scores::new();

@@ -81,7 +81,7 @@ async fn runs_and_processes_change_no_score_of_a_newborn() {
     let of_newborn = |scores: Scores| -> Vec<_> {
         let last = seconds("2026-01-15T15:35:00Z");
         let newborn =
-            |(id, _, time): &(InstanceId, Metric, i64)| *id == instance(NEWBORN) && *time < last;
+            |(id, _, time): &(TargetId, Metric, i64)| *id == instance(NEWBORN) && *time < last;
         scores.into_iter().filter(|(of, _)| newborn(of)).collect()
     };
     let (expected, scores) = (of_newborn(expected), of_newborn(world.scores()));

@@ -27,7 +27,7 @@ impl World {
     }
 
     /// The alerts that were sent: the instance, the event, and its detail.
-    fn told(&self) -> Vec<(InstanceId, Kind, Value)> {
+    fn told(&self) -> Vec<(TargetId, Kind, Value)> {
         let alerts = self.metrics.told.take().into_iter();
         alerts
             .map(|alert| {

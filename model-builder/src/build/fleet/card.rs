@@ -207,7 +207,7 @@ fn faults(trained: &Trained, stop: &AtomicBool) -> Result<Table> {
 fn draw(trained: &Trained, path: &Path) -> Result<()> {
     const HEAD: u32 = 80;
     let mut chosen: Vec<_> = trained.histories.iter().collect();
-    let left_out = |(instance, _): &(&deepguard_aws::ids::InstanceId, _)| {
+    let left_out = |(instance, _): &(&deepguard_aws::ids::TargetId, _)| {
         trained.cleaned.but(instance).iter().map(|times| times.end - times.start).sum::<i64>()
     };
     chosen.sort_by_key(|of| std::cmp::Reverse(left_out(of)));

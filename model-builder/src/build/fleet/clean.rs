@@ -13,12 +13,12 @@ use anyhow::Result;
 use deepguard::model::card::{LeftOut, Why};
 use deepguard::series::{DAY_SECONDS, PERIOD};
 use deepguard::{Detector, Scored, Series, Watch};
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 
 use crate::common::parallel::parallel;
 
 /// The history of each instance.
-pub(crate) type Histories = BTreeMap<InstanceId, Series>;
+pub(crate) type Histories = BTreeMap<TargetId, Series>;
 
 /// Days of a history after which scores are meaningful.
 const KNOWN_DAYS: i64 = 5;
@@ -49,7 +49,7 @@ impl Cleaned {
     }
 
     /// The stretches of `instance` that are left out.
-    pub(crate) fn but(&self, instance: &InstanceId) -> Vec<Range<i64>> {
+    pub(crate) fn but(&self, instance: &TargetId) -> Vec<Range<i64>> {
         let of_it = self.left_out.iter().filter(|stretch| stretch.instance == instance.as_str());
         of_it.map(|stretch| stretch.from..stretch.until).collect()
     }
@@ -88,12 +88,12 @@ impl Cleaned {
         &mut self,
         detector: &Detector,
         clear: f64,
-        is_fine: impl Fn(&InstanceId, Range<i64>) -> bool,
+        is_fine: impl Fn(&TargetId, Range<i64>) -> bool,
         stop: &AtomicBool,
     ) -> Result<()> {
         let all: usize = self.histories.values().map(|series| series.datapoints().count()).sum();
         let mut left = (MOST_LEFT_OUT * all as f64) as usize;
-        let histories: Vec<(&InstanceId, &Series)> = self.histories.iter().collect();
+        let histories: Vec<(&TargetId, &Series)> = self.histories.iter().collect();
         let scored = parallel(&histories, stop, |(_, series)| {
             let mut scored = detector.follow(series, &mut Watch::default(), series.end());
             scored.retain(|scored| scored.time >= series.start() + KNOWN_DAYS * DAY_SECONDS);

@@ -21,7 +21,7 @@ use deepguard::model::card::{Fleet, LeftOut, Why};
 use deepguard::model::device;
 use deepguard::{Artifact, Detector};
 use deepguard_aws::cloudwatch::CloudWatch;
-use deepguard_aws::ids::{InstanceId, ObjectUri};
+use deepguard_aws::ids::{ObjectUri, TargetId};
 use deepguard_aws::mute::{MAX_BYTES, Mutes};
 use deepguard_aws::ports::{Fetched, Objects};
 use deepguard_aws::settings_file::Content;
@@ -234,7 +234,7 @@ async fn read_mutes<O: Objects>(place: &str, objects: &O) -> Result<Mutes> {
     Mutes::parse(&uri, &bytes).with_context(|| format!("in {place}"))
 }
 
-fn left_out(instance: &InstanceId, times: std::ops::Range<i64>, why: Why) -> LeftOut {
+fn left_out(instance: &TargetId, times: std::ops::Range<i64>, why: Why) -> LeftOut {
     LeftOut { instance: instance.to_string(), from: times.start, until: times.end, why }
 }
 
@@ -269,7 +269,7 @@ fn fit(
         .card()
         .threshold_for(CLEAR_BUDGET)
         .map_or(CLEAR, |strict| strict / start.card().threshold);
-    let is_fine = |instance: &InstanceId, times: std::ops::Range<i64>| {
+    let is_fine = |instance: &TargetId, times: std::ops::Range<i64>| {
         labels
             .rejected(instance)
             .iter()
@@ -281,7 +281,7 @@ fn fit(
     let before = scale * start.card().threshold_for(budget).unwrap_or(start.card().threshold);
 
     let windows = (ALL_WINDOWS / cleaned.histories.len().max(1)).clamp(1, WINDOWS);
-    let source = |(instance, series): (&InstanceId, &deepguard::Series)| {
+    let source = |(instance, series): (&TargetId, &deepguard::Series)| {
         Source::of_instance(instance.as_str(), series.clone(), windows)
     };
     let mut sources: Vec<Source> = cleaned.histories.iter().map(source).collect();

@@ -10,7 +10,7 @@ fn points(bytes: &[u8]) -> Result<Vec<(i64, f64)>> {
 
 /// CPU as CloudWatch's console exports it.
 const EXPORT: &str = "Id,m2\nStatusCode,Complete\nMessages,\n\
-                      Full label,us-east-1:AWS/EC2 InstanceId:i-0 CPUUtilization Average 300\n\
+                      Full label,us-east-1:AWS/EC2 TargetId:i-0 CPUUtilization Average 300\n\
                       Label,CPUUtilization\n1970/01/01 00:05:00,1.5\n1970/01/01 00:10:00,\n";
 
 #[test]

@@ -8,7 +8,7 @@ use deepguard::episode::{Change, Episodes, MOfN};
 use deepguard::series::DAY_SECONDS;
 use deepguard::{Detector, Scored, Series, Watch};
 use deepguard_aws::cloudwatch::plan;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::{Cpu, Read};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -60,7 +60,7 @@ impl Contest<'_> {
         let wanted = instances.into_iter().map(|instance| (instance, start));
         for batch in plan::batches(wanted, self.times.end) {
             let answers = cpu.read(&batch).await;
-            let mut read: Vec<(InstanceId, Read)> = Vec::new();
+            let mut read: Vec<(TargetId, Read)> = Vec::new();
             for (instance, answer) in answers {
                 match answer {
                     Ok(answer) => read.push((instance, answer)),
@@ -101,7 +101,7 @@ impl Contest<'_> {
     }
 
     /// Both models' results on an instance and its labels; `None` with too little history.
-    fn score(&self, instance: &InstanceId, read: &Read) -> Option<(Pair, Vec<LabelResult>)> {
+    fn score(&self, instance: &TargetId, read: &Read) -> Option<(Pair, Vec<LabelResult>)> {
         let (series, _) = Series::from_datapoints(read.datapoints.iter().copied()).ok()?;
         let [current, candidate] = [&self.current, &self.candidate].map(|detector| {
             let mut scored = detector.follow(&series, &mut Watch::default(), self.times.end);

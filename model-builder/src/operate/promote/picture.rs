@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use plotters::prelude::*;
 
 use super::verdict::{Comparison, Pair};
@@ -29,7 +29,7 @@ pub(super) fn draw(
     out: &Path,
 ) -> Result<()> {
     let pages = |pair: &Pair| pair.current.pages.len().max(pair.candidate.pages.len());
-    let mut drawn: Vec<(&InstanceId, &Pair)> =
+    let mut drawn: Vec<(&TargetId, &Pair)> =
         comparison.instances.iter().filter(|(_, pair)| pages(pair) > 0).collect();
     drawn.sort_by_key(|(_, pair)| std::cmp::Reverse(pages(pair)));
     let paging = drawn.len();

@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use deepguard::Datapoint;
 use deepguard::series::PERIOD;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 
 use super::*;
 use crate::testing::memory::Metrics;
@@ -30,7 +30,7 @@ fn promotion(version: &str) -> PromoteArgs {
     }
 }
 
-fn metrics(cpu: BTreeMap<InstanceId, Vec<Datapoint>>) -> Rc<Metrics> {
+fn metrics(cpu: BTreeMap<TargetId, Vec<Datapoint>>) -> Rc<Metrics> {
     Rc::new(Metrics { cpu: cpu.into(), ..Metrics::default() })
 }
 
@@ -46,7 +46,7 @@ fn fleet() -> (Rc<Metrics>, i64) {
     (metrics(cpu.collect()), fault)
 }
 
-fn label(bucket: &Bucket, instance: InstanceId, from: i64, verdict: &str) {
+fn label(bucket: &Bucket, instance: TargetId, from: i64, verdict: &str) {
     let time = Timestamp::from_second(from).unwrap().to_string();
     let label = serde_json::json!({
         "instance": instance, "from": time, "until": time,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::Table;
 use deepguard::series::WEEK;
-use deepguard_aws::ids::InstanceId;
+use deepguard_aws::ids::TargetId;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ pub(super) struct Pair {
 }
 
 /// By instance.
-pub(super) type Pairs = BTreeMap<InstanceId, Pair>;
+pub(super) type Pairs = BTreeMap<TargetId, Pair>;
 
 /// The pages of several instances.
 pub(super) fn total<'a>(sides: impl Iterator<Item = &'a Side>) -> (usize, usize) {
@@ -54,7 +54,7 @@ pub(super) struct Comparison {
     pub(super) instances: Pairs,
     pub(super) labels: Vec<LabelResult>,
     /// Instances that could not be read, and why.
-    pub(super) unread: BTreeMap<InstanceId, String>,
+    pub(super) unread: BTreeMap<TargetId, String>,
     /// How many instances have too little history.
     pub(super) unscored: usize,
     /// How many labels lie where no datapoint was scored.
@@ -76,10 +76,10 @@ pub(super) enum Objection {
     },
     /// It misses an anomaly.
     #[error("it misses the confirmed anomaly of {0} at {1}, which the current model finds")]
-    Misses(InstanceId, Timestamp),
+    Misses(TargetId, Timestamp),
     /// It raises an alarm that was rejected.
     #[error("it raises the rejected alert of {0} at {1}, which the current model does not raise")]
-    Raises(InstanceId, Timestamp),
+    Raises(TargetId, Timestamp),
 }
 
 impl Comparison {
