@@ -14,7 +14,8 @@ ALL_ON = [
     # The schedules are on. This deployment is gone before they fire for the first time.
     'ScheduleExpression="rate(5 minutes)"', "ModelKey=models/current", "ShadowKey=models/other",
     "MinDeviation=2.5", "Direction=up", 'MOfN="2 of 5"', "PagesPerInstanceWeek=0.25",
-    "PagesPerWeek=0.5", "GroupBy=team", "Watch=both", "Digest=07:30", "DigestQuiet=on", "ReportingStopped=on",
+    "PagesPerWeek=0.5", "GroupBy=team", "Watch=both", "Digest=07:30", "DigestQuiet=on",
+    "ReportingStopped=on",
     'IncludeTags="env=prod,team=web|shop"', "ExcludeTags=deepguard=off", "Dashboard=off",
     "MutesKey=settings/team.ics", "HolidaysKey=settings/de.ics",
     "Notify=both", "NotifyRecovery=on", "TimeZone=Europe/Berlin",
