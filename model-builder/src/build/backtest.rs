@@ -6,8 +6,8 @@
 //! covers machines at rest, does not scale. So the chosen threshold is scored once more, exactly.
 //!
 //! There are few real machines, so the rates that a fleet needs (0.002 a machine and week) are not
-//! to be counted on them. From where their pages become too few, the table has the rates of many
-//! generated machines.
+//! to be counted on them. From where their pages become too few, the table falls as the pages of
+//! many generated machines do.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -250,22 +250,28 @@ pub(crate) fn pages_of(sorts: &[Vec<Backtest>]) -> Vec<FalsePages> {
     pages
 }
 
-/// The table with another end: after the last row whose rate is sure come the rates of the machines
-/// of `many`, but never more than in that row.
+/// The table with another end: from the last row on whose rate is sure, it falls as the alarms of
+/// the machines of `many` do. The interval of such a row is that of its ratio to the sure one.
 fn with_tail(mut pages: Vec<FalsePages>, many: &Backtest) -> Vec<FalsePages> {
     let Some(last) = pages.iter().rposition(FalsePages::is_sure) else { return pages };
-    let most = pages[last].per_instance_week;
-    let weeks: Vec<f64> = many.machines.iter().map(|machine| machine.weeks).collect();
+    let sure = pages[last];
+    let alarms = |threshold: f64| -> Vec<usize> {
+        let cut = threshold / many.threshold;
+        many.machines.iter().map(|machine| machine.alarms(cut)).collect()
+    };
+    let at_sure = alarms(sure.threshold);
+    let sum = |alarms: &[usize], chosen: &[usize]| -> usize {
+        chosen.iter().map(|&machine| alarms[machine]).sum()
+    };
     for row in &mut pages[last + 1..] {
-        let cut = row.threshold / many.threshold;
-        let alarms: Vec<usize> = many.machines.iter().map(|machine| machine.alarms(cut)).collect();
+        let alarms = alarms(row.threshold);
         let rate = |chosen: &[usize]| {
-            let alarms: usize = chosen.iter().map(|&machine| alarms[machine]).sum();
-            alarms as f64 / chosen.iter().map(|&machine| weeks[machine]).sum::<f64>()
+            let falls = sum(&alarms, chosen) as f64 / sum(&at_sure, chosen) as f64;
+            sure.per_instance_week * falls
         };
-        let Some(interval) = bootstrap(weeks.len(), RESAMPLES, SEED, rate) else { continue };
-        row.per_instance_week = round(interval.estimate.min(most));
-        row.interval = Some([interval.low, interval.high].map(|end| round(end.min(most))));
+        let Some(interval) = bootstrap(alarms.len(), RESAMPLES, SEED, rate) else { continue };
+        row.per_instance_week = round(interval.estimate);
+        row.interval = Some([interval.low, interval.high].map(round));
     }
     never_rise(&mut pages);
     pages
@@ -379,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn low_rates_are_those_of_many_machines() {
+    fn low_rates_fall_as_those_of_many_machines_do() {
         let followed = |score: f64| followed(&[score], 0);
         // Half of the few have an alarm at a score of 1.2.
         let few = (0..20).map(|n| of(vec![followed(if n % 2 == 0 { 1.2 } else { 0.1 })])).collect();
@@ -391,9 +397,9 @@ mod tests {
         let pages = with_tail(pages, &of(many));
         let at = |score: f64| pages.iter().find(|row| row.threshold > 1.3 * score).unwrap();
         let rates = [1.1, 1.21, 1.35, 2.2, 2.5].map(|score| at(score).per_instance_week);
-        assert_eq!(rates, [0.5, 0.5, 0.01, 0.01, 0.0]);
+        assert_eq!(rates, [0.5, 0.5, 0.005, 0.005, 0.0], "a hundredth of that of the few");
         let [low, high] = at(1.35).interval.unwrap();
-        assert!(low > 0.003 && low < 0.008 && high > 0.012, "{low} to {high}");
+        assert!(low > 0.0015 && low < 0.004 && high > 0.006, "{low} to {high}");
         assert!(at(1.35).is_sure() && !at(2.5).is_sure());
         assert_eq!(with_tail(Vec::new(), &of(Vec::new())), []);
     }
