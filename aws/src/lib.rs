@@ -24,6 +24,7 @@ pub mod mute;
 mod pagination;
 pub mod pointer;
 pub mod ports;
+pub mod prices;
 pub mod s3;
 pub mod settings_file;
 pub mod signature;

@@ -1,17 +1,23 @@
-//! The prices. One place for each.
+//! The prices of AWS. One place for each.
 
 /// Month of the prices. Change it whenever you change a price.
-pub(super) const PRICES_OF: &str = "2026-11";
+pub const PRICES_OF: &str = "2026-11";
 /// The kind of the prices, shown beside every total.
-pub(super) const KIND_OF_PRICES: &str = "list prices us-east-1, without free tier";
+pub const KIND_OF_PRICES: &str = "list prices us-east-1, without free tier";
 
-pub(super) const CLOUDWATCH: &str = "CloudWatch pricing page";
-pub(super) const LAMBDA: &str = "Lambda pricing page";
-pub(super) const S3: &str = "S3 pricing page";
-pub(super) const STEP_FUNCTIONS: &str = "Step Functions pricing page";
-pub(super) const EVENTBRIDGE: &str = "EventBridge pricing page";
+/// The page that a price is from.
+pub const CLOUDWATCH: &str = "CloudWatch pricing page";
+/// The page that a price is from.
+pub const LAMBDA: &str = "Lambda pricing page";
+/// The page that a price is from.
+pub const S3: &str = "S3 pricing page";
+/// The page that a price is from.
+pub const STEP_FUNCTIONS: &str = "Step Functions pricing page";
+/// The page that a price is from.
+pub const EVENTBRIDGE: &str = "EventBridge pricing page";
 
-pub(super) const PRICES: Prices = Prices {
+/// All prices.
+pub const PRICES: Prices = Prices {
     get_metric_data: Price {
         dollars: 0.01,
         per: 1_000.0,
@@ -62,51 +68,83 @@ pub(super) const PRICES: Prices = Prices {
 
 /// Alarm metrics that one native anomaly detection alarm is billed as: the metric and the two edges
 /// of its band.
-pub(super) const NATIVE_ALARM_METRICS: f64 = 3.0;
+pub const NATIVE_ALARM_METRICS: f64 = 3.0;
 /// Native anomaly detection models that a Region of an account may have (CloudWatch service
 /// quotas).
-pub(super) const NATIVE_MODELS: u32 = 500;
+pub const NATIVE_MODELS: u32 = 500;
 
 /// AWS's price of one kind of usage.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Price {
-    pub(super) dollars: f64,
+pub struct Price {
+    /// The price of [`Self::per`] units, in US dollars.
+    pub dollars: f64,
     /// The number of units that the price is for.
-    pub(super) per: f64,
-    pub(super) unit: &'static str,
-    pub(super) source: &'static str,
+    pub per: f64,
+    /// The unit, in words.
+    pub unit: &'static str,
+    /// Where the price is from.
+    pub source: &'static str,
 }
 
 /// Dollars of a stretch of a quantity; the stretches follow each other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tier {
-    pub(super) name: &'static str,
-    pub(super) size: f64,
-    pub(super) price: Price,
+pub struct Tier {
+    /// Which stretch it is, in words.
+    pub name: &'static str,
+    /// Its length, in units.
+    pub size: f64,
+    /// The price of it.
+    pub price: Price,
 }
 
+/// The prices of everything that a deployment uses.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Prices {
-    pub(super) get_metric_data: Price,
-    pub(super) put_metric_data: Price,
-    pub(super) list_metrics: Price,
-    pub(super) custom_metrics: [Tier; 4],
-    pub(super) dashboard: Price,
-    pub(super) alarm: Price,
-    pub(super) log_ingestion: Price,
-    pub(super) lambda_requests: Price,
-    pub(super) lambda_x86_64: Price,
-    pub(super) lambda_arm64: Price,
-    pub(super) s3_put: Price,
-    pub(super) s3_get: Price,
-    pub(super) s3_storage: Price,
-    pub(super) state_transitions: Price,
-    pub(super) scheduler: Price,
+pub struct Prices {
+    /// GetMetricData, by the metric.
+    pub get_metric_data: Price,
+    /// PutMetricData, by the request.
+    pub put_metric_data: Price,
+    /// ListMetrics, by the request.
+    pub list_metrics: Price,
+    /// Custom metrics, by the month in which they have datapoints all the time.
+    pub custom_metrics: [Tier; 4],
+    /// A dashboard, by the month.
+    pub dashboard: Price,
+    /// A metric of an alarm, by the month.
+    pub alarm: Price,
+    /// Logs, by the GB that arrives.
+    pub log_ingestion: Price,
+    /// Lambda, by the request.
+    pub lambda_requests: Price,
+    /// Lambda on x86-64, by the GB-second.
+    pub lambda_x86_64: Price,
+    /// Lambda on arm64, by the GB-second.
+    pub lambda_arm64: Price,
+    /// Writing and listing objects, by the request.
+    pub s3_put: Price,
+    /// Reading objects, by the request.
+    pub s3_get: Price,
+    /// Objects, by the GB and month.
+    pub s3_storage: Price,
+    /// Step Functions, by the transition.
+    pub state_transitions: Price,
+    /// EventBridge Scheduler, by the invocation.
+    pub scheduler: Price,
+}
+
+/// The stretches of custom metrics that this many metric-months take, and how much of each.
+pub fn custom_metrics(metric_months: f64) -> impl Iterator<Item = (Tier, f64)> {
+    let mut left = metric_months;
+    PRICES.custom_metrics.into_iter().filter_map(move |tier| {
+        let here = left.min(tier.size);
+        left -= here;
+        (here > 0.0).then_some((tier, here))
+    })
 }
 
 impl Price {
     /// Dollars of that many.
-    pub(super) fn of(&self, quantity: f64) -> f64 {
+    pub fn of(&self, quantity: f64) -> f64 {
         quantity / self.per * self.dollars
     }
 }

@@ -101,6 +101,8 @@ fn state(detector: &Detector) -> State {
         incidents: Default::default(),
         ledger: Default::default(),
         tags: Default::default(),
+        together: Default::default(),
+        spent: Default::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use deepguard::shape::Shape;
 use deepguard_aws::alert::{Alert, Kind};
 use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
+use deepguard_aws::prices::KIND_OF_PRICES;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
@@ -12,9 +13,10 @@ use serde_json::json;
 
 use crate::alert::ledger::{Digest, Entry};
 use crate::alert::plain::plain;
+use crate::alert::together::Shared;
 use crate::alert::{Sender, count};
+use crate::state::spent::Used;
 use crate::time::rfc3339;
-use crate::trigger::shard::Shard;
 
 /// The most lines about what is quiet.
 const MOST_QUIET: usize = 20;
@@ -42,14 +44,9 @@ impl Daily {
 }
 
 impl Sender {
-    /// A digest in words. `quiet` is what is quiet when it is sent; `name` gives the tag `Name` of
-    /// an instance.
-    pub fn digest(
-        &self,
-        digest: &Digest,
-        quiet: &[&Quiet<TargetId>],
-        name: impl Fn(&TargetId) -> Option<String>,
-    ) -> Alert {
+    /// A digest in words. `name` gives the tag `Name` of an instance.
+    pub fn digest(&self, shared: &Shared, name: impl Fn(&TargetId) -> Option<String>) -> Alert {
+        let Shared { digest, quiet, parts, used } = shared;
         let quiet_lines = || {
             let listed = quiet.iter().take(MOST_QUIET).map(|quiet| self.quiet_line(quiet, &name));
             listed.chain(more(quiet.len(), MOST_QUIET))
@@ -89,12 +86,21 @@ impl Sender {
             lines.extend(quiet_lines());
             lines.push(coverage(digest));
         }
-        // Each shard has its own.
-        let shard = match self.shard {
-            Shard::WHOLE => String::new(),
-            shard => format!("-{}", shard.number()),
-        };
-        let id = format!("digest-{}{shard}", digest.until);
+        let shards = self.shard.of();
+        let mut id = format!("digest-{}", digest.until);
+        match (parts.contains(&0), parts.len()) {
+            // That of the first part has those of the others.
+            (true, there) if there < shards as usize => lines.push(format!(
+                "It covers {there} of {shards} shards: the others were late and send their own."
+            )),
+            (true, _) => {}
+            (false, _) => {
+                let number = self.shard.number();
+                id = format!("{id}-{number}");
+                lines.push(format!("It covers shard {number} of {shards} alone."));
+            }
+        }
+        lines.extend(cost(*used));
         let text = lines.join("\n");
         let detail = json!({
             "version": 1,
@@ -180,6 +186,18 @@ fn more(all: usize, listed: usize) -> Option<String> {
     (left > 0).then(|| format!("- and {left} more"))
 }
 
+/// What CloudWatch costs in this month; nothing where that is less than a cent.
+fn cost(used: Used) -> Option<String> {
+    let [reading, metrics] = used.dollars();
+    let all = reading + metrics;
+    (all >= 0.01).then(|| {
+        format!(
+            "CloudWatch has cost about ${all:.2} this month: ${reading:.2} for reading, \
+             ${metrics:.2} for metrics ({KIND_OF_PRICES})."
+        )
+    })
+}
+
 fn coverage(digest: &Digest) -> String {
     let coverage = &digest.coverage;
     let skipped: usize = coverage.skipped.values().sum();
@@ -231,7 +249,9 @@ mod tests {
             zone,
         };
         let name = |known: &TargetId| (*known == instance(1)).then(|| "db-1".to_string());
-        sender.digest(digest, &quiet.iter().collect::<Vec<_>>(), name)
+        let used = Used { reads: 864_000, metric_hours: 7200 };
+        let parts = [0].into();
+        sender.digest(&Shared { digest: digest.clone(), quiet: quiet.to_vec(), parts, used }, name)
     }
 
     #[test]
@@ -263,7 +283,9 @@ mod tests {
 - and 6 more
 1 anomalous datapoint muted.
 Scored: 198 of 200 watched instances; 2: it had under half a day of datapoints before \
-                        midnight or noon UTC; 4 muted now; 3 left out by tags.";
+                        midnight or noon UTC; 4 muted now; 3 left out by tags.
+CloudWatch has cost about $11.64 this month: $8.64 for reading, $3.00 for metrics (list prices \
+                        us-east-1, without free tier).";
         assert_eq!(text, expected);
         let text = worded(&digest, &quiet()).text;
         let expected = expected
@@ -309,7 +331,7 @@ Quiet until 2026-01-29 08:00 CET: web, stopped reporting";
     }
 
     #[test]
-    fn a_quiet_day_is_two_lines() {
+    fn a_quiet_day_is_three_lines() {
         let digest = Digest {
             since: MORNING - 86_400,
             until: MORNING,
@@ -322,11 +344,11 @@ Quiet until 2026-01-29 08:00 CET: web, stopped reporting";
             level: PageLevel::default(),
         };
         let Alert { subject, text, .. } = worded(&digest, &[]);
-        assert_eq!((subject.as_str(), text.lines().count()), ("deepguard: a quiet day", 2));
-        assert!(text.ends_with("Nothing was unusual. Scored: 1 of 1 watched instance."));
+        assert_eq!((subject.as_str(), text.lines().count()), ("deepguard: a quiet day", 3));
+        assert!(text.contains("Nothing was unusual. Scored: 1 of 1 watched instance.\n"));
         let many: Vec<_> = quiet().into_iter().cycle().take(25).collect();
         let text = worded(&digest, &many).text;
-        assert_eq!(text.lines().count(), 2 + MOST_QUIET + 1);
-        assert!(text.contains(QUIET) && text.ends_with("- and 5 more"), "{text}");
+        assert_eq!(text.lines().count(), 2 + MOST_QUIET + 2);
+        assert!(text.contains(QUIET) && text.contains("- and 5 more\n"), "{text}");
     }
 }

@@ -98,6 +98,38 @@ impl Digest {
     pub fn is_quiet(&self) -> bool {
         self.paged + self.noticed + self.suppressed == 0
     }
+
+    /// The instances that it names.
+    pub fn named(&self) -> impl Iterator<Item = &TargetId> {
+        self.pages.iter().chain(&self.notices).map(|entry| &entry.first.0)
+    }
+
+    /// Adds the digest of other instances up to the same time. The page level is the higher one.
+    pub fn add(&mut self, other: Self) {
+        self.since = self.since.min(other.since);
+        self.paged += other.paged;
+        self.pages.extend(other.pages);
+        self.pages.sort_by_key(|page| page.first.1);
+        self.pages.truncate(MOST_PAGES);
+        self.noticed += other.noticed;
+        self.notices.extend(other.notices);
+        self.notices.sort_by(|a, b| b.peak.total_cmp(&a.peak));
+        self.notices.truncate(MOST_NOTICES);
+        self.suppressed += other.suppressed;
+        self.coverage.add(other.coverage);
+        self.level = if other.level > self.level { other.level } else { self.level };
+    }
+}
+
+impl Coverage {
+    fn add(&mut self, other: Self) {
+        self.watched += other.watched;
+        for (reason, number) in other.skipped {
+            *self.skipped.entry(reason).or_default() += number;
+        }
+        self.left_out += other.left_out;
+        self.muted += other.muted;
+    }
 }
 
 impl Ledger {
@@ -166,15 +198,8 @@ impl Ledger {
     }
 
     /// Makes a digest of the time up to `due` (seconds since 1970), if that is later than the last
-    /// one. A day without anomalies has one only where a `quiet` one is wanted. The first run
-    /// makes no digest: it has nothing to cover.
-    pub fn make(
-        &mut self,
-        due: i64,
-        quiet: bool,
-        coverage: Coverage,
-        level: PageLevel,
-    ) -> Option<&Digest> {
+    /// one. The first run makes no digest: it has nothing to cover.
+    pub fn make(&mut self, due: i64, coverage: Coverage, level: PageLevel) -> Option<Digest> {
         let since = match self.since {
             Some(since) if since < due => since,
             Some(_) => return None,
@@ -188,7 +213,7 @@ impl Ledger {
         notices.sort_by(|a, b| b.peak.total_cmp(&a.peak));
         notices.truncate(MOST_NOTICES);
         *self = Self { since: Some(due), waiting, ..Self::default() };
-        let digest = Digest {
+        Some(Digest {
             since,
             until: due,
             paged,
@@ -198,14 +223,14 @@ impl Ledger {
             suppressed,
             coverage,
             level,
-        };
-        if digest.is_quiet() && !quiet {
-            return None;
-        }
+        })
+    }
+
+    /// Lets a digest wait until it is sent.
+    pub fn wait(&mut self, digest: Digest) {
         self.waiting.push(digest);
         let surplus = self.waiting.len().saturating_sub(MOST_WAITING);
         self.waiting.drain(..surplus);
-        self.waiting.last()
     }
 
     /// Takes over from another division of the fleet what is about instances that this part
@@ -228,8 +253,7 @@ impl Ledger {
             }
         }
         for digest in other.waiting {
-            let first = digest.pages.iter().chain(&digest.notices).next();
-            if first.is_some_and(|entry| holds(&entry.first.0)) && !self.waiting.contains(&digest) {
+            if digest.named().next().is_some_and(&holds) && !self.waiting.contains(&digest) {
                 self.waiting.push(digest);
             }
         }
@@ -242,9 +266,7 @@ impl Ledger {
 
     /// The instances that the waiting digests name.
     pub fn named(&self) -> impl Iterator<Item = &TargetId> {
-        let waiting = self.waiting.iter();
-        let entries = waiting.flat_map(|digest| digest.pages.iter().chain(&digest.notices));
-        entries.map(|entry| &entry.first.0)
+        self.waiting.iter().flat_map(Digest::named)
     }
 
     /// Forgets the digests that do not wait any more: all but those at these positions.
@@ -284,11 +306,7 @@ mod tests {
     #[test]
     fn a_digest_has_the_pages_and_the_strongest_notice_of_each_instance() {
         let mut ledger = Ledger::default();
-        assert_eq!(
-            ledger.make(0, true, Coverage::default(), PageLevel::default()),
-            None,
-            "the first"
-        );
+        assert_eq!(ledger.make(0, Coverage::default(), PageLevel::default()), None, "the first");
         let (change, note) = began(1, 300, 3.0);
         ledger.add(&change, &note);
         let ended = Change::Ended(*change.episode(), End::Recovered, 3600);
@@ -298,30 +316,24 @@ mod tests {
             ledger.add(&change, &quiet(note));
         }
         ledger.suppress(4);
-        assert_eq!(
-            ledger.make(0, true, Coverage::default(), PageLevel::default()),
-            None,
-            "not due"
-        );
-        let digest = ledger.make(86_400, true, Coverage::default(), PageLevel::default()).unwrap();
+        assert_eq!(ledger.make(0, Coverage::default(), PageLevel::default()), None, "not due");
+        let digest = ledger.make(86_400, Coverage::default(), PageLevel::default()).unwrap();
         assert_eq!((digest.paged, digest.noticed, digest.suppressed), (1, 3, 4));
         assert_eq!((digest.pages[0].until, digest.pages[0].peak), (Some(3600), 3.0));
         let notices: Vec<_> =
             digest.notices.iter().map(|entry| (entry.first.0.clone(), entry.times)).collect();
         assert_eq!(notices, [(instance(3), 1), (instance(2), 2)]);
         assert!(!digest.is_quiet());
-        let next =
-            ledger.make(2 * 86_400, true, Coverage::default(), PageLevel::default()).unwrap();
+        let next = ledger.make(2 * 86_400, Coverage::default(), PageLevel::default()).unwrap();
         assert!(next.is_quiet() && next.since == 86_400);
-        let unwanted = ledger.make(3 * 86_400, false, Coverage::default(), PageLevel::default());
-        assert_eq!(unwanted, None);
     }
 
     #[test]
     fn digests_wait_until_they_are_sent_and_not_without_end() {
         let mut ledger = Ledger::default();
         for day in 0..6 {
-            ledger.make(day * 86_400, true, Coverage::default(), PageLevel::default());
+            let digest = ledger.make(day * 86_400, Coverage::default(), PageLevel::default());
+            digest.into_iter().for_each(|digest| ledger.wait(digest));
         }
         let waiting = |ledger: &Ledger| -> Vec<i64> {
             ledger.waiting().iter().map(|digest| digest.until / 86_400).collect()
@@ -336,10 +348,11 @@ mod tests {
     #[test]
     fn another_division_of_the_fleet_takes_each_line_over_once() {
         let mut whole = Ledger::default();
-        whole.make(0, true, Coverage::default(), PageLevel::default());
+        whole.make(0, Coverage::default(), PageLevel::default());
         let (change, note) = began(1, 300, 3.0);
         whole.add(&change, &note);
-        whole.make(86_400, true, Coverage::default(), PageLevel::default());
+        let digest = whole.make(86_400, Coverage::default(), PageLevel::default()).unwrap();
+        whole.wait(digest);
         for (number, page) in [(2, true), (3, true), (4, false), (4, false), (5, false)] {
             let (change, note) = began(number, 86_700 + 300 * number as i64, 2.0);
             whole.add(&change, &if page { note } else { quiet(note) });

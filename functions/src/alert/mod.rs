@@ -5,9 +5,11 @@ pub mod console;
 pub mod digest;
 mod incident;
 pub mod ledger;
+mod named;
 pub mod pending;
 mod plain;
 mod sender;
+pub mod together;
 
 use deepguard::Scored;
 use deepguard::baseline::Phase;
@@ -125,31 +127,6 @@ impl About<'_> {
             is: Verdict::NotAnAnomaly,
             shard: self.sender.shard,
         })
-    }
-
-    /// The instance's name for a person.
-    fn name(&self) -> Option<String> {
-        self.name.map(plain).filter(|name| !name.is_empty())
-    }
-
-    /// The same for the subject, which is ASCII.
-    fn title(&self) -> String {
-        match self.instance.group() {
-            Some(group) => format!("group {}", plain(group)),
-            None => self
-                .name()
-                .filter(|name| name.is_ascii())
-                .unwrap_or_else(|| self.instance.to_string()),
-        }
-    }
-
-    /// The instance by name and id.
-    fn who(&self) -> String {
-        match (self.instance.group(), self.name()) {
-            (Some(group), _) => format!("The group {} as a whole", plain(group)),
-            (None, Some(name)) => format!("{name} ({})", self.instance),
-            (None, None) => self.instance.to_string(),
-        }
     }
 
     fn began(&self, episode: &Episode, scored: Option<&Scored>) -> Message {

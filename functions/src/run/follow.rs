@@ -11,7 +11,8 @@ use deepguard_aws::ports::{Alerts, Cpu, Inventory, Objects, Scores};
 use jiff::Timestamp;
 use tracing::{error, warn};
 
-use crate::alert::ledger::Coverage;
+use crate::alert::ledger::{Coverage, Digest};
+use crate::alert::together::Shared;
 use crate::error::RunError;
 use crate::run::outcome::Fleet;
 use crate::run::pass::{Among, Round};
@@ -76,7 +77,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         told.iter().for_each(|told| state.ledger.add(&told.change, &told.note));
         state.ledger.suppress(fleet.suppressed_datapoints());
         let left_out = all - listed.len();
-        let digest = self.make_digest(state, &fleet, &mutes, listed.len(), left_out);
+        let made = self.make_digest(state, &fleet, &mutes, listed.len(), left_out);
+        let digest = self.digest(state, part, times.end, made).await;
         let began = decide::pages(&told, fleet.newest_slot());
         let datums = decide::datums(state, &fleet, self.mode, began);
         let episodes = EpisodeCounts::of(&told, state);
@@ -85,6 +87,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let alerts = decide::alerts(told, times.end, store, detector, days, *messages);
         let named = state.alerts.iter().chain(&alerts).map(|pending| pending.instance.clone());
         let mut named: BTreeSet<TargetId> = named.chain(state.ledger.named().cloned()).collect();
+        named.extend(state.together.ready.iter().flat_map(Shared::named).cloned());
         if !state.ledger.waiting().is_empty() {
             let quiet = state.incidents.labels().quiet(fleet.times.end);
             named.extend(quiet.into_iter().map(|quiet| quiet.first.0.clone()));
@@ -188,7 +191,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         listed.iter().filter_map(group).collect()
     }
 
-    /// Makes the digest that is due, if one is. Gives whether one was made.
+    /// Makes the digest that is due, if one is.
     fn make_digest(
         &self,
         state: &mut State,
@@ -196,14 +199,13 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         mutes: &Muted,
         watched: usize,
         left_out: usize,
-    ) -> bool {
-        let Some(daily) = self.digest else { return false };
+    ) -> Option<Digest> {
         let now = fleet.times.end;
-        let Some(due) = daily.last(&self.sender.zone, now) else { return false };
+        let due = self.digest?.last(&self.sender.zone, now)?;
         let muted = state.instances.keys().filter(|instance| mutes.of(instance)(now)).count();
         let coverage = Coverage { watched, skipped: fleet.reasons(), left_out, muted };
         let level = state.incidents.level();
-        state.ledger.make(due, daily.quiet, coverage, level).is_some()
+        state.ledger.make(due, coverage, level)
     }
 
     /// Sets the page level of a new day, for `machines` watched instances of this shard. Shards

@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod decide;
+mod digest;
 mod follow;
 pub mod gauges;
 pub mod label;
@@ -228,6 +229,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 (Ok(Published::default()), nothing)
             }
             Outcome::Followed(decisions) => {
+                self.tell(&part, &mut state).await;
                 self.publish(&run.fleet, decisions, &detector, &mut state, now, inputs.stale).await
             }
         };

@@ -37,6 +37,8 @@ pub struct Fleet {
     pub late: usize,
     /// How long it took to score them, baselines included.
     pub scoring: Duration,
+    /// How many metrics were requested.
+    pub reads: u64,
 }
 
 /// The number of slots at the end of a run's time in which a datapoint may well be new.
@@ -52,6 +54,7 @@ impl Fleet {
             skipped: BTreeMap::new(),
             late: 0,
             scoring: Duration::ZERO,
+            reads: 0,
         }
     }
 

@@ -118,6 +118,7 @@ impl<'a, O: Objects> Round<'a, O> {
             let mut reads =
                 Reads::new(cloudwatch, plan::batches(wanted.split_off(0), self.until()));
             while let Some((batch, answers)) = reads.next().await {
+                self.fleet.reads += answers.len() as u64;
                 for (instance, read) in answers {
                     if cloudwatch.is_over() {
                         self.fleet.skip(instance, Skip::OutOfTime, NEXT_RUN);

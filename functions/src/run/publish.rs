@@ -16,6 +16,7 @@ use tracing::{error, warn};
 
 use crate::alert::pending::{Pending, Unsent};
 use crate::error::RunError;
+use crate::run::digest::shared;
 use crate::run::gauges::Gauges;
 use crate::run::outcome::Fleet;
 use crate::run::{Decisions, Detection, Names, log};
@@ -43,6 +44,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
         state.outbox.retain(|datum| datum.time > oldest);
         let mut published = self.cloudwatch.publish(&state.outbox).await;
+        state.spent.add(now.as_second(), fleet.reads, &state.outbox);
         let unsaved = usize::from(decisions.saved == Saved::No);
         let gauges = Gauges {
             scored: fleet.scored.len(),
@@ -59,13 +61,16 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             notices: decisions.episodes.notices,
             page_level: decisions.episodes.page_level,
         };
-        let of_this_run = self.cloudwatch.publish(&gauges.datums(fleet.newest_slot())).await;
+        let gauges = gauges.datums(fleet.newest_slot());
+        let of_this_run = self.cloudwatch.publish(&gauges).await;
+        state.spent.add(now.as_second(), 0, &gauges);
         // They hold for this run only, so they are not stored for the next one.
         published.published += of_this_run.published;
         published.refused += of_this_run.refused + of_this_run.failed.len();
         published.error = of_this_run.error.or(published.error);
         state.outbox.clone_from(&published.failed);
-        if published.failed.is_empty() && unsent == 0 && decisions.saved == Saved::Yes {
+        let is_told = unsent == 0 && state.together.told.is_empty();
+        if published.failed.is_empty() && is_told && decisions.saved == Saved::Yes {
             self.store.published().await;
         }
         (checked(published), delivered)
@@ -114,10 +119,11 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let (events, mut messages, chats) = (of(to_bus), of(to_topic), of(to_chat));
         let to_topic_count = messages.len();
         let name = |instance: &TargetId| names.get(instance).cloned();
-        let quiet = state.incidents.labels().quiet(until);
-        let digests = state.ledger.waiting().iter();
-        let digests: Vec<Alert> =
-            digests.map(|digest| self.sender.digest(digest, &quiet, name)).collect();
+        let alone = state.ledger.waiting().iter();
+        let number = self.sender.shard.number();
+        let alone = alone.map(|digest| shared(state, digest.clone(), number, until));
+        let all = alone.chain(state.together.ready.iter().cloned());
+        let digests: Vec<Alert> = all.map(|digest| self.sender.digest(&digest, name)).collect();
         messages.extend(&digests);
         let (events, messages, chats) = tokio::join!(
             in_batches(&events, async |batch| account.events(batch).await),
@@ -132,7 +138,10 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let unsent: Vec<usize> = (0..digests.len())
             .filter(|digest| messages.failed.contains(&(to_topic_count + digest)))
             .collect();
+        let alone = state.ledger.waiting().len();
         state.ledger.sent_but(&unsent);
+        let mut position = alone..;
+        state.together.ready.retain(|_| position.next().is_some_and(|at| unsent.contains(&at)));
         let mut delivered = Delivered::default();
         delivered.events = delivered.note("events", &events);
         delivered.messages = delivered.note("messages", &messages);

@@ -12,8 +12,10 @@ pub mod days;
 pub mod format;
 pub mod part;
 pub mod place;
+pub mod spent;
 pub mod store;
 pub mod tally;
+pub mod together;
 
 use std::collections::BTreeMap;
 
@@ -30,9 +32,11 @@ use tracing::warn;
 
 use crate::alert::ledger::Ledger;
 use crate::alert::pending::Pending;
+use crate::alert::together::Together;
 use crate::state::by_group::ByGroup;
 use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::part::Part;
+use crate::state::spent::Spent;
 use crate::state::tally::Tally;
 use crate::watched::roster::StoredTags;
 
@@ -56,6 +60,10 @@ pub struct State {
     pub ledger: Ledger,
     /// The tags that name groups.
     pub tags: StoredTags,
+    /// The digests of this part of a divided fleet.
+    pub together: Together,
+    /// What the function has used in this month.
+    pub spent: Spent,
 }
 
 /// The state of one instance.
@@ -120,6 +128,10 @@ struct StateHeader {
     writer: u64,
     #[serde(deserialize_with = "or_default")]
     tags: StoredTags,
+    #[serde(deserialize_with = "or_default")]
+    together: Together,
+    #[serde(deserialize_with = "or_default")]
+    spent: Spent,
 }
 
 /// The first record of the builds that stored alerts in words.
@@ -171,6 +183,8 @@ impl State {
             labels: self.incidents.labels().clone(),
             writer,
             tags: self.tags.clone(),
+            together: self.together.clone(),
+            spent: self.spent.clone(),
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
@@ -194,6 +208,8 @@ impl State {
                     labels: Labels::default(),
                     writer: 0,
                     tags: StoredTags::default(),
+                    together: Together::default(),
+                    spent: Spent::default(),
                 };
                 (header, reader)
             }
@@ -208,6 +224,8 @@ impl State {
             labels,
             writer: _,
             tags,
+            together,
+            spent,
         } = header;
         *incidents.labels_mut() = labels;
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
@@ -228,7 +246,18 @@ impl State {
             }
         }
         match instances.len() as u64 == count {
-            true => Ok(Self { model, instances, outbox, alerts, tally, incidents, ledger, tags }),
+            true => Ok(Self {
+                model,
+                instances,
+                outbox,
+                alerts,
+                tally,
+                incidents,
+                ledger,
+                tags,
+                together,
+                spent,
+            }),
             false => {
                 Err(Damaged::Record(format!("it has {} of {count} instances", instances.len())))
             }
@@ -264,6 +293,7 @@ impl State {
         let outbox: Vec<Datum> = outbox.collect();
         self.outbox.extend(outbox);
         self.ledger.take_over(other.ledger, |instance| part.holds(instance));
+        self.together.take_over(other.together, |instance| part.holds(instance));
         self.incidents.take_over(other.incidents, |instance| part.holds(instance));
         for alert in other.alerts.into_iter().filter(|alert| part.holds(&alert.instance)) {
             match self.alerts.iter_mut().find(|known| known.is_same(&alert)) {
@@ -334,6 +364,8 @@ mod tests {
             incidents: Incidents::default(),
             ledger: Ledger::default(),
             tags: StoredTags::default(),
+            together: Together::default(),
+            spent: Spent::default(),
         }
     }
 

@@ -18,7 +18,10 @@ use crate::state::days::Days;
 use crate::state::format::{BEGINNING, MAX_BYTES};
 use crate::state::part::Part;
 use crate::state::place::Place;
+use crate::state::together::DIGESTS;
 
+/// The folder of the states.
+pub(super) const STATES: &str = "shards";
 /// The end of the key that records a published outbox.
 const PUBLISHED: &str = ".published";
 
@@ -56,7 +59,7 @@ pub enum Saved {
 /// The place of a state, and the last known version there.
 #[derive(Debug)]
 pub struct Store<O> {
-    place: Place<O>,
+    pub(super) place: Place<O>,
     /// The folder of the states.
     states: &'static str,
     state: Option<Stored>,
@@ -86,7 +89,7 @@ impl<O: Objects + Clone> Store<O> {
         let place = Place { objects, root };
         Self {
             place: place.clone(),
-            states: "shards",
+            states: STATES,
             state: None,
             // A random number: each of these has keys of its own.
             writer: RandomState::new().build_hasher().finish(),
@@ -198,7 +201,9 @@ impl<O: Objects> Store<O> {
             .find(|object| object.uri == *own)
             .map_or(i64::MIN, |object| object.written);
         let division = format!("{}/{}/", folder.key, part.folder());
-        let is_state = |key: &str| !key.starts_with(&division) && !key.ends_with(PUBLISHED);
+        let is_state = |key: &str| {
+            !key.starts_with(&division) && !key.ends_with(PUBLISHED) && !key.contains(DIGESTS)
+        };
         let others =
             listed.iter().filter(|object| is_state(&object.uri.key) && object.written >= since);
         let mut taken: Option<State> = None;
@@ -223,8 +228,8 @@ impl<O: Objects> Store<O> {
     /// Empties the outbox of the state read from `uri` if it was published. Where that is unknown,
     /// it is published again.
     async fn forget_published(&self, uri: &ObjectUri, bytes: &[u8], state: &mut State) {
-        let digests = state.ledger.waiting();
-        if state.outbox.is_empty() && state.alerts.is_empty() && digests.is_empty() {
+        let digests = state.ledger.waiting().is_empty() && state.together.is_done();
+        if state.outbox.is_empty() && state.alerts.is_empty() && digests {
             return;
         }
         let Ok(marker) = uri.beside(&format!("{}{PUBLISHED}", uri.key)) else { return };
@@ -236,6 +241,7 @@ impl<O: Objects> Store<O> {
             state.outbox.clear();
             state.alerts.clear();
             state.ledger.sent_but(&[]);
+            state.together.done();
         }
     }
 

@@ -12,6 +12,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod digests;
 mod groups;
 mod late;
 mod matrix;

@@ -7,7 +7,6 @@
 mod bill;
 mod deployment;
 mod numbers;
-mod prices;
 mod table;
 
 use anyhow::{Result, ensure};

@@ -1,13 +1,13 @@
 //! The bill of a deployment: how often it calls what, and what that costs.
 
 use deepguard_aws::metric::Metric;
+use deepguard_aws::prices::{
+    self, KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price, Tier,
+};
 use serde::Serialize;
 
 use super::deployment::{Architecture, BandMode, DATAPOINT_MINUTES, DAYS, Deployment, Mode};
 use super::numbers::quantity;
-use super::prices::{
-    KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES, PRICES_OF, Price,
-};
 
 /// Datums in one `PutMetricData` call at most.
 const DATUMS_PER_CALL: f64 = 1_000.0;
@@ -336,16 +336,10 @@ impl Deployment {
 
 /// One item for each tier that is reached.
 pub(super) fn custom_metrics(metric_months: f64) -> Vec<Item> {
-    let mut left = metric_months;
-    let mut items = Vec::new();
-    for tier in PRICES.custom_metrics {
-        let here = left.min(tier.size);
-        if here > 0.0 {
-            items.push(Item::of(&format!("custom metrics, {}", tier.name), here, tier.price));
-        }
-        left -= here;
-    }
-    items
+    let item = |(tier, here): (Tier, f64)| {
+        Item::of(&format!("custom metrics, {}", tier.name), here, tier.price)
+    };
+    prices::custom_metrics(metric_months).map(item).collect()
 }
 
 /// Dollars a month of CloudWatch's own anomaly detection alarms, or `None` where there are more

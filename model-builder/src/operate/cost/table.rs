@@ -4,11 +4,11 @@ use std::fmt;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
+use deepguard_aws::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
 
 use super::bill::{Alternatives, Bill, Item, native};
 use super::deployment::{BandMode, Deployment, Mode};
 use super::numbers::{dollars, quantity};
-use super::prices::{KIND_OF_PRICES, NATIVE_ALARM_METRICS, NATIVE_MODELS, PRICES_OF};
 
 /// The table of comparison in docs/cost.md, in Markdown: dollars a month of both modes and of
 /// native anomaly detection for fleets of these numbers of instances. All else is as in `like`.

@@ -1,0 +1,124 @@
+//! What the function has used of CloudWatch since the month began, for the digest.
+//!
+//! Reading and custom metrics are nearly all of a deployment's bill (`model-builder cost`). A run
+//! whose state is not stored is not counted, nor is what another division of the fleet used.
+
+use std::collections::BTreeSet;
+use std::ops::AddAssign;
+
+use deepguard_aws::metric::Datum;
+use deepguard_aws::prices::{PRICES, custom_metrics};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::trigger::shard::hash;
+
+/// Seconds of an hour.
+const HOUR: i64 = 3600;
+/// Hours of the month that prices are for.
+const HOURS_A_MONTH: f64 = 720.0;
+
+/// What was used in a month.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// Metrics that GetMetricData was asked for.
+    pub reads: u64,
+    /// Hours in which a custom metric was sent, of all metrics.
+    pub metric_hours: u64,
+}
+
+/// What a part of the fleet has used in the current month (UTC).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The month, counted from the year 0.
+    month: i32,
+    used: Used,
+    /// The current hour, counted from 1970, ...
+    hour: i64,
+    /// ... and the hashes of the metrics that were sent in it.
+    sent: BTreeSet<u32>,
+}
+
+impl Spent {
+    /// Adds what a run at `now` (seconds since 1970) uses: so many metrics are read, and these
+    /// datums are sent.
+    pub fn add<'a>(&mut self, now: i64, reads: u64, datums: impl IntoIterator<Item = &'a Datum>) {
+        let Ok(time) = Timestamp::from_second(now) else { return };
+        let date = time.to_zoned(TimeZone::UTC).date();
+        let month = i32::from(date.year()) * 12 + i32::from(date.month());
+        if month != self.month {
+            *self = Self { month, ..Self::default() };
+        }
+        let hour = now.div_euclid(HOUR);
+        if hour != self.hour {
+            self.hour = hour;
+            self.sent.clear();
+        }
+        self.used.reads += reads;
+        for datum in datums {
+            let of = datum.dimension().map_or("", |(_, value)| value);
+            if self.sent.insert(hash(&format!("{}{of}", datum.metric.name())) as u32) {
+                self.used.metric_hours += 1;
+            }
+        }
+    }
+
+    /// What was used so far.
+    pub fn used(&self) -> Used {
+        self.used
+    }
+}
+
+impl AddAssign for Used {
+    fn add_assign(&mut self, other: Self) {
+        self.reads += other.reads;
+        self.metric_hours += other.metric_hours;
+    }
+}
+
+impl Used {
+    /// Its list prices, in US dollars: of reading, and of metrics.
+    pub fn dollars(self) -> [f64; 2] {
+        let months = self.metric_hours as f64 / HOURS_A_MONTH;
+        let metrics = custom_metrics(months).map(|(tier, here)| tier.price.of(here)).sum();
+        [PRICES.get_metric_data.of(self.reads as f64), metrics]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deepguard_aws::metric::{Metric, Of};
+
+    use super::*;
+    use crate::testing::instance;
+
+    fn datum(number: usize) -> Datum {
+        let of = Of::Instance(instance(number));
+        Datum { metric: Metric::AnomalyScore, of, time: 0, value: 1.0 }
+    }
+
+    #[test]
+    fn a_metric_costs_for_each_hour_in_which_it_is_sent_and_a_read_each_time() {
+        let (mut spent, fleet) = (Spent::default(), [1, 2, 2].map(datum));
+        // 30 November 2026, 23:00 UTC.
+        let begin = 1_796_083_200 - HOUR;
+        for run in 0..24 {
+            spent.add(begin + 300 * run, 1000, &fleet);
+        }
+        assert_eq!(spent.used(), Used { reads: 12_000, metric_hours: 2 }, "a new month begins");
+        spent.add(begin + 2 * HOUR, 1000, []);
+        spent.add(begin + 2 * HOUR + 300, 1000, &fleet[..1]);
+        assert_eq!(spent.used(), Used { reads: 14_000, metric_hours: 3 });
+    }
+
+    #[test]
+    fn a_month_costs_what_the_bill_of_a_deployment_says() {
+        // 1,000 instances, a run every five minutes, ten metrics all the time: $86.40 and $3.00.
+        let used = Used { reads: 1000 * 288 * 30, metric_hours: 10 * 720 };
+        let [reading, metrics] = used.dollars();
+        assert!((reading - 86.40).abs() < 1e-9 && (metrics - 3.0).abs() < 1e-9);
+        let many = Used { reads: 0, metric_hours: 20_000 * 720 };
+        assert!((many.dollars()[1] - 4000.0).abs() < 1e-6, "the second 10,000 are cheaper");
+    }
+}
