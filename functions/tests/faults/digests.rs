@@ -16,7 +16,7 @@ const INSTANCES: usize = 8;
 const STUCK_ONES: [usize; 2] = [2, 5];
 
 /// A day's end that is watched from half an hour before the fault to `end`. A part runs where
-/// `runs` says so, and `fault` acts from the run at which the digest is due on, for `lasts` seconds.
+/// `runs` says so. `fault` acts from the run at which the digest is due on, for `lasts` seconds.
 async fn watched(
     end: i64,
     runs: impl Fn(i64, u32) -> bool,
