@@ -28,6 +28,7 @@ pub mod model;
 pub mod predict;
 pub mod run;
 pub mod settings;
+pub mod spent;
 pub mod startup;
 pub mod state;
 pub mod time;

@@ -15,7 +15,7 @@ use crate::alert::ledger::{Digest, Entry};
 use crate::alert::plain::plain;
 use crate::alert::together::Shared;
 use crate::alert::{Sender, count};
-use crate::state::spent::Used;
+use crate::spent::Used;
 use crate::time::rfc3339;
 
 /// The most lines about what is quiet.

@@ -10,7 +10,7 @@ use deepguard_aws::ids::TargetId;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::ledger::Digest;
-use crate::state::spent::Used;
+use crate::spent::Used;
 
 /// The most digests that wait.
 const MOST_WAITING: usize = 3;

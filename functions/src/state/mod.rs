@@ -12,7 +12,6 @@ pub mod days;
 pub mod format;
 pub mod part;
 pub mod place;
-pub mod spent;
 pub mod store;
 pub mod tally;
 pub mod together;
@@ -33,10 +32,10 @@ use tracing::warn;
 use crate::alert::ledger::Ledger;
 use crate::alert::pending::Pending;
 use crate::alert::together::Together;
+use crate::spent::Spent;
 use crate::state::by_group::ByGroup;
 use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::part::Part;
-use crate::state::spent::Spent;
 use crate::state::tally::Tally;
 use crate::watched::roster::StoredTags;
 
@@ -361,11 +360,7 @@ mod tests {
             outbox: numbers.iter().map(|&number| datum(number)).collect(),
             alerts: numbers.iter().map(|&number| alert(number)).collect(),
             tally,
-            incidents: Incidents::default(),
-            ledger: Ledger::default(),
-            tags: StoredTags::default(),
-            together: Together::default(),
-            spent: Spent::default(),
+            ..State::default()
         }
     }
 

@@ -18,10 +18,11 @@ use crate::state::days::Days;
 use crate::state::format::{BEGINNING, MAX_BYTES};
 use crate::state::part::Part;
 use crate::state::place::Place;
-use crate::state::together::DIGESTS;
 
 /// The folder of the states.
 pub(super) const STATES: &str = "shards";
+/// The folder of digests in that of a division of the fleet.
+pub(super) const DIGESTS: &str = "/digests/";
 /// The end of the key that records a published outbox.
 const PUBLISHED: &str = ".published";
 

@@ -11,10 +11,8 @@ use tracing::warn;
 
 use crate::alert::together::{Shared, Told};
 use crate::state::part::Part;
-use crate::state::store::{STATES, Store};
+use crate::state::store::{DIGESTS, STATES, Store};
 
-/// The folder of digests in that of a division of the fleet.
-pub(crate) const DIGESTS: &str = "/digests/";
 /// The name beside the digests of what the first part tells.
 const TOLD: &str = "told";
 /// No digest is larger: fifty pages, ten notices, and what is quiet.

@@ -4,6 +4,7 @@
 //! whose state is not stored is not counted, nor is what another division of the fleet used.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::AddAssign;
 
 use deepguard_aws::metric::Datum;
@@ -11,8 +12,6 @@ use deepguard_aws::prices::{PRICES, custom_metrics};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-
-use crate::trigger::shard::hash;
 
 /// Seconds of an hour.
 const HOUR: i64 = 3600;
@@ -57,8 +56,10 @@ impl Spent {
         }
         self.used.reads += reads;
         for datum in datums {
-            let of = datum.dimension().map_or("", |(_, value)| value);
-            if self.sent.insert(hash(&format!("{}{of}", datum.metric.name())) as u32) {
+            // Another build may hash otherwise: then an hour counts twice.
+            let mut hash = DefaultHasher::new();
+            (datum.metric, datum.dimension()).hash(&mut hash);
+            if self.sent.insert(hash.finish() as u32) {
                 self.used.metric_hours += 1;
             }
         }
