@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::AddAssign;
 
-use deepguard_aws::metric::Datum;
+use deepguard_aws::metric::{Datum, Metric};
 use deepguard_aws::prices::{PRICES, custom_metrics};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -41,11 +41,10 @@ pub struct Spent {
 
 impl Spent {
     /// Adds what a run at `now` (seconds since 1970) uses: so many metrics are read, and these
-    /// datums are sent.
-    pub fn add<'a>(&mut self, now: i64, reads: u64, datums: impl IntoIterator<Item = &'a Datum>) {
-        let Ok(time) = Timestamp::from_second(now) else { return };
-        let date = time.to_zoned(TimeZone::UTC).date();
-        let month = i32::from(date.year()) * 12 + i32::from(date.month());
+    /// datums are sent, with the gauges of the run. Metrics of the fleet are those of the `first`
+    /// part: the others send the same ones.
+    pub fn add(&mut self, now: i64, reads: u64, datums: &[Datum], first: bool) {
+        let month = month(now);
         if month != self.month {
             *self = Self { month, ..Self::default() };
         }
@@ -55,20 +54,30 @@ impl Spent {
             self.sent.clear();
         }
         self.used.reads += reads;
-        for datum in datums {
+        let is_counted = |datum: &&Datum| first || datum.metric.is_per_instance();
+        let sent = datums.iter().filter(is_counted);
+        let sent = sent.map(|datum| (datum.metric, datum.dimension().map_or("", |of| of.1)));
+        let gauges = Metric::ALL.into_iter().filter(|metric| first && metric.is_gauge());
+        for metric in sent.chain(gauges.map(|gauge| (gauge, ""))) {
             // Another build may hash otherwise: then an hour counts twice.
             let mut hash = DefaultHasher::new();
-            (datum.metric, datum.dimension()).hash(&mut hash);
+            metric.hash(&mut hash);
             if self.sent.insert(hash.finish() as u32) {
                 self.used.metric_hours += 1;
             }
         }
     }
 
-    /// What was used so far.
-    pub fn used(&self) -> Used {
-        self.used
+    /// What was used so far in the month of `now` (seconds since 1970).
+    pub fn used(&self, now: i64) -> Used {
+        if month(now) == self.month { self.used } else { Used::default() }
     }
+}
+
+/// The month of a time (UTC), counted from the year 0.
+fn month(time: i64) -> i32 {
+    let date = Timestamp::from_second(time).map(|time| time.to_zoned(TimeZone::UTC).date());
+    date.map_or(0, |date| i32::from(date.year()) * 12 + i32::from(date.month()))
 }
 
 impl AddAssign for Used {
@@ -89,7 +98,7 @@ impl Used {
 
 #[cfg(test)]
 mod tests {
-    use deepguard_aws::metric::{Metric, Of};
+    use deepguard_aws::metric::Of;
 
     use super::*;
     use crate::testing::instance;
@@ -105,12 +114,21 @@ mod tests {
         // 30 November 2026, 23:00 UTC.
         let begin = 1_796_083_200 - HOUR;
         for run in 0..24 {
-            spent.add(begin + 300 * run, 1000, &fleet);
+            spent.add(begin + 300 * run, 1000, &fleet, false);
         }
-        assert_eq!(spent.used(), Used { reads: 12_000, metric_hours: 2 }, "a new month begins");
-        spent.add(begin + 2 * HOUR, 1000, []);
-        spent.add(begin + 2 * HOUR + 300, 1000, &fleet[..1]);
-        assert_eq!(spent.used(), Used { reads: 14_000, metric_hours: 3 });
+        let now = begin + HOUR;
+        let used = |reads, metric_hours| Used { reads, metric_hours };
+        assert_eq!(spent.used(now), used(12_000, 2), "a new month begins");
+        assert_eq!(spent.used(begin), used(0, 0), "the old one is over");
+        spent.add(begin + 2 * HOUR, 1000, &[], false);
+        spent.add(begin + 2 * HOUR + 300, 1000, &fleet[..1], false);
+        assert_eq!(spent.used(now), used(14_000, 3));
+        let gauges = Metric::ALL.into_iter().filter(|metric| metric.is_gauge()).count() as u64;
+        let of_fleet = [Datum::of_fleet(Metric::InstancesScored, 0, 1.0)];
+        spent.add(begin + 2 * HOUR + 600, 0, &of_fleet, false);
+        assert_eq!(spent.used(now), used(14_000, 3), "the first part has those of the fleet");
+        spent.add(begin + 2 * HOUR + 600, 0, &of_fleet, true);
+        assert_eq!(spent.used(now), used(14_000, 3 + 1 + gauges));
     }
 
     #[test]

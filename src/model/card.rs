@@ -75,9 +75,9 @@ pub struct FalsePages {
     pub interval: Option<[f64; 2]>,
 }
 
-/// The ends of an interval are less than this factor apart where the rate is sure: it rests on six
+/// The ends of an interval are at most this factor apart where the rate is sure: it rests on ten
 /// pages or more. ...
-const SURE_WITHIN: f64 = 8.0;
+const SURE_WITHIN: f64 = 4.0;
 /// ... A rate without an interval is sure from here on.
 const SURE: f64 = 0.02;
 

@@ -54,11 +54,15 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     /// The first part: makes one digest of those of all parts.
     async fn join(&self, state: &mut State, part: &Part, now: i64, kept: Kept) {
         let due = kept.shared.digest.until;
-        let given = self.store.given_digests(part, due).await;
-        let are_all = given.len() + 1 >= part.shard().of() as usize;
-        if !are_all && now < due + GRACE && self.store.keeps() {
-            state.together.kept.push(kept);
-            return;
+        let mut given = self.store.given_digests(part, due).await;
+        match self.store.told_digests(part, due).await {
+            // It has told, and lost its state.
+            Ok(Some(told)) => given.retain(|number, _| told.parts.contains(number)),
+            // By now they send their own.
+            Ok(None) if now >= due + PATIENCE => given.clear(),
+            Ok(None) if now >= due + GRACE || !self.store.keeps() => {}
+            Ok(None) if given.len() + 1 >= part.shard().of() as usize => {}
+            _ => return state.together.kept.push(kept),
         }
         let all = given.into_values().flatten().fold(kept.shared, Shared::merge);
         state.together.told.push(Told { due, parts: all.parts.clone() });
@@ -106,5 +110,5 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
 /// A digest with what else it says of the part with this number, at `now` (seconds since 1970).
 pub(super) fn shared(state: &State, digest: Digest, number: u32, now: i64) -> Shared {
     let quiet = state.incidents.labels().quiet(now).into_iter().cloned().collect();
-    Shared { digest, quiet, parts: [number].into(), used: state.spent.used() }
+    Shared { digest, quiet, parts: [number].into(), used: state.spent.used(now) }
 }

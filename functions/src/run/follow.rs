@@ -114,6 +114,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             );
             state.outbox.drain(..given_up);
         }
+        state.spent.add(times.end, fleet.reads, &state.outbox, part.shard().number() == 0);
         let saved = match changed {
             true => self.store.save(state).await,
             false => Saved::Yes,

@@ -229,7 +229,9 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
                 (Ok(Published::default()), nothing)
             }
             Outcome::Followed(decisions) => {
-                self.tell(&part, &mut state).await;
+                if decisions.saved == Saved::Yes {
+                    self.tell(&part, &mut state).await;
+                }
                 self.publish(&run.fleet, decisions, &detector, &mut state, now, inputs.stale).await
             }
         };

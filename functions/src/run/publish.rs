@@ -44,7 +44,6 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let oldest = now.as_second() - limits::PUBLISHABLE_PAST.as_secs();
         state.outbox.retain(|datum| datum.time > oldest);
         let mut published = self.cloudwatch.publish(&state.outbox).await;
-        state.spent.add(now.as_second(), fleet.reads, &state.outbox);
         let unsaved = usize::from(decisions.saved == Saved::No);
         let gauges = Gauges {
             scored: fleet.scored.len(),
@@ -61,9 +60,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
             notices: decisions.episodes.notices,
             page_level: decisions.episodes.page_level,
         };
-        let gauges = gauges.datums(fleet.newest_slot());
-        let of_this_run = self.cloudwatch.publish(&gauges).await;
-        state.spent.add(now.as_second(), 0, &gauges);
+        let of_this_run = self.cloudwatch.publish(&gauges.datums(fleet.newest_slot())).await;
         // They hold for this run only, so they are not stored for the next one.
         published.published += of_this_run.published;
         published.refused += of_this_run.refused + of_this_run.failed.len();

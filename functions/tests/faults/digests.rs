@@ -23,6 +23,17 @@ async fn watched(
     fault: Option<Fault>,
     lasts: i64,
 ) -> World {
+    watched_in(SHARDS, end, runs, fault, lasts).await
+}
+
+/// The same in this number of parts.
+async fn watched_in(
+    shards: u32,
+    end: i64,
+    runs: impl Fn(i64, u32) -> bool,
+    fault: Option<Fault>,
+    lasts: i64,
+) -> World {
     let fleet = Generated::new(INSTANCES, 3);
     let fleet = STUCK_ONES.into_iter().fold(fleet, |fleet, n| fleet.fault(n, STUCK, DUE, 100.0));
     let settings = settings(&[("GROUP_BY", "")]);
@@ -33,10 +44,10 @@ async fn watched(
         } else if time == DUE + lasts {
             world.aws.clear_faults();
         }
-        for shard in (0..SHARDS).filter(|shard| runs(time, *shard)) {
+        for shard in (0..shards).filter(|shard| runs(time, *shard)) {
             // Each in a process of its own, as it is with several at once.
             world.restart();
-            world.run_event(&event_of(time, shard, SHARDS), time).await.unwrap();
+            world.run_event(&event_of(time, shard, shards), time).await.unwrap();
         }
     }
     world
@@ -66,6 +77,23 @@ fn is_one(world: &World) {
 #[tokio::test]
 async fn all_parts_are_one_digest() {
     is_one(&watched(DUE + 3 * 3600, |_, _| true, None, 0).await);
+}
+
+#[tokio::test]
+async fn the_cost_is_that_of_the_fleet_whoever_runs_its_parts() {
+    let mut lines = Vec::new();
+    for shards in [1, SHARDS] {
+        let world = watched_in(shards, DUE + SLOT, |_, _| true, None, 0).await;
+        let text = digests(&world).remove(0);
+        let cost = text.lines().find(|line| line.starts_with("CloudWatch has cost")).unwrap();
+        lines.push(cost.to_string());
+    }
+    assert_eq!(lines[0], lines[1]);
+    // Two hours of two metrics and of a band of eight instances, and of those of the fleet.
+    assert!(
+        lines[0].contains("about $0.0") && !lines[0].contains("$0.00 for metrics"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
