@@ -40,9 +40,9 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// Adds what a run at `now` (seconds since 1970) uses: so many metrics are read, and these
-    /// datums are sent, with the gauges of the run. Metrics of the fleet are those of the `first`
-    /// part: the others send the same ones.
+    /// Adds what a run at `now` (seconds since 1970) uses: it requests `reads` metrics and sends
+    /// `datums`, and the gauges of the run. Metrics of the fleet count for the `first` part only:
+    /// the others send the same ones.
     pub fn add(&mut self, now: i64, reads: u64, datums: &[Datum], first: bool) {
         let month = month(now);
         if month != self.month {
