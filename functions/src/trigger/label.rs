@@ -113,10 +113,11 @@ impl Label {
             "" => String::new(),
             region => format!(" --region {region}"),
         };
+        // The name of an Auto Scaling group may have an apostrophe, which would end the quotes.
+        let payload = self.event().to_string().replace('\'', "\\u0027");
         format!(
             "aws lambda invoke --function-name {function}{region} --cli-binary-format \
-             raw-in-base64-out --payload '{}' /dev/stdout",
-            self.event()
+             raw-in-base64-out --payload '{payload}' /dev/stdout"
         )
     }
 }
@@ -125,6 +126,18 @@ impl Label {
 mod tests {
     use super::*;
     use crate::testing::instance;
+
+    #[test]
+    fn no_name_ends_the_quotes_of_the_command() {
+        let group = "asg:we'b;reboot".parse().unwrap();
+        let label =
+            Label { incident: (group, 300), is: Verdict::NotAnAnomaly, shard: Shard::WHOLE };
+        let command = label.command("detector", "");
+        let parts: Vec<&str> = command.split('\'').collect();
+        let [_, payload, " /dev/stdout"] = parts[..] else { panic!("{command}") };
+        let event: Value = serde_json::from_str(payload).unwrap();
+        assert_eq!(Label::from_event(&event), Some(Ok(label)));
+    }
 
     #[test]
     fn a_label_is_read_as_it_is_written() {
