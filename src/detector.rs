@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::forecast::{Compressed, HORIZONS, SEEN};
+use crate::baseline::off::DaysOff;
 use crate::baseline::residual::{self, Forecast};
 use crate::baseline::{Baseline, Phase, TooLittleHistory, calibrated_at};
 use crate::channel::{CHANNELS, Channel};
@@ -253,8 +254,9 @@ impl Detector {
         baseline: &Baseline,
         slots: &[usize],
     ) -> Vec<Seen<'a>> {
-        let own =
-            |slot| std::array::from_fn(|horizon| baseline.forecast(values, start, slot, horizon));
+        let off = DaysOff::new(&self.holidays, &self.clocks, baseline.at);
+        let forecast = |slot, horizon| baseline.forecast_around(off, values, start, slot, horizon);
+        let own = |slot| std::array::from_fn(|horizon| forecast(slot, horizon));
         let own: Vec<Forecast> = slots.iter().map(|&slot| own(slot)).collect();
         let looks = self.look(values, start, baseline, slots, &own);
         let seen = slots.iter().zip(own).zip(looks);

@@ -52,6 +52,12 @@ pub(crate) fn is_sunday(local: i64) -> bool {
     (day(local) + THURSDAY).rem_euclid(7) == 0
 }
 
+/// Whether the day at `local` (seconds from 1970-01-01 00:00 on the clock) is a Saturday or a
+/// Sunday.
+pub(crate) fn is_weekend(local: i64) -> bool {
+    is_sunday(local) || is_sunday(local + DAY_SECONDS)
+}
+
 /// Days since 1970-01-01.
 fn day(local: i64) -> i64 {
     local.div_euclid(DAY_SECONDS)
@@ -76,5 +82,7 @@ mod tests {
     fn the_fourth_of_january_1970_was_a_sunday() {
         let sundays: Vec<i64> = (-7..14).filter(|day| is_sunday(day * DAY_SECONDS)).collect();
         assert_eq!(sundays, [-4, 3, 10]);
+        let weekend: Vec<i64> = (0..7).filter(|day| is_weekend(day * DAY_SECONDS)).collect();
+        assert_eq!(weekend, [2, 3]);
     }
 }

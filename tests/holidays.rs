@@ -79,19 +79,32 @@ fn pages(detector: &Detector, datapoints: &[Datapoint]) -> Vec<i64> {
     followed(detector, datapoints).iter().filter_map(begins).collect()
 }
 
-/// The pages of all machines in the two weeks from the first of [`CHRISTMAS`] on.
-fn pages_of_all(detector: &Detector) -> usize {
-    let weeks = day(CHRISTMAS[0]).start..day(DAYS - 1).end;
-    let of_machine = |seed| pages(detector, &web(seed, &CHRISTMAS, |_, value| value));
+/// The pages of all machines from the day `first` on, which has the day `last` for its last, where
+/// people do not work on `holidays`.
+fn pages_of_all(detector: &Detector, holidays: &[i64], first: i64, last: i64) -> usize {
+    let days = day(first).start..day(last).end;
+    let of_machine = |seed| pages(detector, &web(seed, holidays, |_, value| value));
     let pages = (0..MACHINES).flat_map(of_machine);
-    pages.filter(|page| weeks.contains(page)).count()
+    pages.filter(|page| days.contains(page)).count()
 }
 
 #[test]
 fn a_calendar_leaves_fewer_pages_around_holidays() {
-    let [without, with] = [&[][..], &CHRISTMAS].map(|days| pages_of_all(&with_calendar(days)));
+    let [without, with] = [&[][..], &CHRISTMAS]
+        .map(|days| pages_of_all(&with_calendar(days), &CHRISTMAS, CHRISTMAS[0], DAYS - 1));
     assert!(without >= 10, "holidays on weekdays are told of: {without}");
     assert!(3 * with <= 2 * without, "{with} pages with a calendar, {without} without");
+}
+
+#[test]
+fn the_morning_after_a_holiday_is_no_surprise() {
+    let holiday = CHRISTMAS[2];
+    let after = |calendar: &[i64]| {
+        pages_of_all(&with_calendar(calendar), &[holiday], holiday + 1, holiday + 1)
+    };
+    let (without, with) = (after(&[]), after(&[holiday]));
+    assert!(without >= 4, "without a calendar it is one: {without}");
+    assert!(4 * with <= without, "{with} pages with a calendar, {without} without");
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! - the same slots and the present one of the day before, by local time;
 //! - the daily profile at both times.
 //!
+//! On the day after a holiday, the daily profile stands in for the day before.
+//!
 //! The coefficients shrink towards persistence (tomorrow is like now) where there is little to
 //! learn from. Large errors count less (Huber 1964, by iteratively reweighted least squares), so
 //! the model does not learn yesterday's outage.
@@ -15,6 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::level::{Level, quantile};
+use super::off::DaysOff;
 use super::profile::Profile;
 use crate::compress::{compress, expand};
 use crate::series::{DAY, PERIOD, Series};
@@ -174,12 +177,25 @@ pub(crate) struct DayContext<'a> {
     pub(crate) zone: &'a Zone,
     /// Start of slot 0 of the values, in seconds since 1970.
     pub(crate) start: i64,
+    pub(crate) off: DaysOff<'a>,
+}
+
+/// What the features of a forecast are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Learn,
+    Forecast,
 }
 
 impl DayContext<'_> {
     /// The profile at a slot, compressed.
     fn at(&self, slot: isize) -> f64 {
         self.level.compressed(self.daily.centre(self.start + slot as i64 * PERIOD).into())
+    }
+
+    /// The mean of the profile over the slots from `from` up to `until`.
+    fn mean(&self, from: isize, until: isize) -> f64 {
+        (from..until).map(|slot| self.at(slot)).sum::<f64>() / (until - from) as f64
     }
 
     /// The slots from the same time of the day before until slot `slot`: 23 or 25 hours around a
@@ -195,17 +211,24 @@ impl DayContext<'_> {
         values: &impl Values,
         first: usize,
         horizon: usize,
+        used: Use,
     ) -> Option<[f64; FEATURES]> {
         let end = first as isize;
         let ahead = horizon as isize;
         let day = self.day_until(first);
         let newest = (1..=STALE).find_map(|back| values.at(first.checked_sub(back)?))?;
         let [a, b, c, d, e] = MEANS.map(|slots| values.mean(end - slots as isize, end));
-        let of_day_before = values.mean(end - day, end - day + ahead);
+        let profile = self.mean(end, end + ahead);
         // A day of 25 hours may reach back to before the values: then the first that there are.
         let before = if day > DAY as isize { (end - day).max(3) } else { end - day };
-        let day_before = values.mean(before - 3, before);
-        let profile = (0..ahead).map(|slot| self.at(end + slot)).sum::<f64>() / horizon as f64;
+        // A holiday does not say how a morning of work begins. The forecasts still learn from such a
+        // morning as it is: each Monday is one.
+        let is_after = || self.off.follows_holiday(self.start + end as i64 * PERIOD);
+        let [of_day_before, day_before] = if used == Use::Forecast && is_after() {
+            [Some(profile), Some(self.mean(end - 3, end))]
+        } else {
+            [values.mean(end - day, end - day + ahead), values.mean(before - 3, before)]
+        };
         let known = [a, b, c, d, e, of_day_before, day_before];
         let [a, b, c, d, e, of_day_before, day_before] =
             known.map(|mean| mean.map_or(0.0, |mean| mean - self.level.centre));
@@ -226,19 +249,19 @@ impl DayContext<'_> {
 }
 
 impl Forecasts {
-    /// Learns from `history`, which ends where the day begins, how the times that `learns` are
-    /// (seconds since 1970) follow from the values before them.
+    /// Learns from `history`, which ends where the day begins, how its times follow from the values
+    /// before them; those that [teach](DaysOff::teaches) something.
     pub(super) fn learn(
         history: &Series,
         level: &Level,
         daily: &Profile,
         zone: &Zone,
-        learns: impl Fn(i64) -> bool,
+        off: DaysOff<'_>,
     ) -> Self {
         let learnt = history.slice(history.len().saturating_sub(DAYS * DAY)..history.len());
-        let context = DayContext { level, daily, zone, start: learnt.start() };
+        let context = DayContext { level, daily, zone, start: learnt.start(), off };
         let values = Summed::of(Compressed::of(&learnt));
-        let learns = |first: usize| learns(learnt.time_of(first));
+        let learns = |first: usize| off.teaches(learnt.time_of(first));
         Self { coefficients: HORIZONS.map(|horizon| fit(&values, &context, horizon, &learns)) }
     }
 
@@ -251,7 +274,7 @@ impl Forecasts {
         first: usize,
         horizon: usize,
     ) -> Option<f64> {
-        let features = context.features(values, first, HORIZONS[horizon])?;
+        let features = context.features(values, first, HORIZONS[horizon], Use::Forecast)?;
         Some(context.level.centre + dot(&self.coefficients[horizon], &features))
     }
 }
@@ -272,7 +295,7 @@ fn fit(
     persistence[0] = 1.0;
     let example = |first: usize| {
         let target = values.mean(first as isize, (first + horizon) as isize)?;
-        let features = context.features(values, first, horizon)?;
+        let features = context.features(values, first, horizon, Use::Learn)?;
         // The part that persistence leaves to learn.
         Some((features, target - context.level.centre - features[0]))
     };

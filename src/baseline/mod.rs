@@ -7,7 +7,7 @@ pub mod forecast;
 mod guess;
 pub mod hours;
 pub mod level;
-mod off;
+pub(crate) mod off;
 pub mod profile;
 pub(crate) mod residual;
 
@@ -113,8 +113,13 @@ impl Expectation {
 
     /// The daily profile, for compressed values whose slot 0 starts at `start` (seconds since
     /// 1970), and the clock of their days.
-    fn hours<'a>(&'a self, start: i64, zone: &'a Zone) -> forecast::DayContext<'a> {
-        forecast::DayContext { level: &self.level, daily: &self.daily, zone, start }
+    fn hours<'a>(
+        &'a self,
+        start: i64,
+        zone: &'a Zone,
+        off: DaysOff<'a>,
+    ) -> forecast::DayContext<'a> {
+        forecast::DayContext { level: &self.level, daily: &self.daily, zone, start, off }
     }
 
     /// The same by time, from `start` to `end` (seconds since 1970), as the clock of `zone` was and
@@ -240,13 +245,12 @@ impl Baseline {
             .changes_in(recent.start(), sight.end)
             .then(|| expectations[0].laid_out(recent.start() - PERIOD, sight.end, &zone, at));
         let fine = by_time.as_ref().unwrap_or(&expectations[0]);
-        let learns = |time: i64| !off.is_holiday(zone.as_on(at, time));
-        let forecasts = Forecasts::learn(&recent, &fine.level, &fine.daily, &zone, learns);
+        let forecasts = Forecasts::learn(&recent, &fine.level, &fine.daily, &zone, off);
         let first = recent.datapoints().next().map_or(at, |first| first.time);
         let phase =
             if at - first < OWN_DAYS as i64 * DAY_SECONDS { Phase::Borrowed } else { Phase::Own };
         let young = at - first <= YOUNG_DAYS as i64 * DAY_SECONDS;
-        let largest = young.then(|| largest(&recent, fine, &forecasts, &zone));
+        let largest = young.then(|| largest(&recent, fine, &forecasts, &zone, off));
         let changes = zone.changes_in(sight.start, sight.end);
         if changes {
             for expectation in &mut expectations {
@@ -346,8 +350,21 @@ impl Baseline {
         slot: usize,
         horizon: usize,
     ) -> Option<f64> {
+        self.forecast_around(DaysOff::none(), values, start, slot, horizon)
+    }
+
+    /// The same where there are days `off`.
+    pub(crate) fn forecast_around(
+        &self,
+        off: DaysOff<'_>,
+        values: &Compressed,
+        start: i64,
+        slot: usize,
+        horizon: usize,
+    ) -> Option<f64> {
         let first = (slot + 1).checked_sub(HORIZONS[horizon])?;
-        self.forecasts.of(values, &self.expectations[0].hours(start, &self.zone), first, horizon)
+        let hours = self.expectations[0].hours(start, &self.zone, off);
+        self.forecasts.of(values, &hours, first, horizon)
     }
 
     /// Whole days of datapoints behind it.
@@ -367,9 +384,10 @@ fn largest(
     expectation: &Expectation,
     forecasts: &Forecasts,
     zone: &Zone,
+    off: DaysOff<'_>,
 ) -> [f64; CHANNELS] {
     let values = Compressed::of(history);
-    let hours = expectation.hours(history.start(), zone);
+    let hours = expectation.hours(history.start(), zone, off);
     let errors = |slot: usize| -> Errors {
         let forecast = std::array::from_fn(|horizon| {
             let first = (slot + 1).checked_sub(HORIZONS[horizon])?;

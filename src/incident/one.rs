@@ -16,7 +16,7 @@ pub const MOST_NAMED: usize = 20;
 /// At least this many machines of a group that begin together, ...
 const LEAST_TOGETHER: usize = 3;
 /// ... and one part in this many of it, do not do so by chance.
-const PART: usize = 5;
+const PART: usize = 3;
 
 /// The extent of an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

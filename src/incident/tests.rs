@@ -120,12 +120,14 @@ fn a_group_pages_once_and_is_over_once() {
 
 #[test]
 fn many_weak_ones_together_are_no_chance() {
-    let mut fleet = Fleet::new(400, 15, 2.0);
+    let mut fleet = Fleet::new(400, 9, 2.0);
     assert_eq!(pages(&fleet.begin(0, &[1], 1.4)), 0);
     assert_eq!(pages(&fleet.begin(5, &[2], 1.4)), 0, "two are no large part");
     let third = fleet.begin(10, &[3], 1.4);
     assert_eq!((pages(&third), third.0[0].joined), (1, 3));
-    // A few of a large group begin together by chance.
+    // A part that is smaller than a third begins together by chance.
+    let mut fleet = Fleet::new(400, 10, 2.0);
+    assert_eq!(pages(&fleet.begin(0, &[1, 2, 3], 1.4)), 0);
     let mut fleet = Fleet::new(400, 200, 2.0);
     assert_eq!(pages(&fleet.begin(0, &[1, 2, 3, 4], 1.4)), 0);
     assert_eq!(pages(&fleet.begin(5, &[5], 2.0)), 1);

@@ -11,7 +11,7 @@ fn series(slots: usize, value: impl Fn(usize) -> f64) -> Series {
 fn learnt(history: &Series) -> (Forecasts, Level, Profile) {
     let level = Level::of(history.present(0..history.len()).collect()).expect("values");
     let daily = Profile::daily(history, history.len(), &level);
-    (Forecasts::learn(history, &level, &daily, &Zone::utc(), |_| true), level, daily)
+    (Forecasts::learn(history, &level, &daily, &Zone::utc(), DaysOff::none()), level, daily)
 }
 
 /// Between 10 % and 50 % by the hour, with a little noise that does not repeat.
@@ -28,7 +28,13 @@ fn of_next_day(history: &Series, next: impl Fn(usize) -> f64, horizon: usize) ->
     let whole = series(days + DAY, value);
     let (values, hours) = (
         Compressed::of(&whole),
-        DayContext { level: &level, daily: &daily, zone: &Zone::utc(), start: 0 },
+        DayContext {
+            level: &level,
+            daily: &daily,
+            zone: &Zone::utc(),
+            start: 0,
+            off: DaysOff::none(),
+        },
     );
     let slots = days..days + DAY - HORIZONS[horizon];
     let pairs = slots.map(|first| {
@@ -54,7 +60,13 @@ fn with_little_history_tomorrow_is_like_now() {
     }
     let history = series(FEWEST, |slot| (slot % 5) as f64);
     let ((forecasts, level, daily), values) = (learnt(&history), Compressed::of(&history));
-    let hours = DayContext { level: &level, daily: &daily, zone: &Zone::utc(), start: 0 };
+    let hours = DayContext {
+        level: &level,
+        daily: &daily,
+        zone: &Zone::utc(),
+        start: 0,
+        off: DaysOff::none(),
+    };
     for horizon in 0..HORIZONS.len() {
         let forecast = forecasts.of(&values, &hours, 43, horizon).expect("the newest is there");
         assert!((forecast - compress(2.0)).abs() < 1e-12, "slot 42 had 2 %, not {forecast}");
@@ -111,7 +123,13 @@ fn a_mean_has_the_same_bits_whatever_the_slice() {
     // And a forecast, from as much of the past as it sees.
     let (forecasts, level, daily) = learnt(&whole);
     let utc = Zone::utc();
-    let hours = |start: i64| DayContext { level: &level, daily: &daily, zone: &utc, start };
+    let hours = |start: i64| DayContext {
+        level: &level,
+        daily: &daily,
+        zone: &utc,
+        start,
+        off: DaysOff::none(),
+    };
     let start = end - SEEN;
     let seen = whole.slice(start..end);
     for horizon in 0..HORIZONS.len() {
@@ -145,7 +163,13 @@ fn a_mean_is_of_at_least_half() {
 fn it_needs_one_of_the_newest_three_slots() {
     let history = series(3 * DAY, rhythm);
     let (forecasts, level, daily) = learnt(&history);
-    let hours = DayContext { level: &level, daily: &daily, zone: &Zone::utc(), start: 0 };
+    let hours = DayContext {
+        level: &level,
+        daily: &daily,
+        zone: &Zone::utc(),
+        start: 0,
+        off: DaysOff::none(),
+    };
     let end = 3 * DAY - 30;
     let with_gap = |missing: usize| {
         let gap = end - missing..end;
@@ -193,7 +217,7 @@ fn what_is_older_than_its_days_is_not_learnt() {
         let level = Level::of(recent.present(0..recent.len()).collect()).expect("values");
         let daily = Profile::daily(&recent, recent.len(), &level);
         assert_eq!(history.end(), days as i64 * DAY_SECONDS);
-        Forecasts::learn(&history, &level, &daily, &Zone::utc(), |_| true)
+        Forecasts::learn(&history, &level, &daily, &Zone::utc(), DaysOff::none())
     };
     assert_eq!(learn(1.0), learn(99.0));
 }

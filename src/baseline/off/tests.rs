@@ -61,6 +61,31 @@ fn a_holiday_is_expected_to_be_as_a_sunday() {
 }
 
 #[test]
+fn the_day_after_a_holiday_is_known_by_the_clock() {
+    // A Friday, before a weekend.
+    let holidays: Holidays = [THURSDAY + 1].into_iter().collect();
+    for ahead in [0, 3600, -5 * 3600] {
+        let clocks = Clocks::Of(Zone::new(ahead as i32, []));
+        let off = DaysOff::new(&holidays, &clocks, THURSDAY * DAY_SECONDS);
+        let on = |day: i64| {
+            let start = (THURSDAY + day) * DAY_SECONDS - ahead;
+            let of = |time: i64| (off.follows_holiday(time), off.teaches(time));
+            assert_eq!(of(start), of(start + DAY_SECONDS - 1));
+            of(start)
+        };
+        assert_eq!(
+            [0, 1, 2, 3].map(on),
+            [(false, true), (false, false), (true, false), (false, true)]
+        );
+    }
+    let working: Holidays = [THURSDAY].into_iter().collect();
+    let off = DaysOff::new(&working, &Clocks::Unknown, THURSDAY * DAY_SECONDS);
+    let friday = (THURSDAY + 1) * DAY_SECONDS;
+    assert!(off.follows_holiday(friday) && off.teaches(friday), "a morning of work");
+    assert!(!DaysOff::none().follows_holiday(friday) && DaysOff::none().teaches(friday));
+}
+
+#[test]
 fn a_holiday_is_not_learnt_as_a_working_day() {
     // The same day of each week was off: then the other days say what is usual.
     for off in [&[THURSDAY - 7][..], &[THURSDAY - 7, THURSDAY - 14]] {
