@@ -221,8 +221,8 @@ impl DayContext<'_> {
         let profile = self.mean(end, end + ahead);
         // A day of 25 hours may reach back to before the values: then the first that there are.
         let before = if day > DAY as isize { (end - day).max(3) } else { end - day };
-        // A holiday does not say how a morning of work begins. The forecasts still learn from such a
-        // morning as it is: each Monday is one.
+        // A holiday does not say how a morning of work begins. The forecasts still learn from such
+        // a morning as it is: each Monday is one.
         let is_after = || self.off.follows_holiday(self.start + end as i64 * PERIOD);
         let [of_day_before, day_before] = if used == Use::Forecast && is_after() {
             [Some(profile), Some(self.mean(end - 3, end))]
