@@ -249,8 +249,8 @@ impl DayContext<'_> {
 }
 
 impl Forecasts {
-    /// Learns from `history`, which ends where the day begins, how its times follow from the values
-    /// before them; those that [teach](DaysOff::teaches) something.
+    /// Learns from `history`, which ends where the day begins, how its values follow from those
+    /// before them, at the times that are [examples](DaysOff::teaches).
     pub(super) fn learn(
         history: &Series,
         level: &Level,

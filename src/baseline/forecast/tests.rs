@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use super::*;
 use crate::series::{DAY_SECONDS, Datapoint};
 
@@ -5,6 +7,13 @@ fn series(slots: usize, value: impl Fn(usize) -> f64) -> Series {
     let points =
         (0..slots).map(|slot| Datapoint { time: slot as i64 * PERIOD, value: value(slot) });
     Series::from_datapoints(points).expect("usable").0
+}
+
+/// UTC, and no holidays, for values whose slot 0 starts at `start` (seconds since
+/// 1970).
+fn context<'a>(level: &'a Level, daily: &'a Profile, start: i64) -> DayContext<'a> {
+    static UTC: LazyLock<Zone> = LazyLock::new(Zone::utc);
+    DayContext { level, daily, zone: &UTC, start, off: DaysOff::none() }
 }
 
 /// The forecasts learnt from `history`, with its level and its daily profile.
@@ -26,16 +35,7 @@ fn of_next_day(history: &Series, next: impl Fn(usize) -> f64, horizon: usize) ->
     let days = history.len();
     let value = |slot: usize| history.get(slot).unwrap_or_else(|| next(slot));
     let whole = series(days + DAY, value);
-    let (values, hours) = (
-        Compressed::of(&whole),
-        DayContext {
-            level: &level,
-            daily: &daily,
-            zone: &Zone::utc(),
-            start: 0,
-            off: DaysOff::none(),
-        },
-    );
+    let (values, hours) = (Compressed::of(&whole), context(&level, &daily, 0));
     let slots = days..days + DAY - HORIZONS[horizon];
     let pairs = slots.map(|first| {
         let seen =
@@ -60,13 +60,7 @@ fn with_little_history_tomorrow_is_like_now() {
     }
     let history = series(FEWEST, |slot| (slot % 5) as f64);
     let ((forecasts, level, daily), values) = (learnt(&history), Compressed::of(&history));
-    let hours = DayContext {
-        level: &level,
-        daily: &daily,
-        zone: &Zone::utc(),
-        start: 0,
-        off: DaysOff::none(),
-    };
+    let hours = context(&level, &daily, 0);
     for horizon in 0..HORIZONS.len() {
         let forecast = forecasts.of(&values, &hours, 43, horizon).expect("the newest is there");
         assert!((forecast - compress(2.0)).abs() < 1e-12, "slot 42 had 2 %, not {forecast}");
@@ -122,14 +116,7 @@ fn a_mean_has_the_same_bits_whatever_the_slice() {
     }
     // And a forecast, from as much of the past as it sees.
     let (forecasts, level, daily) = learnt(&whole);
-    let utc = Zone::utc();
-    let hours = |start: i64| DayContext {
-        level: &level,
-        daily: &daily,
-        zone: &utc,
-        start,
-        off: DaysOff::none(),
-    };
+    let hours = |start: i64| context(&level, &daily, start);
     let start = end - SEEN;
     let seen = whole.slice(start..end);
     for horizon in 0..HORIZONS.len() {
@@ -163,13 +150,7 @@ fn a_mean_is_of_at_least_half() {
 fn it_needs_one_of_the_newest_three_slots() {
     let history = series(3 * DAY, rhythm);
     let (forecasts, level, daily) = learnt(&history);
-    let hours = DayContext {
-        level: &level,
-        daily: &daily,
-        zone: &Zone::utc(),
-        start: 0,
-        off: DaysOff::none(),
-    };
+    let hours = context(&level, &daily, 0);
     let end = 3 * DAY - 30;
     let with_gap = |missing: usize| {
         let gap = end - missing..end;

@@ -47,7 +47,7 @@ const MOST_FLEETS: usize = 30;
 /// Options of the measurement.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FleetsArgs {
-    /// Sizes of fleets. 10,000 machines take an hour on two cores.
+    /// Sizes of fleets. 10,000 machines take half an hour on two cores.
     #[arg(long, value_delimiter = ',', default_value = "10,100,1000",
           value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub(crate) machines: Vec<u32>,
