@@ -1,4 +1,4 @@
-//! A machine that has just been launched, judged by its group until it has a history of its own.
+//! A machine that has just been launched, judged by its group in its first three days.
 //!
 //! Machines of an Auto Scaling group often live for hours only. They do the same work as the rest
 //! of the group, so a typical member stands in for the history that is missing: the newborn is
@@ -7,6 +7,7 @@
 //! member by as much as any other does. A group whose machines differ much forgives much.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -86,27 +87,63 @@ impl Newborn {
         baseline: impl Fn(i64) -> Known<'a>,
         muted: impl Fn(i64) -> bool,
     ) -> Vec<Scored> {
-        let mut boots = BTreeSet::new();
-        let (track, mut scored) = loop {
-            let points = series.between(self.since, until);
-            let points = points.filter(|point| !boots.contains(&point.time));
-            let Ok((own, _)) = Series::from_datapoints(points) else { return Vec::new() };
+        let advance = |own: &Series| {
             let mut track = self.track.clone();
-            let scored = detector.advance(&mut track, &own, until, &baseline, &muted).scored;
-            let boot = scored.iter().find(|scored| self.boots(scored)).map(|scored| scored.time);
-            match boot {
-                Some(time) => boots.insert(time),
-                None => break (track, scored),
-            };
+            let scored = detector.advance(&mut track, own, until, &baseline, &muted).scored;
+            (track, scored)
+        };
+        let Some((track, scored)) = self.without_boot(series, until, advance) else {
+            return Vec::new();
         };
         self.track = track;
-        for scored in &mut scored {
-            scored.phase = Phase::Group;
-            if let Some(finding) = &mut scored.finding {
-                finding.since = finding.since.max(self.since);
-            }
-        }
         scored
+    }
+
+    /// Judges the datapoints between `times` (seconds since 1970) once more, and changes nothing.
+    /// `None` where that is too long ago. The other arguments are those of [`Detector::review`].
+    pub fn review<'a>(
+        &self,
+        detector: &Detector,
+        series: &Series,
+        times: Range<i64>,
+        baseline: impl Fn(i64) -> Known<'a>,
+        muted: impl Fn(i64) -> bool,
+    ) -> Option<Vec<Scored>> {
+        let times = times.start.max(self.since)..times.end;
+        let review = |own: &Series| {
+            let review = detector.review(&self.track, own, times.clone(), &baseline, &muted);
+            (review.is_some(), review.map(|review| review.scored).unwrap_or_default())
+        };
+        let (reaches, scored) = self.without_boot(series, times.end, review)?;
+        reaches.then_some(scored)
+    }
+
+    /// Gives the datapoints before `until` (seconds since 1970) to `score`, again and again until
+    /// no one of the boot is anomalous. `None` without any.
+    fn without_boot<T>(
+        &self,
+        series: &Series,
+        until: i64,
+        score: impl Fn(&Series) -> (T, Vec<Scored>),
+    ) -> Option<(T, Vec<Scored>)> {
+        let mut boots = BTreeSet::new();
+        loop {
+            let points = series.between(self.since, until);
+            let points = points.filter(|point| !boots.contains(&point.time));
+            let (own, _) = Series::from_datapoints(points).ok()?;
+            let (with, mut scored) = score(&own);
+            if let Some(boot) = scored.iter().find(|scored| self.boots(scored)) {
+                boots.insert(boot.time);
+                continue;
+            }
+            for scored in &mut scored {
+                scored.phase = Phase::Group;
+                if let Some(finding) = &mut scored.finding {
+                    finding.since = finding.since.max(self.since);
+                }
+            }
+            return Some((with, scored));
+        }
     }
 
     /// Whether this is the CPU of a boot.

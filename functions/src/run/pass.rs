@@ -15,6 +15,7 @@ use deepguard_aws::metric::Skip;
 use deepguard_aws::ports::{CallError, Cpu, Objects, Read};
 
 use crate::deadline::{Limited, NEXT_RUN};
+use crate::run::newborn::Waiting;
 use crate::run::outcome::Fleet;
 use crate::run::reads::Reads;
 use crate::state::part::Part;
@@ -63,16 +64,7 @@ pub(crate) struct Round<'a, O> {
     /// The midnight of the oldest baseline that was used.
     pub(crate) oldest_baseline: Option<i64>,
     /// The instances that their groups are to judge, when the others are scored.
-    newborns: Vec<Waiting>,
-}
-
-/// An instance that waits until the others of its group are scored.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) instance: TargetId,
-    pub(crate) series: Series,
-    /// The time from which on its datapoints have no score yet, in seconds since 1970.
-    pub(crate) since: i64,
+    pub(crate) newborns: Vec<Waiting>,
 }
 
 /// The next step for an instance.
@@ -134,8 +126,10 @@ impl<'a, O: Objects> Round<'a, O> {
             }
         }
         for newborn in std::mem::take(&mut self.newborns) {
-            let scored = self.by_group(&newborn);
-            self.found(newborn.instance, scored, 0);
+            let (instance, since) = (newborn.instance.clone(), newborn.since);
+            let scored = self.by_group(newborn);
+            let late = scored.iter().filter(|scored| scored.time < since).count();
+            self.found(instance, scored, late);
         }
     }
 
@@ -294,11 +288,7 @@ impl<'a, O: Objects> Round<'a, O> {
                 peers,
             },
         );
-        if scored.is_empty() && self.is_newborn(&instance) {
-            self.newborns.push(Waiting { instance, series: series.clone(), since });
-        } else {
-            self.found(instance, scored, 0);
-        }
+        self.take_in(instance, series, since, scored, 0);
     }
 
     /// Scores the datapoints of `series` that are new to `track`.
@@ -351,9 +341,6 @@ impl<'a, O: Objects> Round<'a, O> {
             taken.waits_for = rest.waits_for;
         }
         let since = followed.watermark;
-        if !taken.scored.is_empty() {
-            followed.by_group = None;
-        }
         followed.watermark = followed.track.end().unwrap_or_default().max(followed.watermark);
         if taken.waits_for.is_none() {
             followed.looked = followed.looked.max(until);
@@ -361,6 +348,7 @@ impl<'a, O: Objects> Round<'a, O> {
         self.state.instances.insert(instance.clone(), followed);
         match taken.waits_for {
             Some(day) if !self.is_awaited(day) && !covered(day) => {
+                taken.scored.retain(|scored| !self.is_of_group(&instance, scored));
                 self.found_some(&instance, taken.scored, taken.late);
                 Next::ReadFrom(day - TWO_WEEKS)
             }
@@ -373,11 +361,7 @@ impl<'a, O: Objects> Round<'a, O> {
                 Next::Done
             }
             _ => {
-                if taken.scored.is_empty() && self.is_newborn(&instance) {
-                    self.newborns.push(Waiting { instance, series: series.clone(), since });
-                } else {
-                    self.found(instance, taken.scored, taken.late);
-                }
+                self.take_in(instance, series, since, taken.scored, taken.late);
                 Next::Done
             }
         }
@@ -394,7 +378,7 @@ impl<'a, O: Objects> Round<'a, O> {
     }
 
     /// Takes the last new scores in, or says why there are no scores.
-    fn found(&mut self, instance: TargetId, scored: Vec<Scored>, late: usize) {
+    pub(crate) fn found(&mut self, instance: TargetId, scored: Vec<Scored>, late: usize) {
         self.found_some(&instance, scored, late);
         if self.fleet.scored.contains_key(&instance) {
             return;

@@ -21,6 +21,7 @@ use crate::run::pass::history_from;
 use crate::run::reads::Reads;
 use crate::run::{Asked, Detection, Inputs, Outcome, Run};
 use crate::state::State;
+use crate::state::by_group::Judged;
 use crate::state::store::Store;
 use crate::state::tally::Mode;
 use crate::trigger::Trigger;
@@ -87,6 +88,10 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     }
 }
 
+/// The reasons why an instance that has datapoints has no scores.
+const TOO_LITTLE: &str = "less than half a day of datapoints before midnight or noon UTC";
+const LONG_AGO: &str = "its group judges it, and does so again for the last three hours only";
+
 /// The inputs of an answer.
 #[derive(Debug)]
 struct Question<'a, O> {
@@ -140,6 +145,9 @@ impl<O: Objects> Question<'_, O> {
             error => (Skip::Unusable, error.to_string()),
         })?;
         let times = &self.times;
+        if let Some(judged) = self.judged_by_group(instance) {
+            return self.by_group(instance, judged, &series);
+        }
         let known = |day| self.store.baselines.of(instance, day);
         let track = self.state.instances.get(instance).map(|followed| &followed.track);
         let review = track.and_then(|track| {
@@ -157,12 +165,35 @@ impl<O: Objects> Question<'_, O> {
         if !scored.is_empty() {
             return Ok(scored);
         }
-        let (reason, why) = match series.between(times.start, times.end).next() {
-            None => (Skip::NoDatapoints, "no datapoint in the stretch that was asked for"),
-            Some(_) => {
-                (Skip::NoBaseline, "less than half a day of datapoints before midnight or noon UTC")
+        Err(self.no_score(&series, TOO_LITTLE))
+    }
+
+    /// The group's judgement of an instance whose scores it gives.
+    fn judged_by_group(&self, instance: &TargetId) -> Option<&Judged> {
+        self.state.instances.get(instance)?.by_group.as_ref()?.judged.as_ref()
+    }
+
+    /// The scores that an instance has from its group.
+    fn by_group(
+        &self,
+        instance: &TargetId,
+        Judged { typical, newborn }: &Judged,
+        series: &Series,
+    ) -> Result<Vec<Scored>, (Skip, String)> {
+        let baseline = |day| self.store.baselines.of(typical, day);
+        let muted = self.mutes.of(instance);
+        let scored = newborn.review(self.detector, series, self.times.clone(), baseline, muted);
+        let scored = scored.filter(|scored| !scored.is_empty());
+        scored.ok_or_else(|| self.no_score(series, LONG_AGO))
+    }
+
+    /// Why there is no score, where datapoints would be reason enough for one but for `why`.
+    fn no_score(&self, series: &Series, why: &str) -> (Skip, String) {
+        match series.between(self.times.start, self.times.end).next() {
+            None => {
+                (Skip::NoDatapoints, "no datapoint in the stretch that was asked for".to_string())
             }
-        };
-        Err((reason, why.to_string()))
+            Some(_) => (Skip::NoBaseline, why.to_string()),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! An instance without a history of its own, as its group judges it.
+//! An instance with a short history, as its group judges it.
 
 use deepguard::newborn::Newborn;
 use deepguard_aws::ids::TargetId;

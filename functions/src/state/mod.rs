@@ -81,7 +81,7 @@ pub struct Followed {
     /// The bands of its newest datapoints that may still be published.
     #[serde(deserialize_with = "or_default")]
     pub bands: Bands,
-    /// Its group's judgement, as long as its own history is too little.
+    /// Its group's judgement, as long as its own history is short.
     #[serde(deserialize_with = "or_default")]
     pub by_group: Option<ByGroup>,
     /// How it differs from its group.

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::incidents::{group, grouped, messages};
 use super::*;
-use crate::run::tests::tell::follow;
+use crate::run::tests::tell::{Telling, follow};
+use crate::state::by_group::ByGroup;
 
 const NEWBORN: usize = 9;
 const BORN: &str = "2026-01-15T14:40:00Z";
@@ -14,6 +15,11 @@ const BROKEN: &str = "2026-01-15T15:20:00Z";
 /// Five machines that do the same work, and one that was launched at [`BORN`] and is stuck from
 /// [`BROKEN`] on.
 fn launch(broken: f64) -> World {
+    launch_at(BORN, (BROKEN, broken))
+}
+
+/// The same, with another time of the launch.
+fn launch_at(born: &str, (since, broken): (&str, f64)) -> World {
     let world = World::new();
     let mut cpu = world.metrics.cpu.borrow_mut();
     for number in 0..5 {
@@ -22,8 +28,8 @@ fn launch(broken: f64) -> World {
             cpu_of_work().map(|point| Datapoint { value: point.value + jitter(&point), ..point });
         cpu.insert(instance(number as usize), own.collect());
     }
-    let alive = cpu_of_work().filter(|point| point.time >= seconds(BORN)).map(|point| {
-        let value = if point.time >= seconds(BROKEN) { broken } else { point.value };
+    let alive = cpu_of_work().filter(|point| point.time >= seconds(born)).map(|point| {
+        let value = if point.time >= seconds(since) { broken } else { point.value };
         Datapoint { value, ..point }
     });
     cpu.insert(instance(NEWBORN), alive.collect());
@@ -130,4 +136,80 @@ async fn a_member_that_is_gone_is_replaced_by_another() {
     let expected: Vec<i64> = (from..seconds("2026-01-16T00:35:00Z")).step_by(300).collect();
     assert_eq!(all, expected);
     assert_eq!(messages(&world).len(), 1);
+}
+
+/// What the newborn's group knows of it, as it is stored.
+async fn by_group(process: &mut Telling) -> Option<ByGroup> {
+    let (state, _) = process.store.state(&Part::WHOLE).await;
+    let by_group = state.instances[&instance(NEWBORN)].by_group.clone();
+    process.store.remember(state);
+    by_group
+}
+
+#[tokio::test]
+async fn its_own_history_takes_over_at_the_first_midnight_after_three_days() {
+    let born = "2026-01-12T14:40:00Z";
+    let (first, last) = ("2026-01-15T22:02:00Z", "2026-01-16T01:02:00Z");
+    let midnight = seconds("2026-01-16T00:00:00Z");
+    let judged = |every: usize| async move {
+        let world = launch_at(born, ("2026-01-20T00:00:00Z", 0.0));
+        group(&world, &[0, 1, 2, 3, 4, NEWBORN], "web");
+        let mut process = world.telling(grouped(None));
+        let mut scores = Scores::new();
+        for time in every_five_minutes(first, last).step_by(every) {
+            process.run(&json!({}), time).await.unwrap();
+            let of_newborn = |((id, metric, _), _): &(_, f64)| {
+                (id, metric) == (&instance(NEWBORN), &Metric::AnomalyScore)
+            };
+            scores.extend(world.scores().into_iter().filter(of_newborn));
+            let by_itself = scores.keys().any(|(_, _, time)| *time >= midnight);
+            let by_group = by_group(&mut process).await;
+            assert_eq!(by_group.and_then(|known| known.judged).is_none(), by_itself, "{time}");
+        }
+        scores
+    };
+    let expected = judged(1).await;
+    let times: Vec<i64> = expected.keys().map(|(_, _, time)| *time).collect();
+    assert!(times.windows(2).all(|pair| pair[1] == pair[0] + PERIOD), "{times:?}");
+    assert!(times[0] < midnight && *times.last().unwrap() > midnight);
+    // One of these runs has datapoints of both days.
+    assert_eq!(judged(4).await, expected);
+}
+
+#[tokio::test]
+async fn a_group_that_grows_takes_over_from_a_short_history_and_scores_nothing_twice() {
+    let born = "2026-01-14T06:40:00Z";
+    let world = launch_at(born, (BROKEN, 97.0));
+    group(&world, &[0, 1, 2, 3, 4, NEWBORN], "web");
+    let others = world.metrics.cpu.borrow_mut().split_off(&instance(2));
+    let newborn =
+        others.get_key_value(&instance(NEWBORN)).map(|(id, cpu)| (id.clone(), cpu.clone()));
+    world.metrics.cpu.borrow_mut().extend(newborn);
+    let mut process = world.telling(grouped(None));
+    follow(&mut process, "2026-01-15T14:47:00Z", "2026-01-15T15:07:00Z").await;
+    assert!(by_group(&mut process).await.unwrap().judged.is_none());
+    let before = scored(&world);
+    assert!(!before.is_empty(), "its own short history judges it");
+    world.metrics.cpu.borrow_mut().extend(others);
+    follow(&mut process, "2026-01-15T15:12:00Z", "2026-01-15T15:42:00Z").await;
+    assert!(by_group(&mut process).await.unwrap().judged.is_some());
+    let all = [before, scored(&world)].concat();
+    assert!(all.windows(2).all(|pair| pair[1] == pair[0] + PERIOD), "{all:?}");
+}
+
+#[tokio::test]
+async fn a_question_about_a_newborn_is_answered_by_its_group() {
+    let world = launch(97.0);
+    group(&world, &[0, 1, 2, 3, 4, NEWBORN], "web");
+    let mut process = world.telling(grouped(None));
+    follow(&mut process, "2026-01-15T14:47:00Z", "2026-01-15T15:42:00Z").await;
+    let published = world.scores();
+    let question = json!({ "instances": [instance(NEWBORN).to_string()] });
+    let answer = process.run(&question, at("2026-01-15T15:42:00Z")).await.unwrap();
+    assert_eq!((answer.instances.scored, answer.instances.anomalous.len()), (1, 1));
+    let answered = world.scores();
+    assert!(answered.len() > 5);
+    for (of, value) in answered {
+        assert_eq!(published.get(&of), Some(&value), "{of:?}");
+    }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use deepguard::baseline::{HISTORY_DAYS, calibrated_at};
+use deepguard::baseline::{HISTORY_DAYS, OWN_DAYS, calibrated_at};
 use deepguard::newborn::{MOST_MEMBERS, Member, Newborn, judged_from};
 use deepguard::series::{DAY_SECONDS, PERIOD, WEEK};
 use deepguard::track::days;
-use deepguard::{Baseline, Detector, Memory, Scored, Series, Watch};
+use deepguard::{Baseline, Detector, Memory, Phase, Scored, Series, Watch};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -33,6 +33,8 @@ const DAYS: usize = 4;
 const SEEDS: u64 = 700_000;
 /// One launch in two boots: this much CPU, in percent, in its first five or ten minutes.
 const BOOT: std::ops::Range<f64> = 40.0..100.0;
+/// The most seconds between the day of a launch and the last one on which the group judges.
+const JUDGED: i64 = (OWN_DAYS as i64 + 1) * DAY_SECONDS;
 /// A fault changes the machine by this many times the group's noise, on average.
 const STRONG: f64 = 10.0;
 /// A fault counts as told within this many slots: an hour.
@@ -95,18 +97,19 @@ impl Grown {
         let mut watch = Watch::default();
         let (mut baselines, mut memories) = (BTreeMap::new(), Vec::new());
         let mut launches = launches.iter().peekable();
-        let mut last = i64::MIN;
+        let mut last = None;
         for day in days(series.start()..series.end()) {
             let wanted = |launch: &&i64| **launch < day + DAY_SECONDS;
             let launched = launches.peek().is_some_and(&wanted);
-            if launched || last == day - DAY_SECONDS {
+            // A group judges until a midnight after its first days.
+            if launched || last.is_some_and(|last| day <= last + JUDGED) {
                 detector.follow(series, &mut watch, day + PERIOD);
                 baselines.extend(watch.baseline.clone().map(|baseline| (day, baseline)));
             }
             while let Some(launch) = launches.next_if(wanted) {
                 detector.follow(series, &mut watch, *launch);
                 memories.push(watch.memory.clone());
-                last = day;
+                last = Some(day);
             }
         }
         Self { baselines, memories }
@@ -216,7 +219,8 @@ impl Judged {
     }
 }
 
-/// Judges a newborn by its group, and by its own history as soon as there is enough of that.
+/// Judges a newborn by its group, and by its own history from the day on on which that is not short
+/// any more; as the function does.
 fn judge(detector: &Detector, members: &[Grown], launch: usize, series: &Series) -> Judged {
     let mut scored = Vec::new();
     let born = series.start();
@@ -231,9 +235,11 @@ fn judge(detector: &Detector, members: &[Grown], launch: usize, series: &Series)
         let baseline = |day| grown[typical].baseline(day).into();
         scored = newborn.judge(detector, series, series.end(), baseline, |_| false);
     }
-    let own = detector.follow(series, &mut Watch::default(), series.end());
-    if let Some(first) = own.first() {
-        scored.retain(|scored| scored.time < first.time);
+    let mut own = detector.follow(series, &mut Watch::default(), series.end());
+    let first = own.iter().find(|own| own.phase == Phase::Own).map_or(i64::MAX, |own| own.time);
+    if !scored.is_empty() {
+        scored.retain(|scored| scored.time < first);
+        own.retain(|own| own.time >= first);
     }
     let by_group = scored.len();
     scored.extend(own);
@@ -342,6 +348,7 @@ impl Newborns {
 #[cfg(test)]
 mod tests {
     use deepguard::model::device;
+    use deepguard::newborn::LEAST_MEMBERS;
 
     use super::*;
     use crate::testing::artifact;
@@ -372,11 +379,18 @@ mod tests {
         assert_eq!(launched.len(), expected);
         for Launched { machine, own_from, .. } in &launched {
             let life = &plan.machines[*machine].life;
-            assert!(*own_from >= time(life.start + DAY / 2), "{machine}");
-            // By then a midnight or a noon has passed with half a day of datapoints before it.
+            let is_grown = |member: &usize| plan.machines[*member].life.start == 0;
+            let grown = plan.group_of(*machine).members.clone().filter(is_grown).count();
+            // Alone, from a midnight or a noon on that has half a day of datapoints before it. With
+            // a group, from a midnight on that has three days before it.
+            let (least, most) = match grown < LEAST_MEMBERS {
+                true => (DAY / 2, DAY),
+                false => (OWN_DAYS * DAY, (OWN_DAYS + 1) * DAY),
+            };
             let has_own = *own_from < i64::MAX;
-            assert!(life.len() <= DAY || has_own, "{machine}");
-            assert!(life.len() > DAY / 2 || !has_own, "{machine}");
+            assert!(*own_from >= time(life.start + least), "{machine}");
+            assert!(life.len() <= most || has_own, "{machine}");
+            assert!(life.len() > least || !has_own, "{machine}");
         }
     }
 }
