@@ -3,7 +3,10 @@
 //! A score of 1.0 is the threshold of an anomaly on one machine. A fleet has the false alarms of
 //! all its machines, so it pages from a higher score on. [`FalsePages`] of the artifact says how
 //! often a machine reaches a score for nothing. The fleet's own anomalies of the last two weeks say
-//! how its machines differ from those that the table was measured on.
+//! how its machines differ from those that the table was measured on, and those of a group, how
+//! that one differs.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +17,7 @@ use crate::series::DAY_SECONDS;
 const HIGHEST: f64 = 20.0;
 /// ... and this strong on any machine.
 const HIGHEST_STRICT: f64 = 100.0;
-/// The page level moves by at most this much a day, so that a person can follow it.
+/// A page level moves by at most this part of itself a day, so that a person can follow it.
 const DAILY: f64 = 0.2;
 /// Page levels are multiples of one part in this many.
 const STEPS: f64 = 20.0;
@@ -23,7 +26,7 @@ const STEPS: f64 = 20.0;
 const MOSTLY_FALSE: f64 = 2.0;
 /// ... The table weighs as much as this number of them, ...
 const PRIOR: f64 = 5.0;
-/// ... and the fleet may differ from it by at most this factor.
+/// ... and a fleet, or a group, may differ from it by at most this factor.
 const MOST_DIFFERENT: f64 = 4.0;
 /// How long, in seconds, a fleet's anomalies are remembered: two weeks.
 pub const REMEMBERED: i64 = 14 * DAY_SECONDS;
@@ -69,10 +72,23 @@ impl PageLevel {
         Self(1.0 + (self.0 - 1.0) / machines.max(1) as f64)
     }
 
-    /// The level of a new day, which was aimed at `aim`: it moves by at most 0.2 a day.
+    /// The level of a new day, which was aimed at `aim`: it moves by at most a fifth a day.
     #[must_use]
     pub fn moved_to(self, aim: Self) -> Self {
-        Self::new(aim.0.clamp(self.0 - DAILY, self.0 + DAILY))
+        Self::new(aim.0.clamp(self.0 * (1.0 - DAILY), self.0 * (1.0 + DAILY)))
+    }
+
+    /// The scores of incidents that say how often a group comes near this level, the level itself
+    /// excluded. What reaches it may be a fault. What is below its square root says nothing about
+    /// scores as high as this.
+    pub fn near(self) -> Range<f64> {
+        self.0.sqrt()..self.0
+    }
+
+    /// The higher one of two levels.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
     }
 }
 
@@ -88,6 +104,15 @@ pub struct FleetPast {
     pub machines: usize,
     /// Incidents of the last two weeks with a highest score below 2.0, notices included.
     pub low: usize,
+    /// Machine-weeks in which they were seen.
+    pub machine_weeks: f64,
+}
+
+/// A group, as its page level sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GroupPast {
+    /// Incidents of the last two weeks that came [near](PageLevel::near) the fleet's page level.
+    pub near: usize,
     /// Machine-weeks in which they were seen.
     pub machine_weeks: f64,
 }
@@ -110,6 +135,26 @@ pub fn page_level(
     let differs = differs.clamp(1.0 / MOST_DIFFERENT, MOST_DIFFERENT);
     let rate = per_week / (fleet.machines.max(1) as f64 * differs);
     PageLevel::new(tail.score(rate))
+}
+
+/// The page level of a group in a fleet with the page level `fleet`: not below it, and higher
+/// where the group's machines come near that level more often than the table says. Then their rate
+/// at higher scores is taken to be as many times the table's. The other arguments are those of
+/// [`page_level`].
+pub fn group_level(
+    pages: &[FalsePages],
+    threshold: f64,
+    fleet: PageLevel,
+    group: GroupPast,
+) -> PageLevel {
+    let Some(tail) = Tail::of(pages, threshold) else { return fleet };
+    let Range { start, end } = fleet.near();
+    let expected = group.machine_weeks * (tail.rate(start) - tail.rate(end)).max(0.0);
+    let differs = (group.near as f64 + PRIOR) / (expected + PRIOR);
+    match differs.min(MOST_DIFFERENT) {
+        more if more > 1.0 => PageLevel::new(tail.score(tail.rate(end) / more)).max(fleet),
+        _ => fleet,
+    }
 }
 
 /// False pages of a machine in a week, by score.
@@ -227,10 +272,26 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_comes_near_the_level_more_often_than_others_has_a_higher_one() {
+        let fleet = PageLevel::new(4.0);
+        let level = |near: usize, machine_weeks: f64| {
+            group_level(&cubic(), 1.3, fleet, GroupPast { near, machine_weeks }).value()
+        };
+        // The table has one in eight machine-weeks at 2 or more, of which one in eight reaches 4.
+        assert_eq!(level(21, 200.0), 4.0);
+        assert_eq!(level(0, 200.0), 4.0, "not below that of the fleet");
+        let twice = level(49, 200.0);
+        assert!((4.95..=5.1).contains(&twice), "the cube root of 2 times 4: {twice}");
+        assert_eq!(level(9000, 200.0), level(1000, 200.0), "not without limit");
+        assert!(level(3, 1.0) < level(49, 200.0), "three are no proof");
+        assert_eq!(group_level(&[], 1.3, fleet, GroupPast::default()), fleet, "no table");
+    }
+
+    #[test]
     fn a_level_moves_slowly() {
         let [low, high] = [1.0, 3.0].map(PageLevel::new);
         assert_eq!(low.moved_to(high).value(), 1.2);
-        assert_eq!(high.moved_to(low).value(), 2.8);
+        assert_eq!(high.moved_to(low).value(), 2.4);
         assert_eq!(high.moved_to(PageLevel::new(3.1)).value(), 3.1);
         assert_eq!([low, high].map(|level| level.strict().value()), [1.0, 9.0]);
     }

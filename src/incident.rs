@@ -8,6 +8,7 @@
 
 mod one;
 mod quiet;
+mod restless;
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use self::one::{Incident, Times};
 pub use self::one::{MOST_NAMED, Note, Scope, Surroundings};
 pub use self::quiet::{LASTS, Labels, NotPaged, Quiet};
+pub use self::restless::Restless;
 
-use crate::budget::{FleetPast, PageLevel, REMEMBERED};
+use crate::budget::{FleetPast, GroupPast, PageLevel, REMEMBERED};
 use crate::episode::{Change, End, Episode, WORSE};
 use crate::series::DAY_SECONDS;
 use crate::shape::Shape;
@@ -61,9 +63,11 @@ pub struct Incidents<Id: Ord> {
     level: Option<PageLevel>,
     /// Machines with a new usual, and until when it is learnt, in seconds since 1970.
     settling: BTreeMap<Id, i64>,
-    /// Not among the stored fields: earlier builds store those.
+    /// Not among the stored fields: earlier builds store those. Nor is the next one.
     #[serde(skip, default = "Labels::default")]
     labels: Labels<Id>,
+    #[serde(skip)]
+    restless: Restless,
 }
 
 /// A note for each change, in their order, and the notes of machines whose incident has become a
@@ -72,8 +76,15 @@ pub type Notes<Id> = (Vec<Note<Id>>, Vec<(Id, Note<Id>)>);
 
 impl<Id: Ord> Default for Incidents<Id> {
     fn default() -> Self {
-        let (days, settling, labels) = (BTreeMap::new(), BTreeMap::new(), Labels::default());
-        Self { open: Vec::new(), over: Vec::new(), days, level: None, settling, labels }
+        Self {
+            open: Vec::new(),
+            over: Vec::new(),
+            days: BTreeMap::new(),
+            level: None,
+            settling: BTreeMap::new(),
+            labels: Labels::default(),
+            restless: Restless::default(),
+        }
     }
 }
 
@@ -111,13 +122,25 @@ impl<Id: Ord + Clone> Incidents<Id> {
         &mut self.labels
     }
 
+    /// The groups with a page level of their own. They are stored apart, too.
+    pub fn restless(&self) -> &Restless {
+        &self.restless
+    }
+
+    /// The same, to change them.
+    pub fn restless_mut(&mut self) -> &mut Restless {
+        &mut self.restless
+    }
+
     /// Begins the day of `now` (seconds since 1970), if that is a new one, with the number of
-    /// machines. `aim` gives the page level that the fleet's past asks for.
+    /// machines. `aim` gives the page level that the fleet's past asks for, and `aim_of_group` that
+    /// of a group in a fleet with this level.
     pub fn begin_day(
         &mut self,
         now: i64,
         machines: usize,
         aim: impl FnOnce(FleetPast) -> PageLevel,
+        aim_of_group: impl Fn(PageLevel, GroupPast) -> PageLevel,
     ) {
         let day = now.div_euclid(DAY_SECONDS);
         if let Some(today) = self.days.get_mut(&day) {
@@ -132,6 +155,8 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let aim = aim(FleetPast { machines, low, machine_weeks: seen as f64 / 7.0 });
         self.level = Some(self.level.map_or(aim, |level| level.moved_to(aim)));
         self.days.insert(day, Day { machines, low: 0 });
+        let weeks = self.days.len() as f64 / 7.0;
+        self.restless.begin_day(day, weeks, self.level(), aim_of_group);
     }
 
     /// Takes over the incidents of machines that another part of the fleet followed: those that
@@ -149,6 +174,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             Scope::Group(_) | Scope::Fleet => true,
         };
         self.labels.take_over(other.labels, is_ours);
+        self.restless.take_over(other.restless);
         for over in other.over {
             if is_ours(&over.scope) && !self.over.contains(&over) {
                 self.over.push(over);
@@ -235,7 +261,8 @@ impl<Id: Ord + Clone> Incidents<Id> {
             let scope = Scope::Machine(id.clone());
             let times = self.times(&scope, episode.shape, episode.told);
             let strict = (around.young)(id) || self.settling.contains_key(id);
-            let level = if strict { self.level().strict() } else { self.level() };
+            let of_group = self.restless.level(group.as_deref(), self.level());
+            let level = if strict { self.level().strict().max(of_group) } else { of_group };
             self.open.push(Incident::new(id, episode, group, (level, strict), times));
             return self.open.len() - 1;
         };
@@ -391,7 +418,9 @@ impl<Id: Ord + Clone> Incidents<Id> {
             incident.members.is_empty() && incident.joined > 0 && incident.peak < LOW
         };
         let low = self.open.iter().filter(is_low).count();
-        self.days.entry(around.now.div_euclid(DAY_SECONDS)).or_default().low += low;
+        let day = around.now.div_euclid(DAY_SECONDS);
+        self.days.entry(day).or_default().low += low;
+        self.restless.count_over(&self.open, self.level(), day, around);
         self.open.retain(|incident| !incident.members.is_empty());
         let surplus = self.over.len().saturating_sub(MOST_OVER);
         self.over.drain(..surplus);

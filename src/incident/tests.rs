@@ -21,7 +21,7 @@ impl Incidents<u32> {
 impl Fleet {
     fn new(machines: usize, of: usize, level: f64) -> Self {
         let mut incidents = Incidents::default();
-        incidents.begin_day(0, machines, |_| PageLevel::new(level));
+        incidents.begin_day(0, machines, |_| PageLevel::new(level), |fleet, _| fleet);
         Self { incidents, open: BTreeMap::new(), machines, of }
     }
 
@@ -246,19 +246,68 @@ fn a_day_counts_what_the_next_page_level_rests_on() {
         fleet.end(minutes + 30, &[1, 2]);
     }
     let day = DAY_SECONDS;
-    fleet.incidents.begin_day(300 * MINUTE, 70, |_| unreachable!("the same day"));
+    fleet.incidents.begin_day(300 * MINUTE, 70, |_| unreachable!("the same day"), |fleet, _| fleet);
     let aim = |past: FleetPast| {
         assert_eq!(past, FleetPast { machines: 60, low: 8, machine_weeks: 10.0 });
         PageLevel::new(3.0)
     };
-    fleet.incidents.begin_day(day, 60, aim);
-    assert_eq!(fleet.incidents.level().value(), 1.8, "at most 0.2 a day");
+    fleet.incidents.begin_day(day, 60, aim, |fleet, _| fleet);
+    assert_eq!(fleet.incidents.level().value(), 1.95, "at most a fifth a day, in steps");
     let long_after = |past: FleetPast| {
         assert_eq!((past.low, past.machine_weeks), (0, 0.0));
         PageLevel::new(1.7)
     };
-    fleet.incidents.begin_day(40 * day, 60, long_after);
+    fleet.incidents.begin_day(40 * day, 60, long_after, |fleet, _| fleet);
     assert_eq!(fleet.incidents.level().value(), 1.7);
+}
+
+#[test]
+fn a_group_that_comes_near_the_page_level_often_has_a_higher_one() {
+    let mut fleet = Fleet::new(400, 50, 4.0);
+    let day = DAY_SECONDS / MINUTE;
+    // Of group 0: five that are near, one that pages, one that is far below. Of group 1: a young
+    // machine.
+    for (hour, peak) in (0..).zip([2.0, 2.5, 3.0, 3.5, 3.9, 4.0, 1.9]) {
+        let id = 10 + hour as u32;
+        assert_eq!(pages(&fleet.begin(60 * hour, &[id], peak)), usize::from(peak >= 4.0));
+        fleet.end(60 * hour + 30, &[id]);
+    }
+    fleet.begin(600, &[160], 3.0);
+    fleet.end(630, &[160]);
+    let aim = |past: GroupPast| {
+        assert_eq!(past, GroupPast { near: 5, machine_weeks: 50.0 * (2.0 / 7.0) });
+        PageLevel::new(9.0)
+    };
+    let begin = |fleet: &mut Fleet, days: i64, of_group: &dyn Fn(GroupPast) -> PageLevel| {
+        let of_fleet = |_: FleetPast| PageLevel::new(4.0);
+        let aim = |_: PageLevel, past: GroupPast| of_group(past);
+        fleet.incidents.begin_day(days * DAY_SECONDS, 400, of_fleet, aim);
+    };
+    begin(&mut fleet, 1, &aim);
+    let of_group = |fleet: &Fleet| {
+        let above = fleet.incidents.restless().above(fleet.incidents.level());
+        above.map(|(name, level)| (name.to_string(), level.value())).collect::<Vec<_>>()
+    };
+    assert_eq!(of_group(&fleet), [("0".to_string(), 4.8)], "a fifth higher on each day");
+    let notes = fleet.begin(day + 10, &[4, 104], 4.5);
+    let paged: Vec<(u32, f64)> = notes
+        .0
+        .iter()
+        .filter(|note| note.page)
+        .map(|note| (note.first.0, note.level.value()))
+        .collect();
+    assert_eq!(paged, [(104, 4.0)], "the same score pages in another group");
+    assert_eq!(pages(&fleet.begin(day + 60, &[5], 4.8)), 1);
+    fleet.end(day + 90, &[4, 5, 104]);
+    // Two weeks later it is as calm as others, and comes down as slowly.
+    let calm = |past: GroupPast| {
+        assert_eq!(past.near, 0);
+        PageLevel::new(4.0)
+    };
+    for days in 17..22 {
+        begin(&mut fleet, days, &calm);
+    }
+    assert_eq!(of_group(&fleet), []);
 }
 
 #[test]

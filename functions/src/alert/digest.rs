@@ -74,7 +74,8 @@ impl Sender {
             lines.push(match digest.noticed {
                 0 => "0 notices.".into(),
                 _ => format!(
-                    "{notices} below {level:.2}, from which on this deployment pages{or_quiet}:"
+                    "{notices} below the page level of {level:.2}, or a higher one of their \
+                     own{or_quiet}:"
                 ),
             });
             lines.extend(digest.notices.iter().map(|notice| self.line(notice, &name)));
@@ -278,7 +279,7 @@ mod tests {
 2 pages:
 - db-1 (i-00000000000000001): spike, 2026-01-15 06:00 CET to 2026-01-15 07:00 CET, score 1.55
 - web, 12 instances: spike, 2026-01-15 06:00 CET to 2026-01-15 07:00 CET, score 1.55
-9 notices below 1.60, from which on this deployment pages:
+9 notices below the page level of 1.60, or a higher one of their own:
 - i-00000000000000003: spike, 2026-01-15 06:00 CET, score 1.55, the strongest of 3
 - and 6 more
 1 anomalous datapoint muted.
@@ -289,7 +290,7 @@ CloudWatch has cost about $11.64 this month: $8.64 for reading, $3.00 for metric
         assert_eq!(text, expected);
         let text = worded(&digest, &quiet()).text;
         let expected = expected
-            .replace("deployment pages:", "deployment pages, or quiet:")
+            .replace("of their own:", "of their own, or quiet:")
             .replace("Scored:", &format!("{QUIET}\nScored:"));
         assert_eq!(text, expected);
     }

@@ -54,15 +54,12 @@ pub(super) fn title(note: &Note<TargetId>, what: &str) -> Option<String> {
 pub(super) fn level(note: &Note<TargetId>) -> String {
     match note.level.value() {
         level if level > 1.0 => {
-            let whose = match note.strict {
-                true => ", while its usual is still being learnt",
-                false => "",
+            let whose = match (&note.scope, note.strict) {
+                (_, true) => " while its usual is still being learnt",
+                (Scope::Machine(_), false) => "",
+                (Scope::Group(_) | Scope::Fleet, false) => " of such an incident",
             };
-            let who = match note.scope {
-                Scope::Machine(_) => "this deployment",
-                Scope::Group(_) | Scope::Fleet => "such an incident",
-            };
-            format!("1.00 is the threshold, {who} pages from {level:.2}{whose}")
+            format!("1.00 is the threshold, {level:.2} the page level{whose}")
         }
         _ => "1.00 is the threshold".into(),
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deepguard::Detector;
-use deepguard::budget::{FleetPast, PageLevel, page_level};
+use deepguard::budget::{FleetPast, GroupPast, PageLevel, group_level, page_level};
 use deepguard::track::LATE;
 use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
@@ -220,14 +220,18 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         machines: usize,
     ) {
         let pages = &detector.artifact().card().pages;
+        let threshold = detector.threshold();
         let aim = |past: FleetPast| match self.pages_per_week {
             Some(pages_per_week) => {
-                let of_shard = pages_per_week / f64::from(shard.of());
-                page_level(pages, detector.threshold(), of_shard, past)
+                page_level(pages, threshold, pages_per_week / f64::from(shard.of()), past)
             }
             None => PageLevel::default(),
         };
-        state.incidents.begin_day(now, machines, aim);
+        let aim_of_group = |fleet: PageLevel, past: GroupPast| match self.pages_per_week {
+            Some(_) => group_level(pages, threshold, fleet, past),
+            None => fleet,
+        };
+        state.incidents.begin_day(now, machines, aim, aim_of_group);
     }
 }
 

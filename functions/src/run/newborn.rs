@@ -28,9 +28,9 @@ pub(crate) struct Waiting {
 }
 
 impl<O: Objects> Round<'_, O> {
-    /// Takes in the new scores of an instance by its own history, `late` ones among them. Where that
-    /// history is short, the group judges the datapoints since `since` (seconds since 1970) when
-    /// the others are scored.
+    /// Takes in the new scores of an instance by its own history, `late` ones among them. Where
+    /// that history is short, the group judges the datapoints since `since` (seconds since 1970)
+    /// when the others are scored.
     pub(crate) fn take_in(
         &mut self,
         instance: TargetId,

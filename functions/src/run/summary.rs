@@ -102,6 +102,8 @@ pub struct EpisodeCounts {
     pub notices: usize,
     /// The score from which on an incident of one instance pages.
     pub page_level: f64,
+    /// How many groups have a higher one of their own.
+    pub restless_groups: usize,
 }
 
 impl EpisodeCounts {
@@ -115,8 +117,10 @@ impl EpisodeCounts {
         let notices = told.iter().filter(is_new).filter(|told| !told.note.paged).count();
         let open =
             state.instances.values().filter(|followed| followed.episodes.open().is_some()).count();
-        let page_level = state.incidents.level().value();
-        Self { began, ended, open, pages, notices, page_level }
+        let page_level = state.incidents.level();
+        let restless_groups = state.incidents.restless().above(page_level).count();
+        let page_level = page_level.value();
+        Self { began, ended, open, pages, notices, page_level, restless_groups }
     }
 }
 

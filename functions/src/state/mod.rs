@@ -10,6 +10,7 @@ pub mod baselines;
 pub mod by_group;
 pub mod days;
 pub mod format;
+mod header;
 pub mod part;
 pub mod place;
 pub mod store;
@@ -21,12 +22,11 @@ use std::collections::BTreeMap;
 use deepguard::Track;
 use deepguard::band::Bands;
 use deepguard::episode::Episodes;
-use deepguard::incident::{Incidents, Labels};
+use deepguard::incident::{Incidents, Labels, Restless};
 use deepguard::peers::Peers;
-use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::{Datum, Of};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::alert::ledger::Ledger;
@@ -35,6 +35,7 @@ use crate::alert::together::Together;
 use crate::spent::Spent;
 use crate::state::by_group::ByGroup;
 use crate::state::format::{Damaged, Reader, Writer};
+use crate::state::header::{EarlierHeader, StateHeader, or_default};
 use crate::state::part::Part;
 use crate::state::tally::Tally;
 use crate::watched::roster::StoredTags;
@@ -97,63 +98,6 @@ impl Followed {
     }
 }
 
-/// A field at the end of a record. A build without it ignores it, and where such a build has
-/// written the record, it is missing: then it is empty. Damage is found before, by the checksum.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(T::deserialize(deserializer).unwrap_or_default())
-}
-
-/// The first record.
-///
-/// A build that ends after `earlier` reads it all the same, because [postcard] ignores what follows
-/// the last field that it knows. So a program can be rolled back.
-#[derive(Debug, Serialize, Deserialize)]
-struct StateHeader {
-    earlier: EarlierHeader,
-    alerts: Vec<Pending>,
-    incidents: Incidents<TargetId>,
-    ledger: Ledger,
-    /// The positions of the alerts that still have to go to the chat.
-    #[serde(deserialize_with = "or_default")]
-    chats: Vec<u32>,
-    /// The labels of the incidents.
-    #[serde(deserialize_with = "or_default")]
-    labels: Labels<TargetId>,
-    /// The process that wrote it, or 0. Two processes that decide the same write different bytes,
-    /// so that each knows which of them was first.
-    #[serde(deserialize_with = "or_default")]
-    writer: u64,
-    #[serde(deserialize_with = "or_default")]
-    tags: StoredTags,
-    #[serde(deserialize_with = "or_default")]
-    together: Together,
-    #[serde(deserialize_with = "or_default")]
-    spent: Spent,
-}
-
-/// The first record of the builds that stored alerts in words.
-#[derive(Debug, Serialize, Deserialize)]
-struct EarlierHeader {
-    model: String,
-    instances: u64,
-    outbox: Vec<Datum>,
-    /// Written without any. The words of another build are not sent: whoever can write the state
-    /// could write them.
-    worded: Vec<Worded>,
-    tally: Tally,
-}
-
-/// An alert in words.
-#[derive(Debug, Serialize, Deserialize)]
-struct Worded {
-    kind: Kind,
-    time: i64,
-    instance: TargetId,
-    detail: String,
-}
-
 impl State {
     /// The stored form: see [`crate::state::format`]. The same state gives the same bytes.
     ///
@@ -184,6 +128,7 @@ impl State {
             tags: self.tags.clone(),
             together: self.together.clone(),
             spent: self.spent.clone(),
+            restless: self.incidents.restless().clone(),
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
@@ -209,6 +154,7 @@ impl State {
                     tags: StoredTags::default(),
                     together: Together::default(),
                     spent: Spent::default(),
+                    restless: Restless::default(),
                 };
                 (header, reader)
             }
@@ -225,8 +171,9 @@ impl State {
             tags,
             together,
             spent,
+            restless,
         } = header;
-        *incidents.labels_mut() = labels;
+        (*incidents.labels_mut(), *incidents.restless_mut()) = (labels, restless);
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
             let alerts = worded.len();

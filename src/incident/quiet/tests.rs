@@ -160,7 +160,7 @@ fn a_label_can_be_taken_back() {
 #[test]
 fn only_what_has_paged_lately_is_labelled() {
     let mut fleet = Fleet::default();
-    fleet.incidents.begin_day(0, 1000, |_| PageLevel::new(2.0));
+    fleet.incidents.begin_day(0, 1000, |_| PageLevel::new(2.0), |fleet, _| fleet);
     assert!(!fleet.begin(0, &[1], 1.5));
     assert_eq!(fleet.label((1, 0), 60), Err(NotPaged), "a notice");
     assert_eq!(fleet.label((2, 0), 60), Err(NotPaged));

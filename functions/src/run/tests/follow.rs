@@ -68,7 +68,7 @@ async fn the_summary_is_the_json_that_was_promised() {
         "state": { "loaded": "missing", "saved": true },
         "superseded": false,
         "episodes": { "began": 1, "ended": 0, "open": 1, "pages": 1, "notices": 0,
-            "page_level": 1.0 },
+            "page_level": 1.0, "restless_groups": 0 },
         "alerts": { "events": 0, "messages": 0, "chats": 0, "failed": 0 },
         "datums_published": 5 * 6 * 2 + 6 * 3 + 6 * 4 + 11,
         "datums_failed": 0,

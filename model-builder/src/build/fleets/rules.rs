@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deepguard::Detector;
-use deepguard::budget::page_level;
+use deepguard::budget::{group_level, page_level};
 use deepguard::episode::{Change, Episode};
 use deepguard::incident::{Incidents, Note, Surroundings};
 use deepguard::series::{DAY_SECONDS, PERIOD};
@@ -112,15 +112,18 @@ impl Fleet<'_> {
         let steps = self.steps(launched);
         let own_from: BTreeMap<usize, i64> =
             launched.iter().map(|launched| (launched.machine, launched.own_from)).collect();
-        let card = self.detector.artifact().card();
+        let (card, threshold) = (self.detector.artifact().card(), self.detector.threshold());
         let mut incidents: Incidents<usize> = Incidents::default();
         let mut open: Vec<Option<Episode>> = vec![None; self.told.len()];
         let mut decided = Decided::default();
         for day in (FROM..UNTIL).step_by((DAY_SECONDS / PERIOD) as usize) {
             let begins = time(day);
-            incidents.begin_day(begins, self.alive(begins), |past| {
-                page_level(&card.pages, self.detector.threshold(), self.budget, past)
-            });
+            incidents.begin_day(
+                begins,
+                self.alive(begins),
+                |past| page_level(&card.pages, threshold, self.budget, past),
+                |fleet, past| group_level(&card.pages, threshold, fleet, past),
+            );
             decided.levels.push(incidents.level().value());
             for (&at, steps) in steps.range(begins..begins + DAY_SECONDS) {
                 let mut changes = Vec::new();
