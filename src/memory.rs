@@ -95,9 +95,11 @@ impl Memory {
         start: i64,
         slots: usize,
         usual: [f64; CHANNELS],
+        own: impl Fn(i64) -> Option<f64>,
     ) -> Self {
         let past = (1..=slots as i64).rev().map(|back| start - back * PERIOD);
-        let past = past.map(|time| Datapoint { time, value: expectation.daily(time) });
+        let value = |time: i64| own(time).unwrap_or_else(|| expectation.daily(time));
+        let past = past.map(|time| Datapoint { time, value: value(time) });
         let today = calibrated_at(start);
         let days = (1..=DAYS).rev().map(|day| (today - day * DAY_SECONDS, usual));
         Self {
@@ -135,10 +137,13 @@ impl Memory {
         self.days.iter().map(move |(_, largest)| largest[channel])
     }
 
-    /// The same as it was on `day` (midnight, in seconds since 1970), as far as it is known.
-    pub(crate) fn largest_before(&self, channel: usize, day: i64) -> impl Iterator<Item = f64> {
-        let before = self.days.iter().filter(move |(start, _)| *start < day);
-        before.map(move |(_, largest)| largest[channel])
+    /// The same for others on `day` (midnight, in seconds since 1970). Not of the day before, whose
+    /// datapoints may still come late, and not of the oldest one, which is forgotten on the next
+    /// day: so it is the same on `day` and on the next.
+    pub(crate) fn largest_for_others(&self, channel: usize, day: i64) -> impl Iterator<Item = f64> {
+        let days = day - (DAYS - 1) * DAY_SECONDS..day - DAY_SECONDS;
+        let known = self.days.iter().filter(move |(start, _)| days.contains(start));
+        known.map(move |(_, largest)| largest[channel])
     }
 
     /// Begins the day of `time`, if it is another one.

@@ -2,9 +2,10 @@
 //!
 //! Machines of an Auto Scaling group often live for hours only. They do the same work as the rest
 //! of the group, so a typical member stands in for the history that is missing: the newborn is
-//! followed as if it had had that member's usual values until its launch. The errors that are usual
-//! for it are the largest ones that are usual for any member, and it may differ from the typical
-//! member by as much as any other does. A group whose machines differ much forgives much.
+//! followed as if it had had that member's usual values until its launch. On each day it is
+//! compared with the group as that is then. The errors that are usual for it are the largest ones
+//! that are usual for any member, and it may differ from the typical member by as much as any other
+//! does. A group whose machines differ much forgives much.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -48,10 +49,20 @@ pub struct Newborn {
 }
 
 impl Newborn {
-    /// Begins with the datapoint at `since` (seconds since 1970). Gives the place of the typical
-    /// member in `members`, too: its baselines are the newborn's. `None` where fewer than
-    /// [`LEAST_MEMBERS`] members have a history of their own.
-    pub fn begin(detector: &Detector, members: &[Member<'_>], since: i64) -> Option<(usize, Self)> {
+    /// Begins a day at `from` (seconds since 1970), or the first day with the datapoint there.
+    /// Gives the place of the typical member in `members`, too: its baselines are the newborn's.
+    /// `None` where fewer than [`LEAST_MEMBERS`] members have a history of their own.
+    ///
+    /// The newborn is judged from its datapoint at `since` on. Its `own` values after its boot and
+    /// before `from` are its past, and the typical member's usual ones before those. So each day
+    /// can be judged again from the values and from what is known of the group on that day.
+    pub fn begin(
+        detector: &Detector,
+        members: &[Member<'_>],
+        since: i64,
+        from: i64,
+        own: impl Fn(i64) -> Option<f64>,
+    ) -> Option<(usize, Self)> {
         let grown = |member: &Member<'_>| member.baseline.phase == Phase::Own;
         let mut grown: Vec<(usize, Member<'_>)> =
             members.iter().copied().enumerate().filter(|(_, member)| grown(member)).collect();
@@ -72,7 +83,8 @@ impl Newborn {
             }
         }
         let expectation = &typical.baseline.expectations[0];
-        let memory = Memory::of_newborn(expectation, since, detector.context(), usual);
+        let own = |time: i64| own(time).filter(|_| time >= since + BOOT);
+        let memory = Memory::of_newborn(expectation, from, detector.context(), usual, own);
         Some((place, Self { since, track: Track::from(memory) }))
     }
 
@@ -150,6 +162,11 @@ impl Newborn {
     fn boots(&self, scored: &Scored) -> bool {
         let high = scored.severity.is_anomalous() && scored.observed > scored.expected;
         high && scored.time < self.since + BOOT
+    }
+
+    /// The newborn's own value at `time` (seconds since 1970), as far as it is remembered.
+    pub fn value(&self, time: i64) -> Option<f64> {
+        self.track.memory().recent.as_ref()?.at(time)
     }
 
     /// End of the newest slot that was judged, in seconds since 1970.
@@ -239,7 +256,9 @@ mod tests {
             })
             .collect();
         let since = judged_from(series).expect("two datapoints");
-        let Some((typical, mut newborn)) = Newborn::begin(detector, &members, since) else {
+        let Some((typical, mut newborn)) =
+            Newborn::begin(detector, &members, since, since, |_| None)
+        else {
             return Vec::new();
         };
         let baseline = |_| Known::Baseline(members[typical].baseline);
@@ -330,8 +349,9 @@ mod tests {
         let missing = UNTIL - 2 * 3600;
         let points = series.datapoints().filter(|point| point.time != missing);
         let (holed, _) = Series::from_datapoints(points).expect("usable");
+        let since = BORN + PERIOD;
         let (typical, mut newborn) =
-            Newborn::begin(&detector, &members, BORN + PERIOD).expect("a group");
+            Newborn::begin(&detector, &members, since, since, |_| None).expect("a group");
         let baseline = |_| Known::Baseline(members[typical].baseline);
         let mut judge = |series| newborn.judge(&detector, series, UNTIL, baseline, |_| false);
         assert_eq!(judge(&holed).len(), whole.len() - 1);

@@ -78,6 +78,7 @@ fn state(detector: &Detector) -> State {
             episodes: Default::default(),
             bands: Default::default(),
             by_group: None,
+            eve: None,
             peers: Default::default(),
         }
     };

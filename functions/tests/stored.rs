@@ -76,6 +76,7 @@ fn state(detector: &Detector) -> (State, Baselines) {
             episodes: Default::default(),
             bands: Default::default(),
             by_group: None,
+            eve: None,
             peers: Default::default(),
         };
         for scored in begun.scored.iter().filter(|scored| scored.time >= day()) {

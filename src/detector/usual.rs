@@ -8,8 +8,8 @@ use crate::memory::Memory;
 use crate::score::Rule;
 
 impl Detector {
-    /// The usual error of each channel for an instance on the day of `baseline`; `None` for a
-    /// channel without any.
+    /// The usual error of each channel for an instance on the day of `baseline`, as others are
+    /// compared with it; `None` for a channel without any.
     pub(crate) fn usual_errors(
         &self,
         baseline: &Baseline,
@@ -17,7 +17,7 @@ impl Detector {
     ) -> [Option<f64>; CHANNELS] {
         let run_growth = self.artifact.card().growth.of_run(baseline.days());
         let rule = Rule::new(self.threshold(), baseline, run_growth);
-        let days = |index: usize| memory.largest_before(index, baseline.at).collect();
+        let days = |index: usize| memory.largest_for_others(index, baseline.at).collect();
         self.usual_of(&rule, baseline, days)
     }
 

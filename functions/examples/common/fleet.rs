@@ -88,6 +88,7 @@ impl Prepared {
                     episodes: Default::default(),
                     bands,
                     by_group: None,
+                    eve: None,
                     peers: Default::default(),
                 },
                 baseline,

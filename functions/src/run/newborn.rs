@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use deepguard::baseline::calibrated_at;
 use deepguard::newborn::{MOST_MEMBERS, Member, Newborn, judged_from};
-use deepguard::series::PERIOD;
-use deepguard::track::{Known, days};
+use deepguard::series::{DAY_SECONDS, PERIOD};
+use deepguard::track::{Known, LATE, days};
 use deepguard::{Phase, Scored, Series};
 use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::Objects;
@@ -47,7 +47,7 @@ impl<O: Objects> Round<'_, O> {
         if let Some(followed) = self.state.instances.get_mut(&instance)
             && own.iter().any(|own| own.phase == Phase::Own)
         {
-            followed.by_group = None;
+            (followed.by_group, followed.eve) = (None, None);
         }
         self.found(instance, own, late);
     }
@@ -72,58 +72,109 @@ impl<O: Objects> Round<'_, O> {
         scored.phase != Phase::Own && by_group.is_some_and(|known| known.judged.is_some())
     }
 
-    /// Judges the new datapoints of an instance with a short history by its group. Where it has
-    /// none, or the group too few members with baselines, its own scores are those that there are:
-    /// the next run tries again.
+    /// Judges the new datapoints of an instance with a short history by its group, each day by the
+    /// group as it is then. Where it has none, or the group too few members with baselines, its own
+    /// scores are those that there are: the next run tries again.
     pub(crate) fn by_group(&mut self, waiting: Waiting) -> Vec<Scored> {
         let Waiting { instance, series, since, until, mut own } = waiting;
-        let (instance, series) = (&instance, &series);
-        let today = calibrated_at(self.fleet.times.end - PERIOD);
         let began = Instant::now();
-        let known = self.state.instances.get_mut(instance).and_then(|known| known.by_group.take());
+        let followed = self.state.instances.get_mut(&instance);
+        let (known, mut eve) = followed
+            .map(|followed| (followed.by_group.take(), followed.eve.take()))
+            .unwrap_or_default();
         let mut known = known.unwrap_or(ByGroup { from: None, until: since, judged: None });
-        let is_gone = |judged: &mut Judged| {
-            self.store.baselines.of(&judged.typical, today) == Known::NotYet
-                && !self.state.instances.contains_key(&judged.typical)
+        known.from = known.from.or_else(|| judged_from(&series));
+        let mut scored = self.late_on_eve(&instance, &series, &mut known, &mut eve);
+        let first = match (&known.judged, known.from) {
+            (Some(judged), _) => judged.day(),
+            (None, Some(from)) => calibrated_at(from.max(known.until)),
+            (None, None) => until,
         };
-        if let Some(gone) = known.judged.take_if(is_gone) {
-            known.from = Some(gone.newborn.end());
-        }
-        known.from = known.from.or_else(|| judged_from(series));
-        if let (Some(from), None) = (known.from, &known.judged) {
-            let from = from.max(known.until);
-            // As its group was then. Where that is not known any more, as it is now.
-            known.judged = [calibrated_at(from), today]
-                .into_iter()
-                .find_map(|day| self.join_group(instance, from, day));
-        }
-        let mut scored = Vec::new();
-        if let Some(Judged { typical, newborn }) = &mut known.judged {
-            scored = newborn.judge(
-                self.detectors.of(instance),
-                series,
-                until,
-                |day| self.store.baselines.of(typical, day),
-                self.among.mutes.of(instance),
-            );
-            known.until = known.until.max(newborn.end());
-            own.retain(|own| own.time >= until);
+        let mut by_itself = until;
+        for day in days(first..until) {
+            let end = until.min(day + DAY_SECONDS);
+            let is_old = known.judged.as_ref().is_some_and(|judged| judged.day() < day);
+            if is_old && series.between(day, end).next().is_none() {
+                continue;
+            }
+            let begins = is_old || known.judged.is_none();
+            if begins {
+                let before = known.judged.as_ref().or(eve.as_ref());
+                let Some(new) = self.join_group(&instance, &series, &known, before, day) else {
+                    by_itself = day;
+                    break;
+                };
+                eve = known.judged.replace(new).or(eve);
+            }
+            let judged = self.judge(&instance, &series, &mut known, end);
+            // Those before were scored, or are too old. After it, only late ones are.
+            let since = if begins { known.until } else { i64::MIN };
+            scored.extend(judged.into_iter().filter(|scored| scored.time >= since));
+            known.until = known.until.max(known.judged.as_ref().map_or(0, Judged::end));
         }
         self.fleet.scoring += began.elapsed();
-        if let (Some(last), None) = (own.last(), &known.judged) {
+        own.retain(|own| own.time >= by_itself || known.judged.is_none());
+        let hands_over = own.iter().any(|own| own.phase == Phase::Own);
+        if let Some(last) = own.last() {
             known.until = known.until.max(last.time + PERIOD);
         }
-        let hands_over = own.iter().any(|own| own.phase == Phase::Own);
         scored.extend(own);
-        if let Some(followed) = self.state.instances.get_mut(instance) {
+        if let Some(followed) = self.state.instances.get_mut(&instance) {
             followed.by_group = Some(known).filter(|_| !hands_over);
+            followed.eve = eve.filter(|_| !hands_over);
         }
         scored
     }
 
-    /// Begins to judge an instance from the datapoint at `from` (seconds since 1970) on, by its
-    /// group as it was on `day`.
-    fn join_group(&self, instance: &TargetId, from: i64, day: i64) -> Option<Judged> {
+    /// Judges the datapoints before `end` (seconds since 1970) that were not judged on that day.
+    fn judge(
+        &self,
+        instance: &TargetId,
+        series: &Series,
+        known: &mut ByGroup,
+        end: i64,
+    ) -> Vec<Scored> {
+        let Some(Judged { typical, newborn }) = &mut known.judged else { return Vec::new() };
+        newborn.judge(
+            self.detectors.of(instance),
+            series,
+            end,
+            |day| self.store.baselines.of(typical, day),
+            self.among.mutes.of(instance),
+        )
+    }
+
+    /// The scores of datapoints of the day before that come late. Today begins anew then, as if
+    /// they had been on time.
+    fn late_on_eve(
+        &self,
+        instance: &TargetId,
+        series: &Series,
+        known: &mut ByGroup,
+        eve: &mut Option<Judged>,
+    ) -> Vec<Scored> {
+        let today = known.judged.as_ref().map(Judged::day);
+        let (Some(before), Some(day)) = (eve.take(), today) else { return Vec::new() };
+        if self.fleet.times.end >= day + LATE {
+            return Vec::new();
+        }
+        let today = known.judged.replace(before);
+        let late = self.judge(instance, series, known, day);
+        *eve = std::mem::replace(&mut known.judged, today.filter(|_| late.is_empty()));
+        late
+    }
+
+    /// Begins to judge an instance by its group as it is on `day`, or the part of `day` after the
+    /// launch. `before` has the values before.
+    fn join_group(
+        &self,
+        instance: &TargetId,
+        series: &Series,
+        known: &ByGroup,
+        before: Option<&Judged>,
+        day: i64,
+    ) -> Option<Judged> {
+        let since = known.from?;
         let name = self.among.groups.of(instance)?;
         let others = self.among.groups.members(name).iter();
         let members = others.filter_map(|other| {
@@ -136,7 +187,13 @@ impl<O: Objects> Round<'_, O> {
             }
         });
         let (ids, members): (Vec<_>, Vec<_>) = members.take(MOST_MEMBERS).unzip();
-        let (typical, newborn) = Newborn::begin(self.detector, &members, from)?;
+        let muted = self.among.mutes.of(instance);
+        let own = |time: i64| match before {
+            Some(before) => before.newborn.value(time),
+            None => series.at(time).filter(|_| !muted(time)),
+        };
+        let (typical, newborn) =
+            Newborn::begin(self.detector, &members, since, since.max(day), own)?;
         Some(Judged { typical: ids[typical].clone(), newborn })
     }
 }

@@ -286,6 +286,7 @@ impl<'a, O: Objects> Round<'a, O> {
                 bands,
                 by_group: None,
                 peers,
+                eve: None,
             },
         );
         self.take_in(instance, series, since, scored, 0);

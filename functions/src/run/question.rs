@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use deepguard::series::SeriesError;
+use deepguard::baseline::calibrated_at;
+use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
 use deepguard::track::{Known, LATE, days};
 use deepguard::{Detector, Scored, Series};
 use deepguard_aws::cloudwatch::plan;
@@ -145,8 +146,10 @@ impl<O: Objects> Question<'_, O> {
             error => (Skip::Unusable, error.to_string()),
         })?;
         let times = &self.times;
-        if let Some(judged) = self.judged_by_group(instance) {
-            return self.by_group(instance, judged, &series);
+        if let Some(scored) = self.by_group(instance, &series) {
+            return Some(scored)
+                .filter(|scored| !scored.is_empty())
+                .ok_or_else(|| self.no_score(&series, LONG_AGO));
         }
         let known = |day| self.store.baselines.of(instance, day);
         let track = self.state.instances.get(instance).map(|followed| &followed.track);
@@ -168,23 +171,19 @@ impl<O: Objects> Question<'_, O> {
         Err(self.no_score(&series, TOO_LITTLE))
     }
 
-    /// The group's judgement of an instance whose scores it gives.
-    fn judged_by_group(&self, instance: &TargetId) -> Option<&Judged> {
-        self.state.instances.get(instance)?.by_group.as_ref()?.judged.as_ref()
-    }
-
-    /// The scores that an instance has from its group.
-    fn by_group(
-        &self,
-        instance: &TargetId,
-        Judged { typical, newborn }: &Judged,
-        series: &Series,
-    ) -> Result<Vec<Scored>, (Skip, String)> {
-        let baseline = |day| self.store.baselines.of(typical, day);
-        let muted = self.mutes.of(instance);
-        let scored = newborn.review(self.detector, series, self.times.clone(), baseline, muted);
-        let scored = scored.filter(|scored| !scored.is_empty());
-        scored.ok_or_else(|| self.no_score(series, LONG_AGO))
+    /// The scores of an instance that its group judges; `None` for another one.
+    fn by_group(&self, instance: &TargetId, series: &Series) -> Option<Vec<Scored>> {
+        let followed = self.state.instances.get(instance)?;
+        let today = followed.by_group.as_ref()?.judged.as_ref()?;
+        let mut scored = Vec::new();
+        for Judged { typical, newborn } in followed.eve.iter().chain([today]) {
+            let day = calibrated_at(newborn.end() - PERIOD);
+            let times = self.times.start.max(day)..self.times.end.min(day + DAY_SECONDS);
+            let baseline = |day| self.store.baselines.of(typical, day);
+            let muted = self.mutes.of(instance);
+            scored.extend(newborn.review(self.detector, series, times, baseline, muted));
+        }
+        Some(scored.into_iter().flatten().collect())
     }
 
     /// Why there is no score, where datapoints would be reason enough for one but for `why`.

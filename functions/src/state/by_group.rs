@@ -1,6 +1,8 @@
 //! An instance with a short history, as its group judges it.
 
+use deepguard::baseline::calibrated_at;
 use deepguard::newborn::Newborn;
+use deepguard::series::PERIOD;
 use deepguard_aws::ids::TargetId;
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +18,21 @@ pub struct ByGroup {
     pub(crate) judged: Option<Judged>,
 }
 
-/// A newborn, and the typical member whose baselines are its own.
+/// A newborn on one day, and the typical member of that day, whose baselines are its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Judged {
+pub struct Judged {
     pub(crate) typical: TargetId,
     pub(crate) newborn: Newborn,
+}
+
+impl Judged {
+    /// The midnight, in seconds since 1970, before the newest datapoint that was judged.
+    pub(crate) fn day(&self) -> i64 {
+        calibrated_at(self.end() - PERIOD)
+    }
+
+    /// End of the newest slot that was judged, in seconds since 1970.
+    pub(crate) fn end(&self) -> i64 {
+        self.newborn.end()
+    }
 }

@@ -33,7 +33,7 @@ use crate::alert::ledger::Ledger;
 use crate::alert::pending::Pending;
 use crate::alert::together::Together;
 use crate::spent::Spent;
-use crate::state::by_group::ByGroup;
+use crate::state::by_group::{ByGroup, Judged};
 use crate::state::format::{Damaged, Reader, Writer};
 use crate::state::header::{EarlierHeader, StateHeader, or_default};
 use crate::state::part::Part;
@@ -88,6 +88,9 @@ pub struct Followed {
     /// How it differs from its group.
     #[serde(deserialize_with = "or_default")]
     pub peers: Peers,
+    /// Its group's judgement of the day before, for datapoints that come late.
+    #[serde(deserialize_with = "or_default")]
+    pub eve: Option<Judged>,
 }
 
 impl Followed {
@@ -254,6 +257,7 @@ impl State {
         if self.model != model {
             for followed in self.instances.values_mut() {
                 (followed.track, followed.by_group) = (Track::default(), None);
+                followed.eve = None;
                 followed.peers = Peers::default();
             }
             self.model = model.into();
@@ -279,6 +283,7 @@ mod tests {
             bands: Bands::default(),
             by_group: None,
             peers: Peers::default(),
+            eve: None,
         }
     }
 
@@ -340,7 +345,8 @@ mod tests {
                 episodes,
                 bands,
                 by_group: None,
-                peers: Peers::default()
+                peers: Peers::default(),
+                eve: None,
             },
             followed
         );

@@ -213,3 +213,37 @@ async fn a_question_about_a_newborn_is_answered_by_its_group() {
         assert_eq!(published.get(&of), Some(&value), "{of:?}");
     }
 }
+
+#[tokio::test]
+async fn a_datapoint_of_the_day_before_that_comes_late_is_scored_as_if_it_had_been_on_time() {
+    let missing = seconds("2026-01-15T23:50:00Z");
+    let arrives = seconds("2026-01-16T00:47:00Z");
+    let judged = |late: bool| async move {
+        let world = launch_at(BORN, ("2026-01-20T00:00:00Z", 0.0));
+        group(&world, &[0, 1, 2, 3, 4, NEWBORN], "web");
+        let whole = world.metrics.cpu.borrow()[&instance(NEWBORN)].clone();
+        if late {
+            let holed = whole.iter().filter(|point| point.time != missing).copied().collect();
+            world.metrics.cpu.borrow_mut().insert(instance(NEWBORN), holed);
+        }
+        let mut process = world.telling(grouped(None));
+        let mut scores = Scores::new();
+        for time in every_five_minutes("2026-01-15T22:02:00Z", "2026-01-16T01:02:00Z") {
+            if time.as_second() >= arrives {
+                world.metrics.cpu.borrow_mut().insert(instance(NEWBORN), whole.clone());
+            }
+            process.run(&json!({}), time).await.unwrap();
+            scores.extend(world.scores().into_iter().filter(|((id, metric, _), _)| {
+                (id, metric) == (&instance(NEWBORN), &Metric::AnomalyScore)
+            }));
+        }
+        scores
+    };
+    let (on_time, late) = (judged(false).await, judged(true).await);
+    assert_eq!(on_time.keys().collect::<Vec<_>>(), late.keys().collect::<Vec<_>>());
+    let as_before = |time: i64| time <= missing || time >= arrives;
+    for (of, value) in late.iter().filter(|((_, _, time), _)| as_before(*time)) {
+        assert_eq!(on_time.get(of), Some(value), "{of:?}");
+    }
+    assert!(late.keys().any(|(_, _, time)| *time >= arrives));
+}

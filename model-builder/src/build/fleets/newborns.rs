@@ -79,40 +79,31 @@ pub(super) struct Newborns {
     groups: Vec<Group>,
 }
 
-/// A member of a group, as it was at the launches of newborns.
+/// A member of a group, as it was on the days on which the group judges newborns.
 struct Grown {
-    /// Its baselines of the days of the launches and of the days after, by midnight.
-    baselines: BTreeMap<i64, Baseline>,
-    /// Its memory at each launch.
-    memories: Vec<Memory>,
+    /// By midnight.
+    days: BTreeMap<i64, (Baseline, Memory)>,
 }
 
 impl Grown {
-    fn baseline(&self, day: i64) -> Option<&Baseline> {
-        self.baselines.get(&day)
+    fn on(&self, day: i64) -> Option<Member<'_>> {
+        self.days.get(&day).map(|(baseline, memory)| Member { baseline, memory })
     }
 
-    /// Follows a member up to each of the `launches` (seconds since 1970), which rise.
+    /// Follows a member over the days of `launches` (seconds since 1970), which rise, and those
+    /// after them.
     fn follow(detector: &Detector, series: &Series, launches: &[i64]) -> Self {
+        let is_judged = |day: i64| {
+            launches.iter().any(|&launch| (calibrated_at(launch)..=launch + JUDGED).contains(&day))
+        };
         let mut watch = Watch::default();
-        let (mut baselines, mut memories) = (BTreeMap::new(), Vec::new());
-        let mut launches = launches.iter().peekable();
-        let mut last = None;
-        for day in days(series.start()..series.end()) {
-            let wanted = |launch: &&i64| **launch < day + DAY_SECONDS;
-            let launched = launches.peek().is_some_and(&wanted);
-            // A group judges until a midnight after its first days.
-            if launched || last.is_some_and(|last| day <= last + JUDGED) {
-                detector.follow(series, &mut watch, day + PERIOD);
-                baselines.extend(watch.baseline.clone().map(|baseline| (day, baseline)));
-            }
-            while let Some(launch) = launches.next_if(wanted) {
-                detector.follow(series, &mut watch, *launch);
-                memories.push(watch.memory.clone());
-                last = Some(day);
-            }
+        let mut known = BTreeMap::new();
+        for day in days(series.start()..series.end()).filter(|&day| is_judged(day)) {
+            detector.follow(series, &mut watch, day + PERIOD);
+            let Watch { baseline, memory, .. } = watch.clone();
+            known.extend(baseline.map(|baseline| (day, (baseline, memory))));
         }
-        Self { baselines, memories }
+        Self { days: known }
     }
 }
 
@@ -165,7 +156,7 @@ impl Group {
             }
             let told = |values: &[f64]| -> Result<_> {
                 let series = series(values)?;
-                Ok(judge(detector, &members, launch, &series).episodes())
+                Ok(judge(detector, &members, &series).episodes())
             };
             let (judged, episodes) = told(&healthy)?;
             group.weeks += judged as f64 / WEEK as f64;
@@ -219,21 +210,22 @@ impl Judged {
     }
 }
 
-/// Judges a newborn by its group, and by its own history from the day on on which that is not short
-/// any more; as the function does.
-fn judge(detector: &Detector, members: &[Grown], launch: usize, series: &Series) -> Judged {
-    let mut scored = Vec::new();
-    let born = series.start();
-    let known = members.iter().filter_map(|member| {
-        let baseline = member.baseline(calibrated_at(born))?;
-        Some((member, Member { baseline, memory: member.memories.get(launch)? }))
-    });
-    let (grown, known): (Vec<_>, Vec<_>) = known.unzip();
-    if let Some(since) = judged_from(series)
-        && let Some((typical, mut newborn)) = Newborn::begin(detector, &known, since)
-    {
-        let baseline = |day| grown[typical].baseline(day).into();
-        scored = newborn.judge(detector, series, series.end(), baseline, |_| false);
+/// Judges a newborn by its group, each day as that is then, and by its own history from the day on
+/// on which that is not short any more; as the function does.
+fn judge(detector: &Detector, members: &[Grown], series: &Series) -> Judged {
+    let mut scored: Vec<Scored> = Vec::new();
+    let mut before: Option<Newborn> = None;
+    let since = judged_from(series).unwrap_or(series.end());
+    for day in days(since..series.end()) {
+        let known = members.iter().filter_map(|member| Some((member, member.on(day)?)));
+        let (grown, known): (Vec<&Grown>, Vec<_>) = known.unzip();
+        let own = |time: i64| before.as_ref().and_then(|before| before.value(time));
+        let begun = Newborn::begin(detector, &known, since, since.max(day), own);
+        let Some((typical, mut newborn)) = begun else { break };
+        let baseline = |day| grown[typical].on(day).map(|member| member.baseline).into();
+        let end = series.end().min(day + DAY_SECONDS);
+        scored.extend(newborn.judge(detector, series, end, baseline, |_| false));
+        before = Some(newborn);
     }
     let mut own = detector.follow(series, &mut Watch::default(), series.end());
     let first = own.iter().find(|own| own.phase == Phase::Own).map_or(i64::MAX, |own| own.time);
@@ -276,9 +268,9 @@ pub(super) fn launched(
         for machine in grown.take(if newborns.is_empty() { 0 } else { MOST_MEMBERS }) {
             members.push(Grown::follow(detector, &plan.make(machine)?.0, &launches));
         }
-        let judged = newborns.iter().enumerate().map(|(launch, &machine)| {
+        let judged = newborns.iter().map(|&machine| {
             let series = plan.make(machine)?.0;
-            let judged = judge(detector, &members, launch, &series);
+            let judged = judge(detector, &members, &series);
             let told = course::told(&judged.scored, time(UNTIL));
             Ok(Launched { machine, told, own_from: judged.own_from() })
         });
