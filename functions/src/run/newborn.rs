@@ -10,22 +10,8 @@ use deepguard::{Phase, Scored, Series};
 use deepguard_aws::ids::TargetId;
 use deepguard_aws::ports::Objects;
 
-use crate::run::pass::Round;
+use crate::run::pass::{Round, Waiting};
 use crate::state::by_group::{ByGroup, Judged};
-
-/// An instance that waits until the others of its group are scored.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) instance: TargetId,
-    pub(crate) series: Series,
-    /// The time from which on its datapoints have no score yet, in seconds since 1970.
-    pub(crate) since: i64,
-    /// The time from which on its own history judges it, in seconds since 1970.
-    pub(crate) until: i64,
-    /// Its new scores by its own history, oldest first. Those before `until` are for where no group
-    /// judges it.
-    pub(crate) own: Vec<Scored>,
-}
 
 impl<O: Objects> Round<'_, O> {
     /// Takes in the new scores of an instance by its own history, `late` ones among them. Where

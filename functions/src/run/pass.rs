@@ -15,7 +15,6 @@ use deepguard_aws::metric::Skip;
 use deepguard_aws::ports::{CallError, Cpu, Objects, Read};
 
 use crate::deadline::{Limited, NEXT_RUN};
-use crate::run::newborn::Waiting;
 use crate::run::outcome::Fleet;
 use crate::run::reads::Reads;
 use crate::state::part::Part;
@@ -65,6 +64,20 @@ pub(crate) struct Round<'a, O> {
     pub(crate) oldest_baseline: Option<i64>,
     /// The instances that their groups are to judge, when the others are scored.
     pub(crate) newborns: Vec<Waiting>,
+}
+
+/// An instance that waits until the others of its group are scored.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) instance: TargetId,
+    pub(crate) series: Series,
+    /// The time from which on its datapoints have no score yet, in seconds since 1970.
+    pub(crate) since: i64,
+    /// The time from which on its own history judges it, in seconds since 1970.
+    pub(crate) until: i64,
+    /// Its new scores by its own history, oldest first. Those before `until` are for where no group
+    /// judges it.
+    pub(crate) own: Vec<Scored>,
 }
 
 /// The next step for an instance.
