@@ -63,9 +63,10 @@ pub struct Incidents<Id: Ord> {
     level: Option<PageLevel>,
     /// Machines with a new usual, and until when it is learnt, in seconds since 1970.
     settling: BTreeMap<Id, i64>,
-    /// Not among the stored fields: earlier builds store those. Nor is the next one.
+    /// Not among the stored fields: earlier builds store those.
     #[serde(skip, default = "Labels::default")]
     labels: Labels<Id>,
+    /// Stored apart like the labels.
     #[serde(skip)]
     restless: Restless,
 }

@@ -130,8 +130,8 @@ impl Newborn {
         reaches.then_some(scored)
     }
 
-    /// Gives the datapoints before `until` (seconds since 1970) to `score`, again and again until
-    /// no one of the boot is anomalous. `None` without any.
+    /// Gives the datapoints before `until` (seconds since 1970) to `score`, and leaves those of the
+    /// boot out that are anomalous. `None` without any datapoint.
     fn without_boot<T>(
         &self,
         series: &Series,

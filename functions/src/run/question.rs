@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use deepguard::baseline::calibrated_at;
-use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
+use deepguard::series::{DAY_SECONDS, SeriesError};
 use deepguard::track::{Known, LATE, days};
 use deepguard::{Detector, Scored, Series};
 use deepguard_aws::cloudwatch::plan;
@@ -176,8 +175,9 @@ impl<O: Objects> Question<'_, O> {
         let followed = self.state.instances.get(instance)?;
         let today = followed.by_group.as_ref()?.judged.as_ref()?;
         let mut scored = Vec::new();
-        for Judged { typical, newborn } in followed.eve.iter().chain([today]) {
-            let day = calibrated_at(newborn.end() - PERIOD);
+        for judged in followed.eve.iter().chain([today]) {
+            let Judged { typical, newborn } = judged;
+            let day = judged.day();
             let times = self.times.start.max(day)..self.times.end.min(day + DAY_SECONDS);
             let baseline = |day| self.store.baselines.of(typical, day);
             let muted = self.mutes.of(instance);
