@@ -97,18 +97,20 @@ fn in_steps(score: f64) -> f64 {
     (score * STEPS - 1e-6).ceil() / STEPS
 }
 
-/// A fleet, as a page level sees it.
+/// The past of a fleet, on which its page level rests.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct FleetPast {
     /// Its machines.
     pub machines: usize,
-    /// Incidents of the last two weeks with a highest score below 2.0, notices included.
+    /// Incidents of the last two weeks with a highest score below 2.0, notices included. A machine
+    /// whose usual is still being learnt counts with the root of its score: see
+    /// [`PageLevel::strict`].
     pub low: usize,
     /// Machine-weeks in which they were seen.
     pub machine_weeks: f64,
 }
 
-/// A group, as its page level sees it.
+/// The past of a group, on which its page level rests.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct GroupPast {
     /// Incidents of the last two weeks that came [near](PageLevel::near) the fleet's page level.
@@ -117,43 +119,59 @@ pub struct GroupPast {
     pub machine_weeks: f64,
 }
 
-/// The page level at which a fleet pages for nothing `per_week` times a week, all machines
-/// together; 1.0 without a table, because then the rate is not known. `pages` is the table of the
-/// artifact, and `threshold` the ratio of errors that scores rest on.
-///
-/// Scores scale with the threshold, so the table has the rate of each score. It is multiplied by
-/// the ratio of the fleet's own anomalies below 2.0 to those that the table expects of it.
-pub fn page_level(
-    pages: &[FalsePages],
-    threshold: f64,
-    per_week: f64,
-    fleet: FleetPast,
-) -> PageLevel {
-    let Some(tail) = Tail::of(pages, threshold) else { return PageLevel::default() };
-    let expected = fleet.machine_weeks * (tail.rate(1.0) - tail.rate(MOSTLY_FALSE)).max(0.0);
-    let differs = (fleet.low as f64 + PRIOR) / (expected + PRIOR);
-    let differs = differs.clamp(1.0 / MOST_DIFFERENT, MOST_DIFFERENT);
-    let rate = per_week / (fleet.machines.max(1) as f64 * differs);
-    PageLevel::new(tail.score(rate))
+/// The rules by which page levels follow from the past.
+pub trait Aims {
+    /// The page level that a fleet's past asks for.
+    fn fleet(&self, past: FleetPast) -> PageLevel;
+
+    /// The page level that a group's past asks for, in a fleet with the page level `fleet`.
+    fn group(&self, fleet: PageLevel, past: GroupPast) -> PageLevel;
 }
 
-/// The page level of a group in a fleet with the page level `fleet`: not below it, and higher
-/// where the group's machines come near that level more often than the table says. Then their rate
-/// at higher scores is taken to be as many times the table's. The other arguments are those of
-/// [`page_level`].
-pub fn group_level(
-    pages: &[FalsePages],
-    threshold: f64,
-    fleet: PageLevel,
-    group: GroupPast,
-) -> PageLevel {
-    let Some(tail) = Tail::of(pages, threshold) else { return fleet };
-    let Range { start, end } = fleet.near();
-    let expected = group.machine_weeks * (tail.rate(start) - tail.rate(end)).max(0.0);
-    let differs = (group.near as f64 + PRIOR) / (expected + PRIOR);
-    match differs.min(MOST_DIFFERENT) {
-        more if more > 1.0 => PageLevel::new(tail.score(tail.rate(end) / more)).max(fleet),
-        _ => fleet,
+/// The number of pages for nothing that people accept, and how often a machine gives cause.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget<'a> {
+    /// Pages for nothing in a week, all machines together. `None`: each anomaly pages.
+    pub per_week: Option<f64>,
+    /// The table of the artifact. Where it is empty, each anomaly pages, because the rate is not
+    /// known.
+    pub pages: &'a [FalsePages],
+    /// The ratio of errors that scores rest on. Scores scale with it, so the table has the rate of
+    /// each score.
+    pub threshold: f64,
+}
+
+impl Budget<'_> {
+    fn tail(&self) -> Option<(f64, Tail)> {
+        self.per_week.zip(Tail::of(self.pages, self.threshold))
+    }
+}
+
+impl Aims for Budget<'_> {
+    /// The page level at which the fleet pages for nothing as often as people accept. The table's
+    /// rate is multiplied by the ratio of the fleet's own anomalies below 2.0 to those that the
+    /// table expects of it.
+    fn fleet(&self, past: FleetPast) -> PageLevel {
+        let Some((per_week, tail)) = self.tail() else { return PageLevel::default() };
+        let expected = past.machine_weeks * (tail.rate(1.0) - tail.rate(MOSTLY_FALSE)).max(0.0);
+        let differs = (past.low as f64 + PRIOR) / (expected + PRIOR);
+        let differs = differs.clamp(1.0 / MOST_DIFFERENT, MOST_DIFFERENT);
+        let rate = per_week / (past.machines.max(1) as f64 * differs);
+        PageLevel::new(tail.score(rate))
+    }
+
+    /// Not below the page level of the fleet, and higher where the group's machines come near that
+    /// level more often than the table says. Then their rate at higher scores is taken to be as
+    /// many times the table's.
+    fn group(&self, fleet: PageLevel, past: GroupPast) -> PageLevel {
+        let Some((_, tail)) = self.tail() else { return fleet };
+        let Range { start, end } = fleet.near();
+        let expected = past.machine_weeks * (tail.rate(start) - tail.rate(end)).max(0.0);
+        let differs = (past.near as f64 + PRIOR) / (expected + PRIOR);
+        match differs.min(MOST_DIFFERENT) {
+            more if more > 1.0 => PageLevel::new(tail.score(tail.rate(end) / more)).max(fleet),
+            _ => fleet,
+        }
     }
 }
 
@@ -247,8 +265,12 @@ mod tests {
         assert_eq!(Tail::of(&cubic()[..1], 1.3), None);
     }
 
+    fn budget(pages: &[FalsePages]) -> Budget<'_> {
+        Budget { per_week: Some(2.0), pages, threshold: 1.3 }
+    }
+
     fn level(machines: usize, low: usize, machine_weeks: f64) -> f64 {
-        page_level(&cubic(), 1.3, 2.0, FleetPast { machines, low, machine_weeks }).value()
+        budget(&cubic()).fleet(FleetPast { machines, low, machine_weeks }).value()
     }
 
     #[test]
@@ -258,7 +280,10 @@ mod tests {
         assert_eq!(level(100, 0, 0.0), 3.7);
         assert_eq!(level(100_000, 0, 0.0), HIGHEST);
         let many = FleetPast { machines: 1000, ..FleetPast::default() };
-        assert_eq!(page_level(&[], 1.3, 2.0, many), PageLevel::default(), "no table");
+        assert_eq!(budget(&[]).fleet(many), PageLevel::default(), "no table");
+        let table = cubic();
+        let unbounded = Budget { per_week: None, ..budget(&table) };
+        assert_eq!(unbounded.fleet(many), PageLevel::default(), "each anomaly pages");
     }
 
     #[test]
@@ -275,7 +300,7 @@ mod tests {
     fn a_group_that_comes_near_the_level_more_often_than_others_has_a_higher_one() {
         let fleet = PageLevel::new(4.0);
         let level = |near: usize, machine_weeks: f64| {
-            group_level(&cubic(), 1.3, fleet, GroupPast { near, machine_weeks }).value()
+            budget(&cubic()).group(fleet, GroupPast { near, machine_weeks }).value()
         };
         // The table has one in eight machine-weeks at 2 or more, of which one in eight reaches 4.
         assert_eq!(level(21, 200.0), 4.0);
@@ -284,7 +309,7 @@ mod tests {
         assert!((4.95..=5.1).contains(&twice), "the cube root of 2 times 4: {twice}");
         assert_eq!(level(9000, 200.0), level(1000, 200.0), "not without limit");
         assert!(level(3, 1.0) < level(49, 200.0), "three are no proof");
-        assert_eq!(group_level(&[], 1.3, fleet, GroupPast::default()), fleet, "no table");
+        assert_eq!(budget(&[]).group(fleet, GroupPast::default()), fleet, "no table");
     }
 
     #[test]

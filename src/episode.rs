@@ -338,4 +338,4 @@ impl Episode {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

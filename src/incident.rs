@@ -4,22 +4,29 @@
 //! An episode belongs to one machine. A deployment or an outage is an episode on each machine of a
 //! group, and still one thing to wake up for: the incident pages once. An incident that is too weak
 //! for the [page level](PageLevel) of its deployment is a notice, and does not page. Nor does one
-//! that is [quiet](Quiet), because a person has said of such a one that it is no anomaly.
+//! that is [quiet](Quiet), because a person has said of such a one that it is no anomaly, or one
+//! that comes [once a week](Weekly).
 
+mod days;
 mod one;
+mod past;
 mod quiet;
 mod restless;
+mod weekly;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::days::Day;
 use self::one::{Incident, Times};
 pub use self::one::{MOST_NAMED, Note, Scope, Surroundings};
+pub use self::past::Past;
 pub use self::quiet::{LASTS, Labels, NotPaged, Quiet};
 pub use self::restless::Restless;
+pub use self::weekly::{Earlier, Weekly};
 
-use crate::budget::{FleetPast, GroupPast, PageLevel, REMEMBERED};
+use crate::budget::PageLevel;
 use crate::episode::{Change, End, Episode, WORSE};
 use crate::series::DAY_SECONDS;
 use crate::shape::Shape;
@@ -49,8 +56,6 @@ const SETTLES: i64 = 7 * DAY_SECONDS;
 const MOST_OVER: usize = 1000;
 /// An incident with at least this many machines has changed when their number doubles.
 const LEAST_CHANGED: usize = 3;
-/// Incidents below this score count as [`FleetPast::low`].
-const LOW: f64 = 2.0;
 
 /// The incidents of a fleet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +74,9 @@ pub struct Incidents<Id: Ord> {
     /// Stored apart like the labels.
     #[serde(skip)]
     restless: Restless,
+    /// The same.
+    #[serde(skip, default = "Weekly::default")]
+    weekly: Weekly<Id>,
 }
 
 /// A note for each change, in their order, and the notes of machines whose incident has become a
@@ -85,6 +93,7 @@ impl<Id: Ord> Default for Incidents<Id> {
             settling: BTreeMap::new(),
             labels: Labels::default(),
             restless: Restless::default(),
+            weekly: Weekly::default(),
         }
     }
 }
@@ -99,20 +108,7 @@ struct Over<Id> {
     times: u32,
 }
 
-/// The numbers of a day.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Day {
-    machines: usize,
-    /// Incidents with a highest severity below [`LOW`] that ended on this day.
-    low: usize,
-}
-
 impl<Id: Ord + Clone> Incidents<Id> {
-    /// The page level; 1.0 before the first day.
-    pub fn level(&self) -> PageLevel {
-        self.level.unwrap_or_default()
-    }
-
     /// The labels that people have given. They are stored apart.
     pub fn labels(&self) -> &Labels<Id> {
         &self.labels
@@ -133,31 +129,14 @@ impl<Id: Ord + Clone> Incidents<Id> {
         &mut self.restless
     }
 
-    /// Begins the day of `now` (seconds since 1970), if that is a new one, with the number of
-    /// machines. `aim` gives the page level that the fleet's past asks for, and `aim_of_group` that
-    /// of a group in a fleet with this level.
-    pub fn begin_day(
-        &mut self,
-        now: i64,
-        machines: usize,
-        aim: impl FnOnce(FleetPast) -> PageLevel,
-        aim_of_group: impl Fn(PageLevel, GroupPast) -> PageLevel,
-    ) {
-        let day = now.div_euclid(DAY_SECONDS);
-        if let Some(today) = self.days.get_mut(&day) {
-            today.machines = today.machines.max(machines);
-            return;
-        }
-        self.days = self.days.split_off(&(day - REMEMBERED / DAY_SECONDS));
-        let (low, seen) = self
-            .days
-            .values()
-            .fold((0, 0), |(low, seen), day| (low + day.low, seen + day.machines));
-        let aim = aim(FleetPast { machines, low, machine_weeks: seen as f64 / 7.0 });
-        self.level = Some(self.level.map_or(aim, |level| level.moved_to(aim)));
-        self.days.insert(day, Day { machines, low: 0 });
-        let weeks = self.days.len() as f64 / 7.0;
-        self.restless.begin_day(day, weeks, self.level(), aim_of_group);
+    /// What comes once a week. It is stored apart, too.
+    pub fn weekly(&self) -> &Weekly<Id> {
+        &self.weekly
+    }
+
+    /// The same, to change it.
+    pub fn weekly_mut(&mut self) -> &mut Weekly<Id> {
+        &mut self.weekly
     }
 
     /// Takes over the incidents of machines that another part of the fleet followed: those that
@@ -176,6 +155,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
         };
         self.labels.take_over(other.labels, is_ours);
         self.restless.take_over(other.restless);
+        self.weekly.take_over(other.weekly, is_ours);
         for over in other.over {
             if is_ours(&over.scope) && !self.over.contains(&over) {
                 self.over.push(over);
@@ -240,6 +220,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             }
         }
         self.labels.remember(&self.open, around.now);
+        self.weekly.remember(&self.open, around);
         self.forget(around);
         (notes, risen)
     }
@@ -326,7 +307,8 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
         let pages = |index: &&usize| {
             let incident = &self.open[**index];
-            incident.reaches_level(around) && !self.labels.hush(incident)
+            incident.reaches_level(around)
+                && !is_hushed(incident, &self.labels, &self.weekly, around)
         };
         let is_storm = || new.iter().filter(pages).count() >= STORM;
         if new.len() < 2 || !is_large && !is_storm() {
@@ -381,7 +363,8 @@ impl<Id: Ord + Clone> Incidents<Id> {
             incident.peak = highest.map_or(incident.peak, |(peak, _)| incident.peak.max(peak));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
             let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
-            let loud = incident.reaches_level(around) && !self.labels.hush(incident);
+            let loud = incident.reaches_level(around)
+                && !is_hushed(incident, &self.labels, &self.weekly, around);
             if loud && incident.paged.is_none_or(worse) {
                 let decision = match (new, highest, last) {
                     (Some((_, change)), _, _) => Some(Decision::Page(change)),
@@ -415,17 +398,24 @@ impl<Id: Ord + Clone> Incidents<Id> {
             // Machines that are no longer watched.
             incident.members.retain(|id| (around.peak)(id).is_some());
         }
-        let is_low = |incident: &&Incident<Id>| {
-            incident.members.is_empty() && incident.joined > 0 && incident.peak < LOW
-        };
-        let low = self.open.iter().filter(is_low).count();
         let day = around.now.div_euclid(DAY_SECONDS);
-        self.days.entry(day).or_default().low += low;
+        let low = self.open.iter().filter(|incident| incident.is_over() && incident.is_low());
+        self.days.entry(day).or_default().low += low.count();
         self.restless.count_over(&self.open, self.level(), day, around);
         self.open.retain(|incident| !incident.members.is_empty());
         let surplus = self.over.len().saturating_sub(MOST_OVER);
         self.over.drain(..surplus);
     }
+}
+
+/// Whether a label, or the week before, keeps an incident from paging.
+fn is_hushed<Id: Ord + Clone>(
+    incident: &Incident<Id>,
+    labels: &Labels<Id>,
+    weekly: &Weekly<Id>,
+    around: &Surroundings<'_, Id>,
+) -> bool {
+    labels.hush(incident) || weekly.expects(incident, around.now)
 }
 
 /// A decision about an incident. Numbers are places of changes.

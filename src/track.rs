@@ -21,7 +21,7 @@ use crate::series::{DAY_SECONDS, Datapoint, PERIOD, Series};
 pub const LATE: i64 = 3 * 3600;
 /// Days from which on the usual errors of an instance are known: a working week and the weekends on
 /// both sides of it.
-const YOUNG: i64 = 10;
+pub(crate) const YOUNG: i64 = 10;
 /// Number of stored memories to go back to. Their boundaries are [`LATE`] apart. With two of them,
 /// one always lies before a datapoint that is late by no more than that.
 const CHECKPOINTS: usize = 2;

@@ -10,7 +10,7 @@ fn score(value: f64) -> Score {
 
 /// A datapoint in this slot, this far above its usual value. 10 points are tolerable. Each
 /// datapoint outside is an alarm, as if it were worse than the one before.
-fn at(slot: i64, deviation: f64) -> Scored {
+pub(crate) fn at(slot: i64, deviation: f64) -> Scored {
     let time = slot * PERIOD;
     let finding =
         Finding { shape: Shape::Spike, since: time, deviation, rank: Rank::Within, run: 1 };

@@ -161,6 +161,14 @@ impl<Id> Note<Id> {
     }
 }
 
+impl<Id: Ord> Incident<Id> {
+    /// The highest severity, as it were on a machine whose usual is known: the strict page level is
+    /// the square of the other one.
+    pub(super) fn comparable(&self) -> f64 {
+        if self.strict { self.peak.sqrt() } else { self.peak }
+    }
+}
+
 impl<Id: Ord + Clone> Incident<Id> {
     /// An incident of one episode.
     pub(super) fn new(
@@ -195,6 +203,11 @@ impl<Id: Ord + Clone> Incident<Id> {
         let is_large = self.joined >= LEAST_TOGETHER && self.joined * PART >= of;
         let together = if is_large || self.scope == Scope::Fleet { self.joined } else { 1 };
         self.level.shared_by(together)
+    }
+
+    /// Whether all its episodes are over.
+    pub(super) fn is_over(&self) -> bool {
+        self.members.is_empty() && self.joined > 0
     }
 
     /// Whether it is strong enough for a page.

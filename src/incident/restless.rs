@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::one::{Incident, Scope, Surroundings};
-use crate::budget::{GroupPast, PageLevel, REMEMBERED};
-use crate::series::DAY_SECONDS;
+use crate::budget::{Aims, GroupPast, PageLevel};
 
 /// The page levels of restless groups, by name.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -24,6 +23,14 @@ struct Group {
     near: BTreeMap<i64, usize>,
     /// At least that of the fleet.
     level: PageLevel,
+}
+
+impl Group {
+    /// The level that its past asks for: see [`Aims::group`].
+    fn aim(&self, weeks: f64, fleet: PageLevel, aims: &impl Aims) -> PageLevel {
+        let machine_weeks = self.machines as f64 * weeks;
+        aims.group(fleet, GroupPast { near: self.near.values().sum(), machine_weeks })
+    }
 }
 
 impl Restless {
@@ -48,11 +55,8 @@ impl Restless {
         around: &Surroundings<'_, Id>,
     ) {
         let near = fleet.near();
-        let is_counted = |incident: &&Incident<Id>| {
-            let is_over = incident.members.is_empty() && incident.joined > 0;
-            // More is usual for a machine whose usual is still being learnt.
-            is_over && near.contains(&incident.peak) && !incident.strict
-        };
+        let is_counted =
+            |incident: &&Incident<Id>| incident.is_over() && near.contains(&incident.comparable());
         let counted = incidents.iter().filter(is_counted);
         for incident in counted.filter(|incident| incident.scope != Scope::Fleet) {
             let Some((name, machines)) = (around.group)(&incident.first.0) else { continue };
@@ -62,24 +66,55 @@ impl Restless {
         }
     }
 
-    /// Begins `day` in a fleet with the level `fleet`, which has been followed for these `weeks`,
-    /// two at most. `aim` gives the level that a group's past asks for.
-    pub(super) fn begin_day(
-        &mut self,
-        day: i64,
-        weeks: f64,
-        fleet: PageLevel,
-        aim: impl Fn(PageLevel, GroupPast) -> PageLevel,
-    ) {
+    /// The names of all groups.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.groups.keys().cloned().collect()
+    }
+
+    /// Forgets what was counted before `day`.
+    pub(super) fn forget_before(&mut self, day: i64) {
+        self.groups.values_mut().for_each(|group| group.near = group.near.split_off(&day));
+    }
+
+    /// Begins a day in a fleet with the level `fleet`, which has been followed for these `weeks`,
+    /// two at most.
+    pub(super) fn begin_day(&mut self, weeks: f64, fleet: PageLevel, aims: &impl Aims) {
         for group in self.groups.values_mut() {
-            group.near = group.near.split_off(&(day - REMEMBERED / DAY_SECONDS));
-            let machine_weeks = group.machines as f64 * weeks;
-            let near = group.near.values().sum();
-            let aim = aim(fleet, GroupPast { near, machine_weeks });
+            let aim = group.aim(weeks, fleet, aims);
             group.level = group.level.max(fleet).moved_to(aim);
         }
         // It comes down slowly, too.
         self.groups.retain(|_, group| !group.near.is_empty() || group.level > fleet);
+    }
+
+    /// Adds the counts of machines that are new here. Gives the names of their groups.
+    pub(super) fn add(&mut self, other: Self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (name, group) in other.groups {
+            let known = self.groups.entry(name.clone()).or_default();
+            known.machines = known.machines.max(group.machines);
+            for (day, near) in group.near {
+                *known.near.entry(day).or_default() += near;
+            }
+            names.push(name);
+        }
+        names
+    }
+
+    /// Raises the levels of these groups at once to what their past asks for, which had not been
+    /// known. The other arguments are those of [`Self::begin_day`].
+    pub(super) fn rise(
+        &mut self,
+        names: &[String],
+        weeks: f64,
+        fleet: PageLevel,
+        aims: &impl Aims,
+    ) {
+        for name in names {
+            if let Some(group) = self.groups.get_mut(name) {
+                group.level = group.level.max(group.aim(weeks, fleet, aims));
+            }
+        }
     }
 
     /// Takes over what another part of the fleet knows of groups that are not known here.

@@ -1,6 +1,6 @@
 //! The daily digest: pages, the strongest notices, what is quiet, and instances without a score.
 
-use deepguard::incident::{Quiet, Scope};
+use deepguard::incident::{Quiet, Scope, Weekly};
 use deepguard::shape::Shape;
 use deepguard_aws::alert::{Alert, Kind};
 use deepguard_aws::ids::TargetId;
@@ -45,7 +45,12 @@ impl Daily {
 
 impl Sender {
     /// A digest in words. `name` gives the tag `Name` of an instance.
-    pub fn digest(&self, shared: &Shared, name: impl Fn(&TargetId) -> Option<String>) -> Alert {
+    pub fn digest(
+        &self,
+        shared: &Shared,
+        weekly: &Weekly<TargetId>,
+        name: impl Fn(&TargetId) -> Option<String>,
+    ) -> Alert {
         let Shared { digest, quiet, parts, used } = shared;
         let quiet_lines = || {
             let listed = quiet.iter().take(MOST_QUIET).map(|quiet| self.quiet_line(quiet, &name));
@@ -70,15 +75,23 @@ impl Sender {
             lines.extend(digest.pages.iter().map(|page| self.line(page, &name)));
             lines.extend(more(digest.paged, digest.pages.len()));
             let level = digest.level.value();
+            let is_weekly = |notice: &Entry| weekly.before(&notice.first).is_some();
             let or_quiet = if quiet.is_empty() { "" } else { ", or quiet" };
+            let or_weekly = match digest.notices.iter().any(is_weekly) {
+                true => ", or as the week before",
+                false => "",
+            };
             lines.push(match digest.noticed {
                 0 => "0 notices.".into(),
                 _ => format!(
                     "{notices} below the page level of {level:.2}, or a higher one of their \
-                     own{or_quiet}:"
+                     own{or_quiet}{or_weekly}:"
                 ),
             });
-            lines.extend(digest.notices.iter().map(|notice| self.line(notice, &name)));
+            lines.extend(digest.notices.iter().map(|notice| {
+                let as_before = if is_weekly(notice) { ", as the week before" } else { "" };
+                self.line(notice, &name) + as_before
+            }));
             let listed = digest.notices.iter().map(|notice| notice.times).sum();
             lines.extend(more(digest.noticed, listed));
             if digest.suppressed > 0 {
@@ -252,7 +265,8 @@ mod tests {
         let name = |known: &TargetId| (*known == instance(1)).then(|| "db-1".to_string());
         let used = Used { reads: 864_000, metric_hours: 7200 };
         let parts = [0].into();
-        sender.digest(&Shared { digest: digest.clone(), quiet: quiet.to_vec(), parts, used }, name)
+        let shared = Shared { digest: digest.clone(), quiet: quiet.to_vec(), parts, used };
+        sender.digest(&shared, &Weekly::default(), name)
     }
 
     #[test]

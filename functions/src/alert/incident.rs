@@ -1,17 +1,18 @@
 //! The words about the incident of an episode.
 
-use deepguard::incident::{Note, Scope};
+use deepguard::incident::{Earlier, Note, Scope};
 use deepguard_aws::ids::TargetId;
 use serde_json::{Value, json};
 
-use crate::alert::count;
 use crate::alert::plain::plain;
+use crate::alert::{Sender, count, duration, round};
+use crate::time::rfc3339;
 
 /// The maximum number of machines that a message names.
 const MOST_NAMED: usize = 8;
 
 /// The part of an event's detail that is about the incident.
-pub(super) fn detail(note: &Note<TargetId>) -> Value {
+pub(super) fn detail(note: &Note<TargetId>, earlier: Option<Earlier>) -> Value {
     let (scope, group) = match &note.scope {
         Scope::Machine(_) => ("machine", None),
         Scope::Group(name) => ("group", Some(plain(name))),
@@ -29,6 +30,11 @@ pub(super) fn detail(note: &Note<TargetId>) -> Value {
         "over": note.over,
         "times_within_a_day": note.times,
         "page_level": note.level.value(),
+        "week_before": earlier.map(|Earlier { began, until, peak }| json!({
+            "seen": rfc3339(began),
+            "until": rfc3339(until),
+            "peak_score": round(peak, 3),
+        })),
     })
 }
 
@@ -103,6 +109,18 @@ pub(super) fn lines(note: &Note<TargetId>) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The line of a message about an incident that came in an earlier week, too, and was weaker or
+/// shorter then.
+pub(super) fn outdone(earlier: &Earlier, sender: &Sender) -> String {
+    let Earlier { began, until, peak } = *earlier;
+    format!(
+        "It came at this time of the week before, {} for {}, with a score of {peak:.2}. Now it is \
+         stronger or lasts longer.",
+        sender.clock(began),
+        duration(until - began)
+    )
 }
 
 /// "second time", "3rd time" and so on.

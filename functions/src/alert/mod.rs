@@ -15,7 +15,7 @@ use deepguard::Scored;
 use deepguard::baseline::Phase;
 use deepguard::channel::Channel;
 use deepguard::episode::{Change, End, Episode};
-use deepguard::incident::Note;
+use deepguard::incident::{Earlier, Note};
 use deepguard::series::PERIOD;
 use deepguard::shape::{Finding, Rank, Shape};
 use deepguard_aws::alert::{Alert, Kind};
@@ -40,6 +40,8 @@ pub struct About<'a> {
     pub basis: &'a Basis,
     /// The incident of the episode.
     pub note: &'a Note<TargetId>,
+    /// The incident at the same time of an earlier week.
+    pub earlier: Option<Earlier>,
     /// The sender.
     pub sender: &'a Sender,
 }
@@ -97,7 +99,7 @@ impl About<'_> {
             "since": rfc3339(episode.since),
             "seen": rfc3339(episode.told),
             "page": self.note.page,
-            "incident": incident::detail(self.note),
+            "incident": incident::detail(self.note, self.earlier),
             "model": {
                 "version": plain(&self.basis.model),
                 "age_days": self.basis.model_days.map(|days| round(days, 1)),
@@ -168,6 +170,7 @@ impl About<'_> {
             );
         }
         let mut lines = incident::lines(self.note);
+        lines.extend(self.earlier.map(|earlier| incident::outdone(&earlier, self.sender)));
         lines.extend([
             sentence,
             looks,

@@ -3,7 +3,7 @@
 use deepguard::Baseline;
 use deepguard::baseline::Phase;
 use deepguard::episode::Change;
-use deepguard::incident::Note;
+use deepguard::incident::{Note, Weekly};
 use deepguard::series::DAY;
 use deepguard_aws::alert::{Alert, Kind};
 use deepguard_aws::ids::TargetId;
@@ -123,9 +123,10 @@ impl Pending {
     }
 
     /// The alert in words. `name` is the instance's tag `Name`.
-    pub fn alert(&self, name: Option<&str>, sender: &Sender) -> Alert {
-        About { instance: &self.instance, name, basis: &self.basis, note: &self.note, sender }
-            .alert(&self.change)
+    pub fn alert(&self, name: Option<&str>, weekly: &Weekly<TargetId>, sender: &Sender) -> Alert {
+        let Self { instance, basis, note, .. } = self;
+        let earlier = weekly.before(&note.first);
+        About { instance, name, basis, note, earlier, sender }.alert(&self.change)
     }
 }
 

@@ -29,7 +29,14 @@ fn basis(model_days: Option<f64>) -> Basis {
 fn told(name: Option<&str>, first: Scored) -> [Value; 2] {
     let (sender, basis, instance) = (sender(), basis(Some(14.26)), instance(7));
     let note = Note::of_one(&instance, first.time);
-    let about = About { instance: &instance, name, basis: &basis, note: &note, sender: &sender };
+    let about = About {
+        instance: &instance,
+        name,
+        basis: &basis,
+        note: &note,
+        earlier: None,
+        sender: &sender,
+    };
     let mut episodes = Episodes::default();
     let mut changes = episodes.update(&first, MOfN::default());
     for slot in 1..=6 {
@@ -113,8 +120,14 @@ fn durations_are_read_at_a_glance() {
 fn a_stopped_instance_has_no_value() {
     let (sender, basis, instance) = (sender(), basis(None), instance(7));
     let note = Note::of_one(&instance, NOON);
-    let about =
-        About { instance: &instance, name: None, basis: &basis, note: &note, sender: &sender };
+    let about = About {
+        instance: &instance,
+        name: None,
+        basis: &basis,
+        note: &note,
+        earlier: None,
+        sender: &sender,
+    };
     let changes = Episodes::default().silent(NOON, NOON + 1800, || true);
     let detail: Value = serde_json::from_str(&about.alert(&changes[0]).detail).unwrap();
     assert_eq!((&detail["shape"], &detail["observed"]), (&json!("stopped"), &Value::Null));
@@ -170,8 +183,14 @@ fn times_are_those_of_the_reader_in_summer_and_in_winter() {
     assert_eq!(berlin.clock(NOON + 180 * 86_400), "2026-07-14 14:00 CEST");
     let (basis, instance) = (basis(None), instance(7));
     let note = Note::of_one(&instance, NOON);
-    let about =
-        About { instance: &instance, name: None, basis: &basis, note: &note, sender: &berlin };
+    let about = About {
+        instance: &instance,
+        name: None,
+        basis: &basis,
+        note: &note,
+        earlier: None,
+        sender: &berlin,
+    };
     let changes = Episodes::default().silent(NOON, NOON + 1800, || true);
     let alert = about.alert(&changes[0]);
     assert!(alert.text.contains("since 2026-01-15 13:00 CET."), "{}", alert.text);

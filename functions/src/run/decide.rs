@@ -68,10 +68,7 @@ pub(crate) fn incidents(
     let around = Surroundings {
         now: fleet.times.end,
         machines,
-        group: &|instance| {
-            let name = groups.of(instance)?;
-            Some((name.to_string(), groups.size(name)))
-        },
+        group: &|instance| groups.with_size(instance),
         peak: &|instance| Some(open(instance)?.peak),
         up: &|instance| open(instance)?.is_up(),
         young: &|instance| instances.get(instance).is_some_and(Followed::is_young),

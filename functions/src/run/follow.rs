@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deepguard::Detector;
-use deepguard::budget::{FleetPast, GroupPast, PageLevel, group_level, page_level};
+use deepguard::budget::Budget;
 use deepguard::track::LATE;
 use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Skip;
@@ -60,11 +60,12 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let zones: Zones = self.roster.tagged(ZONE_TAG).collect();
         let mutes = self.muted(&listed, inputs, times.end);
         let before = state.marks();
-        let Self { cloudwatch, store, lookback, .. } = self;
+        let Self { cloudwatch, store, lookback, m_of_n, .. } = self;
         let among = Among { part, mutes: &mutes, groups: &groups, zones: &zones };
-        let mut round = Round::new(detector, store, state, among, *lookback, times.clone());
+        let mut round =
+            Round::new(detector, store, state, among, *lookback, *m_of_n, times.clone());
         round.all(cloudwatch, &listed).await;
-        let Round { mut fleet, oldest_baseline, .. } = round;
+        let Round { mut fleet, oldest_baseline, past, .. } = round;
         nothing_read(&fleet)?;
         compare_groups(detector, state, &mut fleet, &groups);
 
@@ -72,7 +73,10 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let mut changes = decide::episodes(state, &fleet, self.m_of_n, &mut bands);
         let stopped = self.reporting_stopped;
         changes.extend(decide::silent(state, &fleet, &self.store, &mutes, stopped, &mut bands));
-        self.begin_day(state, detector, times.end, part.shard(), listed.len());
+        let budget = self.budget(detector, part.shard());
+        let group = |instance: &TargetId| groups.with_size(instance);
+        state.incidents.learn(&past, listed.len(), &group, &budget);
+        state.incidents.begin_day(times.end, listed.len(), &budget);
         let told = decide::incidents(state, &fleet, changes, &groups, listed.len());
         told.iter().for_each(|told| state.ledger.add(&told.change, &told.note));
         state.ledger.suppress(fleet.suppressed_datapoints());
@@ -95,7 +99,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let names = self.names(named).await;
         for pending in &alerts {
             let name = names.get(&pending.instance).map(String::as_str);
-            log::alert(&pending.alert(name, &self.sender));
+            log::alert(&pending.alert(name, state.incidents.weekly(), &self.sender));
         }
         state.tally.forget(times.end - TALLIED);
         let changed = inputs.changed
@@ -209,29 +213,14 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         state.ledger.make(due, coverage, level)
     }
 
-    /// Sets the page level of a new day, for `machines` watched instances of this shard. Shards
-    /// have equal parts of the fleet, and of what it may page.
-    fn begin_day(
-        &self,
-        state: &mut State,
-        detector: &Detector,
-        now: i64,
-        shard: Shard,
-        machines: usize,
-    ) {
-        let pages = &detector.artifact().card().pages;
-        let threshold = detector.threshold();
-        let aim = |past: FleetPast| match self.pages_per_week {
-            Some(pages_per_week) => {
-                page_level(pages, threshold, pages_per_week / f64::from(shard.of()), past)
-            }
-            None => PageLevel::default(),
-        };
-        let aim_of_group = |fleet: PageLevel, past: GroupPast| match self.pages_per_week {
-            Some(_) => group_level(pages, threshold, fleet, past),
-            None => fleet,
-        };
-        state.incidents.begin_day(now, machines, aim, aim_of_group);
+    /// How often this shard may page for nothing. Shards have equal parts of the fleet, and of what
+    /// it may page.
+    fn budget<'a>(&self, detector: &'a Detector, shard: Shard) -> Budget<'a> {
+        Budget {
+            per_week: self.pages_per_week.map(|all| all / f64::from(shard.of())),
+            pages: &detector.artifact().card().pages,
+            threshold: detector.threshold(),
+        }
     }
 }
 

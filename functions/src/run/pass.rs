@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use deepguard::baseline::{HISTORY, calibrated_at};
 use deepguard::detector::rebuild_from;
+use deepguard::episode::MOfN;
+use deepguard::incident::Past;
 use deepguard::series::{DAY_SECONDS, PERIOD, SeriesError};
 use deepguard::track::{Advanced, Known, LATE, Started, days};
 use deepguard::{Detector, Scored, Series, Track};
@@ -59,6 +61,10 @@ pub(crate) struct Round<'a, O> {
     pub(crate) among: Among<'a>,
     /// How far back, in seconds, the first scores of an instance without history go.
     pub(crate) lookback: i64,
+    /// When an episode begins.
+    pub(crate) m_of_n: MOfN,
+    /// The episodes of instances without history from before their first scores.
+    pub(crate) past: Past<TargetId>,
     pub(crate) fleet: Fleet,
     /// The midnight of the oldest baseline that was used.
     pub(crate) oldest_baseline: Option<i64>,
@@ -97,6 +103,7 @@ impl<'a, O: Objects> Round<'a, O> {
         state: &'a mut State,
         among: Among<'a>,
         lookback: i64,
+        m_of_n: MOfN,
         times: Range<i64>,
     ) -> Self {
         Self {
@@ -106,6 +113,8 @@ impl<'a, O: Objects> Round<'a, O> {
             state,
             among,
             lookback,
+            m_of_n,
+            past: Past::default(),
             fleet: Fleet::new(times),
             oldest_baseline: None,
             newborns: Vec::new(),
@@ -278,6 +287,10 @@ impl<'a, O: Objects> Round<'a, O> {
         let (since, tail) = known
             .as_ref()
             .map_or((until - self.lookback, 0), |known| (known.watermark, known.tail));
+        let new = scored.split_off(scored.partition_point(|scored| scored.time < since));
+        if known.is_none() {
+            self.past.add(&instance, &scored, self.m_of_n);
+        }
         let (episodes, bands, peers) =
             known.map(|known| (known.episodes, known.bands, known.peers)).unwrap_or_default();
         for (day, baseline) in baselines {
@@ -286,7 +299,6 @@ impl<'a, O: Objects> Round<'a, O> {
                 self.store.baselines.learn(self.among.part, &instance, day, baseline);
             }
         }
-        scored.retain(|scored| scored.time >= since);
         let watermark = track.end().unwrap_or(since).max(since);
         self.state.instances.insert(
             instance.clone(),
@@ -302,7 +314,7 @@ impl<'a, O: Objects> Round<'a, O> {
                 eve: None,
             },
         );
-        self.take_in(instance, series, since, scored, 0);
+        self.take_in(instance, series, since, new, 0);
     }
 
     /// Scores the datapoints of `series` that are new to `track`.

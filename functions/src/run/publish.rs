@@ -100,8 +100,10 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
     /// wait for the next run. Words are made only now, with the `names` of the instances.
     async fn deliver(&self, until: i64, state: &mut State, names: &Names) -> Delivered {
         state.alerts.retain(|pending| pending.decided > until - FORGOTTEN);
+        let weekly = state.incidents.weekly();
         let worded = state.alerts.iter().map(|pending| {
-            pending.alert(names.get(&pending.instance).map(String::as_str), &self.sender)
+            let name = names.get(&pending.instance).map(String::as_str);
+            pending.alert(name, weekly, &self.sender)
         });
         let worded: Vec<Alert> = worded.collect();
         let ways: [fn(&mut Unsent) -> &mut bool; 3] =
@@ -120,7 +122,8 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         let number = self.sender.shard.number();
         let alone = alone.map(|digest| shared(state, digest.clone(), number, until));
         let all = alone.chain(state.together.ready.iter().cloned());
-        let digests: Vec<Alert> = all.map(|digest| self.sender.digest(&digest, name)).collect();
+        let digests: Vec<Alert> =
+            all.map(|digest| self.sender.digest(&digest, weekly, name)).collect();
         messages.extend(&digests);
         let (events, messages, chats) = tokio::join!(
             in_batches(&events, async |batch| account.events(batch).await),

@@ -69,8 +69,15 @@ impl<O: Objects> Shadow<O> {
         let version = detector.artifact().version();
         let (mut state, _) = self.store.state(among.part).await;
         state.seen_by(detector.artifact().checksum());
-        let mut round =
-            Round::new(detector, &mut self.store, &mut state, among, lookback, times.clone());
+        let mut round = Round::new(
+            detector,
+            &mut self.store,
+            &mut state,
+            among,
+            lookback,
+            m_of_n,
+            times.clone(),
+        );
         round.all(cloudwatch, listed).await;
         let Round { mut fleet, .. } = round;
         compare_groups(detector, &mut state, &mut fleet, among.groups);

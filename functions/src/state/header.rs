@@ -1,6 +1,6 @@
 //! The first record of the stored state, in the form of this build and of earlier ones.
 
-use deepguard::incident::{Incidents, Labels, Restless};
+use deepguard::incident::{Incidents, Labels, Restless, Weekly};
 use deepguard_aws::alert::Kind;
 use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::Datum;
@@ -41,6 +41,8 @@ pub(super) struct StateHeader {
     pub(super) spent: Spent,
     #[serde(deserialize_with = "or_default")]
     pub(super) restless: Restless,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) weekly: Weekly<TargetId>,
 }
 
 /// The first record of the builds that stored alerts in words.

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use deepguard::Track;
 use deepguard::band::Bands;
 use deepguard::episode::Episodes;
-use deepguard::incident::{Incidents, Labels, Restless};
+use deepguard::incident::{Incidents, Labels, Restless, Weekly};
 use deepguard::peers::Peers;
 use deepguard_aws::ids::TargetId;
 use deepguard_aws::metric::{Datum, Of};
@@ -132,6 +132,7 @@ impl State {
             together: self.together.clone(),
             spent: self.spent.clone(),
             restless: self.incidents.restless().clone(),
+            weekly: self.incidents.weekly().clone(),
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
@@ -158,6 +159,7 @@ impl State {
                     together: Together::default(),
                     spent: Spent::default(),
                     restless: Restless::default(),
+                    weekly: Weekly::default(),
                 };
                 (header, reader)
             }
@@ -175,8 +177,11 @@ impl State {
             together,
             spent,
             restless,
+            weekly,
         } = header;
-        (*incidents.labels_mut(), *incidents.restless_mut()) = (labels, restless);
+        *incidents.labels_mut() = labels;
+        *incidents.restless_mut() = restless;
+        *incidents.weekly_mut() = weekly;
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
             let alerts = worded.len();

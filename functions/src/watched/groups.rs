@@ -42,6 +42,12 @@ impl Groups {
         self.sizes.get(name).copied().unwrap_or(0)
     }
 
+    /// The group of an instance, and its size.
+    pub fn with_size(&self, instance: &TargetId) -> Option<(String, usize)> {
+        let name = self.of(instance)?;
+        Some((name.to_string(), self.size(name)))
+    }
+
     /// The instances of a group.
     pub fn members(&self, name: &str) -> &[TargetId] {
         self.members.get(name).map_or(&[], Vec::as_slice)

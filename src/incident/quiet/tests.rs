@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::budget::PageLevel;
 use crate::episode::{Change, End, Episode};
+use crate::incident::tests::always;
 use crate::incident::{Incidents, Note, Surroundings};
 
 const DAY: i64 = DAY_SECONDS;
@@ -87,7 +87,7 @@ fn the_same_is_quiet_for_two_weeks_and_is_still_told_to_machines() {
     assert!(!fleet.grow(LASTS + 600, 1, 3.1), "what began before goes on");
     assert_eq!(fleet.incidents.labels().quiet(LASTS + 60), [] as [&Quiet<u32>; 0]);
     fleet.end(LASTS + 3600);
-    assert!(fleet.begin(LASTS + 2 * DAY, &[1], 3.0), "after it");
+    assert!(fleet.begin(LASTS + 2 * DAY + 7200, &[1], 3.0), "after it");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_label_can_be_taken_back() {
 #[test]
 fn only_what_has_paged_lately_is_labelled() {
     let mut fleet = Fleet::default();
-    fleet.incidents.begin_day(0, 1000, |_| PageLevel::new(2.0), |fleet, _| fleet);
+    fleet.incidents.begin_day(0, 1000, &always(2.0));
     assert!(!fleet.begin(0, &[1], 1.5));
     assert_eq!(fleet.label((1, 0), 60), Err(NotPaged), "a notice");
     assert_eq!(fleet.label((2, 0), 60), Err(NotPaged));

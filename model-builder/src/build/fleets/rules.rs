@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 
 use deepguard::Detector;
-use deepguard::budget::{group_level, page_level};
+use deepguard::baseline::OWN_DAYS;
+use deepguard::budget::Budget;
 use deepguard::episode::{Change, Episode};
-use deepguard::incident::{Incidents, Note, Surroundings};
+use deepguard::incident::{Incidents, Note, Past, Surroundings};
 use deepguard::series::{DAY_SECONDS, PERIOD};
 
 use super::course::Told;
 use super::events::{Page, time};
 use super::newborns::Launched;
 use super::plan::{FROM, Plan, UNTIL};
+use crate::build::workload::DAY;
+
+/// How long the usual errors of a machine are being learnt, in seconds: see `Track::is_young`. Its
+/// first day has no scores.
+const YOUNG: i64 = 11 * DAY_SECONDS;
 
 /// A fleet, as the rules see it.
 #[derive(Debug)]
@@ -103,7 +109,7 @@ impl Fleet<'_> {
     }
 
     /// The pages of a deployment that begins with the weeks that count. It knows the history of
-    /// each machine, and no earlier incident.
+    /// each machine.
     fn incidents(
         &self,
         launched: &[Launched],
@@ -112,20 +118,21 @@ impl Fleet<'_> {
         let steps = self.steps(launched);
         let own_from: BTreeMap<usize, i64> =
             launched.iter().map(|launched| (launched.machine, launched.own_from)).collect();
-        let (card, threshold) = (self.detector.artifact().card(), self.detector.threshold());
+        let budget = Budget {
+            per_week: Some(self.budget),
+            pages: &self.detector.artifact().card().pages,
+            threshold: self.detector.threshold(),
+        };
         let mut incidents: Incidents<usize> = Incidents::default();
+        let of = |machine: &usize| group(*machine);
+        incidents.learn(&self.past(), self.alive(time(FROM)), &of, &budget);
         let mut open: Vec<Option<Episode>> = vec![None; self.told.len()];
         let mut decided = Decided::default();
         for day in (FROM..UNTIL).step_by((DAY_SECONDS / PERIOD) as usize) {
             let begins = time(day);
-            incidents.begin_day(
-                begins,
-                self.alive(begins),
-                |past| page_level(&card.pages, threshold, self.budget, past),
-                |fleet, past| group_level(&card.pages, threshold, fleet, past),
-            );
+            incidents.begin_day(begins, self.alive(begins), &budget);
             decided.levels.push(incidents.level().value());
-            for (&at, steps) in steps.range(begins..begins + DAY_SECONDS) {
+            for (&at, steps) in steps.range(begins - PERIOD..begins + DAY_SECONDS - PERIOD) {
                 let mut changes = Vec::new();
                 for &(machine, step) in steps {
                     open[machine] = match step {
@@ -143,7 +150,7 @@ impl Fleet<'_> {
                 let around = Surroundings {
                     now: at + PERIOD,
                     machines: self.alive(at),
-                    group: &|machine: &usize| group(*machine),
+                    group: &of,
                     peak: &|machine: &usize| Some(open[*machine]?.peak),
                     up: &|machine: &usize| open[*machine]?.is_up(),
                     young: &|machine: &usize| {
@@ -162,6 +169,24 @@ impl Fleet<'_> {
             }
         }
         decided
+    }
+
+    /// What the history of the machines says of them.
+    fn past(&self) -> Past<usize> {
+        let mut past = Past::default();
+        for (machine, told) in self.told.iter().enumerate() {
+            let life = &self.plan.machines[machine].life;
+            let own = life.start + OWN_DAYS * DAY;
+            (own / DAY..FROM / DAY).for_each(|day| past.live(time(day * DAY) / DAY_SECONDS));
+            past.learnt(&machine, time(life.start) + YOUNG);
+            for told in told.iter().filter(|told| told.began() >= time(own)) {
+                if let Some(over) = told.over.filter(|over| over.seen < time(FROM)) {
+                    let change = Change::Ended(over.episode, over.why, over.at);
+                    past.change(&machine, over.seen, change);
+                }
+            }
+        }
+        past
     }
 
     /// What happens to the machines from the begin of the weeks on, by time (start of a datapoint,
@@ -184,11 +209,9 @@ impl Fleet<'_> {
         steps
     }
 
-    /// Whether the usual errors of a machine are still being learnt: see `Track::is_young`. Its
-    /// first day has no scores.
+    /// Whether the usual errors of a machine are still being learnt.
     fn is_young(&self, machine: usize, at: i64) -> bool {
-        let age = at - time(self.plan.machines[machine].life.start);
-        age < 11 * DAY_SECONDS
+        at - time(self.plan.machines[machine].life.start) < YOUNG
     }
 
     /// Machines that have datapoints at `at` (seconds since 1970).

@@ -1,0 +1,233 @@
+//! The past of machines that a deployment begins to follow. Their history says how they behave, so
+//! the first day's page levels need not be those of any fleet.
+
+use std::collections::BTreeMap;
+
+use super::{Incidents, Surroundings};
+use crate::baseline::{Phase, calibrated_at};
+use crate::budget::{Aims, FleetPast};
+use crate::episode::{Change, Episode, Episodes, MOfN};
+use crate::scored::Scored;
+use crate::series::{DAY_SECONDS, PERIOD};
+use crate::track::YOUNG;
+
+/// The episodes of machines before a deployment followed them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Past<Id: Ord> {
+    /// The changes by time, in seconds since 1970. An episode begins with its highest severity.
+    changes: BTreeMap<i64, Vec<(Id, Change)>>,
+    /// How many machines had scores, by day, counted from 1970.
+    machines: BTreeMap<i64, usize>,
+    /// Until when the usual of each machine was still being learnt, in seconds since 1970.
+    young: BTreeMap<Id, i64>,
+}
+
+impl<Id: Ord> Default for Past<Id> {
+    fn default() -> Self {
+        Self { changes: BTreeMap::new(), machines: BTreeMap::new(), young: BTreeMap::new() }
+    }
+}
+
+impl<Id: Ord + Clone> Past<Id> {
+    /// Adds the scores of a machine, oldest first. The first days of a machine say little about it:
+    /// those before [`Phase::Own`] are left out.
+    pub fn add(&mut self, id: &Id, scored: &[Scored], rule: MOfN) {
+        let Some(first) = scored.first() else { return };
+        let mut episodes = Episodes::default();
+        let mut day = None;
+        for scored in scored.iter().filter(|scored| scored.phase == Phase::Own) {
+            let today = scored.time.div_euclid(DAY_SECONDS);
+            if day.replace(today) != Some(today) {
+                self.live(today);
+            }
+            for change in episodes.update(scored, rule) {
+                self.change(id, scored.time, change);
+            }
+        }
+        self.learnt(id, calibrated_at(first.time) + YOUNG * DAY_SECONDS);
+    }
+
+    /// Notes that the usual errors of a machine were known from `time` on (seconds since 1970).
+    pub fn learnt(&mut self, id: &Id, time: i64) {
+        self.young.insert(id.clone(), time);
+    }
+
+    /// Counts a machine that had scores on `day`, counted from 1970.
+    pub fn live(&mut self, day: i64) {
+        *self.machines.entry(day).or_default() += 1;
+    }
+
+    /// Takes a change of a machine's episode in, seen at the datapoint that started at `time`
+    /// (seconds since 1970). An episode counts when it is over: only then is its severity known.
+    pub fn change(&mut self, id: &Id, time: i64, change: Change) {
+        if let Change::Ended(episode, _, _) = change {
+            let began = Change::Began(episode, None);
+            for (time, change) in [(episode.told, began), (time, change)] {
+                self.changes.entry(time).or_default().push((id.clone(), change));
+            }
+        }
+    }
+}
+
+impl<Id: Ord + Clone> Incidents<Id> {
+    /// Takes in the past of machines that are new among these `machines`, before the day begins
+    /// ([`Self::begin_day`]). It pages nothing. `group` is that of [`Surroundings`].
+    pub fn learn(
+        &mut self,
+        past: &Past<Id>,
+        machines: usize,
+        group: &dyn Fn(&Id) -> Option<(String, usize)>,
+        aims: &impl Aims,
+    ) {
+        let any = || aims.fleet(FleetPast { machines, ..FleetPast::default() });
+        let level = self.level.unwrap_or_else(any);
+        let mut before = Self { level: Some(level), ..Self::default() };
+        let mut open: BTreeMap<Id, Episode> = BTreeMap::new();
+        for (&time, changes) in &past.changes {
+            for (id, change) in changes {
+                match change {
+                    Change::Began(episode, _) => drop(open.insert(id.clone(), *episode)),
+                    Change::Ended(..) => drop(open.remove(id)),
+                }
+            }
+            let around = Surroundings {
+                now: time + PERIOD,
+                machines,
+                group,
+                peak: &|id| Some(open.get(id)?.peak),
+                up: &|id| open.get(id)?.is_up(),
+                young: &|id| past.young.get(id).is_some_and(|until| time < *until),
+            };
+            before.update(changes, &around);
+        }
+        for (day, machines) in &past.machines {
+            before.days.entry(*day).or_default().machines += machines;
+        }
+        for (day, known) in before.days {
+            let day = self.days.entry(day).or_default();
+            day.machines += known.machines;
+            day.low += known.low;
+        }
+        let groups = self.restless.add(before.restless);
+        self.weekly.take_over(before.weekly, |_| true);
+        self.settling.extend(before.settling);
+        if let (Some(level), Some((&today, _))) = (self.level, self.days.last_key_value()) {
+            self.restless.rise(&groups, self.weeks_before(today), level, aims);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::{GroupPast, PageLevel};
+    use crate::episode::End;
+    use crate::incident::tests::{Fleet, pages};
+    use crate::shape::Shape;
+
+    const HOUR: i64 = 3600;
+
+    /// The past of the 50 machines 0 to 49, of one group, over the days 0 to 13. Machine 1 had an
+    /// incident of an hour with each of the `peaks`, one a day.
+    fn past(peaks: &[f64]) -> Past<u32> {
+        let mut past = Past::default();
+        (0..14).for_each(|day| (0..50).for_each(|_| past.live(day)));
+        for (day, &peak) in (0..).zip(peaks) {
+            let at = day * DAY_SECONDS + 12 * HOUR;
+            let episode = Episode::of(at, Shape::Spike, peak);
+            past.change(&1, at + HOUR, Change::Ended(episode, End::Recovered, at + HOUR));
+        }
+        past
+    }
+
+    fn group(_: &u32) -> Option<(String, usize)> {
+        Some(("0".into(), 50))
+    }
+
+    #[test]
+    fn the_first_day_s_levels_rest_on_the_past() {
+        let past = past(&[1.2, 1.9, 2.0, 3.9, 4.0, 16.0]);
+        let mut incidents = Incidents::default();
+        let any = FleetPast { machines: 50, ..FleetPast::default() };
+        let fleet = |past: FleetPast| match past == any {
+            true => PageLevel::new(4.0),
+            false => {
+                assert_eq!(past, FleetPast { machines: 50, low: 2, machine_weeks: 100.0 });
+                PageLevel::new(3.0)
+            }
+        };
+        let of_group = |fleet: PageLevel, past: GroupPast| {
+            assert_eq!((fleet.value(), past.near, past.machine_weeks), (3.0, 2, 100.0));
+            PageLevel::new(9.0)
+        };
+        incidents.learn(&past, 50, &group, &(fleet, of_group));
+        incidents.begin_day(14 * DAY_SECONDS, 50, &(fleet, of_group));
+        assert_eq!(incidents.level().value(), 3.0);
+        let above: Vec<_> = incidents.restless().above(incidents.level()).collect();
+        assert_eq!(above, [("0", PageLevel::new(9.0))], "at once");
+        assert_eq!(incidents.open.len() + incidents.over.len(), 0);
+        assert_eq!(incidents.labels().clone().label(&(1, 5 * DAY_SECONDS), 0).ok(), None);
+    }
+
+    #[test]
+    fn the_scores_of_a_young_machine_count_as_their_roots() {
+        let mut past = past(&[1.2, 3.9, 4.0, 15.0, 16.0]);
+        past.learnt(&1, 14 * DAY_SECONDS);
+        let fleet = |past: FleetPast| {
+            assert!(past.machine_weeks == 0.0 || past.low == 2, "{past:?}");
+            PageLevel::new(4.0)
+        };
+        let of_group = |fleet: PageLevel, past: GroupPast| {
+            assert_eq!(past.near, 2);
+            fleet
+        };
+        let mut incidents = Incidents::default();
+        incidents.learn(&past, 50, &group, &(fleet, of_group));
+        incidents.begin_day(14 * DAY_SECONDS, 50, &(fleet, of_group));
+    }
+
+    #[test]
+    fn what_came_in_a_week_of_the_past_is_known() {
+        let mut fleet = Fleet::new(400, 50, 2.0);
+        let day = 24 * 60;
+        let peaks = [vec![1.0; 7], vec![5.0]].concat();
+        let always = (|_: FleetPast| PageLevel::new(2.0), |level: PageLevel, _: GroupPast| level);
+        fleet.incidents.learn(&past(&peaks), 400, &group, &always);
+        assert_eq!(pages(&fleet.begin(14 * day + 725, &[1], 6.0)), 0);
+        assert_eq!(pages(&fleet.begin(14 * day + 725, &[2], 6.0)), 1, "another machine");
+    }
+
+    #[test]
+    fn new_machines_of_a_fleet_that_is_followed_leave_its_level() {
+        let mut fleet = Fleet::new(400, 50, 4.0);
+        let never = |_: FleetPast| unreachable!("it has a level");
+        let of_group = |_: PageLevel, past: GroupPast| PageLevel::new(4.0 + past.near as f64);
+        fleet.incidents.learn(&past(&[3.0, 3.0]), 400, &group, &(never, of_group));
+        let level = fleet.incidents.level();
+        let above: Vec<_> = fleet.incidents.restless().above(level).collect();
+        assert_eq!((level.value(), above), (4.0, vec![("0", PageLevel::new(6.0))]));
+    }
+
+    #[test]
+    fn only_days_of_its_own_phase_and_episodes_that_are_over_count() {
+        let slot = |slot: i64, phase: Phase, deviation: f64| Scored {
+            phase,
+            ..crate::episode::tests::at(slot, deviation)
+        };
+        let day = DAY_SECONDS / PERIOD;
+        let mut scored: Vec<Scored> = (0..day)
+            .map(|at| slot(at, Phase::Borrowed, if at == 9 { 30.0 } else { 0.0 }))
+            .collect();
+        scored.extend((day..2 * day).map(|at| {
+            slot(at, Phase::Own, if at == day + 9 || at == 2 * day - 3 { 30.0 } else { 0.0 })
+        }));
+        let mut past = Past::default();
+        past.add(&7, &scored, MOfN::default());
+        assert_eq!(past.machines, [(1, 1)].into());
+        let times: Vec<i64> = past.changes.keys().map(|time| time / PERIOD).collect();
+        assert_eq!(times, [day + 9, day + 9 + 6]);
+        assert_eq!(past.young, [(7, YOUNG * DAY_SECONDS)].into());
+        past.add(&8, &[], MOfN::default());
+        assert_eq!(past.young.len(), 1);
+    }
+}

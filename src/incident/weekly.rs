@@ -1,0 +1,231 @@
+//! What comes once a week. A job at the weekend is no surprise to people who saw it a week before,
+//! and a forecast that has two weeks of history does not know it yet. So an incident that comes at
+//! the time of the week of an earlier one, which went by itself, does not page, unless it gets
+//! worse than that one or lasts longer.
+
+use serde::{Deserialize, Serialize};
+
+use super::one::{Incident, Scope, Surroundings};
+use crate::episode::WORSE;
+use crate::series::DAY_SECONDS;
+
+/// A week, in seconds.
+const WEEK: i64 = 7 * DAY_SECONDS;
+/// How long incidents are remembered, in weeks.
+const WEEKS: i64 = 2;
+/// Two incidents come at the same time of the week if their times are at most this far apart, in
+/// seconds: an hour of a change of clocks, and half an hour by which jobs differ.
+const APART: i64 = 90 * 60;
+/// An incident may last this much longer than the earlier one, in seconds.
+const LONGER: i64 = 3600;
+/// The most incidents that are remembered.
+const MOST: usize = 2000;
+
+/// The incidents of the last two weeks that were strong enough for a page, whether they paged or
+/// not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Weekly<Id> {
+    /// The one that began last is the last.
+    known: Vec<Known<Id>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Known<Id> {
+    /// Its first machine, and when that one's episode was reported, in seconds since 1970.
+    first: (Id, i64),
+    scope: Scope<Id>,
+    /// What it is now.
+    seen: Earlier,
+    /// The one at the same time of the week before it.
+    before: Option<Earlier>,
+}
+
+/// An incident to which one at the same time of a later week is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// When it was reported, in seconds since 1970.
+    pub began: i64,
+    /// When it was over, in seconds since 1970.
+    pub until: i64,
+    /// Its highest severity.
+    pub peak: f64,
+}
+
+impl Earlier {
+    /// Whether an incident that began at `began` (seconds since 1970) came a week or two later.
+    fn is_weeks_before(&self, began: i64) -> bool {
+        let weeks = (began - self.began + WEEK / 2).div_euclid(WEEK);
+        let apart = (began - self.began - weeks * WEEK).abs();
+        (1..=WEEKS).contains(&weeks) && apart <= APART
+    }
+
+    /// Whether an incident that is open at `now` (seconds since 1970) is worse, or longer.
+    fn is_outdone_by<Id: Ord>(&self, incident: &Incident<Id>, now: i64) -> bool {
+        let longest = self.until - self.began + LONGER;
+        incident.peak >= WORSE * self.peak || now - incident.first.1 > longest
+    }
+
+    /// Whether it went by itself. What lasts for a day becomes usual.
+    fn went(&self) -> bool {
+        self.until - self.began < DAY_SECONDS
+    }
+}
+
+impl<Id> Default for Weekly<Id> {
+    fn default() -> Self {
+        Self { known: Vec::new() }
+    }
+}
+
+impl<Id: Ord> Weekly<Id> {
+    /// The incident at the same time of the week before the one that began with `first`.
+    pub fn before(&self, first: &(Id, i64)) -> Option<Earlier> {
+        self.known.iter().rev().find(|known| known.first == *first)?.before
+    }
+}
+
+impl<Id: Ord + Clone> Weekly<Id> {
+    /// The incidents at the same time of earlier weeks that went by themselves, the last one first.
+    fn before_it<'a>(&'a self, incident: &'a Incident<Id>) -> impl Iterator<Item = Earlier> + 'a {
+        let is_of = |known: &&Known<Id>| match (&known.scope, &incident.scope) {
+            // All at once are no habit.
+            (_, Scope::Fleet) => false,
+            (Scope::Group(name), _) => incident.group.as_ref() == Some(name),
+            (known, scope) => known == scope,
+        };
+        let of = self.known.iter().rev().filter(is_of).map(|known| known.seen);
+        of.filter(|seen| seen.went() && seen.is_weeks_before(incident.first.1))
+    }
+
+    /// Whether an incident that is open at `now` (seconds since 1970) is like one that came at this
+    /// time of an earlier week. A machine that stops has no severity to compare.
+    pub(super) fn expects(&self, incident: &Incident<Id>, now: i64) -> bool {
+        let is_like = |earlier: Earlier| !earlier.is_outdone_by(incident, now);
+        !incident.stopped && self.before_it(incident).any(is_like)
+    }
+
+    /// Remembers those of the `open` incidents that are strong enough for a page.
+    pub(super) fn remember(&mut self, open: &[Incident<Id>], around: &Surroundings<'_, Id>) {
+        let oldest = around.now - WEEKS * WEEK - DAY_SECONDS;
+        self.known.retain(|known| known.first.1 >= oldest);
+        for incident in open.iter().filter(|incident| incident.reaches_level(around)) {
+            let Incident { first, scope, peak, .. } = incident;
+            let seen = Earlier { began: first.1, until: around.now, peak: *peak };
+            match self.known.iter_mut().rev().find(|known| known.first == *first) {
+                Some(known) => (known.scope, known.seen) = (scope.clone(), seen),
+                None => {
+                    let before = self.before_it(incident).next();
+                    let (first, scope) = (first.clone(), scope.clone());
+                    self.known.push(Known { first, scope, seen, before });
+                }
+            }
+        }
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        self.known.drain(..self.known.len().saturating_sub(MOST));
+    }
+
+    /// Takes over what another part of the fleet knows of scopes that are `ours`, or the past of
+    /// machines that are new.
+    pub(super) fn take_over(&mut self, other: Self, ours: impl Fn(&Scope<Id>) -> bool) {
+        for known in other.known.into_iter().filter(|known| ours(&known.scope)) {
+            if !self.known.iter().any(|ours| ours.first == known.first) {
+                self.known.push(known);
+            }
+        }
+        self.known.sort_by_key(|known| known.first.1);
+        self.bound();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::episode::{Change, Episode};
+    use crate::incident::tests::{Fleet, pages};
+    use crate::shape::Shape;
+
+    /// In minutes.
+    const WEEK: i64 = super::WEEK / 60;
+    const DAY: i64 = DAY_SECONDS / 60;
+
+    /// A fleet in whose group 0 three of 30 machines were at a score of 5.0 for 40 minutes.
+    fn after_a_page() -> Fleet {
+        let mut fleet = Fleet::new(400, 30, 2.0);
+        assert_eq!(pages(&fleet.begin(0, &[1, 2, 3], 5.0)), 1);
+        fleet.end(40, &[1, 2, 3]);
+        fleet
+    }
+
+    #[test]
+    fn what_comes_at_the_same_time_of_the_week_is_a_notice() {
+        let mut fleet = after_a_page();
+        assert_eq!(pages(&fleet.begin(DAY, &[1], 5.0)), 1, "the next day");
+        fleet.end(DAY + 40, &[1]);
+        for (minutes, ids) in [(WEEK + 90, [2, 4]), (2 * WEEK + 80, [1, 5]), (3 * WEEK, [6, 7])] {
+            let (notes, _) = fleet.begin(minutes, &ids, 6.0);
+            assert!(notes.iter().all(|note| !note.page && !note.paged), "{minutes}");
+            assert_eq!(fleet.end(minutes + 40, &ids).0.iter().filter(|note| note.page).count(), 0);
+        }
+        let before = fleet.incidents.weekly().before(&(6, 3 * WEEK * 60)).unwrap();
+        let began = (2 * WEEK + 80) * 60;
+        assert_eq!(before, Earlier { began, until: began + 2400, peak: 6.0 });
+        assert_eq!(pages(&fleet.begin(6 * WEEK, &[6], 6.0)), 1, "forgotten after two weeks");
+    }
+
+    #[test]
+    fn another_time_or_another_group_pages() {
+        assert_eq!(pages(&after_a_page().begin(WEEK + 91, &[1], 5.0)), 1);
+        assert_eq!(pages(&after_a_page().begin(WEEK - 91, &[1], 5.0)), 1);
+        assert_eq!(pages(&after_a_page().begin(WEEK, &[101], 5.0)), 1);
+    }
+
+    #[test]
+    fn what_is_worse_or_longer_pages() {
+        assert_eq!(pages(&after_a_page().begin(WEEK, &[1], 10.0)), 1);
+        let mut fleet = after_a_page();
+        assert_eq!(pages(&fleet.begin(WEEK, &[1], 5.0)), 0);
+        assert_eq!(pages(&fleet.grow(WEEK + 5, 1, 9.9)), 0);
+        assert_eq!(pages(&fleet.grow(WEEK + 10, 1, 10.0)), 1, "once it is");
+        let mut fleet = after_a_page();
+        fleet.begin(WEEK, &[1], 5.0);
+        assert_eq!(pages(&fleet.run((WEEK + 100) * 60, &[])), 0);
+        assert_eq!(pages(&fleet.run((WEEK + 105) * 60, &[])), 1, "an hour longer");
+        assert_eq!(pages(&fleet.run((WEEK + 110) * 60, &[])), 0, "once");
+    }
+
+    #[test]
+    fn a_notice_is_no_habit() {
+        let mut fleet = Fleet::new(400, 30, 2.0);
+        assert_eq!(pages(&fleet.begin(0, &[1], 1.9)), 0);
+        fleet.end(40, &[1]);
+        assert_eq!(pages(&fleet.begin(WEEK, &[1], 2.0)), 1);
+    }
+
+    #[test]
+    fn what_stays_what_stops_and_what_all_have_pages_each_time() {
+        let mut fleet = Fleet::new(400, 30, 2.0);
+        fleet.begin(0, &[1], 5.0);
+        fleet.run(DAY_SECONDS - 300, &[]);
+        fleet.end(DAY, &[1]);
+        assert_eq!(pages(&fleet.begin(WEEK, &[1], 5.0)), 1, "a deploy on each Monday");
+
+        let mut fleet = Fleet::new(400, 30, 2.0);
+        let stops = |fleet: &mut Fleet, minutes: i64| {
+            let stopped = Episode::of(minutes * 60, Shape::Stopped, 1.0);
+            let notes = fleet.run(minutes * 60, &[(1, Change::Began(stopped, None))]);
+            fleet.end(minutes + 40, &[1]);
+            pages(&notes)
+        };
+        assert_eq!((stops(&mut fleet, 0), stops(&mut fleet, WEEK)), (1, 1));
+
+        let mut fleet = Fleet::new(6, 3, 2.0);
+        let all = [1, 2, 3, 101, 102, 103];
+        for minutes in [0, WEEK] {
+            assert_eq!(pages(&fleet.begin(minutes, &all, 5.0)), 1);
+            fleet.end(minutes + 40, &all);
+        }
+    }
+}
