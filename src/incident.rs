@@ -40,7 +40,7 @@ const LATECOMER: i64 = 6 * 3600;
 /// One part in this many of all machines at once is an incident of the fleet, ...
 const FLEET_PART: usize = 5;
 /// ... if it has at least this many machines, of more than one group. ...
-const FLEET_LEAST: usize = 5;
+const FLEET_LEAST: usize = 3;
 /// ... As many pages at once are one, too.
 const STORM: usize = 10;
 /// How long, in seconds, an incident that is over is recognised: a day.
@@ -182,6 +182,9 @@ impl<Id: Ord + Clone> Incidents<Id> {
             of_change.push(match change {
                 Change::Began(episode, _) => {
                     let index = known.unwrap_or_else(|| self.place(id, episode, around));
+                    // What begins with something worse joins it, however old the incident is.
+                    let incident = &mut self.open[index];
+                    incident.newest = incident.newest.max(episode.told);
                     of_machine.insert(id.clone(), index);
                     index
                 }
@@ -263,7 +266,6 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let incident = &mut self.open[index];
         incident.members.insert(id.clone());
         incident.joined += 1;
-        incident.newest = incident.newest.max(episode.told);
         incident.stopped |= episode.shape == Shape::Stopped;
         index
     }

@@ -4,7 +4,8 @@
 //! The objects in `stored/` are those of a build before this one. They are written again, by
 //! `WRITE_STORED=1 cargo test --test stored`, only together with a new version of the format.
 //! `earlier-state` is of a build that stored alerts in words, `bandless-state` of one that kept no
-//! bands, and no incidents of alerts, `unlabelled-state` of one that knew no labels.
+//! bands, and no incidents of alerts, `unlabelled-state` of one that knew no labels, and
+//! `weekless-state` of one that remembered no earlier weeks.
 #![allow(
     clippy::expect_used,
     reason = "a test that meets what it did not expect should stop there"
@@ -14,7 +15,7 @@ use std::path::Path;
 
 use deepguard::baseline::calibrated_at;
 use deepguard::episode::{Change, MOfN};
-use deepguard::incident::{Incidents, Note, Surroundings};
+use deepguard::incident::{Incidents, Note, Surroundings, Weekly};
 use deepguard::series::{DAY, PERIOD};
 use deepguard::track::Known;
 use deepguard::{Artifact, Datapoint, Detector, Series};
@@ -164,11 +165,14 @@ fn an_earlier_build_s_state_is_read_and_scored_on_from() {
     assert!(state.instances.values().all(|followed| followed.bands.len() == 73));
     let until = (DAYS * DAY + SEEN) as i64 * PERIOD;
     assert_eq!(state.incidents.labels().quiet(until).len(), 1);
+    let mut weekless = state.clone();
+    assert_ne!(std::mem::take(weekless.incidents.weekly_mut()), Weekly::default());
     let unlabelled = State { incidents: Incidents::default(), ..state.clone() };
     let mut bandless = unlabelled.clone();
     bandless.instances.values_mut().for_each(|followed| drop(followed.bands.tell()));
     let of_build = |name: &str| State::from_bytes(&read(name)).expect("an earlier build's format");
     let expected = State { alerts: Vec::new(), ..bandless };
+    assert_eq!(of_build("weekless-state"), weekless);
     assert_eq!(of_build("unlabelled-state"), unlabelled);
     assert_eq!(of_build("bandless-state"), expected);
     assert_eq!(of_build("earlier-state"), expected);

@@ -178,6 +178,26 @@ fn a_large_part_of_the_fleet_is_one_incident() {
 }
 
 #[test]
+fn three_machines_of_a_small_fleet_are_a_large_part_of_it() {
+    assert_eq!(pages(&Fleet::new(10, 5, 1.0).begin(0, &[0, 100], 2.0)), 2, "two are not");
+    let whole = Fleet::new(10, 5, 1.0).begin(0, &[0, 1, 100], 2.0);
+    let paged: Vec<_> = whole.0.iter().filter(|note| note.page).collect();
+    assert_eq!((paged.len(), &paged[0].scope, paged[0].joined), (1, &Scope::Fleet, 3));
+}
+
+#[test]
+fn what_begins_with_something_worse_joins_it() {
+    let mut fleet = Fleet::new(400, 50, 2.0);
+    assert_eq!(pages(&fleet.begin(0, &[1], 2.0)), 1);
+    let worsened = Change::Ended(fleet.open[&1], End::Worsened, 180 * MINUTE);
+    let again = Change::Began(Episode::of(180 * MINUTE, Shape::LevelShift, 9.0), None);
+    let other = Change::Began(Episode::of(180 * MINUTE, Shape::LevelShift, 8.0).of_less(), None);
+    let notes = fleet.run(180 * MINUTE, &[(1, worsened), (1, again), (2, other)]);
+    assert_eq!(pages(&notes), 1, "an outage of machines of which one was unusual before");
+    assert_eq!(notes.0[2].first, (1, 0));
+}
+
+#[test]
 fn what_comes_back_is_recognised_and_a_loop_is_told_three_times() {
     let mut fleet = Fleet::new(40, 0, 1.0);
     let mut told = Vec::new();

@@ -15,7 +15,7 @@ const TO: &str = "2026-01-15T16:32:00Z";
 
 /// Adds `more` points of CPU to the instances from [`FAULT`] on, for an hour, in place of the fault
 /// of the world.
-fn fault(world: &World, numbers: &[usize], more: f64) {
+pub(super) fn fault(world: &World, numbers: &[usize], more: f64) {
     let hour = seconds(FAULT)..seconds(FAULT) + 3600;
     for (number, cpu) in world.metrics.cpu.borrow_mut().values_mut().enumerate() {
         let usual: Vec<f64> = cpu.iter().map(|point| point.value).collect();

@@ -5,6 +5,7 @@ mod incidents;
 mod labels;
 mod messages;
 mod newborn;
+mod past;
 mod rings;
 mod stored;
 mod tell;

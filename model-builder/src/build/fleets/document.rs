@@ -330,12 +330,12 @@ const BESIDE_TEXT: &str = "Where a group has at least five machines, the functio
     subtle fault each in the last two weeks of five. The fleets above are followed without that \
     comparison.";
 
-const NEWBORN_TEXT: &str = "Groups of eight machines with two weeks of history launch twelve more \
-    in four days. Such a machine is judged by its group from its second datapoint on, until its \
-    own history is long enough, twelve hours or more after its launch. In one launch of three it \
-    has 40 to 100 % CPU for five minutes, in one of three for ten. A fault begins ten minutes \
-    after the launch or later and lasts; it counts where it changes the machine by ten times \
-    the group's noise.";
+const NEWBORN_TEXT: &str = "Groups of eight machines with two weeks of history launch \
+    twelve more in four days. Such a machine is judged by its group from its second \
+    datapoint on, for its first three days. In one launch of three it has 40 to 100 % CPU \
+    for five minutes, in one of three for ten. A fault begins ten minutes after the launch \
+    or later and lasts; it counts where it changes the machine by ten times the group's \
+    noise.";
 
 const MACHINES_TEXT: &str = "Machines come in groups of 1 to 200, small ones as often as large \
     ones by order of magnitude. A group has one purpose of seven. Its machines share the load and \
@@ -358,8 +358,8 @@ const COUNTED_TEXT: &str = "A page is about an event where it comes between its 
 const RULES_TEXT: &str = "Each episode a page: the rule before there were incidents. Page level, \
     no groups: the function's incidents and page level, with machines that have no group; only a \
     large part of the fleet at once is one incident. Page level and groups: the same, with each \
-    machine's group. A deployment begins with the four weeks: it knows the history of each \
-    machine and no earlier incident, so its first page level rests on the artifact's table alone.";
+    machine's group. A deployment begins with the four weeks. Its first run knows the history of \
+    each machine, as the function's does.";
 
 /// With a comma for the thousands.
 fn grouped(number: usize) -> String {
