@@ -26,6 +26,8 @@ const STEPS: f64 = 20.0;
 const MOSTLY_FALSE: f64 = 2.0;
 /// ... The table weighs as much as this number of them, ...
 const PRIOR: f64 = 5.0;
+/// ... or, where a group is compared with it, as this number of those that came near the level, ...
+const GROUP_PRIOR: f64 = 10.0;
 /// ... and a fleet, or a group, may differ from it by at most this factor.
 const MOST_DIFFERENT: f64 = 4.0;
 /// How long, in seconds, a fleet's anomalies are remembered: two weeks.
@@ -167,7 +169,7 @@ impl Aims for Budget<'_> {
         let Some((_, tail)) = self.tail() else { return fleet };
         let Range { start, end } = fleet.near();
         let expected = past.machine_weeks * (tail.rate(start) - tail.rate(end)).max(0.0);
-        let differs = (past.near as f64 + PRIOR) / (expected + PRIOR);
+        let differs = (past.near as f64 + GROUP_PRIOR) / (expected + GROUP_PRIOR);
         match differs.min(MOST_DIFFERENT) {
             more if more > 1.0 => PageLevel::new(tail.score(tail.rate(end) / more)).max(fleet),
             _ => fleet,
