@@ -127,15 +127,17 @@ mod tests {
 
     const HOUR: i64 = 3600;
 
-    /// The past of the 50 machines 0 to 49, of one group, over the days 0 to 13. Machine 1 had an
-    /// incident of an hour with each of the `peaks`, one a day.
+    /// The past of the 50 machines 0 to 49, of one group, over the days 0 to 13. The machines 1 and
+    /// 2 had an incident of an hour with each of the `peaks`, one a day.
     fn past(peaks: &[f64]) -> Past<u32> {
         let mut past = Past::default();
         (0..14).for_each(|day| (0..50).for_each(|_| past.live(day)));
         for (day, &peak) in (0..).zip(peaks) {
             let at = day * DAY_SECONDS + 12 * HOUR;
             let episode = Episode::of(at, Shape::Spike, peak);
-            past.change(&1, at + HOUR, Change::Ended(episode, End::Recovered, at + HOUR));
+            for id in [1, 2] {
+                past.change(&id, at + HOUR, Change::Ended(episode, End::Recovered, at + HOUR));
+            }
         }
         past
     }
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn the_scores_of_a_young_machine_count_as_their_roots() {
         let mut past = past(&[1.2, 3.9, 4.0, 15.0, 16.0]);
-        past.learnt(&1, 14 * DAY_SECONDS);
+        [1, 2].iter().for_each(|id| past.learnt(id, 14 * DAY_SECONDS));
         let fleet = |past: FleetPast| {
             assert!(past.machine_weeks == 0.0 || past.low == 2, "{past:?}");
             PageLevel::new(4.0)
@@ -193,8 +195,8 @@ mod tests {
         let peaks = [vec![1.0; 7], vec![5.0]].concat();
         let always = (|_: FleetPast| PageLevel::new(2.0), |level: PageLevel, _: GroupPast| level);
         fleet.incidents.learn(&past(&peaks), 400, &group, &always);
-        assert_eq!(pages(&fleet.begin(14 * day + 725, &[1], 6.0)), 0);
-        assert_eq!(pages(&fleet.begin(14 * day + 725, &[2], 6.0)), 1, "another machine");
+        assert_eq!(pages(&fleet.begin(14 * day + 725, &[3, 4], 6.0)), 0);
+        assert_eq!(pages(&fleet.begin(14 * day + 725, &[101, 102], 6.0)), 1, "another group");
     }
 
     #[test]

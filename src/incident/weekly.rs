@@ -1,7 +1,7 @@
-//! What comes once a week. A job at the weekend is no surprise to people who saw it a week before,
-//! and a forecast that has two weeks of history does not know it yet. So an incident that comes at
-//! the time of the week of an earlier one, which went by itself, does not page, unless it gets
-//! worse than that one or lasts longer.
+//! What a group does once a week. A job at the weekend is no surprise to people who saw it a week
+//! before, and a forecast that has two weeks of history does not know it yet. So an incident does
+//! not page where several machines of its group had one at the same time of an earlier week, which
+//! went by itself. It pages if it gets worse than that one or lasts longer.
 
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +91,8 @@ impl<Id: Ord + Clone> Weekly<Id> {
             // All at once are no habit.
             (_, Scope::Fleet) => false,
             (Scope::Group(name), _) => incident.group.as_ref() == Some(name),
-            (known, scope) => known == scope,
+            // One machine comes at the same time by chance.
+            _ => false,
         };
         let of = self.known.iter().rev().filter(is_of).map(|known| known.seen);
         of.filter(|seen| seen.went() && seen.is_weeks_before(incident.first.1))
@@ -199,24 +200,35 @@ mod tests {
     #[test]
     fn a_notice_is_no_habit() {
         let mut fleet = Fleet::new(400, 30, 2.0);
-        assert_eq!(pages(&fleet.begin(0, &[1], 1.9)), 0);
-        fleet.end(40, &[1]);
-        assert_eq!(pages(&fleet.begin(WEEK, &[1], 2.0)), 1);
+        assert_eq!(pages(&fleet.begin(0, &[1, 2], 1.9)), 0);
+        fleet.end(40, &[1, 2]);
+        assert_eq!(pages(&fleet.begin(WEEK, &[1, 2], 2.0)), 1);
+    }
+
+    #[test]
+    fn one_machine_alone_has_no_habit() {
+        for of in [0, 30] {
+            let mut fleet = Fleet::new(400, of, 2.0);
+            fleet.begin(0, &[1], 5.0);
+            fleet.end(40, &[1]);
+            assert_eq!(pages(&fleet.begin(WEEK, &[1], 5.0)), 1);
+        }
     }
 
     #[test]
     fn what_stays_what_stops_and_what_all_have_pages_each_time() {
         let mut fleet = Fleet::new(400, 30, 2.0);
-        fleet.begin(0, &[1], 5.0);
+        fleet.begin(0, &[1, 2], 5.0);
         fleet.run(DAY_SECONDS - 300, &[]);
-        fleet.end(DAY, &[1]);
+        fleet.end(DAY, &[1, 2]);
         assert_eq!(pages(&fleet.begin(WEEK, &[1], 5.0)), 1, "a deploy on each Monday");
 
         let mut fleet = Fleet::new(400, 30, 2.0);
         let stops = |fleet: &mut Fleet, minutes: i64| {
             let stopped = Episode::of(minutes * 60, Shape::Stopped, 1.0);
-            let notes = fleet.run(minutes * 60, &[(1, Change::Began(stopped, None))]);
-            fleet.end(minutes + 40, &[1]);
+            let both = [1, 2].map(|id| (id, Change::Began(stopped, None)));
+            let notes = fleet.run(minutes * 60, &both);
+            fleet.end(minutes + 40, &[1, 2]);
             pages(&notes)
         };
         assert_eq!((stops(&mut fleet, 0), stops(&mut fleet, WEEK)), (1, 1));

@@ -96,6 +96,22 @@ async fn the_cost_is_that_of_the_fleet_whoever_runs_its_parts() {
     );
 }
 
+/// `model-builder cost --instances 8 --mode full --band off` says $0.69 for the detector's reading
+/// and $9.00 for metrics a month: its test `a_small_deployment_by_hand`.
+#[tokio::test]
+async fn a_day_costs_a_thirtieth_of_a_month_s_bill() {
+    let variables =
+        [("GROUP_BY", ""), ("BAND_MODE", "off"), ("DIGEST", "23:55"), ("DIGEST_QUIET", "on")];
+    let fleet = Generated::new(INSTANCES, 3);
+    let mut world = World::new(start_aws(fleet, MIDNIGHT), settings(&variables));
+    for time in slots(MIDNIGHT, MIDNIGHT + DAY) {
+        world.run(time).await.unwrap();
+    }
+    let text = digests(&world).remove(0);
+    let expected = "about $0.32 this month: $0.02 for reading, $0.30 for metrics";
+    assert!(text.contains(expected), "{text}");
+}
+
 #[tokio::test]
 async fn what_s3_or_sns_refuse_for_a_while_comes_later_and_once() {
     for lasts in [SLOT, 3 * SLOT] {

@@ -37,6 +37,17 @@ fn close(actual: f64, by_hand: f64) {
 
 const TEN_THOUSAND: &str = "--instances 10000 --period 5m --mode sparse";
 
+/// A thirtieth of it is what the function's digest says after a day: its test
+/// `a_day_costs_a_thirtieth_of_a_month_s_bill`.
+#[test]
+fn a_small_deployment_by_hand() {
+    let small = "--instances 8 --mode full --band off";
+    // 8 x 8,640 = 69,120 metrics; / 1,000 x 0.01
+    close(part(small, "GetMetricData, detector"), 0.6912);
+    // 8 x 2 + 14 = 30 metric-months x 0.30
+    close(part(small, "custom metrics"), 9.00);
+}
+
 // 30 days x 24 h x 12 runs = 8,640 runs a month, 288 a day; 30 calibrations.
 #[test]
 fn ten_thousand_instances_sparse_by_hand() {
