@@ -1,7 +1,7 @@
 //! The past of machines that a deployment begins to follow. Their history says how they behave, so
 //! the first day's page levels need not be those of any fleet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Incidents, Surroundings};
 use crate::baseline::{Phase, calibrated_at};
@@ -29,17 +29,18 @@ impl<Id: Ord> Default for Past<Id> {
 }
 
 impl<Id: Ord + Clone> Past<Id> {
-    /// Adds the scores of a machine, oldest first. The first days of a machine say little about it:
-    /// those before [`Phase::Own`] are left out.
+    /// Adds the scores of a machine up to its first run, oldest first. The first days of a machine
+    /// say little about it: those before [`Phase::Own`] are left out.
     pub fn add(&mut self, id: &Id, scored: &[Scored], rule: MOfN) {
         let Some(first) = scored.first() else { return };
+        let own = || scored.iter().filter(|scored| scored.phase == Phase::Own);
+        let mut days: BTreeSet<i64> =
+            own().map(|scored| scored.time.div_euclid(DAY_SECONDS)).collect();
+        // The last day goes on with the first run, which counts its machines.
+        days.pop_last();
+        days.into_iter().for_each(|day| self.live(day));
         let mut episodes = Episodes::default();
-        let mut day = None;
-        for scored in scored.iter().filter(|scored| scored.phase == Phase::Own) {
-            let today = scored.time.div_euclid(DAY_SECONDS);
-            if day.replace(today) != Some(today) {
-                self.live(today);
-            }
+        for scored in own() {
             for change in episodes.update(scored, rule) {
                 self.change(id, scored.time, change);
             }
@@ -220,12 +221,12 @@ mod tests {
         let mut scored: Vec<Scored> = (0..day)
             .map(|at| slot(at, Phase::Borrowed, if at == 9 { 30.0 } else { 0.0 }))
             .collect();
-        scored.extend((day..2 * day).map(|at| {
-            slot(at, Phase::Own, if at == day + 9 || at == 2 * day - 3 { 30.0 } else { 0.0 })
+        scored.extend((day..2 * day + 5).map(|at| {
+            slot(at, Phase::Own, if at == day + 9 || at == 2 * day + 2 { 30.0 } else { 0.0 })
         }));
         let mut past = Past::default();
         past.add(&7, &scored, MOfN::default());
-        assert_eq!(past.machines, [(1, 1)].into());
+        assert_eq!(past.machines, [(1, 1)].into(), "the last one goes on");
         let times: Vec<i64> = past.changes.keys().map(|time| time / PERIOD).collect();
         assert_eq!(times, [day + 9, day + 9 + 6]);
         assert_eq!(past.young, [(7, YOUNG * DAY_SECONDS)].into());
