@@ -7,6 +7,7 @@
 //! that is [quiet](Quiet), because a person has said of such a one that it is no anomaly, or one
 //! that comes [once a week](Weekly).
 
+mod apart;
 mod days;
 mod one;
 mod past;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::days::Day;
-use self::one::{Incident, Times};
+use self::one::{Incident, Overs, Times};
 pub use self::one::{MOST_NAMED, Note, Scope, Surroundings};
 pub use self::past::Past;
 pub use self::quiet::{LASTS, Labels, NotPaged, Quiet};
@@ -77,6 +78,9 @@ pub struct Incidents<Id: Ord> {
     /// The same.
     #[serde(skip, default = "Weekly::default")]
     weekly: Weekly<Id>,
+    /// The same: see [`Self::begun`].
+    #[serde(skip)]
+    begun: Option<i64>,
 }
 
 /// A note for each change, in their order, and the notes of machines whose incident has become a
@@ -94,6 +98,7 @@ impl<Id: Ord> Default for Incidents<Id> {
             labels: Labels::default(),
             restless: Restless::default(),
             weekly: Weekly::default(),
+            begun: None,
         }
     }
 }
@@ -109,36 +114,6 @@ struct Over<Id> {
 }
 
 impl<Id: Ord + Clone> Incidents<Id> {
-    /// The labels that people have given. They are stored apart.
-    pub fn labels(&self) -> &Labels<Id> {
-        &self.labels
-    }
-
-    /// The same, to change them.
-    pub fn labels_mut(&mut self) -> &mut Labels<Id> {
-        &mut self.labels
-    }
-
-    /// The groups with a page level of their own. They are stored apart, too.
-    pub fn restless(&self) -> &Restless {
-        &self.restless
-    }
-
-    /// The same, to change them.
-    pub fn restless_mut(&mut self) -> &mut Restless {
-        &mut self.restless
-    }
-
-    /// What comes once a week. It is stored apart, too.
-    pub fn weekly(&self) -> &Weekly<Id> {
-        &self.weekly
-    }
-
-    /// The same, to change it.
-    pub fn weekly_mut(&mut self) -> &mut Weekly<Id> {
-        &mut self.weekly
-    }
-
     /// Takes over the incidents of machines that another part of the fleet followed: those that
     /// this part `holds`.
     pub fn take_over(&mut self, other: Self, holds: impl Fn(&Id) -> bool) {
@@ -177,12 +152,13 @@ impl<Id: Ord + Clone> Incidents<Id> {
             of_machine.extend(incident.members.iter().map(|id| (id.clone(), index)));
         }
         let mut of_change = Vec::with_capacity(changes.len());
+        let mut over = Overs::new();
         for (id, change) in changes {
             let known = of_machine.get(id).copied();
             of_change.push(match change {
                 Change::Began(episode, _) => {
                     let index = known.unwrap_or_else(|| self.place(id, episode, around));
-                    // What begins with something worse joins it, however old the incident is.
+                    // After something worse, too, others may join for half an hour.
                     let incident = &mut self.open[index];
                     incident.newest = incident.newest.max(episode.told);
                     of_machine.insert(id.clone(), index);
@@ -197,6 +173,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
                     if *end != End::Worsened {
                         of_machine.remove(id);
                         self.leave(index, id, *at);
+                        over.insert(self.open[index].first.clone(), *at);
                     }
                     index
                 }
@@ -206,7 +183,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
         }
         self.join_fleet(&mut of_change, around);
         let mut risen = Vec::new();
-        let decided = self.decide(changes, &of_change, around);
+        let decided = self.decide(changes, &of_change, &over, around);
         let note = |index: &usize| self.open[*index].note(around);
         let mut notes: Vec<Note<Id>> = of_change.iter().map(note).collect();
         for (index, decision) in decided {
@@ -223,7 +200,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             }
         }
         self.labels.remember(&self.open, around.now);
-        self.weekly.remember(&self.open, around);
+        self.weekly.remember(&self.open, &over, around);
         self.forget(around);
         (notes, risen)
     }
@@ -236,7 +213,9 @@ impl<Id: Ord + Clone> Incidents<Id> {
             let of_group = group.is_some() && incident.group == group;
             let fits = incident.scope == Scope::Fleet || of_group;
             // A small step shows on one machine hours later than on another.
-            let alike = |member: &Id| (around.up)(member) == episode.is_up();
+            let alike = |member: &Id| {
+                (around.open)(member).and_then(|open| open.is_up()) == episode.is_up()
+            };
             let late = matches!(incident.scope, Scope::Group(_))
                 && (0..LATECOMER).contains(&(episode.told - incident.first.1))
                 && incident.members.iter().any(alike);
@@ -300,17 +279,19 @@ impl<Id: Ord + Clone> Incidents<Id> {
 
     /// Makes one incident of those that began together, where they are a large part of the fleet.
     fn join_fleet(&mut self, of_change: &mut [usize], around: &Surroundings<'_, Id>) {
-        let is_new = |incident: &Incident<Id>| {
-            let near = around.now - incident.newest <= JOINS;
-            near && incident.scope != Scope::Fleet && !incident.members.is_empty()
+        let is_new =
+            |id: &&Id| (around.open)(id).is_some_and(|episode| around.now - episode.told <= JOINS);
+        let begun = |incident: &Incident<Id>| match incident.scope {
+            Scope::Fleet => 0,
+            _ => incident.members.iter().filter(is_new).count(),
         };
-        let new: Vec<usize> = (0..self.open.len()).filter(|&i| is_new(&self.open[i])).collect();
-        let machines: usize = new.iter().map(|&index| self.open[index].members.len()).sum();
+        let new: Vec<usize> = (0..self.open.len()).filter(|&i| begun(&self.open[i]) > 0).collect();
+        let machines: usize = new.iter().map(|&index| begun(&self.open[index])).sum();
         let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
         let pages = |index: &&usize| {
             let incident = &self.open[**index];
-            incident.reaches_level(around)
-                && !is_hushed(incident, &self.labels, &self.weekly, around)
+            let is_quiet = self.labels.hush(incident) || self.weekly.expects(incident, around.now);
+            incident.reaches_level(around) && !is_quiet
         };
         let is_storm = || new.iter().filter(pages).count() >= STORM;
         if new.len() < 2 || !is_large && !is_storm() {
@@ -342,6 +323,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
         &mut self,
         changes: &[(Id, Change)],
         of_change: &[usize],
+        over: &Overs<Id>,
         around: &Surroundings<'_, Id>,
     ) -> Vec<(usize, Decision<Id>)> {
         // The strongest beginning and the last end of each incident.
@@ -360,13 +342,15 @@ impl<Id: Ord + Clone> Incidents<Id> {
         }
         let mut decided = Vec::new();
         for (index, incident) in self.open.iter_mut().enumerate() {
-            let peaks = incident.members.iter().filter_map(|id| Some(((around.peak)(id)?, id)));
+            let peaks =
+                incident.members.iter().filter_map(|id| Some(((around.open)(id)?.peak, id)));
             let highest = peaks.max_by(|(a, _), (b, _)| a.total_cmp(b));
             incident.peak = highest.map_or(incident.peak, |(peak, _)| incident.peak.max(peak));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
             let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
             let loud = incident.reaches_level(around)
-                && !is_hushed(incident, &self.labels, &self.weekly, around);
+                && !self.labels.hush(incident)
+                && !self.weekly.expects(incident, incident.last_open(over, around));
             if loud && incident.paged.is_none_or(worse) {
                 let decision = match (new, highest, last) {
                     (Some((_, change)), _, _) => Some(Decision::Page(change)),
@@ -398,7 +382,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
     fn forget(&mut self, around: &Surroundings<'_, Id>) {
         for incident in &mut self.open {
             // Machines that are no longer watched.
-            incident.members.retain(|id| (around.peak)(id).is_some());
+            incident.members.retain(|id| (around.open)(id).is_some());
         }
         let day = around.now.div_euclid(DAY_SECONDS);
         let low = self.open.iter().filter(|incident| incident.is_over() && incident.is_low());
@@ -408,16 +392,6 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let surplus = self.over.len().saturating_sub(MOST_OVER);
         self.over.drain(..surplus);
     }
-}
-
-/// Whether a label, or the week before, keeps an incident from paging.
-fn is_hushed<Id: Ord + Clone>(
-    incident: &Incident<Id>,
-    labels: &Labels<Id>,
-    weekly: &Weekly<Id>,
-    around: &Surroundings<'_, Id>,
-) -> bool {
-    labels.hush(incident) || weekly.expects(incident, around.now)
 }
 
 /// A decision about an incident. Numbers are places of changes.

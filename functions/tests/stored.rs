@@ -96,11 +96,12 @@ fn state(detector: &Detector) -> (State, Baselines) {
         now: until,
         machines: 2,
         group: &|_| Some(("web".into(), 2)),
-        peak: &|_| None,
-        up: &|_| None,
+        open: &|_| None,
         young: &|_| false,
     };
-    state.incidents.update(&[(page.instance.clone(), page.change)], &around);
+    let both = [page.instance.clone(), instance(0)].map(|instance| (instance, page.change));
+    state.incidents.update(&both, &around);
+    *state.incidents.begun_mut() = Some(day() / (DAY as i64 * PERIOD));
     let first = &page.note.first;
     state.incidents.labels_mut().label(first, until).expect("a page");
     state.outbox = of
@@ -165,14 +166,17 @@ fn an_earlier_build_s_state_is_read_and_scored_on_from() {
     assert!(state.instances.values().all(|followed| followed.bands.len() == 73));
     let until = (DAYS * DAY + SEEN) as i64 * PERIOD;
     assert_eq!(state.incidents.labels().quiet(until).len(), 1);
-    let mut weekless = state.clone();
-    assert_ne!(std::mem::take(weekless.incidents.weekly_mut()), Weekly::default());
+    assert_ne!(*state.incidents.weekly(), Weekly::default());
+    assert!(state.incidents.begun().is_some());
     let unlabelled = State { incidents: Incidents::default(), ..state.clone() };
     let mut bandless = unlabelled.clone();
     bandless.instances.values_mut().for_each(|followed| drop(followed.bands.tell()));
     let of_build = |name: &str| State::from_bytes(&read(name)).expect("an earlier build's format");
     let expected = State { alerts: Vec::new(), ..bandless };
-    assert_eq!(of_build("weekless-state"), weekless);
+    let weekless = of_build("weekless-state");
+    assert_eq!(weekless.incidents.labels().quiet(until).len(), 1, "all that it has is read");
+    assert_eq!(*weekless.incidents.weekly(), Weekly::default());
+    assert_eq!(State { incidents: Incidents::default(), ..weekless }, unlabelled);
     assert_eq!(of_build("unlabelled-state"), unlabelled);
     assert_eq!(of_build("bandless-state"), expected);
     assert_eq!(of_build("earlier-state"), expected);

@@ -33,36 +33,35 @@ impl<Id: Ord + Clone> Incidents<Id> {
     }
 
     /// Begins the day of `now` (seconds since 1970), if that is a new one, with the number of
-    /// machines. On the first day, the levels are those that `aims` asks for. Later ones move
-    /// slowly.
+    /// machines. On the day of the first run, each run sets the levels that `aims` asks for,
+    /// because more of the past may be known. Later they move slowly.
     pub fn begin_day(&mut self, now: i64, machines: usize, aims: &impl Aims) {
         let day = now.div_euclid(DAY_SECONDS);
-        if let (Some(today), Some(_)) = (self.days.get_mut(&day), self.level) {
-            today.machines = today.machines.max(machines);
-            return;
-        }
-        self.days = self.days.split_off(&(day - REMEMBERED / DAY_SECONDS));
-        let (low, seen) = self
-            .days
-            .range(..day)
-            .fold((0, 0), |(low, seen), (_, day)| (low + day.low, seen + day.machines));
-        let weeks = self.weeks_before(day);
-        let machine_weeks = seen as f64 / DAYS_OF_A_WEEK;
-        let aim = aims.fleet(FleetPast { machines, low, machine_weeks });
-        let is_first = self.level.is_none();
-        let level = self.level.map_or(aim, |level| level.moved_to(aim));
-        self.level = Some(level);
+        let is_first = self.level.is_none() || self.begun == Some(day);
+        let is_new = self.level.is_none() || !self.days.contains_key(&day);
         let today = self.days.entry(day).or_default();
         today.machines = today.machines.max(machines);
-        self.restless.forget_before(day - REMEMBERED / DAY_SECONDS);
-        match is_first {
-            true => self.restless.rise(&self.restless.names(), weeks, level, aims),
-            false => self.restless.begin_day(weeks, level, aims),
+        if !is_first && !is_new {
+            return;
         }
+        let oldest = day - REMEMBERED / DAY_SECONDS;
+        self.days = self.days.split_off(&oldest);
+        self.restless.forget_before(oldest);
+        let aim = aims.fleet(self.past(day, machines));
+        let level = match self.level {
+            Some(level) if !is_first => level.moved_to(aim),
+            _ => aim,
+        };
+        self.level = Some(level);
+        let weeks = self.days.range(..day).count() as f64 / DAYS_OF_A_WEEK;
+        self.restless.begin_day(weeks, level, aims, !is_first);
     }
 
-    /// Weeks before `day`, counted from 1970, of which something is known: two at most.
-    pub(super) fn weeks_before(&self, day: i64) -> f64 {
-        self.days.range(..day).count() as f64 / DAYS_OF_A_WEEK
+    /// The past before `day` (counted from 1970) of a fleet that has this number of machines.
+    pub(super) fn past(&self, day: i64, machines: usize) -> FleetPast {
+        let before = self.days.range(day - REMEMBERED / DAY_SECONDS..day);
+        let (low, seen) =
+            before.fold((0, 0), |(low, seen), (_, day)| (low + day.low, seen + day.machines));
+        FleetPast { machines, low, machine_weeks: seen as f64 / DAYS_OF_A_WEEK }
     }
 }

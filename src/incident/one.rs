@@ -1,6 +1,6 @@
 //! One incident that is not over, and the note about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,10 @@ pub(super) struct Incident<Id: Ord> {
     pub(super) times: Times,
 }
 
+/// When an episode of an incident was over in a run, in seconds since 1970. The key is the first
+/// machine of the incident, and when that one's episode was reported.
+pub(super) type Overs<Id> = BTreeMap<(Id, i64), i64>;
+
 /// Which time within a day an incident is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Times {
@@ -83,11 +87,8 @@ pub struct Surroundings<'a, Id> {
     pub machines: usize,
     /// A machine's group, and how many machines are in it.
     pub group: &'a dyn Fn(&Id) -> Option<(String, usize)>,
-    /// The highest severity of a machine's open episode.
-    pub peak: &'a dyn Fn(&Id) -> Option<f64>,
-    /// Whether a machine's open episode is of more CPU than usual, and not of less; `None` where no
-    /// datapoints come.
-    pub up: &'a dyn Fn(&Id) -> Option<bool>,
+    /// A machine's open episode, as it is now.
+    pub open: &'a dyn Fn(&Id) -> Option<Episode>,
     /// Whether a machine is young, so that its usual is still being learnt.
     pub young: &'a dyn Fn(&Id) -> bool,
 }
@@ -208,6 +209,12 @@ impl<Id: Ord + Clone> Incident<Id> {
     /// Whether all its episodes are over.
     pub(super) fn is_over(&self) -> bool {
         self.members.is_empty() && self.joined > 0
+    }
+
+    /// When it was open for the last time, in seconds since 1970. `over` is of this run.
+    pub(super) fn last_open(&self, over: &Overs<Id>, around: &Surroundings<'_, Id>) -> i64 {
+        let over = over.get(&self.first).filter(|_| self.members.is_empty());
+        over.copied().unwrap_or(around.now)
     }
 
     /// Whether it is strong enough for a page.

@@ -25,14 +25,6 @@ struct Group {
     level: PageLevel,
 }
 
-impl Group {
-    /// The level that its past asks for: see [`Aims::group`].
-    fn aim(&self, weeks: f64, fleet: PageLevel, aims: &impl Aims) -> PageLevel {
-        let machine_weeks = self.machines as f64 * weeks;
-        aims.group(fleet, GroupPast { near: self.near.values().sum(), machine_weeks })
-    }
-}
-
 impl Restless {
     /// The page level of `group` in a fleet that has the level `fleet`.
     pub(super) fn level(&self, group: Option<&str>, fleet: PageLevel) -> PageLevel {
@@ -66,53 +58,37 @@ impl Restless {
         }
     }
 
-    /// The names of all groups.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.groups.keys().cloned().collect()
-    }
-
     /// Forgets what was counted before `day`.
     pub(super) fn forget_before(&mut self, day: i64) {
         self.groups.values_mut().for_each(|group| group.near = group.near.split_off(&day));
     }
 
     /// Begins a day in a fleet with the level `fleet`, which has been followed for these `weeks`,
-    /// two at most.
-    pub(super) fn begin_day(&mut self, weeks: f64, fleet: PageLevel, aims: &impl Aims) {
+    /// two at most. Levels move `slowly`, or at once.
+    pub(super) fn begin_day(
+        &mut self,
+        weeks: f64,
+        fleet: PageLevel,
+        aims: &impl Aims,
+        slowly: bool,
+    ) {
         for group in self.groups.values_mut() {
-            let aim = group.aim(weeks, fleet, aims);
-            group.level = group.level.max(fleet).moved_to(aim);
+            let machine_weeks = group.machines as f64 * weeks;
+            let near = group.near.values().sum();
+            let aim = aims.group(fleet, GroupPast { near, machine_weeks });
+            group.level = if slowly { group.level.max(fleet).moved_to(aim) } else { aim };
         }
         // It comes down slowly, too.
         self.groups.retain(|_, group| !group.near.is_empty() || group.level > fleet);
     }
 
-    /// Adds the counts of machines that are new here. Gives the names of their groups.
-    pub(super) fn add(&mut self, other: Self) -> Vec<String> {
-        let mut names = Vec::new();
+    /// Adds the counts of machines that are new here.
+    pub(super) fn add(&mut self, other: Self) {
         for (name, group) in other.groups {
-            let known = self.groups.entry(name.clone()).or_default();
+            let known = self.groups.entry(name).or_default();
             known.machines = known.machines.max(group.machines);
             for (day, near) in group.near {
                 *known.near.entry(day).or_default() += near;
-            }
-            names.push(name);
-        }
-        names
-    }
-
-    /// Raises the levels of these groups at once to what their past asks for, which had not been
-    /// known. The other arguments are those of [`Self::begin_day`].
-    pub(super) fn rise(
-        &mut self,
-        names: &[String],
-        weeks: f64,
-        fleet: PageLevel,
-        aims: &impl Aims,
-    ) {
-        for name in names {
-            if let Some(group) = self.groups.get_mut(name) {
-                group.level = group.level.max(group.aim(weeks, fleet, aims));
             }
         }
     }

@@ -46,6 +46,10 @@ impl Fleet {
         Self { incidents, open: BTreeMap::new(), machines, of }
     }
 
+    pub(super) fn open(&self, id: u32) -> Episode {
+        self.open[&id]
+    }
+
     pub(super) fn run(&mut self, now: i64, changes: &[(u32, Change)]) -> Notes<u32> {
         for (id, change) in changes {
             match change {
@@ -58,8 +62,7 @@ impl Fleet {
             now,
             machines: self.machines,
             group: &|id: &u32| (self.of > 0).then(|| ((id / 100).to_string(), self.of)),
-            peak: &|id| Some(open.get(id)?.peak),
-            up: &|id| open.get(id)?.is_up(),
+            open: &|id| open.get(id).copied(),
             young: &|id| id % 100 >= 50,
         };
         self.incidents.update(changes, &around)

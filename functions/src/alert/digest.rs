@@ -77,10 +77,9 @@ impl Sender {
             let level = digest.level.value();
             let is_weekly = |notice: &Entry| weekly.before(&notice.first).is_some();
             let or_quiet = if quiet.is_empty() { "" } else { ", or quiet" };
-            let or_weekly = match digest.notices.iter().any(is_weekly) {
-                true => ", or as the week before",
-                false => "",
-            };
+            // What other shards know of earlier weeks is not known here.
+            let any = self.shard.of() > 1 || digest.notices.iter().any(is_weekly);
+            let or_weekly = if any { ", or as in an earlier week" } else { "" };
             lines.push(match digest.noticed {
                 0 => "0 notices.".into(),
                 _ => format!(
@@ -89,7 +88,7 @@ impl Sender {
                 ),
             });
             lines.extend(digest.notices.iter().map(|notice| {
-                let as_before = if is_weekly(notice) { ", as the week before" } else { "" };
+                let as_before = if is_weekly(notice) { ", as in an earlier week" } else { "" };
                 self.line(notice, &name) + as_before
             }));
             let listed = digest.notices.iter().map(|notice| notice.times).sum();

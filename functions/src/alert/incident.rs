@@ -111,13 +111,16 @@ pub(super) fn lines(note: &Note<TargetId>) -> Vec<String> {
     lines
 }
 
-/// The line of a message about an incident that came in an earlier week, too, and was weaker or
-/// shorter then.
-pub(super) fn outdone(earlier: &Earlier, sender: &Sender) -> String {
+/// The line of a message about an incident that came in an earlier week, too.
+pub(super) fn earlier(earlier: &Earlier, note: &Note<TargetId>, sender: &Sender) -> String {
     let Earlier { began, until, peak } = *earlier;
+    let more = match note.paged {
+        true => " This one is stronger, longer or on more instances.",
+        false => "",
+    };
     format!(
-        "It came at this time of the week before, {} for {}, with a score of {peak:.2}. Now it is \
-         stronger or lasts longer.",
+        "Such an incident came at this time of an earlier week, too: {}, for {}, with a score of \
+         {peak:.2}.{more}",
         sender.clock(began),
         duration(until - began)
     )

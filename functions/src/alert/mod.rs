@@ -169,8 +169,9 @@ impl About<'_> {
                 }),
             );
         }
-        let mut lines = incident::lines(self.note);
-        lines.extend(self.earlier.map(|earlier| incident::outdone(&earlier, self.sender)));
+        let earlier = self.earlier.map(|it| incident::earlier(&it, self.note, self.sender));
+        let mut lines: Vec<String> =
+            earlier.into_iter().chain(incident::lines(self.note)).collect();
         lines.extend([
             sentence,
             looks,

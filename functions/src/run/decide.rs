@@ -69,8 +69,7 @@ pub(crate) fn incidents(
         now: fleet.times.end,
         machines,
         group: &|instance| groups.with_size(instance),
-        peak: &|instance| Some(open(instance)?.peak),
-        up: &|instance| open(instance)?.is_up(),
+        open: &open,
         young: &|instance| instances.get(instance).is_some_and(Followed::is_young),
     };
     let (notes, risen) = incidents.update(&changes, &around);

@@ -75,7 +75,7 @@ impl<C: Cpu + Scores, O: Objects + Clone, A: Alerts + Inventory> Detection<C, O,
         changes.extend(decide::silent(state, &fleet, &self.store, &mutes, stopped, &mut bands));
         let budget = self.budget(detector, part.shard());
         let group = |instance: &TargetId| groups.with_size(instance);
-        state.incidents.learn(&past, listed.len(), &group, &budget);
+        state.incidents.learn(&past, times.end, listed.len(), &group, &budget);
         state.incidents.begin_day(times.end, listed.len(), &budget);
         let told = decide::incidents(state, &fleet, changes, &groups, listed.len());
         told.iter().for_each(|told| state.ledger.add(&told.change, &told.note));

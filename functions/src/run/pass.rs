@@ -63,7 +63,7 @@ pub(crate) struct Round<'a, O> {
     pub(crate) lookback: i64,
     /// When an episode begins.
     pub(crate) m_of_n: MOfN,
-    /// The episodes of instances without history from before their first scores.
+    /// The past episodes of the instances that this round begins to follow.
     pub(crate) past: Past<TargetId>,
     pub(crate) fleet: Fleet,
     /// The midnight of the oldest baseline that was used.
@@ -170,8 +170,10 @@ impl<'a, O: Objects> Round<'a, O> {
         let instances: BTreeSet<&TargetId> =
             remembered.map(|(instance, _)| instance).chain(listed).collect();
         let mut wanted: Vec<TargetId> = instances.into_iter().cloned().collect();
+        // The machines of a group that is new stay together: their past is learnt together.
         wanted.sort_by_key(|instance| {
-            self.state.instances.get(instance).map_or(i64::MAX, |known| known.watermark)
+            let watermark = self.state.instances.get(instance).map(|known| known.watermark);
+            (watermark.unwrap_or(i64::MAX), self.among.groups.of(instance))
         });
         self.open_days(&wanted).await;
         let read_from = |instance: TargetId| {

@@ -43,6 +43,9 @@ pub(super) struct StateHeader {
     pub(super) restless: Restless,
     #[serde(deserialize_with = "or_default")]
     pub(super) weekly: Weekly<TargetId>,
+    /// See [`Incidents::begun`].
+    #[serde(deserialize_with = "or_default")]
+    pub(super) begun: Option<i64>,
 }
 
 /// The first record of the builds that stored alerts in words.

@@ -133,6 +133,7 @@ impl State {
             spent: self.spent.clone(),
             restless: self.incidents.restless().clone(),
             weekly: self.incidents.weekly().clone(),
+            begun: self.incidents.begun(),
         })?;
         self.instances.iter().try_for_each(|instance| writer.record(&instance))?;
         writer.finish()
@@ -160,6 +161,7 @@ impl State {
                     spent: Spent::default(),
                     restless: Restless::default(),
                     weekly: Weekly::default(),
+                    begun: None,
                 };
                 (header, reader)
             }
@@ -178,10 +180,12 @@ impl State {
             spent,
             restless,
             weekly,
+            begun,
         } = header;
         *incidents.labels_mut() = labels;
         *incidents.restless_mut() = restless;
         *incidents.weekly_mut() = weekly;
+        *incidents.begun_mut() = begun;
         let EarlierHeader { model, instances: count, outbox, worded, tally } = earlier;
         if !worded.is_empty() {
             let alerts = worded.len();

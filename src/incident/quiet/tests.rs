@@ -23,8 +23,7 @@ impl Fleet {
             now,
             machines: 1000,
             group: &|id: &u32| Some(((id / 10).to_string(), 10)),
-            peak: &|id| Some(open.get(id)?.peak),
-            up: &|id| open.get(id)?.is_up(),
+            open: &|id| open.get(id).copied(),
             young: &|_| false,
         };
         let (notes, risen) = self.incidents.update(changes, &around);

@@ -125,7 +125,7 @@ impl Fleet<'_> {
         };
         let mut incidents: Incidents<usize> = Incidents::default();
         let of = |machine: &usize| group(*machine);
-        incidents.learn(&self.past(), self.alive(time(FROM)), &of, &budget);
+        incidents.learn(&self.past(), time(FROM), self.alive(time(FROM)), &of, &budget);
         let mut open: Vec<Option<Episode>> = vec![None; self.told.len()];
         let mut decided = Decided::default();
         for day in (FROM..UNTIL).step_by((DAY_SECONDS / PERIOD) as usize) {
@@ -151,8 +151,7 @@ impl Fleet<'_> {
                     now: at + PERIOD,
                     machines: self.alive(at),
                     group: &of,
-                    peak: &|machine: &usize| Some(open[*machine]?.peak),
-                    up: &|machine: &usize| open[*machine]?.is_up(),
+                    open: &|machine: &usize| open[*machine],
                     young: &|machine: &usize| {
                         let by_group = own_from.get(machine).is_some_and(|from| at < *from);
                         !by_group && self.is_young(*machine, at)
@@ -177,8 +176,9 @@ impl Fleet<'_> {
         for (machine, told) in self.told.iter().enumerate() {
             let life = &self.plan.machines[machine].life;
             let own = life.start + OWN_DAYS * DAY;
-            (own / DAY..FROM / DAY).for_each(|day| past.live(time(day * DAY) / DAY_SECONDS));
-            past.learnt(&machine, time(life.start) + YOUNG);
+            (own / DAY..FROM / DAY)
+                .for_each(|day| past.count_machine(time(day * DAY) / DAY_SECONDS));
+            past.young_until(&machine, time(life.start) + YOUNG);
             for told in told.iter().filter(|told| told.began() >= time(own)) {
                 if let Some(over) = told.over.filter(|over| over.seen < time(FROM)) {
                     let change = Change::Ended(over.episode, over.why, over.at);
