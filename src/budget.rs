@@ -30,6 +30,8 @@ const PRIOR: f64 = 5.0;
 const GROUP_PRIOR: f64 = 10.0;
 /// ... and a fleet, or a group, may differ from it by at most this factor.
 const MOST_DIFFERENT: f64 = 4.0;
+/// The exponent of the number of machines that begin together: see [`PageLevel::shared_by`].
+const SHARED: f64 = 0.7;
 /// How long, in seconds, a fleet's anomalies are remembered: two weeks.
 pub const REMEMBERED: i64 = 14 * DAY_SECONDS;
 /// The least exponent of the tail beyond the table: pages per machine fall at least as fast as
@@ -68,10 +70,11 @@ impl PageLevel {
     }
 
     /// The level for this number of machines that begin together: the part above 1.0 is divided by
-    /// their number.
+    /// a power of their number, which is less than the number itself, because machines with one
+    /// purpose have jobs in common.
     #[must_use]
     pub fn shared_by(self, machines: usize) -> Self {
-        Self(1.0 + (self.0 - 1.0) / machines.max(1) as f64)
+        Self(1.0 + (self.0 - 1.0) / (machines.max(1) as f64).powf(SHARED))
     }
 
     /// The level of a new day, which was aimed at `aim`: it moves by at most a fifth a day.

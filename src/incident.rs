@@ -42,8 +42,11 @@ const LATECOMER: i64 = 6 * 3600;
 const FLEET_PART: usize = 5;
 /// ... if it has at least this many machines, of more than one group. ...
 const FLEET_LEAST: usize = 3;
-/// ... As many pages at once are one, too.
-const STORM: usize = 10;
+/// ... As many pages at once are one, too. ...
+const STORM: usize = 5;
+/// ... Episodes join it for this long, in seconds, after its first one. In a large fleet, one comes
+/// every few minutes.
+const FLEET_JOINS: i64 = 2 * 3600;
 /// How long, in seconds, an incident that is over is recognised: a day.
 const AGAIN: i64 = DAY_SECONDS;
 /// From this time on that it comes back, a person knows that it does, ...
@@ -211,7 +214,9 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let joins = |incident: &Incident<Id>| {
             let near = (episode.told - incident.newest).abs() <= JOINS;
             let of_group = group.is_some() && incident.group == group;
-            let fits = incident.scope == Scope::Fleet || of_group;
+            let of_fleet =
+                incident.scope == Scope::Fleet && episode.told - incident.first.1 <= FLEET_JOINS;
+            let fits = of_fleet || incident.scope != Scope::Fleet && of_group;
             // A small step shows on one machine hours later than on another.
             let alike = |member: &Id| {
                 (around.open)(member).and_then(|open| open.is_up()) == episode.is_up()
@@ -297,8 +302,10 @@ impl<Id: Ord + Clone> Incidents<Id> {
         if new.len() < 2 || !is_large && !is_storm() {
             return;
         }
-        let into = new[0];
-        for &index in &new[1..] {
+        // The one that began last, because others join by its begin.
+        let at = |index: &usize| self.open[*index].first.1;
+        let Some(into) = new.iter().copied().max_by_key(at) else { return };
+        for &index in new.iter().filter(|index| **index != into) {
             let absorbed = &mut self.open[index];
             let members = std::mem::take(&mut absorbed.members);
             let joined = std::mem::take(&mut absorbed.joined);

@@ -145,15 +145,15 @@ fn a_group_pages_once_and_is_over_once() {
 #[test]
 fn many_weak_ones_together_are_no_chance() {
     let mut fleet = Fleet::new(400, 9, 2.0);
-    assert_eq!(pages(&fleet.begin(0, &[1], 1.4)), 0);
-    assert_eq!(pages(&fleet.begin(5, &[2], 1.4)), 0, "two are no large part");
-    let third = fleet.begin(10, &[3], 1.4);
+    assert_eq!(pages(&fleet.begin(0, &[1], 1.5)), 0);
+    assert_eq!(pages(&fleet.begin(5, &[2], 1.5)), 0, "two are no large part");
+    let third = fleet.begin(10, &[3], 1.5);
     assert_eq!((pages(&third), third.0[0].joined), (1, 3));
     // A part that is smaller than a third begins together by chance.
     let mut fleet = Fleet::new(400, 10, 2.0);
-    assert_eq!(pages(&fleet.begin(0, &[1, 2, 3], 1.4)), 0);
+    assert_eq!(pages(&fleet.begin(0, &[1, 2, 3], 1.5)), 0);
     let mut fleet = Fleet::new(400, 200, 2.0);
-    assert_eq!(pages(&fleet.begin(0, &[1, 2, 3, 4], 1.4)), 0);
+    assert_eq!(pages(&fleet.begin(0, &[1, 2, 3, 4], 1.5)), 0);
     assert_eq!(pages(&fleet.begin(5, &[5], 2.0)), 1);
 }
 
@@ -186,6 +186,20 @@ fn three_machines_of_a_small_fleet_are_a_large_part_of_it() {
     let whole = Fleet::new(10, 5, 1.0).begin(0, &[0, 1, 100], 2.0);
     let paged: Vec<_> = whole.0.iter().filter(|note| note.page).collect();
     assert_eq!((paged.len(), &paged[0].scope, paged[0].joined), (1, &Scope::Fleet, 3));
+}
+
+#[test]
+fn an_incident_of_the_fleet_does_not_swallow_what_comes_later() {
+    let mut fleet = Fleet::new(10_000, 5, 2.0);
+    let ids: Vec<u32> = (0..20).map(|group| group * 100).collect();
+    assert_eq!(pages(&fleet.begin(0, &ids, 3.0)), 1);
+    // In a large fleet, an episode begins every few minutes.
+    let told = (1..=12).map(|number| {
+        let minutes = 20 * i64::from(number);
+        (minutes, pages(&fleet.begin(minutes, &[5000 + 100 * number], 3.0)))
+    });
+    let told: Vec<_> = told.filter(|(_, pages)| *pages > 0).map(|(minutes, _)| minutes).collect();
+    assert_eq!(told, [140, 160, 180, 200, 220, 240], "two hours later");
 }
 
 #[test]
