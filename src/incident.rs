@@ -214,8 +214,10 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let joins = |incident: &Incident<Id>| {
             let near = (episode.told - incident.newest).abs() <= JOINS;
             let of_group = group.is_some() && incident.group == group;
-            let of_fleet =
-                incident.scope == Scope::Fleet && episode.told - incident.first.1 <= FLEET_JOINS;
+            // One that stops has no severity by which it could page among others.
+            let stops = episode.shape == Shape::Stopped && !incident.stopped;
+            let lasts = episode.told - incident.first.1 <= FLEET_JOINS;
+            let of_fleet = incident.scope == Scope::Fleet && lasts && !stops;
             let fits = of_fleet || incident.scope != Scope::Fleet && of_group;
             // A small step shows on one machine hours later than on another.
             let alike = |member: &Id| {
@@ -293,34 +295,55 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let new: Vec<usize> = (0..self.open.len()).filter(|&i| begun(&self.open[i]) > 0).collect();
         let machines: usize = new.iter().map(|&index| begun(&self.open[index])).sum();
         let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
-        let pages = |index: &&usize| {
-            let incident = &self.open[**index];
-            let is_quiet = self.labels.hush(incident) || self.weekly.expects(incident, around.now);
-            incident.reaches_level(around) && !is_quiet
+        let pages = |index: &usize| {
+            let incident = &self.open[*index];
+            let is_quiet = self.labels.hush(incident)
+                || self.weekly.expects(incident, around.now)
+                || incident.times.silent;
+            let is_recent = around.now - incident.first.1 <= JOINS;
+            is_recent && incident.reaches_level(around) && !is_quiet
         };
-        let is_storm = || new.iter().filter(pages).count() >= STORM;
-        if new.len() < 2 || !is_large && !is_storm() {
-            return;
+        let storm = || new.iter().copied().filter(pages).collect::<Vec<usize>>();
+        let joined = if is_large && new.len() > 1 { new } else { storm() };
+        if is_large && joined.len() > 1 || joined.len() >= STORM {
+            self.join(&joined, is_large, of_change);
         }
+    }
+
+    /// Makes one incident of the fleet of these.
+    fn join(&mut self, joined: &[usize], is_large: bool, of_change: &mut [usize]) {
         // The one that began last, because others join by its begin.
         let at = |index: &usize| self.open[*index].first.1;
-        let Some(into) = new.iter().copied().max_by_key(at) else { return };
-        for &index in new.iter().filter(|index| **index != into) {
+        let Some(into) = joined.iter().copied().max_by_key(at) else { return };
+        for &index in joined.iter().filter(|index| **index != into) {
             let absorbed = &mut self.open[index];
             let members = std::mem::take(&mut absorbed.members);
             let joined = std::mem::take(&mut absorbed.joined);
-            let Incident { newest, peak, stopped, .. } = *absorbed;
+            let Incident { newest, shape, peak, stopped, level, strict, .. } = *absorbed;
+            self.weekly.forget(&absorbed.first);
             let incident = &mut self.open[into];
             incident.members.extend(members);
             incident.joined += joined;
             incident.newest = incident.newest.max(newest);
-            incident.peak = incident.peak.max(peak);
+            if peak > incident.peak {
+                (incident.shape, incident.peak) = (shape, peak);
+            }
             incident.stopped |= stopped;
+            // What pages for one of them pages for all.
+            if level < incident.level {
+                (incident.level, incident.strict) = (level, strict);
+            }
         }
+        let Incident { shape, first, .. } = &self.open[into];
+        // What a large part of the fleet has is told each time.
+        let times = match is_large {
+            true => Times::default(),
+            false => self.times(&Scope::Fleet, *shape, first.1),
+        };
         let incident = &mut self.open[into];
-        (incident.scope, incident.times) = (Scope::Fleet, Times::default());
+        (incident.scope, incident.times) = (Scope::Fleet, times);
         (incident.paged, incident.told_of) = (None, 0);
-        for index in of_change.iter_mut().filter(|index| new.contains(index)) {
+        for index in of_change.iter_mut().filter(|index| joined.contains(index)) {
             *index = into;
         }
     }

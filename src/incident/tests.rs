@@ -1,3 +1,5 @@
+mod fleet;
+
 use super::*;
 use crate::budget::{Aims, FleetPast, GroupPast};
 
@@ -155,51 +157,6 @@ fn many_weak_ones_together_are_no_chance() {
     let mut fleet = Fleet::new(400, 200, 2.0);
     assert_eq!(pages(&fleet.begin(0, &[1, 2, 3, 4], 1.5)), 0);
     assert_eq!(pages(&fleet.begin(5, &[5], 2.0)), 1);
-}
-
-#[test]
-fn a_large_part_of_the_fleet_is_one_incident() {
-    let ids: Vec<u32> = (0..8).map(|group| group * 100).collect();
-    let mut fleet = Fleet::new(40, 5, 1.0);
-    assert_eq!(pages(&fleet.begin(0, &ids[..3], 2.0)), 3);
-    let whole = fleet.begin(5, &ids[3..], 2.0);
-    assert_eq!(pages(&whole), 1);
-    let note = whole.0.iter().find(|note| note.page).unwrap();
-    assert_eq!((&note.scope, note.joined, note.of), (&Scope::Fleet, 8, 40));
-    assert_eq!(pages(&fleet.begin(10, &[1, 101], 2.0)), 0, "they join");
-    assert!(fleet.end(60, &ids).0.iter().all(|note| !note.over));
-    let over = fleet.end(60, &[1, 101]).0;
-    assert_eq!(over.iter().filter(|note| note.over && note.page).count(), 1);
-    // A small part, but more pages than a person can read.
-    let mut fleet = Fleet::new(10_000, 5, 1.5);
-    let ids: Vec<u32> = (0..STORM as u32).map(|group| group * 100).collect();
-    assert_eq!(pages(&fleet.begin(0, &ids, 2.0)), 1);
-    // Notices are no storm.
-    let mut fleet = Fleet::new(10_000, 5, 1.5);
-    assert_eq!(pages(&fleet.begin(0, &ids, 1.2)), 0);
-    assert_eq!(fleet.incidents.open(), (0, STORM));
-}
-
-#[test]
-fn three_machines_of_a_small_fleet_are_a_large_part_of_it() {
-    assert_eq!(pages(&Fleet::new(10, 5, 1.0).begin(0, &[0, 100], 2.0)), 2, "two are not");
-    let whole = Fleet::new(10, 5, 1.0).begin(0, &[0, 1, 100], 2.0);
-    let paged: Vec<_> = whole.0.iter().filter(|note| note.page).collect();
-    assert_eq!((paged.len(), &paged[0].scope, paged[0].joined), (1, &Scope::Fleet, 3));
-}
-
-#[test]
-fn an_incident_of_the_fleet_does_not_swallow_what_comes_later() {
-    let mut fleet = Fleet::new(10_000, 5, 2.0);
-    let ids: Vec<u32> = (0..20).map(|group| group * 100).collect();
-    assert_eq!(pages(&fleet.begin(0, &ids, 3.0)), 1);
-    // In a large fleet, an episode begins every few minutes.
-    let told = (1..=12).map(|number| {
-        let minutes = 20 * i64::from(number);
-        (minutes, pages(&fleet.begin(minutes, &[5000 + 100 * number], 3.0)))
-    });
-    let told: Vec<_> = told.filter(|(_, pages)| *pages > 0).map(|(minutes, _)| minutes).collect();
-    assert_eq!(told, [140, 160, 180, 200, 220, 240], "two hours later");
 }
 
 #[test]

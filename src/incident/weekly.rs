@@ -37,7 +37,7 @@ struct Known<Id> {
     scope: Scope<Id>,
     seen: Earlier,
     /// The limits for a later one. Those of the first one stay, so that a habit cannot grow from
-    /// week to week.
+    /// week to week. It was a page, or lies in the past that was learnt.
     limits: Limits,
     /// The one at the same time of the week before it.
     before: Option<Earlier>,
@@ -163,6 +163,11 @@ impl<Id: Ord + Clone> Weekly<Id> {
             }
         }
         self.bound();
+    }
+
+    /// Forgets an incident that has become a part of another one.
+    pub(super) fn forget(&mut self, first: &(Id, i64)) {
+        self.known.retain(|known| known.first != *first);
     }
 
     fn bound(&mut self) {

@@ -1,5 +1,6 @@
 //! The words about the incident of an episode.
 
+use deepguard::budget::PageLevel;
 use deepguard::incident::{Earlier, Note, Scope};
 use deepguard_aws::ids::TargetId;
 use serde_json::{Value, json};
@@ -114,7 +115,8 @@ pub(super) fn lines(note: &Note<TargetId>) -> Vec<String> {
 /// The line of a message about an incident that came in an earlier week, too.
 pub(super) fn earlier(earlier: &Earlier, note: &Note<TargetId>, sender: &Sender) -> String {
     let Earlier { began, until, peak } = *earlier;
-    let more = match note.paged {
+    // Where each anomaly pages, this one does, too.
+    let more = match note.paged && note.level > PageLevel::default() {
         true => " This one is stronger, longer or on more instances.",
         false => "",
     };
