@@ -26,14 +26,6 @@ fn a_large_part_of_the_fleet_is_one_incident() {
 }
 
 #[test]
-fn three_machines_of_a_small_fleet_are_a_large_part_of_it() {
-    assert_eq!(pages(&Fleet::new(10, 5, 1.0).begin(0, &[0, 100], 2.0)), 2, "two are not");
-    let whole = Fleet::new(10, 5, 1.0).begin(0, &[0, 1, 100], 2.0);
-    let paged: Vec<_> = whole.0.iter().filter(|note| note.page).collect();
-    assert_eq!((paged.len(), &paged[0].scope, paged[0].joined), (1, &Scope::Fleet, 3));
-}
-
-#[test]
 fn a_storm_pages_whatever_else_begins_with_it() {
     let mut fleet = Fleet::new(10_000, 5, 6.0);
     // The last one is young, and a notice.
