@@ -269,18 +269,18 @@ mod tests {
         let one = stuck(&detector);
         assert!(!one.is_empty());
         let plan = plan(40);
-        // Too few for an incident of the fleet.
+        // Too few for an incident of the fleet, which five pages at once are.
         let mut told = vec![Vec::new(); 40];
-        told[3..9].fill(one.clone());
+        told[3..7].fill(one.clone());
         let fleet =
             Fleet { plan: &plan, told: &told, launched: &[], detector: &detector, budget: 2.0 };
         let each = PageRule::EachEpisode.decide(&fleet).pages;
-        assert_eq!(each.len(), 6 * one.len());
+        assert_eq!(each.len(), 4 * one.len());
         let level = PageRule::Level.decide(&fleet);
-        assert!(level.pages.len() >= 6, "{:?}", level.pages);
+        assert!(level.pages.len() >= 4, "{:?}", level.pages);
         let groups = PageRule::Groups.decide(&fleet);
         assert_eq!(groups.pages.len(), 1, "{:?}", groups.pages);
-        assert_eq!(groups.pages[0].machines.len(), 6);
+        assert_eq!(groups.pages[0].machines.len(), 4);
         assert_eq!(groups.levels.len(), (UNTIL - FROM) / DAY);
     }
 
