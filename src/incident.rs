@@ -9,6 +9,7 @@
 
 mod apart;
 mod days;
+mod fleet;
 mod one;
 mod past;
 mod quiet;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::days::Day;
+use self::fleet::FLEET_JOINS;
 use self::one::{Incident, Overs, Times};
 pub use self::one::{MOST_NAMED, Note, Scope, Surroundings};
 pub use self::past::Past;
@@ -36,17 +38,10 @@ use crate::shape::Shape;
 /// it.
 pub const JOINS: i64 = 30 * 60;
 /// While machines of a group are anomalous together, another one that deviates the same way joins
-/// them for this long, in seconds, after the first.
+/// them for this long, in seconds, after the first, ...
 const LATECOMER: i64 = 6 * 3600;
-/// One part in this many of all machines at once is an incident of the fleet, ...
-const FLEET_PART: usize = 5;
-/// ... if it has at least this many machines, of more than one group. ...
-const FLEET_LEAST: usize = 5;
-/// ... As many pages at once are one, too. ...
-const STORM: usize = 5;
-/// ... Episodes join it for this long, in seconds, after its first one. In a large fleet, one comes
-/// every few minutes.
-const FLEET_JOINS: i64 = 2 * 3600;
+/// ... and for a day where a person has been told of them.
+const LATECOMER_TOLD: i64 = DAY_SECONDS;
 /// How long, in seconds, an incident that is over is recognised: a day.
 const AGAIN: i64 = DAY_SECONDS;
 /// From this time on that it comes back, a person knows that it does, ...
@@ -184,6 +179,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             let incident = &mut self.open[of_change[of_change.len() - 1]];
             incident.peak = incident.peak.max(change.episode().peak);
         }
+        self.update_peaks(around);
         self.join_fleet(&mut of_change, around);
         let mut risen = Vec::new();
         let decided = self.decide(changes, &of_change, &over, around);
@@ -223,8 +219,9 @@ impl<Id: Ord + Clone> Incidents<Id> {
             let alike = |member: &Id| {
                 (around.open)(member).and_then(|open| open.is_up()) == episode.is_up()
             };
+            let late = if incident.paged.is_some() { LATECOMER_TOLD } else { LATECOMER };
             let late = matches!(incident.scope, Scope::Group(_))
-                && (0..LATECOMER).contains(&(episode.told - incident.first.1))
+                && (0..late).contains(&(episode.told - incident.first.1))
                 && incident.members.iter().any(alike);
             (near || late && of_group) && fits && !incident.members.is_empty()
         };
@@ -284,70 +281,6 @@ impl<Id: Ord + Clone> Incidents<Id> {
         }
     }
 
-    /// Makes one incident of those that began together, where they are a large part of the fleet.
-    fn join_fleet(&mut self, of_change: &mut [usize], around: &Surroundings<'_, Id>) {
-        let is_new =
-            |id: &&Id| (around.open)(id).is_some_and(|episode| around.now - episode.told <= JOINS);
-        let begun = |incident: &Incident<Id>| match incident.scope {
-            Scope::Fleet => 0,
-            _ => incident.members.iter().filter(is_new).count(),
-        };
-        let new: Vec<usize> = (0..self.open.len()).filter(|&i| begun(&self.open[i]) > 0).collect();
-        let machines: usize = new.iter().map(|&index| begun(&self.open[index])).sum();
-        let is_large = machines >= FLEET_LEAST && machines * FLEET_PART >= around.machines;
-        let pages = |index: &usize| {
-            let incident = &self.open[*index];
-            let is_quiet = self.labels.hush(incident)
-                || self.weekly.expects(incident, around.now)
-                || incident.times.silent;
-            let is_recent = around.now - incident.first.1 <= JOINS;
-            is_recent && incident.reaches_level(around) && !is_quiet
-        };
-        let storm = || new.iter().copied().filter(pages).collect::<Vec<usize>>();
-        let joined = if is_large && new.len() > 1 { new } else { storm() };
-        if is_large && joined.len() > 1 || joined.len() >= STORM {
-            self.join(&joined, is_large, of_change);
-        }
-    }
-
-    /// Makes one incident of the fleet of these.
-    fn join(&mut self, joined: &[usize], is_large: bool, of_change: &mut [usize]) {
-        // The one that began last, because others join by its begin.
-        let at = |index: &usize| self.open[*index].first.1;
-        let Some(into) = joined.iter().copied().max_by_key(at) else { return };
-        for &index in joined.iter().filter(|index| **index != into) {
-            let absorbed = &mut self.open[index];
-            let members = std::mem::take(&mut absorbed.members);
-            let joined = std::mem::take(&mut absorbed.joined);
-            let Incident { newest, shape, peak, stopped, level, strict, .. } = *absorbed;
-            self.weekly.forget(&absorbed.first);
-            let incident = &mut self.open[into];
-            incident.members.extend(members);
-            incident.joined += joined;
-            incident.newest = incident.newest.max(newest);
-            if peak > incident.peak {
-                (incident.shape, incident.peak) = (shape, peak);
-            }
-            incident.stopped |= stopped;
-            // What pages for one of them pages for all.
-            if level < incident.level {
-                (incident.level, incident.strict) = (level, strict);
-            }
-        }
-        let Incident { shape, first, .. } = &self.open[into];
-        // What a large part of the fleet has is told each time.
-        let times = match is_large {
-            true => Times::default(),
-            false => self.times(&Scope::Fleet, *shape, first.1),
-        };
-        let incident = &mut self.open[into];
-        (incident.scope, incident.times) = (Scope::Fleet, times);
-        (incident.paged, incident.told_of) = (None, 0);
-        for index in of_change.iter_mut().filter(|index| joined.contains(index)) {
-            *index = into;
-        }
-    }
-
     /// Decides which incidents page now, have changed, or are over.
     fn decide(
         &mut self,
@@ -375,9 +308,12 @@ impl<Id: Ord + Clone> Incidents<Id> {
             let peaks =
                 incident.members.iter().filter_map(|id| Some(((around.open)(id)?.peak, id)));
             let highest = peaks.max_by(|(a, _), (b, _)| a.total_cmp(b));
-            incident.peak = highest.map_or(incident.peak, |(peak, _)| incident.peak.max(peak));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
             let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
+            // In its first half hour it is told once, whoever joins.
+            if incident.joined > 1 && around.now - incident.first.1 <= JOINS {
+                incident.paged = incident.paged.map(|paged| paged.max(incident.peak));
+            }
             let loud = incident.reaches_level(around)
                 && !self.labels.hush(incident)
                 && !self.weekly.expects(incident, incident.last_open(over, around));
@@ -406,6 +342,14 @@ impl<Id: Ord + Clone> Incidents<Id> {
             }
         }
         decided
+    }
+
+    /// Takes in how severe the open episodes are now.
+    fn update_peaks(&mut self, around: &Surroundings<'_, Id>) {
+        for incident in &mut self.open {
+            let peaks = incident.members.iter().filter_map(|id| Some((around.open)(id)?.peak));
+            incident.peak = peaks.fold(incident.peak, f64::max);
+        }
     }
 
     /// Removes the incidents that are over, and counts them.

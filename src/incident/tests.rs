@@ -128,20 +128,22 @@ fn a_group_pages_once_and_is_over_once() {
     let note = first.0.iter().find(|note| note.page).unwrap();
     assert_eq!((note.joined, note.of, &note.scope), (3, 30, &Scope::Group("0".into())));
     assert_eq!(note.members, [1, 2, 3]);
-    let joining = [fleet.begin(25, &[4], 3.5), fleet.begin(55, &[5, 6], 1.2)];
+    assert_eq!(pages(&fleet.begin(10, &[10], 3.5)), 0, "in the beginning all are one");
+    fleet.end(20, &[10]);
+    let joining = [fleet.begin(35, &[4], 7.0), fleet.begin(55, &[5, 6], 1.2)];
     assert_eq!(joining.iter().map(pages).collect::<Vec<_>>(), [1, 0], "twice as severe");
     let changed: Vec<bool> =
         joining.iter().flat_map(|(notes, _)| notes).map(|n| n.changed).collect();
-    assert_eq!(changed, [false, false, false], "the second page said four");
-    let more = fleet.begin(60, &[7, 8], 1.2).0;
-    assert_eq!(more.iter().filter(|note| note.changed).count(), 1, "eight");
+    assert_eq!(changed, [false, false, false], "the second page said five");
+    let more = fleet.begin(60, &[7, 8, 11], 1.2).0;
+    assert_eq!(more.iter().filter(|note| note.changed).count(), 1, "ten");
     let late = fleet.begin(100, &[9], 1.2);
     assert_eq!((pages(&late), late.0[0].first), (0, (1, 0)), "a latecomer");
     let other = fleet.begin(100, &[101], 1.2);
     assert_eq!(pages(&other), 1, "another group");
-    assert!(fleet.end(110, &[1, 2, 3, 4, 5, 6, 7, 9]).0.iter().all(|note| !note.over));
+    assert!(fleet.end(110, &[1, 2, 3, 4, 5, 6, 7, 9, 11]).0.iter().all(|note| !note.over));
     let over = fleet.end(120, &[8]).0;
-    assert!(over[0].over && over[0].page && over[0].joined == 9);
+    assert!(over[0].over && over[0].page && over[0].joined == 11);
 }
 
 #[test]
@@ -362,7 +364,8 @@ fn a_latecomer_of_a_group_that_deviates_the_same_way_joins_and_another_does_not(
     assert_eq!(pages(&notes), 0);
     assert_eq!((notes.0[0].joined, notes.0[0].first), (3, (10, 0)));
     assert_eq!(pages(&fleet.begin(300, &[13], 5.0)), 1, "twice as bad is told");
-    assert_eq!(pages(&begun().begin(361, &[12], 2.5)), 1, "six hours later it is another one");
+    assert_eq!(pages(&begun().begin(23 * 60, &[12], 2.5)), 0, "people were told of them");
+    assert_eq!(pages(&begun().begin(24 * 60, &[12], 2.5)), 1, "a day later it is another one");
     assert_eq!(pages(&begun().begin(200, &[125], 2.5)), 1, "of another group");
     let mut fleet = begun();
     let less = Episode::of(200 * MINUTE, Shape::Drop, 2.5).of_less();

@@ -234,9 +234,10 @@ fn a_year_of_pages_is_bounded() {
 fn the_label_is_of_the_strongest_shape_and_not_of_the_first() {
     let mut fleet = Fleet::default();
     fleet.begin_as(0, &[11], Shape::UnusualHour, 1.2);
-    assert!(pages(&fleet.begin_as(300, &[12], Shape::Spike, 4.0)));
+    assert!(!pages(&fleet.begin_as(300, &[12], Shape::Spike, 4.0)), "it joins");
     assert_eq!(fleet.label((11, 0), 600).unwrap().shape, Shape::Spike);
     fleet.end(3600);
-    fleet.begin_as(2 * DAY, &[13], Shape::UnusualHour, 1.2);
-    assert!(!pages(&fleet.begin_as(2 * DAY + 300, &[12], Shape::Spike, 4.0)), "the same again");
+    assert!(!pages(&fleet.begin_as(2 * DAY, &[12, 13], Shape::Spike, 4.0)), "the same again");
+    fleet.end(2 * DAY + 3600);
+    assert!(pages(&fleet.begin_as(4 * DAY, &[12, 13], Shape::UnusualHour, 1.2)));
 }

@@ -1,16 +1,17 @@
 //! Incidents of the whole fleet.
 
 use super::*;
+use crate::incident::fleet::STORM;
 
 #[test]
 fn a_large_part_of_the_fleet_is_one_incident() {
     let ids: Vec<u32> = (0..8).map(|group| group * 100).collect();
     let mut fleet = Fleet::new(40, 5, 1.0);
     assert_eq!(pages(&fleet.begin(0, &ids[..3], 2.0)), 3);
-    let whole = fleet.begin(5, &ids[3..], 2.0);
-    assert_eq!(pages(&whole), 1);
-    let note = whole.0.iter().find(|note| note.page).unwrap();
-    assert_eq!((&note.scope, note.joined, note.of), (&Scope::Fleet, 8, 40));
+    let whole = fleet.begin(5, &ids[3..], 3.0);
+    assert_eq!(pages(&whole), 0, "three of eight were told");
+    let note = whole.0.iter().find(|note| note.changed).unwrap();
+    assert_eq!((&note.scope, note.joined, note.of, note.paged), (&Scope::Fleet, 8, 40, true));
     assert_eq!(pages(&fleet.begin(10, &[1, 101], 2.0)), 0, "they join");
     assert!(fleet.end(60, &ids).0.iter().all(|note| !note.over));
     let over = fleet.end(60, &[1, 101]).0;
@@ -23,6 +24,36 @@ fn a_large_part_of_the_fleet_is_one_incident() {
     let mut fleet = Fleet::new(10_000, 5, 1.5);
     assert_eq!(pages(&fleet.begin(0, &ids, 1.2)), 0);
     assert_eq!(fleet.incidents.open(), (0, STORM));
+}
+
+#[test]
+fn an_incident_of_the_fleet_is_told_again_if_a_small_part_of_it_was_told() {
+    let ids: Vec<u32> = (0..10).map(|group| group * 100).collect();
+    for (told, again) in [(0, 1), (1, 1), (2, 0)] {
+        let mut fleet = Fleet::new(40, 5, 1.0);
+        fleet.begin(0, &ids[..told], 2.0);
+        assert_eq!(pages(&fleet.begin(10, &ids[told..], 2.0)), again, "{told} of ten");
+    }
+    // What pages for hours says nothing of it.
+    let mut fleet = Fleet::new(40, 5, 1.0);
+    fleet.begin(0, &ids[..2], 2.0);
+    assert_eq!(pages(&fleet.begin(40, &ids[2..], 2.0)), 1);
+}
+
+#[test]
+fn what_gets_strong_enough_beside_an_incident_of_the_fleet_joins_it() {
+    let begun = || {
+        let mut fleet = Fleet::new(10_000, 5, 2.0);
+        let ids: Vec<u32> = (0..STORM as u32).map(|group| group * 100).collect();
+        fleet.begin(0, &[5000, 5001], 1.5);
+        assert_eq!(pages(&fleet.begin(0, &ids, 3.0)), 1);
+        fleet
+    };
+    let mut fleet = begun();
+    let worse = fleet.grow(10, 5000, 3.0);
+    assert_eq!((pages(&worse), fleet.incidents.open()), (0, (1, 0)));
+    let mut fleet = begun();
+    assert_eq!(pages(&fleet.grow(40, 5000, 3.0)), 1, "it began much earlier than it rose");
 }
 
 #[test]
