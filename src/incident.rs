@@ -289,15 +289,16 @@ impl<Id: Ord + Clone> Incidents<Id> {
         over: &Overs<Id>,
         around: &Surroundings<'_, Id>,
     ) -> Vec<(usize, Decision<Id>)> {
-        // The strongest beginning and the last end of each incident.
-        let mut began: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
+        // The beginnings and the last end of each incident.
+        let mut began: BTreeMap<usize, Began> = BTreeMap::new();
         let mut ended: BTreeMap<usize, usize> = BTreeMap::new();
         for (change, &index) in of_change.iter().enumerate() {
             match &changes[change].1 {
                 Change::Began(episode, _) => {
-                    let best = began.entry(index).or_insert((episode.peak, change));
-                    if episode.peak > best.0 {
-                        *best = (episode.peak, change);
+                    let began = began.entry(index).or_insert(Began { change, peak: 0.0, count: 0 });
+                    began.count += 1;
+                    if episode.peak > began.peak {
+                        (began.change, began.peak) = (change, episode.peak);
                     }
                 }
                 Change::Ended(..) => drop(ended.insert(index, change)),
@@ -309,17 +310,23 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 incident.members.iter().filter_map(|id| Some(((around.open)(id)?.peak, id)));
             let highest = peaks.max_by(|(a, _), (b, _)| a.total_cmp(b));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
-            let worse = |paged: f64| new.is_some_and(|(peak, _)| peak >= WORSE * paged);
             // In its first half hour it is told once, whoever joins.
-            if incident.joined > 1 && around.now - incident.first.1 <= JOINS {
+            let begins = around.now - incident.first.1 <= JOINS;
+            if incident.joined > 1 && begins {
                 incident.paged = incident.paged.map(|paged| paged.max(incident.peak));
             }
+            let again = |paged: f64| {
+                new.is_some_and(|new| {
+                    let worse = new.peak >= WORSE * paged;
+                    worse || !begins && incident.is_wave(new.count, around)
+                })
+            };
             let loud = incident.reaches_level(around)
                 && !self.labels.hush(incident)
                 && !self.weekly.expects(incident, incident.last_open(over, around));
-            if loud && incident.paged.is_none_or(worse) {
+            if loud && incident.paged.is_none_or(again) {
                 let decision = match (new, highest, last) {
-                    (Some((_, change)), _, _) => Some(Decision::Page(change)),
+                    (Some(new), _, _) => Some(Decision::Page(new.change)),
                     (None, Some((_, id)), _) => Some(Decision::Risen(id.clone())),
                     // It rose and ended in late datapoints.
                     (None, None, last) => last.map(Decision::Page),
@@ -327,7 +334,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 incident.paged = Some(incident.peak);
                 incident.told_of = incident.joined;
                 decided.extend(decision.filter(|_| !incident.times.silent).map(|it| (index, it)));
-            } else if let Some((_, change)) = new {
+            } else if let Some(Began { change, .. }) = new {
                 let doubled = incident.joined >= LEAST_CHANGED.max(2 * incident.told_of);
                 if incident.told_of > 0 && doubled {
                     decided.push((index, Decision::Changed(change)));
@@ -366,6 +373,16 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let surplus = self.over.len().saturating_sub(MOST_OVER);
         self.over.drain(..surplus);
     }
+}
+
+/// The episodes of one incident that begin in a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Began {
+    /// The place of the strongest one's change.
+    change: usize,
+    /// Its severity.
+    peak: f64,
+    count: usize,
 }
 
 /// A decision about an incident. Numbers are places of changes.

@@ -1,21 +1,16 @@
 //! Incidents of the whole fleet: what a large part of it has at once, or more pages at once than a
 //! person can read.
 
-use super::one::{Incident, Scope, Surroundings, Times};
+use super::one::{GROWN, Incident, STORM, Scope, Surroundings, Times};
 use super::{Incidents, JOINS};
 
 /// One part in this many of all machines at once is an incident of the fleet, ...
 const PART: usize = 5;
 /// ... if it has at least this many machines, in more than one incident. ...
 const LEAST: usize = 3;
-/// ... As many pages at once are one, too. ...
-pub(super) const STORM: usize = 5;
 /// ... Episodes join it for this long, in seconds, after its first one. In a large fleet, one comes
 /// every few minutes.
 pub(super) const FLEET_JOINS: i64 = 2 * 3600;
-/// Where a person has been told of a part of it just now, it pages again if it has more than this
-/// many times as many machines.
-const GROWN: usize = 5;
 
 impl<Id: Ord + Clone> Incidents<Id> {
     /// Makes one incident of those that began together, where they are a large part of the fleet

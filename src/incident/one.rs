@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::LOOPS;
+use super::{JOINS, LOOPS};
 use crate::budget::PageLevel;
 use crate::episode::Episode;
 use crate::shape::Shape;
@@ -17,6 +17,11 @@ pub const MOST_NAMED: usize = 20;
 const LEAST_TOGETHER: usize = 3;
 /// ... and one part in this many of it, do not do so by chance.
 const PART: usize = 3;
+/// As many pages at once are more than a person can read, and one incident of the fleet. As many
+/// machines that join another incident late and at once are news.
+pub(super) const STORM: usize = 5;
+/// An incident of more than this many times as many machines as a person was told of is told again.
+pub(super) const GROWN: usize = 5;
 
 /// The extent of an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,12 +202,12 @@ impl<Id: Ord + Clone> Incident<Id> {
         }
     }
 
-    /// The score from which on it pages. A large part of the group, which has `of` machines, needs
-    /// less than one machine alone: by chance it does not begin together. Two or three of two
-    /// hundred do.
-    fn pages_from(&self, of: usize) -> PageLevel {
-        let is_large = self.joined >= LEAST_TOGETHER && self.joined * PART >= of;
-        let together = if is_large || self.scope == Scope::Fleet { self.joined } else { 1 };
+    /// The score from which on `joined` machines of it page. A large part of the group, which has
+    /// `of` machines, needs less than one machine alone: by chance it does not begin together. Two
+    /// or three of two hundred do.
+    fn pages_from(&self, joined: usize, of: usize) -> PageLevel {
+        let is_large = joined >= LEAST_TOGETHER && joined * PART >= of;
+        let together = if is_large || self.scope == Scope::Fleet { joined } else { 1 };
         self.level.shared_by(together)
     }
 
@@ -219,8 +224,25 @@ impl<Id: Ord + Clone> Incident<Id> {
 
     /// Whether it is strong enough for a page.
     pub(super) fn reaches_level(&self, around: &Surroundings<'_, Id>) -> bool {
-        let reaches = || self.peak >= self.pages_from(self.of(around)).value();
+        let reaches = || self.peak >= self.pages_from(self.joined, self.of(around)).value();
         self.joined > 0 && (self.stopped || reaches())
+    }
+
+    /// Whether many machines have joined in the last half hour, and several times as many as
+    /// before: something else has happened to them. `now` machines have begun in this run; without
+    /// them it was no wave yet.
+    pub(super) fn is_wave(&self, now: usize, around: &Surroundings<'_, Id>) -> bool {
+        let new = self.members.iter().filter_map(around.open);
+        let new: Vec<f64> = new
+            .filter(|episode| around.now - episode.told <= JOINS)
+            .map(|episode| episode.peak)
+            .collect();
+        let is_most = |new: usize, joined: usize| new >= STORM && joined > GROWN * (joined - new);
+        let peak = new.iter().copied().fold(0.0, f64::max);
+        let before = new.len().saturating_sub(now);
+        is_most(new.len(), self.joined)
+            && !is_most(before, self.joined.saturating_sub(now))
+            && peak >= self.pages_from(new.len(), self.of(around)).value()
     }
 
     /// The number of machines of which it could have all.
@@ -248,7 +270,7 @@ impl<Id: Ord + Clone> Incident<Id> {
             joined: self.joined,
             of: self.of(around),
             members: self.members.iter().take(MOST_NAMED).cloned().collect(),
-            level: self.pages_from(self.of(around)),
+            level: self.pages_from(self.joined, self.of(around)),
             strict: self.strict,
             times: self.times.number,
         }

@@ -377,3 +377,22 @@ fn a_latecomer_of_a_group_that_deviates_the_same_way_joins_and_another_does_not(
     fleet.begin(0, &[10], 2.0);
     assert_eq!(pages(&fleet.begin(200, &[12], 2.5)), 1, "one machine is no group");
 }
+
+#[test]
+fn a_crowd_that_joins_late_is_told_and_a_few_are_not() {
+    let begun = || {
+        let mut fleet = Fleet::new(400, 60, 1.0);
+        assert_eq!(pages(&fleet.begin(0, &[1, 2], 2.0)), 1);
+        fleet
+    };
+    let crowd: Vec<u32> = (3..12).collect();
+    let mut fleet = begun();
+    assert_eq!(pages(&fleet.begin(200, &crowd[..4], 2.5)), 0, "six, of which two were told");
+    assert_eq!(pages(&fleet.begin(205, &crowd[4..], 2.5)), 1, "eleven");
+    assert_eq!(pages(&fleet.begin(210, &[20, 21], 2.5)), 0, "once");
+    assert_eq!(pages(&begun().begin(20, &crowd, 2.5)), 0, "in its first half hour it is one");
+    // Too weak for a page of their own.
+    let mut fleet = Fleet::new(400, 60, 2.0);
+    assert_eq!(pages(&fleet.begin(0, &[1, 2], 2.5)), 1);
+    assert_eq!(pages(&fleet.begin(200, &crowd, 1.5)), 0);
+}

@@ -79,6 +79,7 @@ pub fn differences(
     let calls: BTreeMap<u64, Call> =
         world.aws.calls().into_iter().map(|call| (call.number, call)).collect();
     let mut known: BTreeMap<Told, Vec<(i64, bool)>> = BTreeMap::new();
+    let incidents = Incidents::of(&world.aws);
     for delivery in deliveries(&world.aws) {
         let is_known = is_known(&calls, world, delivery.call);
         let now = calls[&delivery.call].now;
@@ -100,10 +101,53 @@ pub fn differences(
     for told in truth.iter().filter(|told| !known.contains_key(*told)) {
         match others.iter().position(|other| *other == (told.way, &told.kind)) {
             Some(instead) => drop(others.swap_remove(instead)),
+            None if incidents.tell_of(told) => {}
             None => wrong.push(format!("{told:?} is missing")),
         }
     }
     wrong
+}
+
+/// What the events and messages say of incidents of the fleet. Three instances are a large part of
+/// a small one. They are one incident if runs that were held up, or late datapoints, let them begin
+/// together, and then one message tells of all.
+struct Incidents {
+    /// By the id and the kind of an event, the incident of the fleet that it belongs to, and
+    /// whether that is over.
+    of_event: BTreeMap<(String, String), (String, bool)>,
+    /// Incidents of which a message told, and the kinds of the messages.
+    told: BTreeSet<(String, String)>,
+}
+
+impl Incidents {
+    fn of(aws: &Aws) -> Self {
+        let (mut of_event, mut ids) = (BTreeMap::new(), BTreeMap::new());
+        let (events, messages): (Vec<_>, Vec<_>) =
+            deliveries(aws).into_iter().partition(|delivery| delivery.told.way == Way::Event);
+        for Delivery { told: Told { id, kind, .. }, text, .. } in events {
+            let detail: Value = serde_json::from_str(&text).unwrap();
+            let incident = &detail["incident"];
+            let Some(name) = incident["id"].as_str() else { continue };
+            ids.insert((id.clone(), kind.clone()), name.to_string());
+            if incident["scope"] == "fleet" && incident["paged"] == true {
+                let over = incident["over"] == true;
+                of_event.insert((id, kind), (name.to_string(), over));
+            }
+        }
+        let of_message = |Delivery { told: Told { id, kind, .. }, .. }: Delivery| {
+            Some((ids.get(&(id, kind.clone()))?.clone(), kind))
+        };
+        Self { of_event, told: messages.into_iter().filter_map(of_message).collect() }
+    }
+
+    /// Whether people know by a message about the whole fleet what another one would have told, or
+    /// will when all of it is over.
+    fn tell_of(&self, told: &Told) -> bool {
+        let event = (told.id.clone(), told.kind.clone());
+        let Some((incident, over)) = self.of_event.get(&event) else { return false };
+        let has = |kind: &str| self.told.contains(&(incident.clone(), kind.to_string()));
+        told.way != Way::Event && has("began") && (told.kind == "began" || !over || has("ended"))
+    }
 }
 
 /// Whether the runs after a delivery could know of it: the answer came, and either the process went

@@ -1,7 +1,7 @@
 //! Incidents of the whole fleet.
 
 use super::*;
-use crate::incident::fleet::STORM;
+use crate::incident::one::STORM;
 
 #[test]
 fn a_large_part_of_the_fleet_is_one_incident() {
