@@ -219,7 +219,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
             let alike = |member: &Id| {
                 (around.open)(member).and_then(|open| open.is_up()) == episode.is_up()
             };
-            let late = if incident.paged.is_some() { LATECOMER_TOLD } else { LATECOMER };
+            let late = if incident.is_told() { LATECOMER_TOLD } else { LATECOMER };
             let late = matches!(incident.scope, Scope::Group(_))
                 && (0..late).contains(&(episode.told - incident.first.1))
                 && incident.members.iter().any(alike);
@@ -249,7 +249,11 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let incident = &mut self.open[index];
         incident.members.insert(id.clone());
         incident.joined += 1;
-        incident.stopped |= episode.shape == Shape::Stopped;
+        if episode.shape == Shape::Stopped && !incident.stopped {
+            // That a machine stops is told, whatever was told before.
+            (incident.stopped, incident.paged) = (true, None);
+            incident.times.silent = false;
+        }
         index
     }
 
@@ -310,16 +314,14 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 incident.members.iter().filter_map(|id| Some(((around.open)(id)?.peak, id)));
             let highest = peaks.max_by(|(a, _), (b, _)| a.total_cmp(b));
             let (new, last) = (began.get(&index).copied(), ended.get(&index).copied());
-            // In its first half hour it is told once, whoever joins.
-            let begins = around.now - incident.first.1 <= JOINS;
-            if incident.joined > 1 && begins {
-                incident.paged = incident.paged.map(|paged| paged.max(incident.peak));
-            }
+            // In its first half hour it is told once, whoever joins, unless it was told of a small
+            // part of the fleet, or of something mild.
+            let begins = incident.joined > 1 && around.now - incident.first.1 <= JOINS;
+            let is_crowd = incident.is_crowd(begins, around);
             let again = |paged: f64| {
-                new.is_some_and(|new| {
-                    let worse = new.peak >= WORSE * paged;
-                    worse || !begins && incident.is_wave(new.count, around)
-                })
+                let worse = new.is_some_and(|new| new.peak >= WORSE * paged);
+                let is_other = worse || incident.scope == Scope::Fleet;
+                if begins { is_crowd && is_other } else { is_crowd || worse }
             };
             let loud = incident.reaches_level(around)
                 && !self.labels.hush(incident)
@@ -334,12 +336,14 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 incident.paged = Some(incident.peak);
                 incident.told_of = incident.joined;
                 decided.extend(decision.filter(|_| !incident.times.silent).map(|it| (index, it)));
-            } else if let Some(Began { change, .. }) = new {
-                let doubled = incident.joined >= LEAST_CHANGED.max(2 * incident.told_of);
-                if incident.told_of > 0 && doubled {
+            } else {
+                if begins {
+                    incident.paged = incident.paged.map(|paged| paged.max(incident.peak));
+                }
+                if let Some(Began { change, .. }) = new.filter(|new| incident.doubles(new.count)) {
                     decided.push((index, Decision::Changed(change)));
                 }
-                if incident.told_of == 0 || doubled {
+                if incident.told_of == 0 {
                     incident.told_of = incident.joined;
                 }
             }

@@ -34,13 +34,16 @@ impl<Id: Ord + Clone> Incidents<Id> {
         // others join by its begin.
         let told = |index: &usize| {
             let incident = &self.open[*index];
-            is_recent(incident) && incident.paged.is_some()
+            is_recent(incident) && incident.is_told() && self.is_loud(incident, around)
         };
         let newest = |index: &usize| (told(index), self.open[*index].first.1);
         let Some(into) = joined.iter().copied().max_by_key(newest) else { return };
-        let count = |machines: usize, index: &usize| machines + self.open[*index].joined;
-        let known = joined.iter().filter(|index| told(index)).fold(0, count);
-        let is_known = known > 0 && joined.iter().fold(0, count) <= GROWN * known;
+        let known = joined.iter().filter(|index| told(index));
+        let known: usize = known.map(|&index| self.open[index].told_of).sum();
+        let machines: usize = joined.iter().map(|&index| self.open[index].joined).sum();
+        // That machines stop is told, whatever was told before.
+        let stop = joined.iter().any(|&index| self.open[index].stopped) && !self.open[into].stopped;
+        let is_known = known > 0 && !stop && machines <= GROWN * known;
         self.join(&joined, into, of_change);
         let Incident { shape, first, .. } = &self.open[into];
         // What a large part of the fleet has is told each time.
@@ -51,27 +54,31 @@ impl<Id: Ord + Clone> Incidents<Id> {
         let incident = &mut self.open[into];
         incident.scope = Scope::Fleet;
         if is_known {
-            incident.paged = Some(incident.peak);
+            (incident.paged, incident.told_of) = (Some(incident.peak), known);
         } else {
             (incident.times, incident.paged, incident.told_of) = (times, None, 0);
         }
     }
 
-    /// Lets what would page now beside an incident of the fleet, of which a person knows, join it.
+    /// Lets what would page now join an incident of the fleet of which a person knows, if most of
+    /// it began in the same half hour.
     fn join_told(&mut self, of_change: &mut [usize], around: &Surroundings<'_, Id>) {
+        let is_recent = |incident: &Incident<Id>| around.now - incident.first.1 <= JOINS;
         let is_joined = |incident: &Incident<Id>| {
-            let lasts = around.now - incident.first.1 <= FLEET_JOINS;
-            let is_told = incident.paged.is_some() && !incident.members.is_empty();
-            incident.scope == Scope::Fleet && is_told && lasts
+            let is_told = incident.is_told() && self.is_loud(incident, around);
+            incident.scope == Scope::Fleet && is_told && is_recent(incident)
         };
         let fleets = (0..self.open.len()).filter(|&index| is_joined(&self.open[index]));
         let Some(into) = fleets.max_by_key(|&index| self.open[index].first.1) else { return };
         let stopped = self.open[into].stopped;
         let joins = |index: &usize| {
             let incident = &self.open[*index];
-            let is_new = newcomers(incident, around) > 0 && incident.paged.is_none();
+            let is_new = 2 * newcomers(incident, around) > incident.members.len();
             // As in a new episode, one that stops pages on its own.
-            is_new && (stopped || !incident.stopped) && self.is_loud(incident, around)
+            is_new
+                && incident.paged.is_none()
+                && (stopped || !incident.stopped)
+                && self.is_loud(incident, around)
         };
         let joined: Vec<usize> = (0..self.open.len()).filter(joins).collect();
         self.join(&joined, into, of_change);

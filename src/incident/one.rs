@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{JOINS, LOOPS};
+use super::{JOINS, LEAST_CHANGED, LOOPS};
 use crate::budget::PageLevel;
 use crate::episode::Episode;
 use crate::shape::Shape;
@@ -46,7 +46,7 @@ pub(super) struct Incident<Id: Ord> {
     pub(super) members: BTreeSet<Id>,
     /// How many machines have ever joined.
     pub(super) joined: usize,
-    /// Their number when a person, or a program, was last told of it.
+    /// Their number when a person was last told of it, or when it began.
     pub(super) told_of: usize,
     /// When the newest one joined, in seconds since 1970.
     pub(super) newest: i64,
@@ -211,6 +211,11 @@ impl<Id: Ord + Clone> Incident<Id> {
         self.level.shared_by(together)
     }
 
+    /// Whether a person has had a message about it.
+    pub(super) fn is_told(&self) -> bool {
+        self.paged.is_some() && !self.times.silent
+    }
+
     /// Whether all its episodes are over.
     pub(super) fn is_over(&self) -> bool {
         self.members.is_empty() && self.joined > 0
@@ -228,21 +233,28 @@ impl<Id: Ord + Clone> Incident<Id> {
         self.joined > 0 && (self.stopped || reaches())
     }
 
-    /// Whether many machines have joined in the last half hour, and several times as many as
-    /// before: something else has happened to them. `now` machines have begun in this run; without
-    /// them it was no wave yet.
-    pub(super) fn is_wave(&self, now: usize, around: &Surroundings<'_, Id>) -> bool {
-        let new = self.members.iter().filter_map(around.open);
-        let new: Vec<f64> = new
-            .filter(|episode| around.now - episode.told <= JOINS)
-            .map(|episode| episode.peak)
-            .collect();
-        let is_most = |new: usize, joined: usize| new >= STORM && joined > GROWN * (joined - new);
-        let peak = new.iter().copied().fold(0.0, f64::max);
-        let before = new.len().saturating_sub(now);
-        is_most(new.len(), self.joined)
-            && !is_most(before, self.joined.saturating_sub(now))
-            && peak >= self.pages_from(new.len(), self.of(around)).value()
+    /// Whether it has doubled, once more since a person was told of it, with the `new` machines of
+    /// this run.
+    pub(super) fn doubles(&self, new: usize) -> bool {
+        let times =
+            |joined: usize| joined.max(self.told_of).checked_div(self.told_of)?.checked_ilog2();
+        self.joined >= LEAST_CHANGED && times(self.joined) > times(self.joined.saturating_sub(new))
+    }
+
+    /// Whether machines have joined together, several times as many as a person was told of, and
+    /// enough for a page of their own: something else has happened to them. After its beginning
+    /// those of the beginning are no crowd.
+    pub(super) fn is_crowd(&self, begins: bool, around: &Surroundings<'_, Id>) -> bool {
+        let is_whole = begins || self.scope == Scope::Fleet;
+        let from = if is_whole { i64::MIN } else { self.first.1 + JOINS };
+        let is_new = |episode: &Episode| self.newest - episode.told <= JOINS && episode.told > from;
+        let new: Vec<Episode> =
+            self.members.iter().filter_map(around.open).filter(is_new).collect();
+        let before =
+            if is_whole { self.told_of } else { self.told_of.max(self.joined - new.len()) };
+        let level = self.pages_from(new.len(), self.of(around)).value();
+        let pages = |episode: &Episode| episode.shape == Shape::Stopped || episode.peak >= level;
+        new.len() >= STORM && self.joined > GROWN * before && new.iter().any(pages)
     }
 
     /// The number of machines of which it could have all.

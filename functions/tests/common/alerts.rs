@@ -115,8 +115,8 @@ struct Incidents {
     /// By the id and the kind of an event, the incident of the fleet that it belongs to, and
     /// whether that is over.
     of_event: BTreeMap<(String, String), (String, bool)>,
-    /// Incidents of which a message told, and the kinds of the messages.
-    told: BTreeSet<(String, String)>,
+    /// Incidents of which a message told, its way and its kind.
+    told: BTreeSet<(Way, String, String)>,
 }
 
 impl Incidents {
@@ -134,8 +134,8 @@ impl Incidents {
                 of_event.insert((id, kind), (name.to_string(), over));
             }
         }
-        let of_message = |Delivery { told: Told { id, kind, .. }, .. }: Delivery| {
-            Some((ids.get(&(id, kind.clone()))?.clone(), kind))
+        let of_message = |Delivery { told: Told { way, id, kind }, .. }: Delivery| {
+            Some((way, ids.get(&(id, kind.clone()))?.clone(), kind))
         };
         Self { of_event, told: messages.into_iter().filter_map(of_message).collect() }
     }
@@ -145,7 +145,7 @@ impl Incidents {
     fn tell_of(&self, told: &Told) -> bool {
         let event = (told.id.clone(), told.kind.clone());
         let Some((incident, over)) = self.of_event.get(&event) else { return false };
-        let has = |kind: &str| self.told.contains(&(incident.clone(), kind.to_string()));
+        let has = |kind: &str| self.told.contains(&(told.way, incident.clone(), kind.to_string()));
         told.way != Way::Event && has("began") && (told.kind == "began" || !over || has("ended"))
     }
 }

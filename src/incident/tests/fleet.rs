@@ -57,6 +57,39 @@ fn what_gets_strong_enough_beside_an_incident_of_the_fleet_joins_it() {
 }
 
 #[test]
+fn a_part_that_grows_to_most_of_the_fleet_is_told_again() {
+    // No groups, and the rest comes in two runs.
+    let mut fleet = Fleet::new(15, 0, 1.0);
+    let rest: Vec<u32> = (4..15).collect();
+    let told = [
+        pages(&fleet.begin(0, &[1], 2.0)),
+        pages(&fleet.begin(5, &[2, 3], 2.0)),
+        pages(&fleet.begin(10, &rest, 2.0)),
+        pages(&fleet.begin(15, &[15], 2.0)),
+    ];
+    assert_eq!(told, [1, 0, 1, 0]);
+}
+
+#[test]
+fn a_second_outage_within_two_hours_is_told() {
+    let mut fleet = Fleet::new(20, 0, 1.0);
+    assert_eq!(pages(&fleet.begin(0, &[0, 1, 2, 3], 3.0)), 1);
+    let second: Vec<u32> = (4..16).collect();
+    assert_eq!(pages(&fleet.begin(60, &second, 5.0)), 1);
+}
+
+#[test]
+fn a_message_that_was_not_sent_is_not_known() {
+    let mut fleet = Fleet::new(10, 0, 1.0);
+    for hour in 0..3 {
+        assert_eq!(pages(&fleet.begin(60 * hour, &[1], 2.0)), 1);
+        fleet.end(60 * hour + 20, &[1]);
+    }
+    assert_eq!(pages(&fleet.begin(180, &[1], 2.0)), 0, "it is known to come back");
+    assert_eq!(pages(&fleet.begin(185, &[2, 3], 2.0)), 1);
+}
+
+#[test]
 fn a_storm_pages_whatever_else_begins_with_it() {
     let mut fleet = Fleet::new(10_000, 5, 6.0);
     // The last one is young, and a notice.
