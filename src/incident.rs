@@ -244,7 +244,13 @@ impl<Id: Ord + Clone> Incidents<Id> {
             let scope = Scope::Group(name);
             let times = self.times(&scope, shape, episode.told);
             let incident = &mut self.open[index];
-            (incident.scope, incident.times) = (scope, incident.times.max(times));
+            let silent = incident.times.silent && times.silent;
+            if incident.times.silent && !silent {
+                // That one machine keeps coming back says nothing of its group.
+                incident.paged = None;
+            }
+            let number = incident.times.number.max(times.number);
+            (incident.scope, incident.times) = (scope, Times { number, silent });
         }
         let incident = &mut self.open[index];
         incident.members.insert(id.clone());
@@ -299,11 +305,15 @@ impl<Id: Ord + Clone> Incidents<Id> {
         for (change, &index) in of_change.iter().enumerate() {
             match &changes[change].1 {
                 Change::Began(episode, _) => {
-                    let began = began.entry(index).or_insert(Began { change, peak: 0.0, count: 0 });
-                    began.count += 1;
-                    if episode.peak > began.peak {
-                        (began.change, began.peak) = (change, episode.peak);
+                    let first = Began { change, stops: false, peak: 0.0, count: 0 };
+                    let began = began.entry(index).or_insert(first);
+                    let stops = episode.shape == Shape::Stopped;
+                    if (stops, episode.peak) > (began.stops, began.peak) {
+                        began.change = change;
                     }
+                    began.count += 1;
+                    began.stops |= stops;
+                    began.peak = began.peak.max(episode.peak);
                 }
                 Change::Ended(..) => drop(ended.insert(index, change)),
             }
@@ -319,9 +329,10 @@ impl<Id: Ord + Clone> Incidents<Id> {
             let begins = incident.joined > 1 && around.now - incident.first.1 <= JOINS;
             let is_crowd = incident.is_crowd(begins, around);
             let again = |paged: f64| {
-                let worse = new.is_some_and(|new| new.peak >= WORSE * paged);
-                let is_other = worse || incident.scope == Scope::Fleet;
-                if begins { is_crowd && is_other } else { is_crowd || worse }
+                let worse = |peak: f64| peak >= WORSE * paged;
+                let is_other = worse(incident.peak) || incident.scope == Scope::Fleet;
+                let is_worse = new.is_some_and(|new| worse(new.peak));
+                if begins { is_crowd && is_other } else { is_crowd || is_worse }
             };
             let loud = incident.reaches_level(around)
                 && !self.labels.hush(incident)
@@ -337,7 +348,7 @@ impl<Id: Ord + Clone> Incidents<Id> {
                 incident.told_of = incident.joined;
                 decided.extend(decision.filter(|_| !incident.times.silent).map(|it| (index, it)));
             } else {
-                if begins {
+                if begins && !is_crowd {
                     incident.paged = incident.paged.map(|paged| paged.max(incident.peak));
                 }
                 if let Some(Began { change, .. }) = new.filter(|new| incident.doubles(new.count)) {
@@ -382,9 +393,11 @@ impl<Id: Ord + Clone> Incidents<Id> {
 /// The episodes of one incident that begin in a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Began {
-    /// The place of the strongest one's change.
+    /// The place of the change to tell: one that stops, or the strongest.
     change: usize,
-    /// Its severity.
+    /// Whether a machine stops.
+    stops: bool,
+    /// The highest severity.
     peak: f64,
     count: usize,
 }

@@ -241,20 +241,24 @@ impl<Id: Ord + Clone> Incident<Id> {
         self.joined >= LEAST_CHANGED && times(self.joined) > times(self.joined.saturating_sub(new))
     }
 
-    /// Whether machines have joined together, several times as many as a person was told of, and
-    /// enough for a page of their own: something else has happened to them. After its beginning
-    /// those of the beginning are no crowd.
+    /// Whether machines have joined together, several times as many as a person was told of or most
+    /// of the group, and would page on their own: something else has happened to them. After its
+    /// beginning those of the beginning are no crowd.
     pub(super) fn is_crowd(&self, begins: bool, around: &Surroundings<'_, Id>) -> bool {
         let is_whole = begins || self.scope == Scope::Fleet;
         let from = if is_whole { i64::MIN } else { self.first.1 + JOINS };
         let is_new = |episode: &Episode| self.newest - episode.told <= JOINS && episode.told > from;
         let new: Vec<Episode> =
             self.members.iter().filter_map(around.open).filter(is_new).collect();
-        let before =
-            if is_whole { self.told_of } else { self.told_of.max(self.joined - new.len()) };
+        let before = if is_whole { 0 } else { self.joined - new.len() };
+        let is_many = new.len() >= STORM && self.joined > GROWN * before.max(self.told_of);
+        let is_most = !is_whole
+            && new.len() >= LEAST_TOGETHER
+            && 2 * new.len() > self.of(around)
+            && self.joined >= 2 * self.told_of;
         let level = self.pages_from(new.len(), self.of(around)).value();
         let pages = |episode: &Episode| episode.shape == Shape::Stopped || episode.peak >= level;
-        new.len() >= STORM && self.joined > GROWN * before && new.iter().any(pages)
+        (is_many || is_most) && new.iter().any(pages)
     }
 
     /// The number of machines of which it could have all.

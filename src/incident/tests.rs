@@ -410,6 +410,35 @@ fn a_crowd_that_joins_late_is_told_and_a_few_are_not() {
 }
 
 #[test]
+fn a_small_group_that_goes_down_late_is_told() {
+    let mut fleet = Fleet::new(400, 10, 1.0);
+    assert_eq!(pages(&fleet.begin(0, &[1, 2], 2.5)), 1);
+    assert_eq!(pages(&fleet.begin(300, &[3, 4, 5, 6, 7, 8, 9], 3.0)), 1);
+    assert_eq!(pages(&fleet.begin(310, &[10], 3.0)), 0);
+}
+
+#[test]
+fn a_crowd_of_the_first_half_hour_that_gets_worse_is_told() {
+    let mut fleet = Fleet::new(400, 60, 1.0);
+    assert_eq!(pages(&fleet.begin(0, &[1, 2], 2.5)), 1);
+    let crowd: Vec<u32> = (3..49).collect();
+    assert_eq!(pages(&fleet.begin(20, &crowd, 3.0)), 0);
+    assert_eq!(pages(&fleet.grow(25, 5, 30.0)), 1);
+    assert_eq!(pages(&fleet.grow(30, 6, 90.0)), 0);
+}
+
+#[test]
+fn a_machine_that_keeps_coming_back_does_not_silence_its_group() {
+    let mut fleet = Fleet::new(400, 30, 1.0);
+    for hour in 0..3 {
+        assert_eq!(pages(&fleet.begin(60 * hour, &[1], 2.0)), 1);
+        fleet.end(60 * hour + 20, &[1]);
+    }
+    assert_eq!(pages(&fleet.begin(180, &[1], 2.0)), 0);
+    assert_eq!(pages(&fleet.begin(185, &[2, 3, 4], 2.0)), 1);
+}
+
+#[test]
 fn an_incident_has_changed_each_time_that_it_doubles() {
     let mut fleet = Fleet::new(400, 60, 2.0);
     let changed = (0..20).map(|id| {
@@ -430,7 +459,9 @@ fn what_stops_in_an_incident_that_was_told_is_told() {
         let episode = Episode::of(minutes * MINUTE, Shape::Stopped, 1.0);
         (id, Change::Began(episode, None))
     };
-    assert_eq!(pages(&fleet.run(10 * MINUTE, &[stops(10, 3)])), 1);
+    let other = Episode::of(10 * MINUTE, Shape::Spike, 5.0);
+    let (notes, _) = fleet.run(10 * MINUTE, &[(5, Change::Began(other, None)), stops(10, 3)]);
+    assert_eq!(notes.iter().map(|note| note.page).collect::<Vec<_>>(), [false, true]);
     assert_eq!(pages(&fleet.run(20 * MINUTE, &[stops(20, 4)])), 0, "once");
     assert_eq!(fleet.incidents.open(), (1, 0));
 }

@@ -134,17 +134,24 @@ impl About<'_> {
     fn began(&self, episode: &Episode, scored: Option<&Scored>) -> Message {
         let mut detail = json!({});
         let link = self.sender.console.graph(self.instance, episode.since, episode.told);
-        let what = scored.map_or_else(
-            || "has stopped reporting at an hour at which it should".to_string(),
-            |scored| observed(scored, episode.shape),
-        );
+        let what = match scored {
+            Some(scored) => observed(scored, episode.shape),
+            None if episode.shape == Shape::Stopped => {
+                "has stopped reporting at an hour at which it should".to_string()
+            }
+            // Others of its incident are the news.
+            None => format!("has reached a score of {:.2}", episode.peak),
+        };
         let words = episode.shape.words();
         let subject = incident::title(self.note, words)
             .unwrap_or_else(|| format!("{}: {words} ({})", self.title(), short(scored)));
         let sentence =
             format!("{} {what}, since {}.", self.who(), self.sender.clock(episode.since));
         let mut looks = format!("It looks like: {}.", episode.shape.words());
-        let mut unusual = "it reported at this hour on the days before".to_string();
+        let mut unusual = match episode.shape {
+            Shape::Stopped => "it reported at this hour on the days before".to_string(),
+            _ => "it has no new datapoint".to_string(),
+        };
         if let Some(scored) = scored {
             let score = scored.severity.value().max(scored.score.value());
             looks = format!(
