@@ -86,6 +86,15 @@ impl Fleet {
         self.run(minutes * MINUTE, &changes)
     }
 
+    /// Lets `id` come back each hour, until it is not told at 180 minutes.
+    fn keep_coming_back(&mut self, id: u32) {
+        for hour in 0..3 {
+            assert_eq!(pages(&self.begin(60 * hour, &[id], 2.0)), 1);
+            self.end(60 * hour + 20, &[id]);
+        }
+        assert_eq!(pages(&self.begin(180, &[id], 2.0)), 0);
+    }
+
     pub(super) fn grow(&mut self, minutes: i64, id: u32, peak: f64) -> Notes<u32> {
         self.open.get_mut(&id).unwrap().peak = peak;
         self.run(minutes * MINUTE, &[])

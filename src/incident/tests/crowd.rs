@@ -54,11 +54,7 @@ fn a_crowd_of_the_first_half_hour_that_gets_worse_is_told() {
 #[test]
 fn a_machine_that_keeps_coming_back_does_not_silence_its_group() {
     let mut fleet = Fleet::new(400, 30, 1.0);
-    for hour in 0..3 {
-        assert_eq!(pages(&fleet.begin(60 * hour, &[1], 2.0)), 1);
-        fleet.end(60 * hour + 20, &[1]);
-    }
-    assert_eq!(pages(&fleet.begin(180, &[1], 2.0)), 0);
+    fleet.keep_coming_back(1);
     assert_eq!(pages(&fleet.begin(185, &[2, 3, 4], 2.0)), 1);
 }
 

@@ -81,11 +81,7 @@ fn a_second_outage_within_two_hours_is_told() {
 #[test]
 fn a_message_that_was_not_sent_is_not_known() {
     let mut fleet = Fleet::new(10, 0, 1.0);
-    for hour in 0..3 {
-        assert_eq!(pages(&fleet.begin(60 * hour, &[1], 2.0)), 1);
-        fleet.end(60 * hour + 20, &[1]);
-    }
-    assert_eq!(pages(&fleet.begin(180, &[1], 2.0)), 0, "it is known to come back");
+    fleet.keep_coming_back(1);
     assert_eq!(pages(&fleet.begin(185, &[2, 3], 2.0)), 1);
 }
 
